@@ -1,0 +1,153 @@
+"""Strict configuration: unknown keys are refused, every fault is listed, equal content has one hash."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bequest.errors import ConfigError
+from bequest.registry import nearest
+
+C = TypeVar("C", bound="Config")
+
+
+class Config(BaseModel):
+    """The base of everything a user configures: frozen, without unknown keys, without NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls: type[C], data: Mapping[str, Any], where: str) -> C:
+        """Check ``data``, which was read from ``where``.
+
+        Raises:
+            ConfigError: Lists every fault at once, each with its path.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise ConfigError.of(where, faults_of(error, cls)) from None
+
+    def plain(self) -> dict[str, Any]:
+        """The configuration as plain JSON values, without what is None."""
+        return self.model_dump(mode="json", exclude_none=True, by_alias=True)
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """One line for each fault: path, what is wrong, what came, the nearest known key."""
+    return [_fault(dict(item), model) for item in error.errors()]
+
+
+def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
+    path = ".".join(str(step) for step in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(model, item["loc"][:-1])
+        close = nearest(str(item["loc"][-1]), known, count=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+        return f"{path}: unknown key{hint if known else ''}"
+    if item["type"] == "missing":
+        return f"{path}: required and not given"
+    message = item["msg"].removeprefix("Value error, ")
+    shown = json.dumps(item.get("input"), default=str)
+    got = f" (got {shown})" if len(shown) <= 80 else ""
+    return f"{path or 'study'}: {message[0].lower() + message[1:]}{got}"
+
+
+def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    """The keys of the model that ``path`` leads to; empty where the path cannot be followed."""
+    for step in path:
+        field = model.model_fields.get(str(step))
+        found = _models_in(field.annotation) if field is not None else [model]
+        if len(found) != 1:
+            return []
+        model = found[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+def content_hash(value: Any, *, length: int = 16) -> str:
+    """The first ``length`` hex digits of the SHA-256 of ``value`` as canonical JSON.
+
+    >>> content_hash({"b": 1, "a": [2.0]}) == content_hash({"a": [2.0], "b": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: If it is absent, unreadable or not TOML; names the line.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError.of(str(path), [f"not valid TOML: {error}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError.of(str(path), [f"cannot be read: {error}"]) from None
+
+
+def to_toml(data: Mapping[str, Any]) -> str:
+    """``data`` as TOML text."""
+    return tomli_w.dumps(data)
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` laid over it, table by table; lists are replaced whole.
+
+    >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
+    {'a': {'x': 1, 'y': 3}}
+    """
+    result = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        both_tables = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both_tables else copy.deepcopy(value)
+    return result
+
+
+def with_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """``data`` with each ``path=value`` of ``settings`` applied; values are TOML, else text.
+
+    >>> with_settings({"train": {"lr": 0.1}}, ["train.lr=0.2", "data.name=digits"])
+    {'train': {'lr': 0.2}, 'data': {'name': 'digits'}}
+
+    Raises:
+        ConfigError: If a setting is not of the form ``path=value``.
+    """
+    result = dict(data)
+    faults = []
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            faults.append(f"{setting!r}: expected path=value, such as train.lr=0.01")
+            continue
+        value: Any = _toml_value(text.strip())
+        for key in reversed(keys):
+            value = {key: value}
+        result = merged(result, value)
+    if faults:
+        raise ConfigError.of("--set", faults)
+    return result
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,322 @@
+"""What a run leaves behind: records, measurements, curves and verdicts. Everything later reads these.
+
+The JSON files carry ``version``; a reader refuses a newer one. An undefined number is null in the file,
+None here, and always has a ``reason``.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from numbers import Real
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bequest.errors import RunFolderError
+from bequest.files import read_json, write_json
+
+VERSION = 1
+
+Status = Literal["waiting", "running", "done", "failed"]
+Role = Literal["teacher", "control", "taught"]
+R = TypeVar("R", bound="Record")
+
+
+class Record(BaseModel):
+    """The base of what is written: frozen and closed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Measurement(Record):
+    """One number with its n and its interval.
+
+    ``measure`` is a name of ``bequest ls measures``; the inheritance of a property P is
+    ``inheritance/P``. ``value`` is the mean of ``per_seed`` unless ``method`` says otherwise; ``low``
+    and ``high`` bound it at ``level``. Undefined numbers are None and have a ``reason``.
+    """
+
+    measure: str
+    arm: str
+    value: float | None
+    n: int
+    teacher: str | None = None
+    split: str | None = None
+    layer: str | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = ""
+    per_seed: dict[str, float | None] = Field(default_factory=dict)
+    reason: str | None = None
+
+    @field_validator("value", "low", "high", mode="before")
+    @classmethod
+    def _finite(cls, value: Any) -> Any:
+        return _none_unless_finite(value)
+
+    @field_validator("per_seed", mode="before")
+    @classmethod
+    def _finite_seeds(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {str(seed): _none_unless_finite(number) for seed, number in value.items()}
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Measurement:
+        if self.value is None and not self.reason:
+            raise ValueError(f"{self.measure} of {self.arm} is undefined and needs a reason")
+        return self
+
+
+class Point(Record):
+    """One point of a curve; ``low`` and ``high`` bound ``y``, ``n`` counts what it stands on."""
+
+    x: float
+    y: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    label: str | None = None
+
+    @field_validator("y", "low", "high", mode="before")
+    @classmethod
+    def _finite(cls, value: Any) -> Any:
+        return _none_unless_finite(value)
+
+
+class Curve(Record):
+    """A measure as a function of something: epochs, bins, levels, positions, parameters.
+
+    ``chart`` names the picture the curve belongs to (``training``, ``reliability``, ``robustness`` ...);
+    ``kind`` says how it is drawn.
+    """
+
+    chart: str
+    arm: str
+    x_title: str
+    y_title: str
+    points: tuple[Point, ...]
+    kind: Literal["line", "points", "steps"] = "line"
+    teacher: str | None = None
+    split: str | None = None
+    layer: str | None = None
+    seed: str | None = None
+    note: str | None = None
+
+
+class Verdict(Record):
+    """A claim and what the evidence says: upheld, contradicted or undecided."""
+
+    id: str
+    text: str
+    source: str
+    contrast: str
+    verdict: Literal["upheld", "contradicted", "undecided"]
+    paper_value: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    margin: float = 0.0
+    n: int = 0
+    reason: str | None = None
+
+
+class Provenance(Record):
+    """Where a result comes from."""
+
+    bequest: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    commit: str | None = None
+    dirty: bool | None = None
+    device: str = "cpu"
+    threads: int = 1
+
+    @classmethod
+    def here(cls, *, device: str = "cpu", threads: int = 1) -> Provenance:
+        """The versions, machine and commit of this process."""
+        commit, dirty = _commit()
+        return cls(
+            bequest=metadata.version("bequest"),
+            python=platform.python_version(),
+            platform=f"{platform.system()} {platform.machine()}",
+            packages={name: metadata.version(name) for name in ("torch", "numpy", "scipy")},
+            commit=commit,
+            dirty=dirty,
+            device=device,
+            threads=threads,
+        )
+
+
+class TeacherRecord(Record):
+    """A teacher as a cell used it. Equal digests before and after are part of the contract."""
+
+    arm: str
+    cell: str
+    mode: Literal["eval", "noisy", "online", "stored"] = "eval"
+    digest_before: str
+    digest_after: str | None = None
+    validation: dict[str, float] = Field(default_factory=dict)
+
+
+class RunRecord(Record):
+    """One cell: what was asked, what came of it."""
+
+    version: int = VERSION
+    id: str
+    arm: str
+    seed: int
+    status: Status
+    config: dict[str, Any]
+    needs: dict[str, str] = Field(default_factory=dict)
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+    provenance: Provenance | None = None
+    data_digest: str | None = None
+    weights_digest: str | None = None
+    parameters: int | None = None
+    teachers: tuple[TeacherRecord, ...] = ()
+    epochs: int | None = None
+    steps: int | None = None
+    last: dict[str, float] = Field(default_factory=dict)
+    selected: dict[str, float] = Field(default_factory=dict)
+    durations: dict[str, float] = Field(default_factory=dict)
+
+
+class ArmRecord(Record):
+    """An arm as the report shows it. ``control`` names the arm that it is read against."""
+
+    name: str
+    role: Role
+    student: str
+    label: str
+    teachers: tuple[str, ...] = ()
+    control: str | None = None
+    queries: str | None = None
+    objective: str | None = None
+
+
+class CellRecord(Record):
+    """One line of a study's list of cells."""
+
+    id: str
+    arm: str
+    seed: int
+    status: Status
+    seconds: float | None = None
+    error: str | None = None
+
+
+class StudyRecord(Record):
+    """A study's run: ``study.json``. The report starts from here."""
+
+    version: int = VERSION
+    name: str
+    title: str
+    question: str
+    scale: str
+    status: Literal["running", "complete", "partial", "interrupted"]
+    config_hash: str
+    command: str
+    arms: tuple[ArmRecord, ...]
+    splits: dict[str, str]
+    seeds: tuple[int, ...]
+    cells: tuple[CellRecord, ...]
+    provenance: Provenance
+    answer: str | None = None
+    data_digest: str | None = None
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _none_unless_finite(value: Any) -> Any:
+    """None for NaN and infinity; what is no number is left for the model to refuse."""
+    if not isinstance(value, Real):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+def write_records(path: str | Path, records: Iterable[Record]) -> Path:
+    """Write a JSON list of records, whole; its version is the one in ``study.json``."""
+    return write_json(path, [record.model_dump(mode="json") for record in records])
+
+
+def write_record(path: str | Path, record: Record) -> Path:
+    """Write one record, whole."""
+    return write_json(path, record.model_dump(mode="json"))
+
+
+def read_record(path: str | Path, kind: type[R]) -> R:
+    """Read one record.
+
+    Raises:
+        RunFolderError: If it is absent, newer than this bequest, or does not fit ``kind``.
+    """
+    return _checked(read_json(path), kind, path)
+
+
+def read_records(path: str | Path, kind: type[R]) -> list[R]:
+    """Read a list of records written by :func:`write_records`."""
+    return [_checked(item, kind, path) for item in read_json(path)]
+
+
+def _checked(content: Any, kind: type[R], path: str | Path) -> R:
+    _refuse_newer(content, path)
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunFolderError(
+            f"{path} is not a {kind.__name__}",
+            got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            remedy="run the study again with --fresh",
+        ) from None
+
+
+def _refuse_newer(content: Any, path: str | Path) -> None:
+    version = content.get("version", VERSION) if isinstance(content, dict) else VERSION
+    if version > VERSION:
+        raise RunFolderError(
+            f"{path} was written by a newer bequest",
+            expected=f"version {VERSION} or older",
+            got=f"version {version}",
+            remedy="upgrade bequest",
+        )
+
+
+@cache
+def _commit() -> tuple[str | None, bool | None]:
+    """Commit and dirty flag of the checkout that bequest runs from; (None, None) outside of one."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+        return done.stdout.strip()
+
+    try:
+        if "site-packages" in folder.parts or git("ls-files", "records.py") == "":
+            return None, None
+        return git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno") != ""
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def command_line() -> str:
+    """The command that started this process, as a user would type it."""
+    program = Path(sys.argv[0]).name
+    return " ".join(["bequest" if program == "__main__.py" else program, *sys.argv[1:]])

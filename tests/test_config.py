@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from bequest.config import Config, content_hash, read_toml, to_toml, with_settings
+from bequest.errors import ConfigError
+
+
+class Recipe(Config):
+    lr: float
+    epochs: int = 1
+
+
+class Study(Config):
+    train: Recipe
+    arms: tuple[Recipe, ...] = ()
+
+
+def test_every_fault_is_listed_at_once_with_the_nearest_key():
+    data = {"train": {"lr": "high", "epoch": 3}, "arms": [{"lr": 1.0}, {}]}
+    with pytest.raises(ConfigError) as caught:
+        Study.parse(data, "s.toml")
+    text = str(caught.value)
+    assert text.startswith("s.toml has 3 faults")
+    assert "train.lr: input should be a valid number" in text
+    assert "train.epoch: unknown key; did you mean 'epochs'?" in text
+    assert "arms.1.lr: required and not given" in text
+
+
+def test_nan_is_refused():
+    with pytest.raises(ConfigError, match="finite"):
+        Recipe.parse({"lr": float("nan")}, "x")
+
+
+def test_hash_ignores_the_order_of_keys_and_sees_every_value():
+    assert content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+    assert content_hash({"a": 1}) != content_hash({"a": 1.5})
+
+
+def test_settings_are_laid_over_and_bad_ones_listed():
+    data = {"train": {"lr": 1.0}}
+    assert with_settings(data, ["train.epochs=3"]) == {"train": {"lr": 1.0, "epochs": 3}}
+    assert data == {"train": {"lr": 1.0}}
+    with pytest.raises(ConfigError, match="2 faults"):
+        with_settings(data, ["train", "=3"])
+
+
+def test_toml_round_trip_and_its_faults(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(to_toml({"a": {"b": [1, 2]}}))
+    assert read_toml(path) == {"a": {"b": [1, 2]}}
+    path.write_text("a = \n")
+    with pytest.raises(ConfigError, match="line 1"):
+        read_toml(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_toml(tmp_path / "none.toml")
