@@ -1,0 +1,7 @@
+"""Samples with stable ids, and views of them."""
+
+from bequest.data.cifar import cifar10
+from bequest.data.datasets import DATASETS, Dataset, Split, as_dataset, load_dataset
+from bequest.data.digits import digits
+
+__all__ = ["DATASETS", "Dataset", "Split", "as_dataset", "cifar10", "digits", "load_dataset"]

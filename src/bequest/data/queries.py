@@ -1,0 +1,134 @@
+"""What a student is shown, or asks its teachers about."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from bequest.config import Config
+from bequest.data.datasets import Split
+from bequest.data.views import Identity, View
+
+Generate = Callable[[int, torch.Generator], Tensor]
+"""Makes inputs: ``generate(rows, generator)``; random numbers come from the generator alone."""
+
+
+class ActiveSpec(Config):
+    """Which part of a pool is asked about, chosen in rounds while the student learns.
+
+    Each round ranks the rest of the pool and adds the most telling queries to those already chosen; the
+    student is shown the chosen ones only. The pool is every sample in each of the source's views.
+
+    Attributes:
+        by: ``divergence`` of the student from its teachers, KL(teacher ‖ student); ``entropy`` of the
+            student; ``disagreement`` of two or more teachers, their Jensen-Shannon divergence; ``random``,
+            the control of the same size.
+        budget: Queries chosen in all.
+        rounds: In how many rounds, as equal as can be.
+        every: Epochs between two rounds; default: the rounds are spread evenly over the run.
+        temperature: Softens the probabilities that are ranked by.
+    """
+
+    by: Literal["divergence", "entropy", "disagreement", "random"] = "divergence"
+    budget: int = Field(ge=1)
+    rounds: int = Field(8, ge=1)
+    every: int | None = Field(None, ge=1)
+    temperature: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _something_each_round(self) -> ActiveSpec:
+        if self.budget < self.rounds:
+            raise ValueError(f"a budget of {self.budget} cannot be spread over {self.rounds} rounds")
+        return self
+
+    def starts(self, *, steps: int, steps_per_epoch: int) -> list[int]:
+        """The step before which each round chooses; rounds that the run does not reach are left out.
+
+        >>> ActiveSpec(budget=9, rounds=4).starts(steps=100, steps_per_epoch=10)
+        [0, 25, 50, 75]
+        >>> ActiveSpec(budget=9, rounds=4, every=4).starts(steps=100, steps_per_epoch=10)
+        [0, 40, 80]
+        """
+        if self.every is None:
+            return [k * steps // self.rounds for k in range(self.rounds)]
+        starts = [k * self.every * steps_per_epoch for k in range(self.rounds)]
+        return [start for start in starts if start < max(1, steps)]
+
+    def sizes(self) -> list[int]:
+        """Queries added by each round.
+
+        >>> ActiveSpec(budget=10, rounds=4).sizes()
+        [2, 3, 2, 3]
+        """
+        edges = [k * self.budget // self.rounds for k in range(self.rounds + 1)]
+        return [b - a for a, b in itertools.pairwise(edges)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples that a student trains on, with their share of every batch.
+
+    Attributes:
+        name: What the source is called; seeds its order.
+        split: The samples. Rows without labels are unlabelled queries.
+        view: How the samples are shown; view ids count the passes over the source.
+        share: Fraction of each batch's rows, in (0, 1].
+        view_count: Epoch e shows view e modulo this count; None for a new view every epoch.
+        view_seed: Seeds the views; None for the run's seed. A store of answers brings its own.
+        active: Ask about a chosen part only; needs a ``view_count`` unless samples are shown as they are.
+    """
+
+    name: str
+    split: Split
+    view: View
+    share: float = 1.0
+    view_count: int | None = None
+    view_seed: int | None = None
+    active: ActiveSpec | None = None
+
+    @property
+    def plain(self) -> bool:
+        """True if the samples are shown as they are."""
+        return isinstance(self.view, Identity)
+
+    @property
+    def labelled(self) -> bool:
+        """True if its rows have labels."""
+        return self.split.y is not None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Unlabelled inputs without end, made for each step.
+
+    Attributes:
+        name: What the source is called; seeds the generator.
+        generate: ``generate(rows, generator)`` makes ``rows`` inputs; the generator is seeded by (seed,
+            name, step), so that a step's inputs never depend on the steps before it.
+        share: Fraction of each batch's rows, in (0, 1].
+
+    >>> noise = Generated("noise", lambda rows, generator: torch.rand(rows, 1, 8, 8, generator=generator))
+    """
+
+    name: str
+    generate: Generate
+    share: float = 1.0
+
+    @property
+    def plain(self) -> bool:
+        """Never: no input comes twice, so no answer can be looked up."""
+        return False
+
+    @property
+    def labelled(self) -> bool:
+        """Never."""
+        return False
+
+
+AnySource = Source | Generated

@@ -1,0 +1,239 @@
+"""A source as a stream of rows: what of it a step sees, a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bequest.data.queries import ActiveSpec, Generated, Source
+from bequest.errors import ConfigError, DataError
+from bequest.seeding import torch_generator
+
+POOL_CHUNK = 500
+"""Rows of a pool that are ranked at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one source in one batch, in one view."""
+
+    source: int
+    rows: Tensor
+    view: int
+
+
+class Shown(NamedTuple):
+    """Rows as a step sees them: inputs, ids, labels, the partners' labels, the shares of their own labels."""
+
+    x: Tensor
+    ids: Tensor
+    labels: Tensor | None = None
+    partner_labels: Tensor | None = None
+    label_weight: Tensor | None = None
+
+    def at(self, rows: Tensor) -> Shown:
+        """Some of these rows."""
+        return Shown(*(None if values is None else values.index_select(0, rows) for values in self))  # type: ignore[arg-type]
+
+
+Drawn = tuple[list[Part], Shown]
+Rank = Callable[[ActiveSpec, Iterator[Drawn]], Tensor]
+"""A number for each query of a pool, the largest the most telling; the pool comes in chunks."""
+
+
+class Stream(ABC):
+    """The rows of source number ``index``, ``rows`` of them a step."""
+
+    def __init__(self, index: int, rows: int) -> None:
+        self.index = index
+        self.rows = rows
+
+    @abstractmethod
+    def draw(self, step: int, every: int = 1, start: int = 0) -> Drawn:
+        """Rows ``start``, ``start + every`` ... of those that ``step`` sees."""
+
+
+class SplitStream(Stream):
+    """The samples of a split, shuffled anew each time they are passed through.
+
+    The rows that do not fill a last batch are left out of that pass.
+    """
+
+    def __init__(self, index: int, source: Source, rows: int, seed: int) -> None:
+        super().__init__(index, rows)
+        self.source = source
+        self._seed = seed
+        self._view_seed = seed if source.view_seed is None else source.view_seed
+        self._order = _Order(len(source.split), rows, seed, source.name, source.split.ids.device)
+
+    def draw(self, step: int, every: int = 1, start: int = 0) -> Drawn:
+        """See :meth:`Stream.draw`."""
+        part = self.part(step, every, start)
+        return [part], self.shown(part.rows, part.view)
+
+    def part(self, step: int, every: int = 1, start: int = 0) -> Part:
+        """Which rows :meth:`draw` shows, and in which view."""
+        rows, passes = self._order.at(step)
+        view = passes if self.source.view_count is None else passes % self.source.view_count
+        return Part(self.index, rows[start::every] if every > 1 else rows, view)
+
+    def shown(self, rows: Tensor, view: int) -> Shown:
+        """``rows`` of the split in a view, with the labels that they have."""
+        split, source = self.source.split, self.source
+        x, ids = split.x.index_select(0, rows), split.ids.index_select(0, rows)
+        labels = None if split.y is None else split.y.index_select(0, rows)
+        if source.plain:
+            return Shown(x, ids, labels)
+        pool = (split.x, split.ids)
+        x = source.view(x, ids, view, seed=self._view_seed, pool=pool)
+        mixing = source.view.mixing(ids, view, seed=self._view_seed, pool=pool)
+        if split.y is None or mixing is None:
+            return Shown(x, ids, labels)
+        partner, weight = mixing
+        return Shown(x, ids, labels, split.y[partner], weight)
+
+
+class GeneratedStream(Stream):
+    """Inputs made for each step; their ids count from step · rows."""
+
+    def __init__(self, index: int, source: Generated, rows: int, seed: int) -> None:
+        super().__init__(index, rows)
+        self.source = source
+        self._seed = seed
+
+    def draw(self, step: int, every: int = 1, start: int = 0) -> Drawn:
+        """See :meth:`Stream.draw`.
+
+        Raises:
+            DataError: If the generator makes anything but ``rows`` inputs.
+        """
+        made = self.source.generate(
+            self.rows, torch_generator(self._seed, "generate", self.source.name, step)
+        )
+        if not isinstance(made, Tensor) or len(made) != self.rows:
+            raise DataError(
+                f"the generator {self.source.name!r} did not make what it was asked for",
+                expected=f"a tensor of {self.rows} inputs",
+                got=f"a tensor {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__,
+            )
+        rows = torch.arange(self.rows)[start::every]
+        return [Part(self.index, rows, step)], Shown(made[start::every], step * self.rows + rows)
+
+
+class ChosenStream(Stream):
+    """A part of a pool, chosen in rounds; the pool's query q is sample q mod N in view q // N.
+
+    What has been chosen is the stream's state; given that, a step's rows are a pure function of the step.
+    """
+
+    def __init__(
+        self, index: int, source: Source, rows: int, seed: int, *, starts: Sequence[int], rank: Rank
+    ) -> None:
+        super().__init__(index, rows)
+        assert source.active is not None
+        self.source, self.spec = source, source.active
+        self.chosen: list[Tensor] = []
+        self._seed = seed
+        self._starts = tuple(starts)
+        self._rank = rank
+        self._samples = SplitStream(index, source, rows, seed)
+        self._now: tuple[int, Tensor, Shown, _Order] | None = None
+        self._check()
+
+    def draw(self, step: int, every: int = 1, start: int = 0) -> Drawn:
+        """See :meth:`Stream.draw`. Rounds that are due by ``step`` choose first."""
+        current = sum(begin <= step for begin in self._starts)
+        for begin in range(len(self.chosen), current):
+            self._choose(begin)
+        queries, shown, order = self._taken(current)
+        at, _ = order.at(step - self._starts[current - 1])
+        at = at.sort().values[start::every]
+        return self._parts(queries.index_select(0, at)), shown.at(at)
+
+    def pool(self) -> Iterator[Drawn]:
+        """The whole pool in chunks, view by view."""
+        for view in range(self._views()):
+            every = torch.arange(len(self.source.split), device=self.source.split.ids.device)
+            for rows in torch.split(every, POOL_CHUNK):
+                yield [Part(self.index, rows, view)], self._samples.shown(rows, view)
+
+    def restore(self, chosen: Sequence[Tensor]) -> None:
+        """Take up what another process has chosen."""
+        self.chosen = [queries.to(self.source.split.ids.device) for queries in chosen]
+        self._now = None
+
+    def _choose(self, number: int) -> None:
+        """Let round ``number`` add the highest-ranked queries that are not chosen yet."""
+        size = len(self.source.split) * self._views()
+        if self.spec.by == "random":
+            scores = torch.rand(size, generator=torch_generator(self._seed, "active", self.source.name))
+        else:
+            scores = self._rank(self.spec, self.pool())
+        scores = scores.double().cpu()
+        for earlier in self.chosen:
+            scores[earlier.cpu()] = -torch.inf
+        best = scores.argsort(descending=True, stable=True)[: self.spec.sizes()[number]]
+        self.chosen.append(best.to(self.source.split.ids.device))
+
+    def _taken(self, current: int) -> tuple[Tensor, Shown, _Order]:
+        """The queries of the first ``current`` rounds by view, as they are shown, and their order."""
+        if self._now is None or self._now[0] != current:
+            queries = torch.cat(self.chosen[:current]).sort().values
+            pieces = [self._samples.shown(part.rows, part.view) for part in self._parts(queries)]
+            shown = _joined(pieces)
+            name = f"{self.source.name}/{current}"
+            order = _Order(len(queries), self.rows, self._seed, name, queries.device)
+            self._now = (current, queries, shown, order)
+        return self._now[1:]
+
+    def _parts(self, queries: Tensor) -> list[Part]:
+        """One part a view; ``queries`` are in rising order."""
+        views, samples = queries // len(self.source.split), queries % len(self.source.split)
+        kinds, counts = torch.unique_consecutive(views, return_counts=True)
+        pieces = torch.split(samples, counts.tolist())
+        return [Part(self.index, rows, v) for v, rows in zip(kinds.tolist(), pieces, strict=True)]
+
+    def _views(self) -> int:
+        return 1 if self.source.plain else self.source.view_count or 1
+
+    def _check(self) -> None:
+        faults = []
+        if not self.source.plain and self.source.view_count is None:
+            faults.append("active: a pool of views is finite only with a view_count")
+        size = len(self.source.split) * self._views()
+        if self.spec.budget > size:
+            faults.append(f"active.budget: {self.spec.budget} queries cannot be chosen from a pool of {size}")
+        if faults:
+            raise ConfigError.of(f"queries {self.source.name!r}", faults)
+
+
+def _joined(pieces: Sequence[Shown]) -> Shown:
+    columns = [None if rows[0] is None else torch.cat(rows) for rows in zip(*pieces, strict=True)]
+    return Shown(*columns)  # type: ignore[arg-type]
+
+
+class _Order:
+    """Rows 0..size-1 dealt to steps, in a new order each pass."""
+
+    def __init__(self, size: int, rows: int, seed: int, name: str, device: torch.device) -> None:
+        self._size, self._rows = size, rows
+        self._seed, self._name = seed, name
+        self._device = device
+        self._pass = -1
+        self._permuted = torch.empty(0, dtype=torch.int64)
+
+    def at(self, step: int) -> tuple[Tensor, int]:
+        """The rows of ``step`` and the pass that they belong to; where all fit into a step, all of them."""
+        if self._size <= self._rows:
+            return torch.arange(self._rows, device=self._device) % self._size, step
+        passes, place = divmod(step, self._size // self._rows)
+        if passes != self._pass:
+            generator = torch_generator(self._seed, "order", self._name, passes)
+            self._permuted = torch.randperm(self._size, generator=generator).to(self._device)
+            self._pass = passes
+        return self._permuted[place * self._rows : (place + 1) * self._rows], passes

@@ -1,0 +1,63 @@
+"""Fixed transforms of images, for splits that are shifted on purpose."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor
+
+from bequest.data.affine import affine, translate
+from bequest.variants import Variant, strict
+
+
+class Transform(Variant, kind="transform"):
+    """The same change of every image: ``transform(x)``, (N, C, H, W) in and out."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x``, transformed."""
+
+
+@strict
+class Translate(Transform, name="translate"):
+    """Moved ``dx`` pixels to the right and ``dy`` pixels down; black comes in at the border."""
+
+    dx: int = 0
+    dy: int = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x`` moved."""
+        return translate(x, self.dx, self.dy)
+
+
+@strict
+class Scale(Transform, name="scale"):
+    """Scaled about the centre by ``factor``, bilinearly."""
+
+    factor: Annotated[float, Field(gt=0)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x`` scaled."""
+        return affine(x, scale=self.factor)
+
+
+@strict
+class Rotate(Transform, name="rotate"):
+    """Turned about the centre by ``angle`` degrees, counter-clockwise, bilinearly."""
+
+    angle: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x`` turned."""
+        return affine(x, angle=self.angle)
+
+
+def parse_transform(spec: Any) -> Transform:
+    """The transform that ``spec`` (``{name = "translate", dx = 2, dy = 2}``) describes.
+
+    Raises:
+        ConfigError: Lists every fault.
+    """
+    return Transform.parse(spec)

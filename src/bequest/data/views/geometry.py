@@ -1,0 +1,139 @@
+"""Views that move pixels: shift, crop, flip, rotate, scale, shear."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from typing_extensions import override
+
+from bequest.data.affine import Fill, affine, check_images, interpolate, mirror, translate
+from bequest.data.views.view import Key, View
+from bequest.variants import strict
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+@strict
+class Shift(View, name="shift"):
+    """Moved by whole pixels, uniformly in [-pixels, pixels] on each axis; black comes in at the border."""
+
+    pixels: Annotated[int, Field(ge=0)]
+    fill: Fill = "zeros"
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        return _shifted(x, key, self.pixels, self.fill)
+
+
+@strict
+class Crop(View, name="crop"):
+    """Padded on all sides and cut back to its size at a random place: what :class:`Shift` does."""
+
+    padding: Annotated[int, Field(ge=0)] = 4
+    fill: Fill = "zeros"
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        return _shifted(x, key, self.padding, self.fill)
+
+
+@strict
+class ResizedCrop(View, name="resized_crop"):
+    """A random window, bilinearly resized to the whole image (without smoothing where that shrinks it).
+
+    The window's share of the area is uniform in [smallest, 1], its aspect log-uniform in [1/aspect, aspect]
+    times the image's; a side that would exceed the image is cut to it.
+    """
+
+    smallest: Annotated[float, Field(gt=0, le=1)] = 0.25
+    aspect: Annotated[float, Field(ge=1)] = 4 / 3
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        check_images(x)
+        share, aspect, right, down = key.uniform("resized_crop", 4)[:, :, None].unbind(1)
+        stretch = torch.exp((aspect - 0.5) * math.log(self.aspect))
+        side = torch.sqrt(self.smallest + (1 - self.smallest) * share)
+        height, width = x.shape[-2:]
+        rows = _window(height, (side * stretch).clamp(max=1), down)
+        columns = _window(width, (side / stretch).clamp(max=1), right)
+        shape = (len(x), height, width)
+        return interpolate(x, rows[:, :, None].expand(shape), columns[:, None].expand(shape), fill="edge")
+
+
+@strict
+class Flip(View, name="flip"):
+    """Left and right exchanged, in a share ``rate`` of the samples."""
+
+    rate: Share = 0.5
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        return mirror(x, key.uniform("flip", 1)[:, 0] < self.rate)
+
+
+@strict
+class Rotate(View, name="rotate"):
+    """Turned about the centre by an angle that is uniform in [-degrees, degrees]."""
+
+    degrees: Annotated[float, Field(ge=0, le=180)]
+    fill: Fill = "zeros"
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        return affine(x, angle=_symmetric(key, "rotate", self.degrees), fill=self.fill)
+
+
+@strict
+class Scale(View, name="scale"):
+    """Scaled about the centre by a factor that is uniform in [low, high]; below 1 the content shrinks."""
+
+    low: Positive
+    high: Positive
+    fill: Fill = "zeros"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Scale:
+        if self.low > self.high:
+            raise ValueError(f"low must not exceed high, got {self.low:g} and {self.high:g}")
+        return self
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        drawn = key.uniform("scale", 1)[:, 0]
+        return affine(x, scale=self.low + (self.high - self.low) * drawn, fill=self.fill)
+
+
+@strict
+class Shear(View, name="shear"):
+    """Each row moved sideways in proportion to its height, by up to ``amount`` columns a row either way."""
+
+    amount: NotNegative
+    fill: Fill = "zeros"
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        return affine(x, shear=_symmetric(key, "shear", self.amount), fill=self.fill)
+
+
+def _symmetric(key: Key, name: str, most: float) -> Tensor:
+    """One number a sample, uniform in [-most, most)."""
+    return (2 * key.uniform(name, 1)[:, 0] - 1) * most
+
+
+def _shifted(x: Tensor, key: Key, pixels: int, fill: Fill) -> Tensor:
+    by = key.integers("shift", 2, low=-pixels, high=pixels)
+    return translate(x, by[:, 0], by[:, 1], fill=fill)
+
+
+def _window(size: int, share: Tensor, place: Tensor) -> Tensor:
+    """The ``size`` sampling points of a window that covers ``share`` of an axis, (N, size)."""
+    length = share * size
+    steps = torch.arange(size, device=share.device, dtype=torch.float32) + 0.5
+    return (size - length) * place + steps * (length / size) - 0.5

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from bequest.data import Dataset, Split, as_dataset, load_dataset
+from bequest.data.datasets import as_pool, stratified
+from bequest.errors import DataError, UnknownName
+
+
+def arrays(rows: int = 60, classes: int = 3):
+    return torch.randn(rows, 4), torch.arange(rows) % classes
+
+
+def test_digits_are_scikit_learns_with_a_border_and_their_row_numbers():
+    data = load_dataset("digits")
+    source = load_digits()
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 1297, "validation": 150, "test": 350,
+    }  # fmt: skip
+    seen = torch.cat([split.ids for split in data.splits.values()])
+    assert sorted(seen.tolist()) == list(range(1797))
+    for split in data.splits.values():
+        inner = split.x[:, 0, 2:-2, 2:-2].numpy() * 16
+        assert np.array_equal(inner, source.images[split.ids.numpy()])
+        assert np.array_equal(split.y.numpy(), source.target[split.ids.numpy()])
+        assert float(split.x.sum()) == pytest.approx(inner.sum() / 16)
+
+
+def test_digits_never_change():
+    """The split is part of every published number: another one would be another dataset."""
+    assert load_dataset("digits").digest == load_dataset("digits").digest
+    assert (
+        load_dataset("digits")["test"].ids[:5].tolist()
+        == sorted(load_dataset("digits")["test"].ids.tolist())[:5]
+    )
+
+
+def test_stratified_splits_are_disjoint_complete_and_in_proportion():
+    labels = torch.tensor([0] * 600 + [1] * 300 + [2] * 100)
+    rows = stratified(labels, {"a": 700, "b": 100, "c": 200}, seed=0)
+    assert sorted(torch.cat(list(rows.values())).tolist()) == list(range(1000))
+    for name, size in (("a", 700), ("b", 100), ("c", 200)):
+        counts = torch.bincount(labels[rows[name]], minlength=3).numpy()
+        assert np.abs(counts - size * np.array([0.6, 0.3, 0.1])).max() <= 2
+    with pytest.raises(DataError, match="must use every sample"):
+        stratified(labels, {"a": 3}, seed=0)
+
+
+def test_arrays_and_torch_datasets_become_the_same_data():
+    x, y = arrays()
+    one = as_dataset((x, y))
+    other = as_dataset(torch.utils.data.TensorDataset(x, y))
+    assert one.digest == other.digest
+    assert as_dataset((x.numpy(), y.numpy())).digest == one.digest
+    assert {name: len(split) for name, split in one.splits.items()} == {
+        "train": 48,
+        "validation": 6,
+        "test": 6,
+    }
+    row = one["test"].ids[0]
+    assert torch.equal(one["test"].x[0], x[row])
+
+
+def test_bytes_are_pixels_and_integers_are_tokens():
+    y = torch.arange(30) % 3
+    assert as_dataset((torch.full((30, 2), 255, dtype=torch.uint8), y))["train"].x.max() == 1.0
+    assert as_dataset((torch.ones(30, 2, dtype=torch.int32), y))["train"].x.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x.fill_(float("nan")), y), "48 inputs hold NaN or infinity, the first in row 0"),
+        (lambda x, y: (x, y[:-1]), "x has 60 rows and y has 59"),
+        (lambda x, y: (x, y - 1), "labels must start at 0, got -1"),
+        (lambda x, y: (x, y * 2), "no sample of class 1, 3"),
+        (lambda x, y: (x, y.float() + 0.5), "expected integer class indices"),
+        (lambda x, y: (x[:0], y[:0]), "no samples"),
+        (lambda x, y: ("nonsense", y), "not an array"),
+    ],
+)
+def test_bad_arrays_are_refused(change, message):
+    with pytest.raises(DataError, match=message):
+        as_dataset(change(*arrays()))
+
+
+def test_several_faults_are_listed_at_once():
+    x, y = arrays(9)
+    bad = Split(x.clone().fill_(float("inf")), y + 7, torch.zeros(9, dtype=torch.int64))
+    with pytest.raises(DataError) as caught:
+        as_dataset(Dataset("mine", {"train": Split(x, y, torch.arange(9)), "test": bad}, ("a", "b", "c")))
+    text = str(caught.value)
+    assert "test: 9 inputs hold NaN or infinity" in text
+    assert "test: 8 ids are repeated" in text
+    assert "test: labels: expected 0..2, got 7..9" in text
+
+
+def test_what_is_no_data_is_named():
+    with pytest.raises(DataError, match="cannot be read as data"):
+        as_dataset(3)
+    with pytest.raises(UnknownName, match="did you mean 'digits'"):
+        load_dataset("digit")
+    with pytest.raises(UnknownName, match="did you mean 'test'"):
+        load_dataset("digits")["tset"]
+    with pytest.raises(DataError, match="query pool is wrong: 5 inputs hold NaN"):
+        as_pool(torch.full((5, 2), float("nan")))
+
+
+def test_a_pool_has_no_labels():
+    assert as_pool(load_dataset("digits")).y is None
+    assert as_pool(np.zeros((5, 2))).ids.tolist() == [0, 1, 2, 3, 4]
