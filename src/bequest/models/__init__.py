@@ -1,0 +1,19 @@
+"""Networks by name, their activations and their weights."""
+
+from bequest.models.catalogue import MODELS, build_model, parameter_count
+from bequest.models.cnn import cnn
+from bequest.models.mlp import mlp
+from bequest.models.resnet import load_published, resnet20, resnet32, resnet44, resnet56
+
+__all__ = [
+    "MODELS",
+    "build_model",
+    "cnn",
+    "load_published",
+    "mlp",
+    "parameter_count",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+]

@@ -1,0 +1,48 @@
+"""Convolutional networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from bequest.errors import ModelError
+from bequest.models.catalogue import MODELS
+
+IMAGE_AXES = 3
+
+
+@MODELS.register("cnn")
+def cnn(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    channels: Sequence[int] = (32, 32, 64),
+    pool_after: Sequence[int] = (2,),
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """Convolutional network: 3×3 convolutions with ReLU, global maximum over positions, a linear head.
+
+    Args:
+        input_shape: (channels, height, width) of one image.
+        classes: Width of the logits.
+        channels: Width of each convolution.
+        pool_after: After which convolutions (1-based) a 2×2 maximum pool halves the size.
+        dropout: Dropout rate before the head.
+
+    Raises:
+        ModelError: If one input is not an image.
+    """
+    if len(input_shape) != IMAGE_AXES:
+        raise ModelError("a cnn needs images", expected="inputs (C, H, W)", got=tuple(input_shape))
+    layers: list[nn.Module] = []
+    width = input_shape[0]
+    for index, size in enumerate(channels, 1):
+        layers += [nn.Conv2d(width, size, 3, padding=1), nn.ReLU()]
+        if index in pool_after:
+            layers.append(nn.MaxPool2d(2))
+        width = size
+    layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten()]
+    if dropout:
+        layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers, nn.Linear(width, classes))

@@ -1,0 +1,45 @@
+"""Multilayer perceptrons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import nn
+
+from bequest.models.catalogue import MODELS
+from bequest.models.tokens import TokenHeads
+
+
+@MODELS.register("mlp")
+def mlp(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    hidden: Sequence[int] = (256, 256),
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    tokens: int = 1,
+) -> nn.Sequential:
+    """Multilayer perceptron: flatten, hidden layers with ReLU, a linear head.
+
+    Args:
+        input_shape: Shape of one input.
+        classes: Width of the logits.
+        hidden: Widths of the hidden layers.
+        batch_norm: Put BatchNorm after each ReLU.
+        dropout: Dropout rate after each hidden layer.
+        tokens: Heads; with more than one the network answers with :class:`bequest.models.tokens.Tokens`, so
+            that each head can learn from a teacher of its own.
+    """
+    layers: list[nn.Module] = [nn.Flatten()]
+    width = prod(input_shape)
+    for size in hidden:
+        layers += [nn.Linear(width, size), nn.ReLU()]
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(size))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        width = size
+    head = nn.Linear(width, classes) if tokens == 1 else TokenHeads(width, classes, tokens)
+    return nn.Sequential(*layers, head)

@@ -1,0 +1,204 @@
+"""Residual networks for small images, with shortcuts that have no parameters; and published weights."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bequest.errors import ModelError
+from bequest.models.catalogue import MODELS
+
+IMAGE_AXES = 3
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+STAGES = (16, 32, 64)
+WRAPPED = "module."
+"""What ``nn.DataParallel`` puts before every name of a network that was saved inside of it."""
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std, a channel at a time; the numbers are buffers, so a digest of the network has them."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """``x`` normalised."""
+        return (x - self.mean) / self.std
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions and a shortcut: where the size halves, every other pixel and zero channels."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.stride = stride
+        self.added = width - width_in
+
+    def forward(self, x: Float[Tensor, "n a h w"]) -> Float[Tensor, "n b hh ww"]:
+        """The block's answer."""
+        out = functional.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        if self.stride > 1 or self.added:
+            before = self.added // 2
+            x = functional.pad(
+                x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.added - before)
+            )
+        return functional.relu(out + x)
+
+
+class ResNet(nn.Module):
+    """A 3×3 convolution, three stages of blocks, a mean over positions, a linear head.
+
+    Names of parameters are those that published CIFAR weights have.
+    """
+
+    def __init__(self, channels: int, classes: int, blocks: int, normalise: Normalise | None) -> None:
+        super().__init__()
+        self.normalise = nn.Identity() if normalise is None else normalise
+        self.conv1 = nn.Conv2d(channels, STAGES[0], 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(STAGES[0])
+        self.layer1 = _stage(STAGES[0], STAGES[0], blocks, stride=1)
+        self.layer2 = _stage(STAGES[0], STAGES[1], blocks, stride=2)
+        self.layer3 = _stage(STAGES[1], STAGES[2], blocks, stride=2)
+        self.linear = nn.Linear(STAGES[2], classes)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Logits."""
+        x = functional.relu(self.bn1(self.conv1(self.normalise(x))))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        logits: Tensor = self.linear(x.mean((2, 3)))
+        return logits
+
+
+def resnet(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    depth: int = 20,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ResNet:
+    """Residual network of 6n + 2 layers for small images.
+
+    Args:
+        input_shape: (channels, height, width) of one image.
+        classes: Width of the logits.
+        depth: 20, 32, 44, 56, ...: 6n + 2.
+        mean: Subtracted from each channel of the pixels; with ``std``. None: pixels as they are.
+        std: Divides each channel.
+
+    Raises:
+        ModelError: If one input is no image, the depth is not 6n + 2, or mean and std do not fit.
+
+    Source: He et al. 2016, "Deep residual learning for image recognition", section 4.2, shortcuts of kind A.
+    """
+    if len(input_shape) != IMAGE_AXES:
+        raise ModelError("a resnet needs images", expected="inputs (C, H, W)", got=tuple(input_shape))
+    if depth < 8 or (depth - 2) % 6:
+        raise ModelError("a resnet for small images has 6n + 2 layers", expected="20, 32, 44, 56", got=depth)
+    channels = input_shape[0]
+    if (mean is None) != (std is None) or {len(each) for each in (mean, std) if each is not None} - {
+        channels
+    }:
+        raise ModelError("mean and std go together", expected=f"{channels} numbers each", got=(mean, std))
+    normalise = Normalise(mean, std) if mean is not None and std is not None else None
+    return ResNet(channels, classes, (depth - 2) // 6, normalise)
+
+
+@MODELS.register("resnet20")
+def resnet20(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ResNet:
+    """Residual network of 20 layers for small images, 0.27 M parameters; see :func:`resnet`."""
+    return resnet(input_shape, classes, depth=20, mean=mean, std=std)
+
+
+@MODELS.register("resnet32")
+def resnet32(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ResNet:
+    """Residual network of 32 layers for small images, 0.46 M parameters; see :func:`resnet`."""
+    return resnet(input_shape, classes, depth=32, mean=mean, std=std)
+
+
+@MODELS.register("resnet44")
+def resnet44(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ResNet:
+    """Residual network of 44 layers for small images, 0.66 M parameters; see :func:`resnet`."""
+    return resnet(input_shape, classes, depth=44, mean=mean, std=std)
+
+
+@MODELS.register("resnet56")
+def resnet56(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ResNet:
+    """Residual network of 56 layers for small images, 0.85 M parameters; see :func:`resnet`."""
+    return resnet(input_shape, classes, depth=56, mean=mean, std=std)
+
+
+def load_published(path: str | Path, model: nn.Module) -> nn.Module:
+    """Fill ``model`` from a PyTorch file of published weights; loaded as data only, so that it runs no code.
+
+    A ``state_dict`` entry is opened and a ``module.`` before the names is taken off. Buffers that the file
+    lacks (the normalisation of :func:`resnet`) stay as they are; every other name and shape must fit.
+
+    Raises:
+        ModelError: If the file is absent or damaged, or does not fit the model.
+    """
+    try:
+        content = torch.load(Path(path), map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path} cannot be read as weights", got=str(error).split("\n", 1)[0]) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(f"{path} holds no weights", expected="names and tensors", got=type(state).__name__)
+    state = {name.removeprefix(WRAPPED): value for name, value in state.items()}
+    own = {f"normalise.{name}": value for name, value in _normalisation(model).items()}
+    try:
+        model.load_state_dict({**own, **state})
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit the model", got=error) from error
+    return model
+
+
+def _normalisation(model: nn.Module) -> dict[str, Tensor]:
+    normalise = getattr(model, "normalise", None)
+    return normalise.state_dict() if isinstance(normalise, Normalise) else {}
+
+
+def _stage(width_in: int, width: int, blocks: int, *, stride: int) -> nn.Sequential:
+    first = Block(width_in, width, stride)
+    return nn.Sequential(first, *(Block(width, width, 1) for _ in range(blocks - 1)))
