@@ -1,0 +1,253 @@
+"""Objectives that read a teacher's logits; their formulas are in :mod:`bequest.distill.objectives.logits`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from typing_extensions import override
+
+from bequest.distill.exchange import UNLABELLED, Exchange
+from bequest.distill.objectives import logits as losses
+from bequest.distill.objectives.labels import label_loss, likelier_labels
+from bequest.distill.objectives.objective import Objective, Parts
+from bequest.distill.schedules import NOT_NEGATIVE, POSITIVE, SHARE, Fraction, Temperature, Weight, at
+from bequest.errors import ObjectiveError
+from bequest.variants import strict
+
+
+class AnswerObjective(Objective):
+    """An objective of one teacher's logits, with at most a temperature on a schedule."""
+
+    @property
+    def needs_teacher(self) -> bool:
+        """It does."""
+        return True
+
+    @abstractmethod
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        """The mean over the exchange's own rows."""
+
+    @override
+    def check(self, exchange: Exchange) -> None:
+        super().check(exchange)
+        temperature = getattr(self, "temperature", None)
+        if temperature is not None:
+            POSITIVE.check("the temperature", temperature, exchange.steps)
+
+    @override
+    def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
+        """The mean over rows, and one part that is called as the objective."""
+        loss = self.loss(exchange, exchange.teacher_logits[0])
+        loss = of_labelled(loss, exchange) if self.needs_labels else of_whole_batch(loss, exchange)
+        return loss, {self.name: loss.detach()}
+
+
+@strict
+class KD(AnswerObjective, name="kd"):
+    """Hinton's distillation, mixed with labels: (1 - w) · T² · KL(teacher ‖ student) + w · cross-entropy.
+
+    w is ``label_weight``, T the ``temperature``; both are numbers or schedules.
+    """
+
+    temperature: Temperature = 4.0
+    label_weight: Fraction = 0.0
+
+    @property
+    def needs_labels(self) -> bool:
+        """Only if labels ever have a weight."""
+        return self.label_weight != 0.0
+
+    @override
+    def check(self, exchange: Exchange) -> None:
+        super().check(exchange)
+        SHARE.check("label_weight", self.label_weight, exchange.steps)
+
+    @override
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        temperature = at(self.temperature, exchange.step, exchange.steps)
+        student_logits = exchange.student_logits
+        return losses.kd(student_logits, teacher_logits, temperature=temperature, mask=exchange.mask)
+
+    @override
+    def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
+        """The mean over rows, and its parts ``kd`` and, where labels have a weight, ``cross_entropy``."""
+        loss = of_whole_batch(self.loss(exchange, exchange.teacher_logits[0]), exchange)
+        parts = {"kd": loss.detach()}
+        if self.label_weight == 0.0:
+            return loss, parts
+        weight = at(self.label_weight, exchange.step, exchange.steps)
+        labelled = label_loss(exchange)
+        parts["cross_entropy"] = labelled.detach()
+        return (1 - weight) * loss + weight * labelled, parts
+
+
+@strict
+class Hard(AnswerObjective, name="hard"):
+    """Cross-entropy to the class that the teacher finds likeliest."""
+
+    @override
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        return losses.hard(exchange.student_logits, teacher_logits, mask=exchange.mask)
+
+
+@strict
+class LogitMSE(AnswerObjective, name="logit_mse"):
+    """Mean squared difference of the logits."""
+
+    @override
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        return losses.logit_mse(exchange.student_logits, teacher_logits, mask=exchange.mask)
+
+
+@strict
+class DKD(AnswerObjective, name="dkd"):
+    """Decoupled distillation: the target's share and the shares of the other classes, weighed apart."""
+
+    alpha: Annotated[float, Field(ge=0)] = 1.0
+    beta: Annotated[float, Field(ge=0)] = 8.0
+    temperature: Temperature = 4.0
+
+    @property
+    def needs_labels(self) -> bool:
+        """It does; rows without a label are left out."""
+        return True
+
+    @override
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        return losses.dkd(
+            exchange.student_logits,
+            teacher_logits,
+            likelier_labels(exchange),
+            alpha=self.alpha,
+            beta=self.beta,
+            temperature=at(self.temperature, exchange.step, exchange.steps),
+            mask=exchange.mask,
+        )
+
+
+@strict
+class DIST(AnswerObjective, name="dist"):
+    """Pearson's correlation of probabilities over classes and over samples."""
+
+    beta: Annotated[float, Field(ge=0)] = 1.0
+    gamma: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Temperature = 1.0
+
+    @override
+    def check(self, exchange: Exchange) -> None:
+        super().check(exchange)
+        rows = len(losses.rows_of(exchange.student_logits, exchange.mask))
+        if self.gamma > 0 and rows < 2:
+            raise ObjectiveError(
+                "dist correlates samples and needs at least two of them",
+                expected="a batch of two rows or more, or gamma = 0",
+                got=f"{rows} row",
+            )
+
+    @override
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        return losses.dist(
+            exchange.student_logits,
+            teacher_logits,
+            beta=self.beta,
+            gamma=self.gamma,
+            temperature=at(self.temperature, exchange.step, exchange.steps),
+            mask=exchange.mask,
+        )
+
+
+@strict
+class OFA(AnswerObjective, name="ofa"):
+    """Cross-entropy to the teacher with the target's share raised to the power ``epsilon``."""
+
+    epsilon: Annotated[float, Field(gt=0)] = 1.0
+
+    @property
+    def needs_labels(self) -> bool:
+        """It does; rows without a label are left out."""
+        return True
+
+    @override
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        return losses.ofa(
+            exchange.student_logits,
+            teacher_logits,
+            likelier_labels(exchange),
+            epsilon=self.epsilon,
+            mask=exchange.mask,
+        )
+
+
+@strict
+class Standardised(Objective, name="standardised"):
+    """Any objective of logits, with the logits of student and teacher standardised over classes first.
+
+    The defaults are those of its paper, and equal :func:`~bequest.distill.objectives.logits.standardised_kd`.
+    """
+
+    objective: Objective = KD(temperature=2.0)
+    weight: Weight = 9.0
+
+    @model_validator(mode="after")
+    def _reads_logits(self) -> Standardised:
+        if not isinstance(self.objective, AnswerObjective):
+            raise ValueError(
+                f"only an objective of a teacher's logits can be standardised, not {self.objective.name}"
+            )
+        if isinstance(self.objective, KD) and self.objective.needs_labels:
+            raise ValueError(
+                "labels are not standardised; add cross_entropy beside it instead of label_weight"
+            )
+        return self
+
+    @property
+    def needs_labels(self) -> bool:
+        """As what it wraps."""
+        return self.objective.needs_labels
+
+    @property
+    def needs_teacher(self) -> bool:
+        """It does."""
+        return True
+
+    @override
+    def check(self, exchange: Exchange) -> None:
+        self.objective.check(exchange)
+        NOT_NEGATIVE.check("the weight", self.weight, exchange.steps)
+
+    @override
+    def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
+        """The weighted loss of standardised logits, and ``standardised``."""
+        inner = replace(
+            exchange,
+            student_logits=losses.standardised(exchange.student_logits),
+            teacher_logits=tuple(losses.standardised(each) for each in exchange.teacher_logits),
+        )
+        loss, _ = self.objective(inner)
+        loss = loss * at(self.weight, exchange.step, exchange.steps)
+        return loss, {"standardised": loss.detach()}
+
+
+def of_whole_batch(loss: Tensor, exchange: Exchange) -> Tensor:
+    """This exchange's share of the mean over the whole batch, from the mean over its own rows."""
+    if exchange.rows is None:
+        return loss
+    if exchange.mask is not None:
+        return loss * exchange.mask.sum() / exchange.rows
+    own = exchange.student_logits.shape[:-1].numel()
+    return loss if own == exchange.rows else loss * (own / exchange.rows)
+
+
+def of_labelled(loss: Tensor, exchange: Exchange) -> Tensor:
+    """The same for a mean over the rows that have a label."""
+    own = exchange.student_logits.shape[:-1].numel()
+    if exchange.labelled is None or (exchange.rows is None and exchange.labelled == own):
+        return loss
+    known = likelier_labels(exchange) != UNLABELLED
+    if exchange.mask is not None:
+        known = known & exchange.mask
+    return loss * known.sum() / max(1, exchange.labelled)

@@ -1,0 +1,371 @@
+"""Losses that hand a teacher's answers to a student: pure functions of logits.
+
+Every function takes logits, (N, C) or with ``mask`` (N, L, C), and averages over rows: the samples, or
+the positions where the mask is True (the others are removed before anything is computed). Labels are
+int64, (N,) or (N, L); rows whose label is ``UNLABELLED`` are left out where labels are needed. No gradient
+flows to the teacher. Half-precision logits are computed in float32.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from bequest.distill.exchange import UNLABELLED
+from bequest.errors import ObjectiveError
+
+Array = Tensor | np.ndarray
+Number = float | int
+Loss = Float[Tensor, ""]
+
+FLAT = 1e-6
+"""A vector whose spread is below this share of its length is constant up to rounding."""
+
+
+def kd(
+    student_logits: Array, teacher_logits: Array, *, temperature: Number, mask: Tensor | None = None
+) -> Loss:
+    """Knowledge distillation: T² · KL(softmax(teacher / T) ‖ softmax(student / T)).
+
+    Args:
+        student_logits: (N, C), or (N, L, C).
+        teacher_logits: As ``student_logits``.
+        temperature: T > 0. The factor T² keeps the size of the gradient as T grows.
+        mask: bool (N, L), True where a position counts.
+
+    Returns:
+        Summed over classes, averaged over rows ("batchmean"), in nats, ≥ 0; exactly 0 for equal logits.
+
+    Raises:
+        ObjectiveError: If the shapes differ or the temperature is not positive.
+
+    Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2.
+
+    >>> kd(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), temperature=1.0)
+    tensor(0.4338)
+    """
+    student, teacher = paired(student_logits, teacher_logits, mask)
+    check_temperature(temperature)
+    log_p = torch.log_softmax(teacher / temperature, -1)
+    log_q = torch.log_softmax(student / temperature, -1)
+    return (log_p.exp() * (log_p - log_q)).sum() * (temperature * temperature / len(student))
+
+
+def hard(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = None) -> Loss:
+    """Hard distillation: cross-entropy to the class that the teacher finds likeliest.
+
+    Args:
+        student_logits: (N, C), or (N, L, C).
+        teacher_logits: As ``student_logits``.
+        mask: bool (N, L), True where a position counts.
+
+    Returns:
+        The mean over rows, in nats, ≥ 0.
+
+    Raises:
+        ObjectiveError: If the shapes differ.
+
+    Source: Touvron et al. 2021, "Training data-efficient image transformers", section 4, hard labels.
+
+    >>> hard(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.3, 0.1]]))
+    tensor(0.1269)
+    """
+    student, teacher = paired(student_logits, teacher_logits, mask)
+    return functional.cross_entropy(student, teacher.argmax(-1))
+
+
+def logit_mse(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = None) -> Loss:
+    """Mean squared difference of the logits, over rows and classes.
+
+    Args:
+        student_logits: (N, C), or (N, L, C).
+        teacher_logits: As ``student_logits``.
+        mask: bool (N, L), True where a position counts.
+
+    Returns:
+        ≥ 0; unlike the others it changes when a constant is added to a row's logits.
+
+    Raises:
+        ObjectiveError: If the shapes differ.
+
+    Source: Ba & Caruana 2014, "Do deep nets really need to be deep?", equation 1.
+
+    >>> logit_mse(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
+    tensor(2.)
+    """
+    return functional.mse_loss(*paired(student_logits, teacher_logits, mask))
+
+
+def dkd(
+    student_logits: Array,
+    teacher_logits: Array,
+    labels: Tensor,
+    *,
+    alpha: Number = 1.0,
+    beta: Number = 8.0,
+    temperature: Number = 4.0,
+    mask: Tensor | None = None,
+) -> Loss:
+    """Decoupled distillation: T² · (α · KL of "target or not" + β · KL among the other classes).
+
+    With p the teacher's and q the student's softmax at temperature T, y the label:
+    α · KL([p_y, 1 - p_y] ‖ [q_y, 1 - q_y]) + β · KL(p without y, renormalised ‖ q without y, renormalised).
+    For α = 1 and β = 1 - p_y (of each row) it is :func:`kd`.
+
+    Args:
+        student_logits: (N, C), or (N, L, C), of at least two classes.
+        teacher_logits: As ``student_logits``.
+        labels: (N,), or (N, L).
+        alpha: α, weight of the target term.
+        beta: β, weight of the non-target term.
+        temperature: T > 0.
+        mask: bool (N, L), True where a position counts.
+
+    Returns:
+        The mean over labelled rows, in nats, ≥ 0; 0 for equal logits.
+
+    Raises:
+        ObjectiveError: If shapes differ, there is one class, or the temperature is not positive.
+
+    Source: Zhao et al. 2022, "Decoupled knowledge distillation", equation 7.
+
+    >>> dkd(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]), temperature=1.0)
+    tensor(0.4338)
+    """
+    student, teacher = paired(student_logits, teacher_logits, mask)
+    check_temperature(temperature)
+    if student.shape[1] < 2:
+        raise ObjectiveError(
+            "dkd needs classes besides the target", expected="C ≥ 2", got=f"C = {student.shape[1]}"
+        )
+    target, known = _targets(labels, student, mask)
+    log_p, others_p = _decoupled(teacher / temperature, target)
+    log_q, others_q = _decoupled(student / temperature, target)
+    each = alpha * _divergence(log_p, log_q) + beta * _divergence(others_p, others_q)
+    return temperature * temperature * _mean_of(each, known)
+
+
+def dist(
+    student_logits: Array,
+    teacher_logits: Array,
+    *,
+    beta: Number = 1.0,
+    gamma: Number = 1.0,
+    temperature: Number = 1.0,
+    mask: Tensor | None = None,
+) -> Loss:
+    """Relations instead of values: T² · (β · (1 - ρ over classes) + γ · (1 - ρ over samples)).
+
+    ρ is Pearson's correlation of the two softmax at temperature T: over the classes of each row, averaged
+    over rows, and over the rows of each class, averaged over classes.
+
+    Args:
+        student_logits: (N, C), or (N, L, C); for the second term of at least two rows.
+        teacher_logits: As ``student_logits``.
+        beta: β, weight of the relation between classes.
+        gamma: γ, weight of the relation between samples.
+        temperature: T > 0.
+        mask: bool (N, L), True where a position counts.
+
+    Returns:
+        In [0, 2 T² (β + γ)]; 0 for equal logits. Where a row or column is constant, ρ is undefined and is
+        taken as 0, without gradient.
+
+    Raises:
+        ObjectiveError: If the shapes differ or the temperature is not positive.
+
+    Source: Huang et al. 2022, "Knowledge distillation from a stronger teacher", equations 8 to 10.
+
+    >>> dist(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[3.0, 0.0], [0.0, 2.0]]))
+    tensor(0.)
+    """
+    student, teacher = paired(student_logits, teacher_logits, mask)
+    check_temperature(temperature)
+    q = torch.softmax(student / temperature, -1)
+    p = torch.softmax(teacher / temperature, -1)
+    between_classes = 1 - _pearson(q, p, 1).mean()
+    between_samples = 1 - _pearson(q, p, 0).mean()
+    return temperature * temperature * (beta * between_classes + gamma * between_samples)
+
+
+def standardised_kd(
+    student_logits: Array,
+    teacher_logits: Array,
+    *,
+    temperature: Number = 2.0,
+    weight: Number = 9.0,
+    mask: Tensor | None = None,
+) -> Loss:
+    """Distillation of standardised logits: weight · kd(z(student), z(teacher)).
+
+    z subtracts a row's mean over classes and divides by its (population) standard deviation, so that
+    only the relations of a teacher's logits count, not their size.
+
+    Args:
+        student_logits: (N, C), or (N, L, C).
+        teacher_logits: As ``student_logits``.
+        temperature: T > 0.
+        weight: Factor on the loss.
+        mask: bool (N, L), True where a position counts.
+
+    Returns:
+        The mean over rows, in nats, ≥ 0; unchanged when a row's logits are shifted or scaled up.
+
+    Raises:
+        ObjectiveError: If the shapes differ or the temperature is not positive.
+
+    Source: Sun et al. 2024, "Logit standardization in knowledge distillation", algorithm 1.
+
+    >>> float(standardised_kd(torch.tensor([[2.0, 0.0]]), torch.tensor([[7.0, 3.0]])))
+    0.0
+    """
+    student, teacher = paired(student_logits, teacher_logits, mask)
+    return weight * kd(standardised(student), standardised(teacher), temperature=temperature)
+
+
+def ofa(
+    student_logits: Array,
+    teacher_logits: Array,
+    labels: Tensor,
+    *,
+    epsilon: Number = 1.0,
+    mask: Tensor | None = None,
+) -> Loss:
+    """One-for-all: cross-entropy to a teacher whose target is raised: -Σ [(p + 1_y)^ε - 1_y] · log q.
+
+    Args:
+        student_logits: (N, C), or (N, L, C); q is their softmax.
+        teacher_logits: As ``student_logits``; p is their softmax.
+        labels: (N,), or (N, L); y.
+        epsilon: ε ≥ 1, usually up to 1.5; at 1 it is the cross-entropy to the teacher.
+        mask: bool (N, L), True where a position counts.
+
+    Returns:
+        The mean over labelled rows, in nats, ≥ 0. No divergence: at equality it is not 0.
+
+    Raises:
+        ObjectiveError: If the shapes differ or ε is not positive.
+
+    Source: Hao et al. 2023, "One-for-all: bridge the gap between heterogeneous architectures", equation 6.
+
+    >>> ofa(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]), epsilon=1.0)
+    tensor(1.1269)
+    """
+    student, teacher = paired(student_logits, teacher_logits, mask)
+    if not epsilon > 0:
+        raise ObjectiveError("epsilon must be positive", expected="> 0, usually 1 to 1.5", got=epsilon)
+    target, known = _targets(labels, student, mask)
+    p = torch.softmax(teacher, -1)
+    raised = (p.gather(1, target) + 1).pow(epsilon) - 1
+    wanted = p.pow(epsilon).scatter(1, target, raised)
+    return _mean_of(-(wanted * torch.log_softmax(student, -1)).sum(-1), known)
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Logits with mean 0 and (population) standard deviation 1 over classes; constant rows become 0."""
+    return functional.layer_norm(precise(logits), logits.shape[-1:], eps=1e-12)
+
+
+def precise(x: Tensor) -> Tensor:
+    """``x`` in float32 at least."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def paired(
+    student_logits: Array, teacher_logits: Array, mask: Tensor | None
+) -> tuple[Float[Tensor, "m c"], Float[Tensor, "m c"]]:
+    """Both logits as (rows, C), without the rows that the mask hides.
+
+    Raises:
+        ObjectiveError: If the shapes differ, or the mask does not fit.
+    """
+    student = student_logits if isinstance(student_logits, Tensor) else torch.as_tensor(student_logits)
+    teacher = teacher_logits if isinstance(teacher_logits, Tensor) else torch.as_tensor(teacher_logits)
+    if student.shape != teacher.shape:
+        raise ObjectiveError(
+            "student and teacher logits have different shapes",
+            expected=f"{tuple(student.shape)}, as the student's",
+            got=f"{tuple(teacher.shape)} from the teacher",
+            remedy="give both models the same classes, in the same order, and the same inputs",
+        )
+    return rows_of(student, mask), rows_of(teacher.detach(), mask)
+
+
+def rows_of(logits: Tensor, mask: Tensor | None) -> Float[Tensor, "m c"]:
+    """Logits as (rows, C) in float32 or float64, without the rows that the mask hides.
+
+    Raises:
+        ObjectiveError: If these are no logits, or the mask does not fit.
+    """
+    logits = precise(logits)
+    if mask is not None:
+        if mask.dtype != torch.bool or mask.shape != logits.shape[:-1] or logits.ndim != 3:
+            raise ObjectiveError(
+                "the mask does not fit the logits",
+                expected=f"bool of shape {tuple(logits.shape[:-1])}, for logits (N, L, C)",
+                got=f"{mask.dtype} of shape {tuple(mask.shape)} for logits {tuple(logits.shape)}",
+            )
+        return logits[mask]
+    if logits.ndim == 3:
+        return logits.flatten(0, 1)
+    if logits.ndim != 2:
+        raise ObjectiveError(
+            "these are no logits", expected="(N, C) or (N, L, C)", got=str(tuple(logits.shape))
+        )
+    return logits
+
+
+def check_temperature(temperature: Number) -> None:
+    """Refuse a temperature that is not positive and finite.
+
+    Raises:
+        ObjectiveError: If it is not.
+    """
+    if not 0 < temperature < math.inf:
+        raise ObjectiveError(
+            "a temperature must be positive and finite", expected="> 0, such as 4", got=temperature
+        )
+
+
+def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Tensor, "m 1"], Tensor]:
+    """The label of each row, 0 where there is none, and whether there is one."""
+    flat = labels.flatten() if mask is None else labels[mask]
+    if len(flat) != len(rows):
+        raise ObjectiveError(
+            "the labels do not fit the logits",
+            expected=f"{len(rows)}, one a row",
+            got=f"{len(flat)} of shape {tuple(labels.shape)}",
+        )
+    return flat.clamp(min=0)[:, None], flat != UNLABELLED
+
+
+def _mean_of(each: Tensor, known: Tensor) -> Tensor:
+    """The mean of ``each`` where it is known; 0 if it never is."""
+    return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
+
+
+def _decoupled(logits: Tensor, target: Tensor) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "m k"]]:
+    """Log-probabilities of [target, not target], and of the other classes among themselves."""
+    others = torch.arange(logits.shape[1] - 1, device=logits.device)
+    rest = logits.gather(1, others + (others >= target))
+    both = torch.cat([logits.gather(1, target), rest.logsumexp(-1, keepdim=True)], 1)
+    return torch.log_softmax(both, -1), torch.log_softmax(rest, -1)
+
+
+def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p ‖ q) of each row."""
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def _pearson(x: Tensor, y: Tensor, dim: int) -> Tensor:
+    """Pearson's correlation along ``dim``; 0 where one of the two is constant."""
+    x_centred, y_centred = x - x.mean(dim, keepdim=True), y - y.mean(dim, keepdim=True)
+    x_spread, y_spread = x_centred.norm(dim=dim), y_centred.norm(dim=dim)
+    varies = (x_spread > FLAT * x.norm(dim=dim)) & (y_spread > FLAT * y.norm(dim=dim))
+    product = torch.where(varies, x_spread * y_spread, 1.0)
+    return torch.where(varies, (x_centred * y_centred).sum(dim) / product, 0.0)

@@ -1,0 +1,149 @@
+"""How a student is trained: everything about the loop that is not data, model or objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import nn
+
+from bequest.config import Config
+from bequest.distill.schedules import Constant, Schedule
+from bequest.errors import ConfigError
+from bequest.registry import Registry, nearest
+
+OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
+for _name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam", "Adagrad", "Adamax"):
+    OPTIMIZERS.add(_name.lower(), getattr(torch.optim, _name))
+
+FUSED = ("adam", "adamw", "sgd", "adagrad")
+"""Optimizers that update all parameters at once; twice as fast on small networks."""
+
+SHOWN = 8
+"""So many parameter names are shown where a pattern fits none."""
+
+
+class Recipe(Config):
+    """The training recipe.
+
+    Attributes:
+        optimizer: A name of torch.optim, in lower case.
+        lr: Peak learning rate; ``schedule`` multiplies it.
+        rates: Patterns on parameter names to factors on ``lr``, such as ``{"head.*": 10, "body.*": 0.1}``;
+            the first that fits counts, and 0 leaves a parameter as it is. The parameters of an objective are
+            called ``objective.*``.
+        weight_decay: As the optimizer defines it; not applied to biases and normalisation.
+        options: Further arguments of the optimizer, such as ``betas`` or ``momentum``.
+        schedule: Factor on the learning rate as a function of the step.
+        batch: Rows a step, over all sources and ranks.
+        epochs: Passes over the training split; a step budget that arms with other sources share.
+        steps: Optimizer steps; overrides ``epochs``.
+        accumulate: Micro-batches a step.
+        clip: Largest gradient norm; None for no bound.
+        ema: Decay of an exponential moving average of the weights, which is then what is evaluated.
+        precision: ``bf16`` and ``fp16`` run the forward pass under autocast.
+        compile: Run the student through torch.compile.
+        channels_last: Lay images out as NHWC.
+        freeze_batchnorm: Keep BatchNorm's running statistics as they are.
+        evaluate_every: Epochs between two looks at the validation split.
+        select: Whose weights are kept: the ``last`` epoch's, or those best on validation by
+            ``accuracy`` or ``nll``.
+        patience: Stop after this many looks without a better one; None to go on.
+    """
+
+    optimizer: str = "adam"
+    lr: float = Field(1e-3, gt=0)
+    rates: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    weight_decay: float = Field(0.0, ge=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+    schedule: Schedule = Constant()
+    batch: int = Field(64, ge=1)
+    epochs: int | None = Field(60, ge=0)
+    steps: int | None = Field(None, ge=0)
+    accumulate: int = Field(1, ge=1)
+    clip: float | None = Field(None, gt=0)
+    ema: float | None = Field(None, gt=0, lt=1)
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    compile: bool = False
+    channels_last: bool = False
+    freeze_batchnorm: bool = False
+    evaluate_every: int = Field(1, ge=1)
+    select: Literal["last", "accuracy", "nll"] = "last"
+    patience: int | None = Field(None, ge=1)
+
+    @field_validator("optimizer")
+    @classmethod
+    def _known_optimizer(cls, value: str) -> str:
+        if value not in OPTIMIZERS:
+            raise ValueError(f"there is no optimizer {value!r}; known: {', '.join(OPTIMIZERS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.epochs is None and self.steps is None:
+            raise ValueError("give epochs or steps")
+        if "weight_decay" in self.options or "lr" in self.options:
+            raise ValueError("options: lr and weight_decay have fields of their own")
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
+        return self
+
+    def steps_per_epoch(self, samples: int) -> int:
+        """Steps in a pass over ``samples`` training samples."""
+        return max(1, samples // self.batch)
+
+    def total_steps(self, samples: int) -> int:
+        """Steps of the whole run."""
+        if self.steps is not None:
+            return self.steps
+        return (self.epochs or 0) * self.steps_per_epoch(samples)
+
+    def build_optimizer(self, student: nn.Module, learned: nn.Module | None = None) -> torch.optim.Optimizer:
+        """The optimizer over the trainable parameters of the student, and of its objective if it has some.
+
+        Raises:
+            ConfigError: If a pattern of ``rates`` fits no parameter, or the optimizer refuses its options.
+        """
+        named = dict(student.named_parameters())
+        if learned is not None:
+            named |= {f"objective.{name}": value for name, value in learned.named_parameters()}
+        groups = self._groups({name: value for name, value in named.items() if value.requires_grad})
+        options = dict(self.options)
+        if self.optimizer in FUSED:
+            options.setdefault("fused", True)
+        try:
+            return OPTIMIZERS[self.optimizer](groups, lr=self.lr, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError.of("recipe", [f"options: {self.optimizer} refuses them: {error}"]) from None
+
+    def _groups(self, named: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
+        """Parameters of one rate and one decay each; matrices decay, vectors do not."""
+        factors = {name: self._factor(name) for name in named}
+        unused = [p for p in self.rates if not any(fnmatchcase(name, p) for name in named)]
+        if unused:
+            raise ConfigError.of("recipe", [f"rates: {_no_parameter(p, named)}" for p in unused])
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in named.items():
+            if factors[name] > 0:
+                decay = self.weight_decay if parameter.ndim > 1 else 0.0
+                groups.setdefault((factors[name], decay), []).append(parameter)
+        if not groups:
+            raise ConfigError.of("recipe", ["rates: no parameter is left to train"])
+        return [
+            {"params": parameters, "lr": self.lr * factor, "weight_decay": decay}
+            for (factor, decay), parameters in groups.items()
+        ]
+
+    def _factor(self, name: str) -> float:
+        return next((f for pattern, f in self.rates.items() if fnmatchcase(name, pattern)), 1.0)
+
+
+def _no_parameter(pattern: str, named: Iterable[str]) -> str:
+    names = sorted(named)
+    close = nearest(pattern, names, count=1)
+    shown = ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {shown}"
+    return f"{pattern!r} fits no parameter; {hint}"

@@ -1,0 +1,49 @@
+"""Predictions of a network, and the two scores that the loop needs (measures are in bequest.measure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from bequest.data.batches import UNLABELLED
+from bequest.data.datasets import Split
+from bequest.errors import DataError
+from bequest.models.modes import evaluating
+from bequest.models.tokens import full_precision, logits_of
+
+BATCH = 500
+
+Scores = dict[str, float | int]
+
+
+@torch.no_grad()
+def predict(model: Callable[[Tensor], object], x: Tensor, *, batch: int = BATCH) -> Tensor:
+    """Logits, (N, C) or (N, L, C), of ``model`` in eval mode, computed ``batch`` rows at a time."""
+    with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
+        return torch.cat([full_precision(logits_of(model(chunk))) for chunk in torch.split(x, batch)])
+
+
+def score(model: Callable[[Tensor], object], split: Split) -> Scores:
+    """Accuracy in [0, 1] and negative log-likelihood in nats on ``split``, over its labels.
+
+    Positions whose label is ``UNLABELLED`` are left out.
+
+    Raises:
+        DataError: If the split has no labels.
+    """
+    known = None if split.y is None else split.y != UNLABELLED
+    if split.y is None or known is None or not bool(known.any()):
+        raise DataError(
+            "a split without labels cannot be scored",
+            expected="labels on the validation split",
+            got="none",
+        )
+    logits, labels = predict(model, split.x)[known], split.y[known]
+    return {
+        "accuracy": float((logits.argmax(-1) == labels).double().mean()),
+        "nll": float(cross_entropy(logits.double(), labels)),
+    }

@@ -1,0 +1,21 @@
+"""Signal stores: teachers' answers kept once, replayed exactly."""
+
+from __future__ import annotations
+
+from bequest.distill.signals.build import build_store
+from bequest.distill.signals.codecs import Codec, Dense, Sampled, TopK, parse_codec
+from bequest.distill.signals.store import SignalStore, open_store
+from bequest.distill.signals.verify import Verification, verify_store
+
+__all__ = [
+    "Codec",
+    "Dense",
+    "Sampled",
+    "SignalStore",
+    "TopK",
+    "Verification",
+    "build_store",
+    "open_store",
+    "parse_codec",
+    "verify_store",
+]

@@ -1,0 +1,291 @@
+"""Building a store: teachers answer every view once; killed at any instant, the same command goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bequest.data.batches import Source
+from bequest.data.datasets import Dataset, Split, as_dataset, as_pool
+from bequest.data.views import Identity, View
+from bequest.distill.signals.codecs import Codec, parse_codec
+from bequest.distill.signals.folder import (
+    BUILDING,
+    Kept,
+    alone,
+    check_space,
+    clear,
+    rank_and_world,
+    taken_up,
+    until,
+)
+from bequest.distill.signals.job import Goal, Job, manifest_of
+from bequest.distill.signals.manifest import (
+    MANIFEST,
+    Collection,
+    Manifest,
+    Shard,
+    read_manifest,
+    write_manifest,
+)
+from bequest.distill.signals.store import SignalStore, input_digest, open_store
+from bequest.distill.signals.workers import answer_in_processes
+from bequest.distill.signals.writer import PIECE_BYTES, PIECE_SECONDS, finished, journal_path
+from bequest.distill.teachers import Teacher
+from bequest.errors import ConfigError, SignalError
+
+BATCH = 256
+Progress = Callable[[int, int], object]
+"""Called with the answers that are kept so far and the answers that there will be."""
+
+
+def build_store(
+    teachers: Any,
+    data: Any,
+    *,
+    path: str | Path,
+    views: View | None = None,
+    count: int = 1,
+    codec: Codec | str | Mapping[str, Any] = "float16",
+    queries: Any = None,
+    split: str = "train",
+    seed: int = 0,
+    features: Sequence[str] = (),
+    feature_dtype: str = "float16",
+    batch: int = BATCH,
+    workers: int = 1,
+    fresh: bool = False,
+    wait: bool = False,
+    pieces: tuple[int, float] = (PIECE_BYTES, PIECE_SECONDS),
+    progress: Progress | None = None,
+) -> SignalStore:
+    """Ask teachers about every view of the data, once, and keep the answers.
+
+    The result follows from the arguments alone: an interrupted build that is called again ends with the same
+    bytes. Under ``torchrun`` each process answers its share of the views. More views of the same may be asked
+    for later; a folder that holds anything else is refused.
+
+    Args:
+        teachers: A fitted model, a network, a :class:`bequest.distill.teachers.Teacher`, or several of them.
+        data: See :func:`bequest.load_dataset`.
+        path: The store's folder.
+        views: How the samples are shown; default: as they are, which takes one view.
+        count: How many views; epoch e of a training shows view e modulo this count.
+        codec: ``float32``, ``float16`` or ``bfloat16`` for all logits, or one of ``TopK``, ``Sampled``.
+        queries: Ask about an unlabelled pool instead, or about a mixture of
+            :class:`bequest.data.batches.Source`, whose own ``view_count`` goes before ``count``.
+        split: Which split of the data is asked about.
+        seed: Seeds the views.
+        features: Activations to keep beside the logits, such as ``penultimate``.
+        feature_dtype: ``float16`` or ``float32``.
+        batch: Rows a forward pass. It is part of the result: kernels round differently at other sizes.
+        workers: Processes on this machine, one torch thread each, sharing the views.
+        fresh: Start over, whatever the folder holds of a store.
+        wait: Wait for another builder of the same folder instead of refusing.
+        pieces: Bytes and seconds after which what was answered is put on the disk: what a crash can cost.
+        progress: See :data:`Progress`.
+
+    Raises:
+        SignalError: If the folder holds something else, another builder is at work, the disk is too small, or
+            an answer cannot be kept.
+        InputError: If data, teachers and options do not fit.
+
+    >>> import tempfile
+    >>> import bequest as bq
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = bq.build_store(bq.fit("mlp", "digits", epochs=1), "digits", path=folder)
+    ...     store.bytes
+    26068
+    """
+    with ExitStack() as borrowed:
+        asked = as_teachers(teachers, borrowed)
+        job = _job(
+            asked,
+            sources_of(as_dataset(data), queries, views or Identity(), split, count=count, seed=seed),
+            Path(path),
+            codec=parse_codec(codec),
+            features=features,
+            feature_dtype=feature_dtype,
+            batch=batch,
+            pieces=pieces,
+        )
+        with alone(Path(path), wait=wait):
+            build(job, Path(path), workers=workers, fresh=fresh, progress=progress)
+        for teacher in asked:
+            teacher.verify()
+    return open_store(path, checksums=False)
+
+
+def build(
+    job: Job, path: Path, *, workers: int = 1, fresh: bool = False, progress: Progress | None = None
+) -> None:
+    """Do what is left of ``job``; :func:`build_store` checks the arguments before."""
+    rank, world = rank_and_world()
+    folders = [folder for goal in job.goals for folder in goal.folders]
+    if fresh:
+        _start_over({path, *folders}, world)
+    kept = taken_up(job)
+    check_space(job)
+    mine = [task for place, task in enumerate(job.tasks) if place % world == rank and task not in kept]
+    counter = _Counter(job, progress, done=len(kept))
+    if workers > 1 and len(mine) > 1:
+        answer_in_processes(job, mine, workers, counter.advance)
+    else:
+        for goal, view in mine:
+            job.answer(goal, view, counter.advance)
+    if rank == 0:
+        _conclude(job, kept, path)
+    else:
+        until(lambda: _complete(job, path))
+
+
+def _start_over(folders: set[Path], world: int) -> None:
+    if world > 1:
+        raise ConfigError.of("the store", ["fresh: ranks cannot start over together; delete the folder"])
+    for folder in folders:
+        clear(folder)
+
+
+def sources_of(
+    data: Dataset, queries: Any, view: View, split: str, *, count: int, seed: int
+) -> list[tuple[Source, str, Dataset]]:
+    """What is asked about: sources with seed and number of views, the name of their samples, the data.
+
+    Raises:
+        ConfigError: If the number of views is not positive.
+    """
+    if count < 1:
+        raise ConfigError.of("the store", [f"count: expected at least one view, got {count}"])
+    if queries is None:
+        given = [Source(split, data[split].unlabelled(), view)]
+    elif isinstance(queries, list | tuple) and queries and all(isinstance(q, Source) for q in queries):
+        given = list(queries)
+    else:
+        given = [Source("queries", as_pool(queries), view)]
+    found = []
+    for source in given:
+        views = 1 if source.plain else source.view_count or count
+        seeded = replace(
+            source,
+            view_count=views,
+            view_seed=seed if source.view_seed is None else source.view_seed,
+        )
+        found.append((seeded, _split_name(data, source.split), data))
+    return found
+
+
+def as_teachers(given: Any, borrowed: ExitStack) -> tuple[Teacher, ...]:
+    """One or several of whatever can teach; networks get their modes back when ``borrowed`` closes.
+
+    Raises:
+        SignalError: If there is none, or the same one twice.
+    """
+    from bequest.distill.fit import as_teacher
+
+    several = given if isinstance(given, list | tuple) else [given]
+    if not several:
+        raise SignalError("a store needs a teacher", expected="at least one", got="none")
+    teachers = tuple(as_teacher(each, index) for index, each in enumerate(several))
+    for teacher, each in zip(teachers, several, strict=True):
+        if teacher is not each:
+            borrowed.callback(teacher.release)
+    if len({(teacher.name, teacher.digest) for teacher in teachers}) < len(teachers):
+        raise SignalError("the same teacher is given twice", got=", ".join(t.name for t in teachers))
+    return teachers
+
+
+def _split_name(data: Dataset, split: Split) -> str:
+    for name, known in data.splits.items():
+        if known.x is split.x or (len(known) == len(split) and input_digest(known) == input_digest(split)):
+            return name
+    return "pool"
+
+
+def _job(
+    teachers: tuple[Teacher, ...],
+    sources: Sequence[tuple[Source, str, Dataset]],
+    path: Path,
+    *,
+    codec: Codec,
+    features: Sequence[str],
+    feature_dtype: str,
+    batch: int,
+    pieces: tuple[int, float],
+) -> Job:
+    if feature_dtype not in ("float16", "float32"):
+        raise ConfigError.of(
+            "the store", [f"feature_dtype: expected float16 or float32, got {feature_dtype!r}"]
+        )
+    single = len(teachers) == len(sources) == 1
+    goals = []
+    for place, (source, name, data) in enumerate(sources):
+        digest = input_digest(source.split)
+        manifests = [
+            manifest_of(
+                teacher,
+                source,
+                digest=digest,
+                names=(data.name, name),
+                classes=len(data.classes),
+                codec=codec,
+                features=features,
+                feature_dtype=feature_dtype,
+                batch=batch,
+            )
+            for teacher in teachers
+        ]
+        folders = [path if single else path / f"teacher-{t}-source-{place}" for t in range(len(teachers))]
+        goals.append(Goal(source, tuple(folders), tuple(manifests)))
+    return Job(teachers, tuple(goals), batch, pieces)
+
+
+def _conclude(job: Job, kept: Kept, path: Path) -> None:
+    """Wait for the other ranks' views, then write the manifests."""
+    for index, goal in enumerate(job.goals):
+        for teacher, (folder, manifest) in enumerate(zip(goal.folders, goal.manifests, strict=True)):
+            shards: list[Shard] = []
+            for view in range(goal.views):
+                before = kept.get((index, view))
+                shards += before[teacher] if before else _awaited(folder, view)
+            write_manifest(folder, manifest.model_copy(update={"shards": tuple(shards)}))
+            (folder / BUILDING).unlink(missing_ok=True)
+            for view in range(goal.views):
+                journal_path(folder, view).unlink(missing_ok=True)
+    folders = [folder for goal in job.goals for folder in goal.folders]
+    if folders != [path]:
+        names = sorted(str(folder.relative_to(path)) for folder in folders)
+        write_manifest(path, Collection(stores=tuple(names)))
+
+
+def _awaited(folder: Path, view: int) -> tuple[Shard, ...]:
+    until(lambda: finished(folder, view) is not None)
+    return finished(folder, view) or ()
+
+
+def _complete(job: Job, path: Path) -> bool:
+    """True if every manifest is there and lists every view."""
+    found = [(folder, goal.views) for goal in job.goals for folder in goal.folders]
+    if not all((folder / MANIFEST).exists() for folder in {path, *(folder for folder, _ in found)}):
+        return False
+    manifests = [(read_manifest(folder / MANIFEST), views) for folder, views in found]
+    return all(isinstance(m, Manifest) and m.views.count >= views for m, views in manifests)
+
+
+class _Counter:
+    """How many answers there are, for whoever wants to show it."""
+
+    def __init__(self, job: Job, progress: Progress | None, *, done: int) -> None:
+        samples = [len(goal.source.split) for goal in job.goals for _ in range(goal.views)]
+        self._total = sum(samples)
+        self._done = 0
+        self._progress = progress
+        if done:
+            self.advance(sum(sorted(samples)[:done]))
+
+    def advance(self, rows: int) -> None:
+        self._done += rows
+        if self._progress is not None:
+            self._progress(self._done, self._total)

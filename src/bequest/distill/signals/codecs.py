@@ -1,0 +1,322 @@
+"""How one answer is kept: all logits, the largest of them, or a sample of classes."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from bequest import seeding
+from bequest.distill.objectives import Objective
+from bequest.errors import ConfigError, SignalError
+from bequest.variants import Variant, strict
+
+FLOOR = -1e4
+"""The log-probability of a class that was not drawn: its exponential is 0 in float32, and 0 · FLOOR is 0."""
+
+SMALL_INDEX = 1 << 16
+Row = tuple[int, ...]
+
+
+class Codec(Variant, kind="codec"):
+    """How the logits of a sample are kept, and what can be learnt from what is kept."""
+
+    @abstractmethod
+    def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
+        """NumPy's type of a record and the shape of a row, for answers of shape ``logits``.
+
+        Raises:
+            SignalError: If such answers cannot be kept so.
+        """
+
+    @abstractmethod
+    def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
+        """Rows as :meth:`layout` says, for float32 logits (N, ..., C) of samples ``ids`` in ``view``.
+
+        Raises:
+            SignalError: If a value cannot be kept.
+        """
+
+    @abstractmethod
+    def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
+        """Float32 logits (N, *logits) from stored rows.
+
+        Args:
+            rows: (N, ...) in their own type, or the bytes of the records as a last axis of uint8.
+            logits: Shape of one answer.
+            temperature: The temperature that the objective will read them at.
+        """
+
+    def deviation(self, stored: Tensor, now: Tensor) -> Tensor:
+        """How far decoded answers (N, ..., C) differ, (N,): relative to the largest logit of ``now``."""
+        scale = now.flatten(1).abs().amax(1).clamp(min=1e-12)
+        return (stored - now).flatten(1).abs().amax(1) / scale
+
+    @abstractmethod
+    def refusal(self, objective: Objective) -> str | None:
+        """Why ``objective``, which is no sum, cannot be computed from what is kept; None if it can."""
+
+
+@strict
+class Dense(Codec, name="dense"):
+    """All logits, in float32, float16 or bfloat16: serves every objective of logits."""
+
+    dtype: Literal["float32", "float16", "bfloat16"] = "float16"
+
+    @override
+    def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
+        """bfloat16, which NumPy lacks, is kept as uint16 with the same bits."""
+        return np.dtype(
+            "<u2" if self.dtype == "bfloat16" else f"<f{2 if self.dtype == 'float16' else 4}"
+        ), logits
+
+    @override
+    def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
+        del view, seed
+        kept = logits.to(getattr(torch, self.dtype)).contiguous()
+        check_finite(kept, ids, f"cannot be kept as {self.dtype}: use float32 or bfloat16")
+        return kept.view(torch.uint16).numpy() if self.dtype == "bfloat16" else kept.numpy()
+
+    @override
+    def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
+        del logits, temperature
+        if self.dtype == "bfloat16":
+            rows = rows.view(torch.bfloat16)
+        return rows.float()
+
+    @override
+    def refusal(self, objective: Objective) -> str | None:
+        del objective
+        return None
+
+
+@strict
+class TopK(Codec, name="topk"):
+    """The k largest logits, and of the full vector logsumexp, mean, standard deviation and the others' mass.
+
+    Kept: class index (uint16 up to 65,536 classes, else uint32), log-probability at T = 1 (float16), and five
+    float32 numbers. At T = 1 and T = 2 the kept log-probabilities and the mass of the others are those of the
+    teacher; the others share that mass evenly. At other T > 1 their mass follows from a polynomial of their
+    log-mean-exponential in 1/T through what is known of it: value, slope and curvature at 0 (from mean and
+    deviation), and the values at 1/2 and at 1.
+    """
+
+    k: Annotated[int, Field(ge=1)] = 10
+
+    @override
+    def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
+        if self.k >= logits[-1]:
+            raise SignalError(
+                "so many classes are not worth choosing from",
+                expected=f"k below {logits[-1]} classes",
+                got=self.k,
+                remedy="keep all logits: codec dense",
+            )
+        statistics = [(name, "<f4") for name in ("logsumexp", "rest", "rest_at_2", "mean", "deviation")]
+        kept = [("log_prob", "<f2", (self.k,)), ("index", _index_type(logits[-1]), (self.k,))]
+        return np.dtype([*statistics, *kept]), logits[:-1]
+
+    @override
+    def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
+        del view, seed
+        dtype, positions = self.layout(tuple(logits.shape[1:]))
+        exact = logits.double()
+        total = exact.logsumexp(-1)
+        ordered, index = exact.sort(dim=-1, descending=True, stable=True)
+        rows = np.empty((len(logits), *positions), dtype)
+        rest = ordered[..., self.k :]
+        rows["logsumexp"], rows["rest"] = total.numpy(), rest.logsumexp(-1).numpy()
+        rows["rest_at_2"] = (rest / 2).logsumexp(-1).numpy()
+        rows["mean"], rows["deviation"] = exact.mean(-1).numpy(), exact.std(-1, correction=0).numpy()
+        log_probs = (ordered[..., : self.k] - total[..., None]).half()
+        check_finite(log_probs, ids, "cannot be kept as float16 log-probabilities: codec dense, float32")
+        rows["log_prob"], rows["index"] = log_probs.numpy(), index[..., : self.k].numpy()
+        return rows
+
+    @override
+    def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
+        head, width = 20, 20 + 2 * self.k
+        total, *statistics = _as(rows[..., :head], torch.float32).unbind(-1)
+        kept = _as(rows[..., head:width], torch.float16).float() + total[..., None]
+        index = _as(rows[..., width:], torch.uint16 if logits[-1] <= SMALL_INDEX else torch.uint32)
+        level = _rest_level(kept, statistics, logits[-1] - self.k, temperature)
+        out = level[..., None].expand(*level.shape, logits[-1]).clone()
+        return out.scatter_(-1, index.to(torch.int64), kept)
+
+    @override
+    def refusal(self, objective: Objective) -> str | None:
+        if not objective.needs_teacher or objective.name in ("hard", *READ_FEATURES_ONLY):
+            return None
+        if objective.name == "kd":
+            temperature = getattr(objective, "temperature", 1.0)
+            if not isinstance(temperature, int | float):
+                return (
+                    "the mass of the classes left out is worked out for one temperature, not for a schedule"
+                )
+            if temperature < 1:
+                return f"the mass of the classes left out is known from T = 1 on, not at {temperature:g}"
+            return None
+        return f"{objective.name!r} reads the logits of all classes, and only the {self.k} largest are kept"
+
+
+@strict
+class Sampled(Codec, name="sampled"):
+    """``draws`` classes drawn from softmax(logits / temperature); their frequencies are the target.
+
+    The frequencies' mean is the teacher's distribution, so the gradient of the KL divergence is unbiased,
+    which that of renormalised top-k is not. The numbers behind the draws follow from (seed, sample id, view).
+
+    Source: Anshumann et al. 2025, "Sparse logit sampling: accelerating knowledge distillation in LLMs",
+    with the teacher itself as the proposal.
+    """
+
+    draws: Annotated[int, Field(ge=1)] = 12
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+    @override
+    def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
+        return np.dtype(_index_type(logits[-1])), (*logits[:-1], self.draws)
+
+    @override
+    def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
+        check_finite(logits, ids, "cannot be drawn from")
+        dtype, shape = self.layout(tuple(logits.shape[1:]))
+        edges = torch.softmax(logits.double() / self.temperature, -1).cumsum(-1)
+        drawn = seeding.uniform(seed, "draws", ids, view, math.prod(shape)).view(-1, *shape).double()
+        index = torch.searchsorted(edges, drawn * edges[..., -1:], right=True).clamp(max=logits.shape[-1] - 1)
+        return index.sort(-1)[0].numpy().astype(dtype)
+
+    @override
+    def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
+        del temperature
+        index = rows.to(torch.int64)
+        counts = torch.zeros(len(rows), *logits, device=rows.device)
+        counts.scatter_add_(-1, index, torch.ones_like(index, dtype=counts.dtype))
+        log_probs = (counts / self.draws).log_().clamp_(min=FLOOR)
+        return log_probs * self.temperature
+
+    @override
+    def deviation(self, stored: Tensor, now: Tensor) -> Tensor:
+        """The share of draws that differ."""
+        shares = [torch.exp(each / self.temperature) for each in (stored, now)]
+        differ = (shares[0] - shares[1]).abs().sum(-1) / 2
+        return differ.flatten(1).amax(1) if differ.ndim > 1 else differ
+
+    @override
+    def refusal(self, objective: Objective) -> str | None:
+        if not objective.needs_teacher or objective.name in READ_FEATURES_ONLY:
+            return None
+        if objective.name == "kd":
+            temperature = getattr(objective, "temperature", None)
+            if temperature == self.temperature:
+                return None
+            return f"the classes were drawn at T = {self.temperature:g}, and kd reads them at {temperature}"
+        return f"{objective.name!r} is no mean over the teacher's distribution, and only draws are kept"
+
+
+READ_FEATURES_ONLY = ("cka", "vkd")
+"""Objectives that ask for a teacher and read no logits."""
+
+
+def parse_codec(spec: object, where: str = "codec") -> Codec:
+    """The codec that ``spec`` describes; a floating type stands for ``dense`` with it.
+
+    >>> parse_codec("float32")
+    Dense(dtype='float32')
+    >>> parse_codec({"name": "topk", "k": 5})
+    TopK(k=5)
+
+    Raises:
+        ConfigError: Lists every fault.
+    """
+    if spec in ("float32", "float16", "bfloat16"):
+        return Dense(spec)
+    return Codec.parse(spec, where)
+
+
+def terms_of(objective: Objective) -> Iterable[Objective]:
+    """The objectives that a sum is made of, or the objective itself."""
+    terms = getattr(objective, "terms", None)
+    return (
+        [term for part in terms for term in terms_of(part)]
+        if objective.name == "sum" and terms
+        else [objective]
+    )
+
+
+def reading_temperature(codec: Codec, objective: Objective) -> float:
+    """The temperature at which ``objective`` reads what ``codec`` keeps; 1 where that plays no part.
+
+    Raises:
+        SignalError: Says why the objective cannot be computed from what is kept.
+    """
+    terms = list(terms_of(objective))
+    reasons = [reason for term in terms if (reason := codec.refusal(term)) is not None]
+    found: set[float] = set()
+    if isinstance(codec, TopK) and not reasons:
+        found = {float(getattr(term, "temperature", 1.0)) for term in terms if term.name == "kd"}
+    if len(found) > 1:
+        reasons = [
+            "the mass of the classes left out is worked out for one temperature; the terms have several"
+        ]
+    if reasons:
+        raise SignalError(
+            f"the codec {codec.name!r} cannot serve the objective {objective.name!r}",
+            expected="an objective that can be computed from what is kept",
+            got="; ".join(reasons),
+            remedy="build a dense store, or choose another objective",
+        )
+    return found.pop() if found else 1.0
+
+
+def check_finite(values: Tensor, ids: Tensor, why: str) -> None:
+    """Refuse answers that are NaN or infinite.
+
+    Raises:
+        SignalError: Names the first sample.
+    """
+    good = torch.isfinite(values).flatten(1).all(1)
+    if not bool(good.all()):
+        first = int((~good).nonzero()[0, 0])
+        raise SignalError(
+            f"the teacher's answer to sample {int(ids[first])} {why}",
+            expected="finite numbers in the type that is kept",
+            got=f"{int((~good).sum())} of {len(good)} answers with NaN, infinity or overflow",
+        )
+
+
+def _index_type(classes: int) -> str:
+    if classes > 1 << 32:
+        raise ConfigError.of("codec", [f"{classes} classes are more than an index can name"])
+    return "<u2" if classes <= SMALL_INDEX else "<u4"
+
+
+def _as(part: Tensor, dtype: torch.dtype) -> Tensor:
+    return part.contiguous().view(dtype)
+
+
+def _rest_level(kept: Tensor, statistics: Sequence[Tensor], others: int, temperature: float) -> Tensor:
+    """The logit that each class left out gets, so that at ``temperature`` they have their mass together.
+
+    With K(s) the log of the mean of exp(s · logit) over them, it is T · K(1/T).
+    """
+    rest, rest_at_2, mean, deviation = statistics
+    at_one, at_half = rest - math.log(others), rest_at_2 - math.log(others)
+    if temperature == 1.0:
+        return at_one
+    count = others + kept.shape[-1]
+    slope = (count * mean - kept.sum(-1)) / others
+    square = count * (deviation.square() + mean.square()) - kept.square().sum(-1)
+    curvature = (square / others - slope.square()).clamp(min=0)
+    one = at_one - slope - curvature / 2
+    half = 16 * (at_half - slope / 2 - curvature / 8)
+    level = slope + curvature / (2 * temperature) + (half - one) / temperature**2
+    level = level + (2 * one - half) / temperature**3
+    return torch.maximum(torch.minimum(level, at_one), slope)

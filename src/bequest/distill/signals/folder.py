@@ -1,0 +1,188 @@
+"""The folder of a store while it is built: whose it is, what is finished, who writes it."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from bequest.distill.signals.job import Job
+from bequest.distill.signals.manifest import (
+    MANIFEST,
+    SHORT,
+    Collection,
+    Manifest,
+    Shard,
+    differences,
+    read_manifest,
+)
+from bequest.distill.signals.recording import CHECKED
+from bequest.distill.signals.writer import described, finished
+from bequest.errors import SignalError
+from bequest.files import remove_partials, write_text
+
+BUILDING = ".building.json"
+"""The manifest of a store that is not finished, without shards."""
+
+Kept = dict[tuple[int, int], tuple[tuple[Shard, ...], ...]]
+"""The shards of finished (goal, view)s, one tuple a teacher."""
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's number and how many there are, as ``torchrun`` sets them; (0, 1) without it."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for another process, which ``torchrun`` ends together with this one."""
+    while not true():
+        time.sleep(0.05)
+
+
+def taken_up(job: Job) -> Kept:
+    """The shards of the views that are finished.
+
+    Raises:
+        SignalError: If a folder holds another store, or arrays that nobody vouches for.
+    """
+    kept = {}
+    for index, goal in enumerate(job.goals):
+        known = [_prepared(folder, m) for folder, m in zip(goal.folders, goal.manifests, strict=True)]
+        for view in range(goal.views):
+            found = [
+                shards.get(view) or finished(f, view) for shards, f in zip(known, goal.folders, strict=True)
+            ]
+            if all(found):
+                kept[index, view] = tuple(shards for shards in found if shards)
+    return kept
+
+
+@contextmanager
+def alone(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the folder for one build; of several ranks the first holds it.
+
+    Raises:
+        SignalError: If another build holds it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise SignalError(
+            f"cannot write {path}", got=error.strerror, remedy="choose another folder"
+        ) from error
+    try:
+        if rank_and_world()[0] == 0:
+            _hold(handle, path, wait=wait)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _hold(handle: int, path: Path, *, wait: bool) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise SignalError(
+            f"another build is writing {path}",
+            expected="one builder a folder",
+            remedy="wait for it, or choose another folder",
+        ) from None
+
+
+def check_space(job: Job) -> None:
+    """Refuse before the first answer what the disk cannot hold.
+
+    Raises:
+        SignalError: Says how many bytes are needed and how many are free.
+    """
+    for goal in job.goals:
+        for folder, manifest in zip(goal.folders, goal.manifests, strict=True):
+            there = sum(path.stat().st_size for path in folder.glob("view-*"))
+            needed, free = estimate(manifest) - there, shutil.disk_usage(folder).free
+            if needed > free:
+                raise SignalError(
+                    f"the disk of {folder} is too small for the store",
+                    expected=f"{needed:,} bytes",
+                    got=f"{free:,} bytes free",
+                    remedy="free some space, keep fewer views, or choose a smaller codec",
+                )
+
+
+def estimate(manifest: Manifest) -> int:
+    """Bytes of the arrays of a store with this manifest."""
+    row = sum(np.dtype(described(a.dtype)).itemsize * math.prod(a.shape) for a in manifest.arrays)
+    return int(row) * manifest.views.count * manifest.data.samples
+
+
+def clear(folder: Path) -> None:
+    """Delete what belongs to a store, and nothing else."""
+    for pattern in (
+        MANIFEST,
+        BUILDING,
+        CHECKED,
+        "view-*.npy",
+        "view-*.unfinished",
+        ".view-*.journal",
+    ):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _prepared(folder: Path, wanted: Manifest) -> dict[int, tuple[Shard, ...]]:
+    """Make ``folder`` ready for ``wanted``; the shards that its manifest, if there is one, lists."""
+    first = rank_and_world()[0] == 0
+    folder.mkdir(parents=True, exist_ok=True)
+    if first:
+        remove_partials(folder)
+    else:
+        until(lambda: (folder / MANIFEST).exists() or (folder / BUILDING).exists())
+    stored, where = None, folder / MANIFEST
+    if (folder / MANIFEST).exists():
+        stored = read_manifest(folder / MANIFEST)
+    elif (folder / BUILDING).exists():
+        where = folder / BUILDING
+        stored = read_manifest(where)
+    elif any(folder.glob("view-*.npy")):
+        raise SignalError(
+            f"{folder} holds arrays that no manifest knows",
+            expected="an empty folder, or a store",
+            got=min(path.name for path in folder.glob("view-*.npy")),
+            remedy="choose another folder, or move them away",
+        )
+    if isinstance(stored, Collection):
+        raise _another(where, ["it holds several stores"])
+    if stored is not None:
+        grown = stored.model_copy(
+            update={"views": stored.views.model_copy(update={"count": wanted.views.count})}
+        )
+        lines = differences(stored if stored.views.count > wanted.views.count else grown, wanted)
+        if lines:
+            raise _another(where, lines)
+    if first and (stored is None or stored.views.count < wanted.views.count):
+        write_text(folder / BUILDING, wanted.text())
+    return _whole_views(folder, stored.shards if stored is not None else (), len(wanted.arrays))
+
+
+def _whole_views(folder: Path, listed: Sequence[Shard], arrays: int) -> dict[int, tuple[Shard, ...]]:
+    """The views of which every file is there and has its size."""
+    shards: dict[int, tuple[Shard, ...]] = {}
+    for shard in listed:
+        path = folder / shard.file
+        if path.is_file() and path.stat().st_size == shard.bytes:
+            shards[shard.view] = (*shards.get(shard.view, ()), shard)
+    return {view: found for view, found in shards.items() if len(found) == arrays}
+
+
+def _another(where: Path, lines: Sequence[str]) -> SignalError:
+    return SignalError(
+        "\n".join([f"{where.parent} holds another store:", *(f"  - {line}" for line in lines[:SHORT])]),
+        remedy="choose another folder, or start over with fresh=True (--fresh)",
+    )

@@ -1,0 +1,238 @@
+"""What a build has to do: which teachers answer which source, and the part of it that is one view."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bequest.data.batches import Source
+from bequest.distill.signals.codecs import Codec, check_finite
+from bequest.distill.signals.manifest import (
+    ArrayEntry,
+    DataEntry,
+    Manifest,
+    Shard,
+    SourceEntry,
+    TeacherEntry,
+    ViewsEntry,
+)
+from bequest.distill.signals.writer import LOGITS, PIECE_BYTES, PIECE_SECONDS, ViewWriter
+from bequest.distill.teachers import Teacher
+from bequest.errors import SignalError, WorkerLost
+
+Advance = Callable[[int], object]
+"""Called with the number of rows that were answered since the last call."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One source, and the folder and manifest of each teacher's answers to it."""
+
+    source: Source
+    folders: tuple[Path, ...]
+    manifests: tuple[Manifest, ...]
+
+    @property
+    def views(self) -> int:
+        """How many views are to be answered."""
+        return self.manifests[0].views.count
+
+
+@dataclass(frozen=True)
+class Job:
+    """A build, as every process of it has it.
+
+    Attributes:
+        teachers: Who answers.
+        goals: One a source.
+        batch: Rows a forward pass.
+        pieces: See :class:`~bequest.distill.signals.writer.ViewWriter`.
+    """
+
+    teachers: tuple[Teacher, ...]
+    goals: tuple[Goal, ...]
+    batch: int
+    pieces: tuple[int, float] = (PIECE_BYTES, PIECE_SECONDS)
+
+    @property
+    def tasks(self) -> list[tuple[int, int]]:
+        """Every (goal, view)."""
+        return [(index, view) for index, goal in enumerate(self.goals) for view in range(goal.views)]
+
+    def answer(self, goal: int, view: int, advance: Advance | None = None) -> tuple[tuple[Shard, ...], ...]:
+        """Answer a view of a source, from wherever an earlier build stopped; the shards of each teacher."""
+        aim = self.goals[goal]
+        writers: list[ViewWriter] = []
+        try:
+            for folder, manifest in zip(aim.folders, aim.manifests, strict=True):
+                arrays, rows = manifest.arrays, manifest.data.samples
+                writers.append(ViewWriter(folder, view, arrays, rows, pieces=self.pieces))
+            self._answer(aim, view, writers, advance)
+            return tuple(writer.shards or writer.finish() for writer in writers)
+        except OSError as error:
+            raise SignalError(
+                f"cannot write {aim.folders[0]}",
+                expected="a writable folder with free space",
+                got=error.strerror or str(error),
+                remedy="free some space, then run the same command again: it goes on from there",
+            ) from error
+        finally:
+            for writer in writers:
+                writer.close()
+
+    def _answer(self, goal: Goal, view: int, writers: Sequence[ViewWriter], advance: Advance | None) -> None:
+        samples = len(goal.source.split)
+        open_writers = [writer for writer in writers if not writer.done]
+        first = min((writer.rows for writer in open_writers), default=samples)
+        if advance and first:
+            advance(first)
+        for start in range(first, samples, self.batch):
+            refuse_orphan()
+            rows = torch.arange(start, min(start + self.batch, samples))
+            x = shown(goal.source, rows, view)
+            ids = goal.source.split.ids[rows]
+            for index, writer in enumerate(writers):
+                if not writer.done and writer.rows == start:
+                    writer.append(encoded(self.teachers[index], goal.manifests[index], x, ids, view))
+            if advance:
+                advance(len(rows))
+
+
+def shown(source: Source, rows: Tensor, view: int) -> Tensor:
+    """The samples at ``rows`` as the student will see them in ``view``."""
+    split = source.split
+    if source.plain:
+        return split.x[rows]
+    assert source.view_seed is not None
+    return source.view(split.x[rows], split.ids[rows], view, seed=source.view_seed, pool=(split.x, split.ids))
+
+
+def encoded(teacher: Teacher, manifest: Manifest, x: Tensor, ids: Tensor, view: int) -> dict[str, np.ndarray]:
+    """The teacher's answers to ``x`` as the store's arrays keep them."""
+    logits, features = answers(teacher, manifest, x)
+    check_finite(logits, ids, "is no number")
+    codec: Codec = Codec.parse(manifest.codec)
+    blocks = {LOGITS: codec.encode(logits, ids, view, seed=manifest.views.seed)}
+    for array in manifest.arrays:
+        if array.name != LOGITS:
+            kept = features[array.name].to(getattr(torch, np.dtype(array.dtype).name))
+            check_finite(kept, ids, f"has activations of {array.name!r} that {kept.dtype} cannot hold")
+            blocks[array.name] = kept.numpy()
+    return blocks
+
+
+def answers(teacher: Teacher, manifest: Manifest, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Float32 logits and the activations that the store keeps, on the CPU."""
+    names = [array.name for array in manifest.arrays if array.name != LOGITS]
+    logits, features = teacher.features(x, names) if names else (teacher(x), {})
+    return logits.float().cpu(), {name: value.detach().cpu() for name, value in features.items()}
+
+
+def manifest_of(
+    teacher: Teacher,
+    source: Source,
+    *,
+    digest: str,
+    names: tuple[str, str],
+    classes: int,
+    codec: Codec,
+    features: Sequence[str],
+    feature_dtype: str,
+    batch: int,
+) -> Manifest:
+    """The manifest, without shards, of ``teacher``'s answers to ``source``.
+
+    Args:
+        teacher: Who answers.
+        source: About what, with the seed and number of its views.
+        digest: Of the source's inputs.
+        names: Of the data set and of the split.
+        classes: How many the data has.
+        codec: How logits are kept.
+        features: Which activations are kept too.
+        feature_dtype: In which type.
+        batch: Rows a forward pass.
+
+    Raises:
+        SignalError: If the teacher has another number of classes, or is not in eval mode.
+    """
+    probe = shown(source, torch.arange(min(2, len(source.split))), 0)
+    asked = teacher.features(probe, features) if features else (teacher(probe), {})
+    row = tuple(asked[0].shape[1:])
+    _check_teacher(teacher, row, classes)
+    dtype, shape = codec.layout(row)
+    arrays = [ArrayEntry(name=LOGITS, dtype=_plain(dtype), shape=shape)]
+    kept = np.dtype(feature_dtype).newbyteorder("<").str
+    arrays += [ArrayEntry(name=n, dtype=kept, shape=tuple(asked[1][n].shape[1:])) for n in features]
+    assert source.view_seed is not None
+    assert source.view_count is not None
+    return Manifest(
+        teacher=TeacherEntry(
+            digest=teacher.digest,
+            network=hashlib.sha256(teacher.structure.encode()).hexdigest(),
+            adapter=teacher.adapter_digest,
+            name=teacher.name,
+            batch=batch,
+        ),
+        data=DataEntry(
+            digest=digest,
+            name=names[0],
+            split=names[1],
+            samples=len(source.split),
+            classes=classes,
+            shape=tuple(source.split.x.shape[1:]),
+        ),
+        views=ViewsEntry(
+            spec=source.view.spec(),
+            digest=source.view.digest(),
+            seed=source.view_seed,
+            count=source.view_count,
+        ),
+        source=SourceEntry(name=source.name, share=source.share),
+        codec=codec.spec(),
+        logits=row,
+        arrays=tuple(arrays),
+        made_with={name: metadata.version(name) for name in ("bequest", "torch")},
+    )
+
+
+def refuse_orphan() -> None:
+    """End a worker whose builder was killed, so that it lets go of its view."""
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None and not parent.is_alive():
+        raise WorkerLost("the builder of this worker is gone", remedy="run the same command again")
+
+
+def _check_teacher(teacher: Teacher, row: tuple[int, ...], classes: int) -> None:
+    if teacher.mode != "eval":
+        raise SignalError(
+            f"the teacher {teacher.name!r} answers the same question in many ways",
+            expected="mode 'eval'",
+            got=f"mode {teacher.mode!r}",
+            remedy="stored answers stand for one function of the input; ask a noisy teacher live",
+        )
+    if row[-1] != classes:
+        raise SignalError(
+            f"the teacher {teacher.name!r} has another label space than the data",
+            expected=f"{classes} logits",
+            got=f"{row[-1]} logits",
+            remedy="replace the teacher's head, or map its classes to the data's",
+        )
+
+
+def _plain(dtype: np.dtype[Any]) -> Any:
+    """A NumPy type as JSON has it."""
+    described: Any = np.lib.format.dtype_to_descr(dtype)
+    if isinstance(described, str):
+        return described
+    return [[list(part) if isinstance(part, tuple) else part for part in field] for field in described]

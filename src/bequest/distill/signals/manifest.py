@@ -1,0 +1,244 @@
+"""A signal store's manifest: what was asked, of whom, about what, and the checksum of every array."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from bequest.config import Config
+from bequest.errors import SignalError
+from bequest.files import write_text
+
+FORMAT = "bequest-signals"
+VERSION = 1
+MANIFEST = "manifest.json"
+REBUILD = "build the store again"
+SHORT = 12
+
+
+class TeacherEntry(Config):
+    """Who answered.
+
+    Attributes:
+        digest: SHA-256 over the names, shapes and bytes of all parameters and buffers.
+        network: SHA-256 over the printed structure, since equal weights can stand in different networks.
+        adapter: What was done to the inputs first; None for nothing.
+        name: What the record calls it.
+        batch: Rows a forward pass; kernels may round differently at another number.
+    """
+
+    digest: str
+    network: str
+    adapter: str | None = None
+    name: str
+    batch: int
+
+
+class DataEntry(Config):
+    """What was asked about.
+
+    Attributes:
+        digest: SHA-256 over ids and inputs, in order; labels are no part of it.
+        name: The data set's name.
+        split: The split's name.
+        samples: Rows of every array.
+        classes: Width of the logits.
+        shape: Shape of one input.
+    """
+
+    digest: str
+    name: str
+    split: str
+    samples: int
+    classes: int
+    shape: tuple[int, ...]
+
+
+class ViewsEntry(Config):
+    """How it was shown: sample i in view v follows from (seed, id of i, v) alone.
+
+    Attributes:
+        spec: The view as a table, or a list of them.
+        digest: Content hash of the spec.
+        seed: Seed of the views.
+        count: How many views there are.
+    """
+
+    spec: Any
+    digest: str
+    seed: int
+    count: int
+
+
+class SourceEntry(Config):
+    """The source's place in a mixture: its name, which seeds its order, and its share of a batch."""
+
+    name: str
+    share: float
+
+
+class ArrayEntry(Config):
+    """One kind of array: the logits, or named activations.
+
+    Attributes:
+        name: ``logits``, or the activation's name.
+        dtype: NumPy's description of one record, as in the header of the ``.npy``.
+        shape: Shape of one row.
+    """
+
+    name: str
+    dtype: Any
+    shape: tuple[int, ...]
+
+
+class Shard(Config):
+    """One file: rows ``first`` to ``first + rows`` of one view.
+
+    Attributes:
+        file: Its name in the folder.
+        array: Which kind of array it is a part of.
+        view: Which view.
+        first: Its first row.
+        rows: How many rows.
+        bytes: Its size, with the header.
+        sha256: Checksum of the whole file.
+    """
+
+    file: str
+    array: str
+    view: int
+    first: int
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(Config):
+    """The manifest of one teacher's answers to one source.
+
+    ``logits`` is the shape of one answer; ``made_with`` names versions and decides nothing.
+    """
+
+    format: Literal["bequest-signals"] = "bequest-signals"
+    version: int = VERSION
+    teacher: TeacherEntry
+    data: DataEntry
+    views: ViewsEntry
+    source: SourceEntry
+    codec: dict[str, Any]
+    logits: tuple[int, ...]
+    arrays: tuple[ArrayEntry, ...]
+    made_with: dict[str, str] = Field(default_factory=dict)
+    shards: tuple[Shard, ...] = ()
+
+    def text(self) -> str:
+        """The manifest as its file has it; the last entry is the checksum of all others."""
+        return _sealed(self.model_dump(mode="json"))
+
+
+class Collection(Config):
+    """The manifest of a folder of stores: several teachers, several sources."""
+
+    format: Literal["bequest-signals"] = "bequest-signals"
+    version: int = VERSION
+    stores: tuple[str, ...]
+
+    def text(self) -> str:
+        """As :meth:`Manifest.text`."""
+        return _sealed(self.model_dump(mode="json"))
+
+
+def write_manifest(folder: Path, manifest: Manifest | Collection) -> Path:
+    """Write the manifest of ``folder``, whole."""
+    return write_text(folder / MANIFEST, manifest.text())
+
+
+def read_manifest(path: Path) -> Manifest | Collection:
+    """Read and check a manifest.
+
+    Raises:
+        SignalError: If it is absent, damaged, of another format or of a newer version.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+        content = json.loads(text)
+    except FileNotFoundError:
+        raise SignalError(
+            f"{path.parent} holds no signal store",
+            expected=f"a folder with {MANIFEST}",
+            remedy="bequest store build, or another path",
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _damaged(path, f"not JSON: {error}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        got = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise SignalError(
+            f"{path} is no manifest of a signal store", expected=f"format {FORMAT!r}", got=repr(got)
+        )
+    if isinstance(content.get("version"), int) and content["version"] > VERSION:
+        raise SignalError(
+            f"{path} was written by a newer bequest",
+            expected=f"version {VERSION} or older",
+            got=f"version {content['version']}",
+            remedy="upgrade bequest",
+        )
+    kind = Collection if "stores" in content else Manifest
+    sealed = content.pop("sha256", None)
+    try:
+        manifest = kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if manifest.text() != text or sealed is None:
+        raise _damaged(path, "its text and its checksum do not fit")
+    return manifest
+
+
+def differences(stored: Manifest, wanted: Manifest) -> list[str]:
+    """What differs between two manifests that should describe the same answers, one line each."""
+    lines = []
+    for name, label in (
+        ("teacher", "teacher"),
+        ("data", "data"),
+        ("views", "views"),
+        ("source", "source"),
+    ):
+        old, new = (getattr(each, name).model_dump(mode="json") for each in (stored, wanted))
+        lines += [
+            f"{label} {key}: stored {_shown(old[key])}, asked {_shown(new[key])}"
+            for key in old
+            if old[key] != new[key] and (name, key) != ("views", "digest")
+        ]
+    for name in ("codec", "logits", "arrays"):
+        old, new = (each.model_dump(mode="json")[name] for each in (stored, wanted))
+        if old != new:
+            lines.append(f"{name}: stored {_shown(old)}, asked {_shown(new)}")
+    return lines
+
+
+def _sealed(content: dict[str, Any]) -> str:
+    digest = hashlib.sha256(_text(content).encode()).hexdigest()
+    return _text({**content, "sha256": digest})
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and len(value) == hashlib.sha256().digest_size * 2:
+        return value[:SHORT]
+    return json.dumps(value)
+
+
+def _damaged(path: Path, why: str) -> SignalError:
+    return SignalError(
+        f"{path} is damaged",
+        expected="the text that the build wrote",
+        got=why,
+        remedy=f"restore the file from a copy, or {REBUILD}",
+    )

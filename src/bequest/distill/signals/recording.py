@@ -1,0 +1,191 @@
+"""One teacher's answers to one source, opened for reading."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bequest.data.batches import Source
+from bequest.data.datasets import Split
+from bequest.data.views import View, parse_views
+from bequest.distill.signals.codecs import Codec, parse_codec
+from bequest.distill.signals.manifest import (
+    REBUILD,
+    SHORT,
+    ArrayEntry,
+    Collection,
+    Manifest,
+    Shard,
+    read_manifest,
+)
+from bequest.distill.signals.writer import LOGITS, NPY_MAGIC, described, file_name, npy_header
+from bequest.errors import RunFolderError, SignalError
+from bequest.files import read_json, write_json
+
+HEADER_TEXT = len(NPY_MAGIC) + 2
+CHECKED = ".checked.json"
+"""Which files' checksums were right when they were last read whole, by size and time of change."""
+
+
+class Recording:
+    """A folder with a manifest and one memory-mapped array a view.
+
+    Args:
+        folder: The folder.
+        checksums: Read every file and compare its SHA-256: always, never, or (None) where no earlier opening
+            has done so since the file was changed. Sizes and headers are always compared.
+
+    Raises:
+        SignalError: If a file is missing, damaged or foreign; names it.
+    """
+
+    def __init__(self, folder: Path, *, checksums: bool | None = None) -> None:
+        self.folder = folder
+        manifest = read_manifest(folder / "manifest.json")
+        if isinstance(manifest, Collection):
+            raise SignalError(f"{folder} holds several stores", remedy="open it with open_store")
+        self.manifest: Manifest = manifest
+        self.codec: Codec = parse_codec(manifest.codec)
+        self.view: View = parse_views(manifest.views.spec)
+        self.count = manifest.views.count
+        self._shards = {(shard.array, shard.view): shard for shard in manifest.shards}
+        self._arrays = {array.name: array for array in manifest.arrays}
+        self._maps: dict[tuple[str, int], Tensor] = {}
+        faults = [*self._coverage(), *(fault for shard in manifest.shards for fault in self._misfit(shard))]
+        if not faults and checksums is not False:
+            faults = self.verify_checksums(again=checksums is True)
+        if faults:
+            raise damaged(folder, faults)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the activations that are kept."""
+        return tuple(name for name in self._arrays if name != LOGITS)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all arrays."""
+        return sum(shard.bytes for shard in self.manifest.shards)
+
+    def source(self, split: Split) -> Source:
+        """What was asked about, as a source to train on."""
+        views, entry = self.manifest.views, self.manifest.source
+        return Source(entry.name, split, self.view, entry.share, view_count=views.count, view_seed=views.seed)
+
+    def rows(self, array: str, view: int) -> Tensor:
+        """All rows of one array of one view, memory-mapped: records of several fields as bytes."""
+        kept = self._maps.get((array, view))
+        if kept is None:
+            kept = self._maps[array, view] = self._mapped(self._arrays[array], view)
+        return kept
+
+    def logits(self, view: int, rows: Tensor, *, temperature: float = 1.0) -> Tensor:
+        """Float32 logits (N, ..., C) of the samples at ``rows`` in ``view``."""
+        kept = self.rows(LOGITS, view).index_select(0, rows)
+        return self.codec.decode(kept, self.manifest.logits, temperature=temperature)
+
+    def activations(self, array: str, view: int, rows: Tensor) -> Tensor:
+        """Float32 activations (N, ...) of the samples at ``rows`` in ``view``."""
+        return self.rows(array, view).index_select(0, rows).float()
+
+    def verify_checksums(self, *, again: bool = True) -> list[str]:
+        """One line for each file whose SHA-256 is not the manifest's.
+
+        Args:
+            again: False leaves out files that an earlier call found right and that were not changed since.
+        """
+        known = {} if again else self._checked()
+        faults = []
+        right = {}
+        for shard in self.manifest.shards:
+            path = self.folder / shard.file
+            stamp = [shard.sha256, path.stat().st_size, path.stat().st_mtime_ns]
+            if known.get(shard.file) != stamp and _sha256(path) != shard.sha256:
+                faults.append(f"{shard.file}: its content is not what was written (checksum)")
+            else:
+                right[shard.file] = stamp
+        if right != self._checked():
+            self._remember(right)
+        return faults
+
+    def _checked(self) -> dict[str, Any]:
+        try:
+            content = read_json(self.folder / CHECKED)
+        except RunFolderError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _remember(self, right: dict[str, Any]) -> None:
+        if os.access(self.folder, os.W_OK):
+            write_json(self.folder / CHECKED, right)
+
+    def _coverage(self) -> Iterable[str]:
+        """Files that the manifest should list and does not."""
+        for view in range(self.manifest.views.count):
+            for array in self.manifest.arrays:
+                shard = self._shards.get((array.name, view))
+                if shard is None:
+                    yield f"{file_name(view, array.name)}: the manifest does not list it"
+                elif (shard.first, shard.rows) != (0, self.manifest.data.samples):
+                    yield f"{shard.file}: expected all {self.manifest.data.samples} rows, got {shard.rows}"
+
+    def _misfit(self, shard: Shard) -> Iterable[str]:
+        """What can be seen of a file without reading all of it."""
+        path = self.folder / shard.file
+        if Path(shard.file).name != shard.file:
+            yield f"{shard.file}: a file of a store lies in its folder"
+        elif not path.is_file():
+            yield f"{shard.file}: missing"
+        elif path.stat().st_size != shard.bytes:
+            yield f"{shard.file}: expected {shard.bytes:,} bytes, got {path.stat().st_size:,}"
+        else:
+            yield from self._foreign(shard, path)
+
+    def _foreign(self, shard: Shard, path: Path) -> Iterable[str]:
+        array = self._arrays.get(shard.array)
+        if array is None:
+            yield f"{shard.file}: there is no array {shard.array!r}"
+            return
+        header = npy_header(array, shard.rows)
+        with path.open("rb") as file:
+            found = file.read(len(header))
+        if found != header:
+            expected, got = (each[HEADER_TEXT:].decode("latin-1").strip() for each in (header, found))
+            yield f"{shard.file}: a foreign array: expected {expected}, got {got}"
+
+    def _mapped(self, array: ArrayEntry, view: int) -> Tensor:
+        """Copy-on-write, so that nobody writes into the store by accident."""
+        rows = self.manifest.data.samples
+        found: np.ndarray = np.memmap(
+            self.folder / file_name(view, array.name),
+            np.dtype(described(array.dtype)),
+            mode="c",
+            offset=len(npy_header(array, rows)),
+            shape=(rows, *array.shape),
+        )
+        if found.dtype.names is not None:
+            found = found.view(np.uint8).reshape(*found.shape, found.dtype.itemsize)
+        return torch.from_numpy(found)
+
+
+def damaged(folder: Path, faults: Iterable[str]) -> SignalError:
+    """The error for a store with ``faults``."""
+    lines = list(faults)
+    shown = [f"  - {line}" for line in lines[:SHORT]]
+    more = [f"  - and {len(lines) - SHORT} more"] if len(lines) > SHORT else []
+    return SignalError(
+        "\n".join([f"the signal store {folder} is damaged:", *shown, *more]),
+        remedy=f"delete the files named and {REBUILD}, or restore them from a copy",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,114 @@
+"""Is a store what it says it is: checksums of every file, then answers asked for again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bequest.data.datasets import Dataset, Split
+from bequest.distill.signals.job import answers, shown
+from bequest.distill.signals.recording import Recording
+from bequest.distill.signals.store import SignalStore, open_store
+from bequest.distill.teachers import Teacher
+from bequest.seeding import torch_generator
+
+SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification came to.
+
+    Attributes:
+        files: How many files were read whole; all had their checksums.
+        bytes: Their size.
+        probed: How many answers were asked for again; 0 without a teacher.
+        deviation: The largest difference of a stored answer from the answer now, which is first kept and
+            read back as the codec does: relative to its largest logit, or the share of draws that differ.
+            None without a teacher.
+        worst: Source, sample id and view of that answer.
+    """
+
+    files: int
+    bytes: int
+    probed: int = 0
+    deviation: float | None = None
+    worst: tuple[str, int, int] | None = None
+
+
+def verify_store(
+    path: str | Path,
+    *,
+    teachers: Any = (),
+    data: Dataset | Split | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Verification:
+    """Check every file of a store against its checksum, then a random sample of answers against the teachers.
+
+    Args:
+        path: The store's folder.
+        teachers: Those that answered, to ask again; empty for checksums only.
+        data: What they were asked about; needed with teachers.
+        samples: How many answers of each recording are asked for again.
+        seed: Seeds which.
+
+    Raises:
+        SignalError: If a file is damaged, the teachers are others, or the data is other data; names it.
+    """
+    from bequest.distill.signals.build import as_teachers
+
+    store = open_store(path, checksums=True)
+    files = sum(len(manifest.shards) for manifest in store.manifests)
+    if not teachers and not isinstance(teachers, torch.nn.Module):
+        return Verification(files, store.bytes)
+    with ExitStack() as borrowed:
+        asked = as_teachers(teachers, borrowed)
+        store.check_teachers(asked)
+        found = probe(store, asked, () if data is None else (data,), samples=samples, seed=seed)
+    worst = max(found, key=lambda each: each[0])
+    return Verification(files, store.bytes, len(found), worst[0], worst[1:])
+
+
+def probe(
+    store: SignalStore,
+    teachers: Sequence[Teacher],
+    data: Sequence[Dataset | Split],
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> list[tuple[float, str, int, int]]:
+    """The deviation, source, sample id and view of a random sample of answers of each recording."""
+    sources = store.sources(*data)
+    found = []
+    for teacher, row in zip(teachers, store.grid, strict=True):
+        for recording, source in zip(row, sources, strict=True):
+            generator = torch_generator(seed, "probe", recording.manifest.data.digest)
+            chosen = torch.randint(len(source.split), (samples,), generator=generator)
+            views = torch.randint(recording.manifest.views.count, (samples,), generator=generator)
+            for view in sorted(set(views.tolist())):
+                rows = chosen[views == view]
+                x, ids = shown(source, rows, view), source.split.ids[rows]
+                logits, _ = answers(teacher, recording.manifest, x)
+                off = deviations(recording, view, rows, ids, logits)
+                found += [(float(o), source.name, int(i), view) for o, i in zip(off, ids, strict=True)]
+    return found
+
+
+def deviations(recording: Recording, view: int, rows: Tensor, ids: Tensor, logits: Tensor) -> Tensor:
+    """How far each stored answer is from ``logits``, which are first kept and read back likewise."""
+    manifest, codec = recording.manifest, recording.codec
+    kept = torch.from_numpy(_bytes(codec.encode(logits, ids, view, seed=manifest.views.seed)))
+    off = codec.deviation(recording.logits(view, rows), codec.decode(kept, manifest.logits))
+    return torch.where(torch.isfinite(off), off, math.inf)
+
+
+def _bytes(rows: Any) -> Any:
+    return rows if rows.dtype.names is None else rows.view("u1").reshape(*rows.shape, rows.dtype.itemsize)

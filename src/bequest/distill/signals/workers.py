@@ -1,0 +1,89 @@
+"""Building a store with several processes on one machine."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from bequest.data.datasets import Split
+from bequest.distill.signals.job import Goal, Job
+from bequest.errors import SignalError, WorkerLost
+
+_job: Job | None = None
+"""The job of this worker process."""
+
+
+def answer_in_processes(
+    job: Job, tasks: Sequence[tuple[int, int]], workers: int, advance: Callable[[int], object]
+) -> None:
+    """Answer ``tasks`` in ``workers`` processes, each with one torch thread.
+
+    The samples lie in a file that all processes map, so that they are in memory once.
+
+    Raises:
+        SignalError: If a teacher cannot be sent to another process.
+        WorkerLost: If a process dies.
+    """
+    with tempfile.TemporaryDirectory(prefix="bequest-build-") as folder:
+        frame = _spooled(job, Path(folder))
+        with ProcessPoolExecutor(
+            min(workers, len(tasks)), get_context("spawn"), _start, (frame, folder)
+        ) as pool:
+            running = {pool.submit(_answer, task): task for task in tasks}
+            try:
+                for done in as_completed(running):
+                    done.result()
+                    advance(len(job.goals[running[done][0]].source.split))
+            except BrokenProcessPool as error:
+                raise WorkerLost(
+                    "a process of the build died",
+                    got="killed, or out of memory",
+                    remedy="run the same command again, with fewer workers if memory is short",
+                ) from error
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _spooled(job: Job, folder: Path) -> bytes:
+    """The job without its samples, which go to files in ``folder``."""
+    empty = torch.empty(0, dtype=torch.int64)
+    goals: list[Goal] = []
+    for index, goal in enumerate(job.goals):
+        split = goal.source.split
+        torch.save({"x": split.x, "ids": split.ids}, folder / f"{index}.pt")
+        goals.append(replace(goal, source=replace(goal.source, split=Split(empty, None, empty))))
+    try:
+        return pickle.dumps(replace(job, goals=tuple(goals)))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise SignalError(
+            "a teacher cannot be sent to another process",
+            expected="a network and an adapter that can be pickled: no lambdas, no local classes",
+            got=error,
+            remedy="build with workers=1",
+        ) from error
+
+
+def _start(frame: bytes, folder: str) -> None:
+    """Take up the job in a new process."""
+    global _job
+    torch.set_num_threads(1)
+    job: Job = pickle.loads(frame)  # noqa: S301 - written by this process's own parent
+    goals = []
+    for index, goal in enumerate(job.goals):
+        kept = torch.load(Path(folder) / f"{index}.pt", weights_only=True, mmap=True)
+        goals.append(replace(goal, source=replace(goal.source, split=Split(kept["x"], None, kept["ids"]))))
+    _job = replace(job, goals=tuple(goals))
+
+
+def _answer(task: tuple[int, int]) -> None:
+    assert _job is not None
+    _job.answer(*task)

@@ -1,0 +1,271 @@
+"""One view's arrays while they are written: whole pieces, each with its checksum in a journal."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from bequest.distill.signals.manifest import ArrayEntry, Shard
+from bequest.errors import SignalError
+
+PIECE_BYTES = 32 << 20
+"""A piece is put on the disk at this size, ..."""
+PIECE_SECONDS = 2.0
+"""... or at this age: what a crash can cost."""
+PATIENCE = 10.0
+"""Seconds to wait for a view that a dying builder still holds."""
+LOGITS = "logits"
+NPY_MAGIC = b"\x93NUMPY\x01\x00"
+ALIGNMENT = 64
+GROWTH = 21
+"""Columns that NumPy leaves for the first axis to grow."""
+
+
+def file_name(view: int, array: str) -> str:
+    """The file of one array of one view.
+
+    >>> file_name(3, "logits"), file_name(3, "layer1.0")
+    ('view-00003.npy', 'view-00003-layer1.0.npy')
+    """
+    return f"view-{view:05d}.npy" if array == LOGITS else f"view-{view:05d}-{array}.npy"
+
+
+def npy_header(array: ArrayEntry, rows: int) -> bytes:
+    """The header of a ``.npy`` file (format 1.0) with ``rows`` rows of ``array``, as ``np.save`` writes it.
+
+    Written out here, since the bytes of a store must not depend on the version of NumPy.
+    """
+    shape = (rows, *array.shape)
+    text = f"{{'descr': {described(array.dtype)!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    text += " " * (GROWTH - len(str(rows)))
+    length = -(-(len(NPY_MAGIC) + 2 + len(text) + 1) // ALIGNMENT) * ALIGNMENT - len(NPY_MAGIC) - 2
+    return NPY_MAGIC + length.to_bytes(2, "little") + text.ljust(length - 1).encode("ascii") + b"\n"
+
+
+def described(dtype: Any) -> Any:
+    """NumPy's description of a type, from JSON: lists are tuples again."""
+    if isinstance(dtype, str):
+        return dtype
+    return [tuple(tuple(part) if isinstance(part, list) else part for part in field) for field in dtype]
+
+
+class ViewWriter:
+    """Appends rows to the arrays of one view; after a crash it goes on from the last whole piece.
+
+    The rows go to ``NAME.unfinished``. A journal gets one line a piece, after the piece is on the disk: how
+    many rows there are, and the SHA-256 of each array's part. Opening checks the parts against it and cuts
+    off whatever it does not know; finishing writes the files' checksums there first, then names the files.
+
+    Args:
+        folder: The store.
+        view: Which view.
+        arrays: What is written.
+        rows: Rows of the finished arrays.
+        pieces: Bytes and seconds after which a piece is put on the disk.
+
+    Raises:
+        SignalError: If another builder holds the view.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        view: int,
+        arrays: Sequence[ArrayEntry],
+        rows: int,
+        *,
+        pieces: tuple[int, float] = (PIECE_BYTES, PIECE_SECONDS),
+    ) -> None:
+        self.folder, self.view, self.total = folder, view, rows
+        self.rows = 0
+        self.shards: tuple[Shard, ...] = ()
+        self._arrays = tuple(arrays)
+        self._most_bytes, self._most_seconds = pieces
+        self._journal = _locked(journal_path(folder, view))
+        self._files: dict[str, IO[bytes]] = {}
+        self._whole = {array.name: hashlib.sha256() for array in arrays}
+        self._piece = {array.name: hashlib.sha256() for array in arrays}
+        self._sizes = dict.fromkeys(self._whole, 0)
+        self._pending, self._since = 0, time.monotonic()
+        self._resume()
+
+    def __enter__(self) -> ViewWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close()
+
+    @property
+    def done(self) -> bool:
+        """True if the view is finished."""
+        return bool(self.shards)
+
+    def append(self, blocks: Mapping[str, np.ndarray]) -> None:
+        """Add rows, the same number to every array."""
+        for name, block in blocks.items():
+            self._write(name, np.ascontiguousarray(block).data.cast("B"))
+        self.rows += len(next(iter(blocks.values())))
+        if self._pending >= self._most_bytes or time.monotonic() - self._since >= self._most_seconds:
+            self.commit()
+
+    def commit(self) -> None:
+        """Put what was appended on the disk, then say so in the journal."""
+        self._sync()
+        self._note(
+            {"rows": self.rows, "sha256": {name: each.hexdigest() for name, each in self._piece.items()}}
+        )
+        self._piece = {name: hashlib.sha256() for name in self._piece}
+        self._pending, self._since = 0, time.monotonic()
+
+    def finish(self) -> tuple[Shard, ...]:
+        """Give the arrays their names; all rows must be there."""
+        assert self.rows == self.total
+        self._sync()
+        shards = [
+            Shard(
+                file=file_name(self.view, name),
+                array=name,
+                view=self.view,
+                first=0,
+                rows=self.total,
+                bytes=self._sizes[name],
+                sha256=self._whole[name].hexdigest(),
+            )
+            for name in self._whole
+        ]
+        self._note({"shards": [shard.model_dump() for shard in shards]})
+        self._name(shards)
+        return self.shards
+
+    def close(self) -> None:
+        """Let go of the files and of the view."""
+        for file in (*self._files.values(), self._journal):
+            file.close()
+
+    def _sync(self) -> None:
+        for file in self._files.values():
+            file.flush()
+            os.fdatasync(file.fileno())
+
+    def _write(self, name: str, data: memoryview | bytes) -> None:
+        self._files[name].write(data)
+        self._whole[name].update(data)
+        self._piece[name].update(data)
+        self._sizes[name] += len(data)
+        self._pending += len(data)
+
+    def _note(self, line: Mapping[str, object]) -> None:
+        self._journal.write(json.dumps(line).encode() + b"\n")
+        self._journal.flush()
+        os.fdatasync(self._journal.fileno())
+
+    def _name(self, shards: Sequence[Shard]) -> None:
+        """Rename; should the names be lost with the power, the journal knows them until the manifest does."""
+        for shard in shards:
+            partial = self.folder / f"{shard.file}.unfinished"
+            if partial.exists():
+                partial.replace(self.folder / shard.file)
+        self.shards = tuple(shards)
+
+    def _resume(self) -> None:
+        lines, ends = _lines(self._journal.read())
+        if lines and "shards" in lines[-1]:
+            self._name([Shard.model_validate(shard) for shard in lines[-1]["shards"]])
+            return
+        for array in self._arrays:
+            path = self.folder / f"{file_name(self.view, array.name)}.unfinished"
+            self._files[array.name] = path.open("r+b" if path.exists() else "w+b")
+        kept = 0
+        for line, end in zip(lines, ends, strict=True):
+            if not self._take_up(line):
+                break
+            kept = end
+        self._cut(kept)
+        if self.rows == 0:
+            for array in self._arrays:
+                self._write(array.name, npy_header(array, self.total))
+
+    def _take_up(self, line: Mapping[str, Any]) -> bool:
+        """Check one piece against its journal line; True if it is whole."""
+        taken = {}
+        for array in self._arrays:
+            width = np.dtype(described(array.dtype)).itemsize * int(np.prod(array.shape, dtype=np.int64))
+            size = (line["rows"] - self.rows) * width
+            size += len(npy_header(array, self.total)) if self.rows == 0 else 0
+            data = self._files[array.name].read(size)
+            if len(data) != size or hashlib.sha256(data).hexdigest() != line["sha256"].get(array.name):
+                return False
+            taken[array.name] = data
+        for name, data in taken.items():
+            self._whole[name].update(data)
+            self._sizes[name] += len(data)
+        self.rows = line["rows"]
+        return True
+
+    def _cut(self, kept: int) -> None:
+        """Drop what the journal does not vouch for."""
+        for name, file in self._files.items():
+            file.seek(self._sizes[name])
+            file.truncate()
+        self._journal.seek(kept)
+        self._journal.truncate()
+
+
+def journal_path(folder: Path, view: int) -> Path:
+    """Where the journal of a view lies until the manifest is written."""
+    return folder / f".view-{view:05d}.journal"
+
+
+def finished(folder: Path, view: int) -> tuple[Shard, ...] | None:
+    """The shards of a view that is finished, from its journal; None if it is not."""
+    try:
+        lines, _ = _lines(journal_path(folder, view).read_bytes())
+    except FileNotFoundError:
+        return None
+    if not lines or "shards" not in lines[-1]:
+        return None
+    shards = tuple(Shard.model_validate(shard) for shard in lines[-1]["shards"])
+    return shards if all((folder / shard.file).exists() for shard in shards) else None
+
+
+def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
+    """The whole lines of a journal and where each ends; a torn last line is left out."""
+    lines: list[dict[str, Any]] = []
+    ends: list[int] = []
+    at = 0
+    for line in content.splitlines(keepends=True):
+        at += len(line)
+        try:
+            lines.append(json.loads(line if line.endswith(b"\n") else b""))
+        except json.JSONDecodeError:
+            break
+        ends.append(at)
+    return lines, ends
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """The journal, held by this process alone until it is closed or the process ends."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        file.close()
+        if time.monotonic() > until:
+            raise SignalError(
+                f"another build is writing {path.parent}",
+                expected="one builder a folder",
+                got=f"view {path.name} is held by another process",
+                remedy="wait for it, or choose another folder",
+            )
+        time.sleep(0.05)
