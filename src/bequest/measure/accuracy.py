@@ -1,0 +1,110 @@
+"""How often the right class is found: overall, among the best k, by class."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from bequest.measure.arrays import Array, Floats, Integers, at_least, classes, same_length
+from bequest.measure.arrays import scores as checked_scores
+from bequest.measure.undefined import Undefined
+
+
+def predictions_of(scores: Array) -> Integers:
+    """The class with the highest score of each row; the lowest index among equals.
+
+    Args:
+        scores: (N, C), logits, log-probabilities or probabilities: only their order counts.
+
+    >>> predictions_of(np.array([[0.1, 0.9], [2.0, -1.0]]))
+    array([1, 0])
+    """
+    found: Integers = checked_scores(scores, "scores").argmax(axis=1)
+    return found
+
+
+def accuracy(scores: Array, labels: Array, *, top: int = 1) -> float:
+    """The share of samples whose label is among the ``top`` highest scores, in [0, 1].
+
+    Among equal scores the lower class index counts as higher, so that ``top=1`` is argmax and a
+    constant classifier is right on class 0 alone.
+
+    Args:
+        scores: (N, C), logits, log-probabilities or probabilities: only their order counts.
+        labels: int, (N,), class indices.
+        top: How many guesses a sample has.
+
+    Returns:
+        NaN with a reason where there are no samples.
+
+    Raises:
+        DataError: If shapes, lengths or labels do not fit.
+
+    >>> scores = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
+    >>> accuracy(scores, np.array([1, 1])), accuracy(scores, np.array([1, 1]), top=2)
+    (0.5, 1.0)
+    """
+    at_least(top, 1, "top")
+    hits = _ranks(scores, labels) < top
+    return float(hits.mean()) if hits.size else Undefined("no samples")
+
+
+def class_accuracy(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:
+    """Accuracy (recall) of each class, (C,); NaN for a class that no label names.
+
+    >>> class_accuracy(np.array([[0.2, 0.8, 0.0], [0.6, 0.4, 0.0]]), np.array([1, 1]))
+    array([nan, 0.5, nan])
+    """
+    counts = _confusion(scores, labels)
+    with np.errstate(invalid="ignore"):
+        found: Floats = np.diag(counts) / counts.sum(axis=1)
+    return found
+
+
+def balanced_accuracy(scores: Array, labels: Array) -> float:
+    """The unweighted mean of :func:`class_accuracy` over the classes that occur among the labels, in [0, 1].
+
+    A constant classifier scores 1 / (classes that occur), whatever their sizes.
+
+    >>> balanced_accuracy(np.array([[1.0, 0.0]] * 4), np.array([0, 0, 0, 1]))
+    0.5
+    """
+    found = class_accuracy(scores, labels)
+    return float(np.nanmean(found)) if not np.isnan(found).all() else Undefined("no samples")
+
+
+def macro_f1(scores: Array, labels: Array) -> float:
+    """The unweighted mean over classes of 2·TP / (2·TP + FP + FN), in [0, 1].
+
+    The classes are those that occur among labels or predictions; others have no F1.
+
+    >>> macro_f1(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))
+    0.666...
+    """
+    counts = _confusion(scores, labels)
+    named = counts.sum(axis=0) + counts.sum(axis=1)
+    if not named.any():
+        return Undefined("no samples")
+    occurs = named > 0
+    return float((2 * np.diag(counts)[occurs] / named[occurs]).mean())
+
+
+def _ranks(scores: Array, labels: Array) -> Integers:
+    """How many classes come before the label, in order of score and then of index."""
+    table = checked_scores(scores, "scores")
+    truth = classes(labels, "labels", count=table.shape[1])
+    same_length(scores=table, labels=truth)
+    own = np.take_along_axis(table, truth[:, None], axis=1)
+    before = (table == own) & (np.arange(table.shape[1]) < truth[:, None])
+    found: Integers = ((table > own) | before).sum(axis=1)
+    return found
+
+
+def _confusion(scores: Array, labels: Array) -> Floats:
+    """Counts by (label, prediction), (C, C)."""
+    table = checked_scores(scores, "scores")
+    count = table.shape[1]
+    truth = classes(labels, "labels", count=count)
+    same_length(scores=table, labels=truth)
+    pairs = truth * count + table.argmax(axis=1)
+    return np.bincount(pairs, minlength=count * count).reshape(count, count).astype(np.float64)

@@ -1,0 +1,224 @@
+"""Whether two models answer alike, sample by sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from bequest.errors import DataError
+from bequest.measure.arrays import Array, Booleans, classes, flags, log_probabilities, same_length
+from bequest.measure.undefined import Undefined
+
+
+def agreement(predictions: Array, other_predictions: Array) -> float:
+    """The share of samples on which two models answer the same class, in [0, 1].
+
+    Two accurate models agree whatever their biases: read it beside :func:`error_consistency`.
+
+    Args:
+        predictions: int, (N,), predicted classes of one model.
+        other_predictions: int, (N,), those of the other, rows paired.
+
+    Returns:
+        NaN with a reason where there are no samples.
+
+    Raises:
+        DataError: If they differ in length or are not class indices.
+
+    >>> agreement(np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2]))
+    0.75
+    """
+    one, other = classes(predictions, "predictions"), classes(other_predictions, "other_predictions")
+    count = same_length(predictions=one, other_predictions=other)
+    return float((one == other).mean()) if count else Undefined("no samples")
+
+
+def error_consistency(correct: Array, other_correct: Array) -> float:
+    """Cohen's kappa of correctness, (o − e) / (1 − e), in [−1, 1].
+
+    o is the share of samples that both models get right or both get wrong, e = a·b + (1 − a)(1 − b) what
+    independent errors at accuracies a and b would give (Geirhos, Meding & Wichmann 2020, section 2). 0: the
+    errors are unrelated; 1: they are the same. Its largest value is below 1 where accuracies differ.
+
+    Args:
+        correct: bool, (N,), whether one model is right.
+        other_correct: bool, (N,), whether the other is, rows paired.
+
+    Returns:
+        NaN with a reason where there are no samples or one model is always right or always wrong: o = e then,
+        whatever the other does.
+
+    Raises:
+        DataError: If they differ in length or are not boolean.
+
+    >>> error_consistency(np.array([True, True, False, False]), np.array([True, True, False, True]))
+    0.5
+    """
+    one, other = flags(correct, "correct"), flags(other_correct, "other_correct")
+    if not same_length(correct=one, other_correct=other):
+        return Undefined("no samples")
+    for name, found in (("the first", one), ("the second", other)):
+        if found.all() or not found.any():
+            return Undefined(f"{name} model is always {'right' if found.all() else 'wrong'}")
+    a, b = float(one.mean()), float(other.mean())
+    expected = a * b + (1 - a) * (1 - b)
+    return (float((one == other).mean()) - expected) / (1 - expected)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyGap:
+    """Whether a student errs like its own teacher, or like any teacher of that family.
+
+    Attributes:
+        own: Error consistency of student and own teacher.
+        other: That of the student and another teacher of the same family, which never taught it.
+        gap: own − other; near 0 where the family's bias was handed over and not the one teacher's quirks.
+    """
+
+    own: float
+    other: float
+    gap: float
+
+
+def consistency_gap(
+    student_correct: Array, teacher_correct: Array, other_teacher_correct: Array
+) -> ConsistencyGap:
+    """Error consistency with the own teacher, with an unrelated one of its family, and the difference.
+
+    Args:
+        student_correct: bool, (N,).
+        teacher_correct: bool, (N,), of the teacher that taught the student.
+        other_teacher_correct: bool, (N,), of another seed of the same family.
+
+    >>> student = np.array([True, False, False, True])
+    >>> consistency_gap(student, student, np.array([True, False, True, False]))
+    ConsistencyGap(own=1.0, other=0.0, gap=1.0)
+    """
+    own = error_consistency(student_correct, teacher_correct)
+    other = error_consistency(student_correct, other_teacher_correct)
+    undefined = [value for value in (own, other) if np.isnan(value)]
+    return ConsistencyGap(own, other, undefined[0] if undefined else own - other)
+
+
+def agreement_on_errors(predictions: Array, teacher_predictions: Array, labels: Array) -> float:
+    """Where the teacher is wrong: how often the student gives the teacher's answer, in [0, 1].
+
+    Right answers come from the labels too; the teacher's wrong ones only from the teacher. Read it beside the
+    same number for the control.
+
+    Args:
+        predictions: int, (N,), the student's classes.
+        teacher_predictions: int, (N,), the teacher's.
+        labels: int, (N,), the true classes.
+
+    Returns:
+        NaN with a reason where the teacher makes no error.
+
+    >>> agreement_on_errors(np.array([1, 0, 2]), np.array([1, 1, 1]), np.array([0, 0, 1]))
+    0.5
+    """
+    own, theirs, truth = _answers(predictions, teacher_predictions, labels)
+    wrong = theirs != truth
+    return float((own == theirs)[wrong].mean()) if wrong.any() else Undefined("the teacher makes no error")
+
+
+def teacher_student_kl(teacher_log_probs: Array, student_log_probs: Array) -> Float[np.ndarray, " n"]:
+    """KL(teacher ‖ student) = Σ_k p_k (log p_k − log q_k) of each sample, in nats, (N,); 0 where equal.
+
+    Args:
+        teacher_log_probs: (N, C).
+        student_log_probs: (N, C), rows paired.
+
+    Returns:
+        inf where the student excludes what the teacher does not.
+
+    Raises:
+        DataError: If shapes differ or rows are no log-distributions.
+
+    >>> teacher_student_kl(np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])).round(4)
+    array([0.5108])
+    """
+    p = log_probabilities(teacher_log_probs, "teacher_log_probs")
+    q = log_probabilities(student_log_probs, "student_log_probs")
+    same_length(teacher_log_probs=p, student_log_probs=q)
+    if p.shape != q.shape:
+        raise DataError("teacher and student differ in classes", expected=p.shape[1], got=q.shape[1])
+    gap = np.subtract(p, q, out=np.zeros_like(p), where=p > -np.inf)
+    found: Float[np.ndarray, " n"] = (np.exp(p) * gap).sum(axis=1)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Flips:
+    """Which samples change between a control and a taught student; all bool, (N,).
+
+    Attributes:
+        mended: Wrong before, right after.
+        broken: Right before, wrong after.
+        moved: Wrong before and after, with another wrong class.
+    """
+
+    mended: Bool[np.ndarray, " n"]
+    broken: Bool[np.ndarray, " n"]
+    moved: Bool[np.ndarray, " n"]
+
+
+def flips(control_predictions: Array, taught_predictions: Array, labels: Array) -> Flips:
+    """Which samples the taught student answers otherwise than its control.
+
+    >>> found = flips(np.array([0, 0, 1]), np.array([1, 0, 2]), np.array([1, 0, 0]))
+    >>> found.mended.tolist(), found.broken.tolist(), found.moved.tolist()
+    ([True, False, False], [False, False, False], [False, False, True])
+    """
+    before, after, truth = _answers(control_predictions, taught_predictions, labels)
+    was, now = before == truth, after == truth
+    return Flips(~was & now, was & ~now, ~was & ~now & (before != after))
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorOverlap:
+    """The errors of two models as sets: counts of samples.
+
+    Attributes:
+        both: Both are wrong.
+        first_only: Only the first is.
+        second_only: Only the second is.
+        neither: Both are right.
+    """
+
+    both: int
+    first_only: int
+    second_only: int
+    neither: int
+
+    @property
+    def jaccard(self) -> float:
+        """Shared errors among all errors of either, in [0, 1]; NaN where there is none."""
+        union = self.both + self.first_only + self.second_only
+        return self.both / union if union else Undefined("neither model makes an error")
+
+
+def error_overlap(correct: Array, other_correct: Array) -> ErrorOverlap:
+    """The overlap of two models' error sets.
+
+    >>> error_overlap(np.array([True, False, False]), np.array([True, False, True])).jaccard
+    0.5
+    """
+    one, other = flags(correct, "correct"), flags(other_correct, "other_correct")
+    same_length(correct=one, other_correct=other)
+
+    def count(which: Booleans) -> int:
+        return int(which.sum())
+
+    return ErrorOverlap(count(~one & ~other), count(~one & other), count(one & ~other), count(one & other))
+
+
+def _answers(first: Array, second: Array, labels: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    one, other = classes(first, "the first predictions"), classes(second, "the second predictions")
+    truth = classes(labels, "labels")
+    lengths = {len(one), len(other), len(truth)}
+    if len(lengths) > 1:
+        same_length(predictions=one, other_predictions=other, labels=truth)
+    return one, other, truth

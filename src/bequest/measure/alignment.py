@@ -1,0 +1,199 @@
+"""Linear centred kernel alignment, streamed: memory and time go with the smaller of samples and features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from bequest.measure.arrays import Array, Floats, matrix, not_finite, same_length
+from bequest.measure.undefined import Undefined
+
+BLOCK = 1 << 19
+"""Numbers of a float64 block that are held at once: 4 MiB."""
+
+ROWS = 1024
+"""So many rows are multiplied at once, unless they outgrow the product: each addition of it costs time."""
+
+ROUNDING = 1e-24
+"""Squared deviations below this share of the squared mean are rounding: the features are constant."""
+
+CANCELLED = 1e-12
+"""An HSIC below this share of the squared variance is what rounding leaves of zero."""
+
+
+def cka(x: Array, y: Array, *, unbiased: bool = True) -> float:
+    """How alike two representations of the same samples are: HSIC(x, y) / √(HSIC(x, x)·HSIC(y, y)).
+
+    Linear CKA, invariant to rotation, shift and common scale of the features. 1: equal up to these. Unbiased,
+    in [−1, 1]: unrelated representations have an expected HSIC of 0 (Song et al. 2012; Nguyen et al. 2021).
+    Biased, in [0, 1]: the form of Kornblith et al. (2019), high for unrelated data with more features than
+    samples. Read it beside an untrained pair (null) and two seeds of one family (ceiling).
+
+    Sums are float64, over blocks of rows (feature space) or of columns (sample space), whichever needs fewer
+    operations; the data may be memory-mapped and are never copied whole.
+
+    Args:
+        x: (N, ...), features of N samples; further axes are flattened.
+        y: (N, ...), other features of the same samples in the same order.
+        unbiased: Which estimator of HSIC.
+
+    Returns:
+        NaN with a reason where features are constant, or with fewer than 4 samples (2 if biased).
+
+    Raises:
+        DataError: If lengths differ or a number is not finite.
+
+    >>> x = np.random.default_rng(0).normal(size=(50, 3))
+    >>> round(cka(x, -2 * x[:, ::-1] + 1), 12)
+    1.0
+    """
+    one, other = centred(x, "x"), centred(y, "y")
+    same_length(x=one.x, y=other.x)
+    return _alignment(one, other, self_hsic(one, unbiased), self_hsic(other, unbiased), unbiased)
+
+
+def cka_matrix(
+    xs: Sequence[Array], ys: Sequence[Array] | None = None, *, unbiased: bool = True
+) -> Float[np.ndarray, "r c"]:
+    """CKA of each of ``xs`` with each of ``ys`` (with each other if None), (R, C); NaN where it is undefined.
+
+    All are features of the same samples in the same order. What belongs to one of them is computed once.
+
+    >>> x = np.random.default_rng(0).normal(size=(50, 3))
+    >>> cka_matrix([x, 2 * x]).round(12).tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
+    rows = [centred(x, f"xs[{k}]") for k, x in enumerate(xs)]
+    columns = rows if ys is None else [centred(y, f"ys[{k}]") for k, y in enumerate(ys)]
+    if rows and columns:
+        same_length(**{side.name: side.x for side in (*rows, *columns)})
+    own_rows = [self_hsic(side, unbiased) for side in rows]
+    own_columns = own_rows if ys is None else [self_hsic(side, unbiased) for side in columns]
+    found = np.empty((len(rows), len(columns)))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            mirrored = ys is None and j < i
+            found[i, j] = (
+                found[j, i] if mirrored else _alignment(row, column, own_rows[i], own_columns[j], unbiased)
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Centred:
+    """Features and what centring them needs.
+
+    Attributes:
+        name: What the caller called them.
+        x: (N, D), as given.
+        mean: (D,), float64.
+        norms: (N,), squared norms of the centred rows.
+    """
+
+    name: str
+    x: NDArray[Any]
+    mean: Floats
+    norms: Floats
+
+    def rows(self, part: slice) -> Floats:
+        """Some rows, centred."""
+        found: Floats = np.subtract(self.x[part], self.mean, dtype=np.float64)
+        return found
+
+    def columns(self, part: slice) -> Floats:
+        """Some columns, centred."""
+        found: Floats = np.subtract(self.x[:, part], self.mean[part], dtype=np.float64)
+        return found
+
+
+def centred(array: Array, name: str) -> Centred:
+    """Means and row norms, in two passes over blocks of rows.
+
+    Raises:
+        DataError: If a number is not finite.
+    """
+    x = matrix(array, name)
+    total, norms = np.zeros(x.shape[1]), np.empty(len(x))
+    for part in blocks(len(x), x.shape[1]):
+        total += x[part].sum(axis=0, dtype=np.float64)
+    if not np.isfinite(total).all():
+        raise not_finite(name)
+    side = Centred(name, x, total / max(len(x), 1), norms)
+    for part in blocks(len(x), x.shape[1]):
+        rows = side.rows(part)
+        norms[part] = np.einsum("ij,ij->i", rows, rows)
+    return side
+
+
+def squared_product(one: Centred, other: Centred) -> float:
+    """‖xᵀy‖² of centred data = Σ (xxᵀ)∘(yyᵀ): over features or over samples, whichever is cheaper."""
+    count, p, q = len(one.x), one.x.shape[1], other.x.shape[1]
+    if count * (p + q) >= p * q:
+        product = cross_product(one, other)
+        return float(np.vdot(product, product))
+    left = _gram(one)
+    return float(np.vdot(left, left if other is one else _gram(other)))
+
+
+def cross_product(one: Centred, other: Centred) -> Float[np.ndarray, "p q"]:
+    """xᵀy of centred data, (P, Q), over blocks of rows."""
+    product = np.zeros((one.x.shape[1], other.x.shape[1]))
+    for part in blocks(len(one.x), max(product.shape), least=min(ROWS, *product.shape)):
+        left = one.rows(part)
+        product += left.T @ (left if other is one else other.rows(part))
+    return product
+
+
+def self_hsic(side: Centred, unbiased: bool) -> float:
+    """HSIC(x, x); NaN with a reason where there is nothing to compare."""
+    count, least = len(side.x), 4 if unbiased else 2
+    if count < least:
+        return Undefined(f"{count} samples; CKA needs {least} or more")
+    spread, offset = float(side.norms.sum()), count * float(side.mean @ side.mean)
+    found = hsic(squared_product(side, side), side.norms, side.norms, unbiased)
+    if spread <= ROUNDING * offset or found <= CANCELLED * spread**2:
+        return Undefined(f"the features of {side.name} are constant, or differ in one sample only")
+    return found
+
+
+def hsic(squared: float, x_norms: Floats, y_norms: Floats, unbiased: bool) -> float:
+    """Linear HSIC, up to a factor of N alone, from ‖xᵀy‖² and the squared row norms of centred data."""
+    if not unbiased:
+        return squared
+    return unbiased_hsic(len(x_norms), squared, x_norms.sum(), y_norms.sum(), float(x_norms @ y_norms))
+
+
+def unbiased_hsic(n: int, squared: float, x_total: float, y_total: float, both: float) -> float:
+    """The U-statistic of linear HSIC, times n(n − 3), from sums over centred data.
+
+    HSIC₁ of Song et al. (2012) with K = xxᵀ, L = yyᵀ, diagonals removed. Centred rows sum to zero, which
+    leaves ‖xᵀy‖² + (Σk)(Σl) / ((n−1)(n−2)) − n/(n−2) Σ kl, with k and l the squared row norms.
+    """
+    return float(squared + x_total * y_total / ((n - 1) * (n - 2)) - n / (n - 2) * both)
+
+
+def blocks(count: int, width: int, *, least: int = 1) -> Iterator[slice]:
+    """Slices of ``count`` rows of ``width`` numbers, each of at most BLOCK numbers, or of ``least`` rows."""
+    step = max(BLOCK // max(width, 1), least, 1)
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def _alignment(one: Centred, other: Centred, own: float, other_own: float, unbiased: bool) -> float:
+    for found in (own, other_own):
+        if np.isnan(found):
+            return found
+    shared = hsic(squared_product(one, other), one.norms, other.norms, unbiased)
+    return float(shared / np.sqrt(own * other_own))
+
+
+def _gram(side: Centred) -> Floats:
+    gram = np.zeros((len(side.x),) * 2)
+    for part in blocks(side.x.shape[1], len(side.x)):
+        columns = side.columns(part)
+        gram += columns @ columns.T
+    return gram

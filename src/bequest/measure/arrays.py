@@ -1,0 +1,231 @@
+"""What every measure checks first: arrays or CPU tensors of the right shape, finite, paired row by row.
+
+Malformed input raises :class:`~bequest.errors.DataError`; well-formed input for which a formula has no
+value yields :class:`~bequest.measure.undefined.Undefined`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bequest.errors import DataError
+
+Array: TypeAlias = NDArray[Any] | Tensor
+"""What measures take: a NumPy array, or a tensor in CPU memory."""
+
+Values: TypeAlias = Sequence[float | int] | NDArray[Any] | Tensor
+"""A short list of numbers, such as one a seed."""
+
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Booleans: TypeAlias = NDArray[np.bool_]
+
+SUM_TOLERANCE = 1e-3
+"""How far a row of probabilities may be from summing to one: what half precision leaves."""
+
+
+def plain(array: Values, name: str) -> NDArray[Any]:
+    """``array`` as NumPy, without a copy where that is possible.
+
+    Raises:
+        DataError: If it is a tensor on another device, or not an array of numbers.
+    """
+    if isinstance(array, Tensor):
+        if array.device.type != "cpu":
+            raise DataError(
+                f"{name} is not in CPU memory",
+                expected="a CPU tensor",
+                got=array.device,
+                remedy="call .cpu()",
+            )
+        tensor = array.detach()
+        return tensor.numpy() if _numpy_knows(tensor) else tensor.float().numpy()
+    found = np.asarray(array)
+    if found.dtype.kind not in "biuf":
+        raise DataError(f"{name} is not an array of numbers", expected="a numeric dtype", got=found.dtype)
+    return found
+
+
+def _numpy_knows(tensor: Tensor) -> bool:
+    return (
+        not (tensor.is_floating_point() and tensor.element_size() == 2)
+        or str(tensor.dtype) == "torch.float16"
+    )
+
+
+def vector(values: Values, name: str) -> Floats:
+    """``values`` as float64, shape (N,); NaN is allowed: it stands for an undefined number."""
+    found = plain(values, name)
+    _refuse_shape(found, 1, name, "(N,)")
+    return found.astype(np.float64)
+
+
+def matrix(array: Array, name: str) -> NDArray[Any]:
+    """``array`` as (N, D) in its own dtype, further axes flattened.
+
+    Raises:
+        DataError: If it has fewer than two axes. Finiteness is checked where the data are streamed.
+    """
+    found = plain(array, name)
+    if found.ndim < 2:
+        raise DataError(f"{name} has the wrong shape", expected="(N, ...)", got=found.shape)
+    return found.reshape(len(found), -1) if len(found) else found.reshape(0, 0)
+
+
+def features(array: Array, name: str) -> Floats:
+    """``array`` as finite float64, (N, D), further axes flattened.
+
+    Raises:
+        DataError: If it has fewer than two axes or a number is not finite.
+    """
+    found = matrix(array, name).astype(np.float64)
+    if not np.isfinite(found).all():
+        raise not_finite(name)
+    return found
+
+
+def not_finite(name: str) -> DataError:
+    """The error for features with NaN or infinite numbers."""
+    return DataError(
+        f"{name} holds NaN or infinite numbers",
+        expected="finite features",
+        remedy="find the layer and the samples where they arise",
+    )
+
+
+def scores(array: Array, name: str) -> Floats:
+    """``array`` as float64, shape (N, C), finite or −inf (log-probabilities of what cannot happen)."""
+    found = plain(array, name)
+    _refuse_shape(found, 2, name, "(N, C)")
+    if np.isnan(found).any() or np.isposinf(found).any():
+        raise DataError(
+            f"{name} holds NaN or +inf", expected="finite numbers", remedy="find where they arise"
+        )
+    return found.astype(np.float64)
+
+
+def probabilities(array: Array, name: str = "probs") -> Floats:
+    """``array`` as float64, shape (N, C): each row non-negative and summing to one.
+
+    Raises:
+        DataError: If a row is no distribution, such as a row of logits.
+    """
+    found = scores(array, name)
+    if found.size and found.min() < 0:
+        raise DataError(
+            f"{name} holds negative numbers",
+            expected="probabilities",
+            got=found.min(),
+            remedy="apply softmax to logits first",
+        )
+    _refuse_sums(found.sum(axis=1), name, "apply softmax to logits first")
+    return found
+
+
+def log_probabilities(array: Array, name: str = "log_probs") -> Floats:
+    """``array`` as float64, shape (N, C): the exponentials of each row sum to one.
+
+    Raises:
+        DataError: If a row is no log-distribution, such as a row of logits or of probabilities.
+    """
+    found = scores(array, name)
+    _refuse_sums(np.exp(np.minimum(found, 50.0)).sum(axis=1), name, "apply log_softmax to logits first")
+    return found
+
+
+def classes(array: Array, name: str, *, count: int | None = None) -> Integers:
+    """``array`` as int64 class indices, shape (N,); below ``count`` where that is known.
+
+    Raises:
+        DataError: If they are not whole numbers in range.
+    """
+    found = plain(array, name)
+    _refuse_shape(found, 1, name, "(N,)")
+    if found.dtype.kind not in "iu":
+        raise DataError(f"{name} are not class indices", expected="an integer dtype", got=found.dtype)
+    if found.size and (found.min() < 0 or (count is not None and found.max() >= count)):
+        raise DataError(
+            f"{name} are out of range",
+            expected="0 or more" if count is None else f"0..{count - 1}",
+            got=f"{found.min()}..{found.max()}",
+            remedy="leave unlabelled rows out first",
+        )
+    return found.astype(np.int64)
+
+
+def flags(array: Array, name: str) -> Booleans:
+    """``array`` as booleans, shape (N,).
+
+    Raises:
+        DataError: If it is not boolean: a list of predictions is no list of successes.
+    """
+    found = plain(array, name)
+    _refuse_shape(found, 1, name, "(N,)")
+    if found.dtype != np.bool_:
+        raise DataError(
+            f"{name} is not boolean",
+            expected="bool, one a sample",
+            got=found.dtype,
+            remedy="pass predictions == labels",
+        )
+    return found
+
+
+def same_length(**arrays: NDArray[Any]) -> int:
+    """The common number of rows.
+
+    Raises:
+        DataError: If the arrays differ in length.
+    """
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise DataError(
+            f"{' and '.join(lengths)} differ in length",
+            expected="one row a sample in each",
+            got=", ".join(f"{name} {length}" for name, length in lengths.items()),
+            remedy="pair the rows by sample id first (bequest.measure.pair)",
+        )
+    return next(iter(lengths.values()))
+
+
+def at_least(value: int, least: int, name: str) -> int:
+    """``value``, which may not be below ``least``."""
+    if value < least:
+        raise DataError(f"{name} is too small", expected=f"{least} or more", got=value)
+    return value
+
+
+def one_of(value: str, allowed: Sequence[str], name: str) -> str:
+    """``value``, which must be one of ``allowed``."""
+    if value not in allowed:
+        raise DataError(f"{name} has no such choice", expected=" or ".join(allowed), got=repr(value))
+    return value
+
+
+def share(value: float, name: str) -> float:
+    """``value``, which must lie strictly between 0 and 1."""
+    if not 0 < value < 1:
+        raise DataError(f"{name} is out of range", expected="a number between 0 and 1", got=value)
+    return value
+
+
+def _refuse_shape(array: NDArray[Any], axes: int, name: str, expected: str) -> None:
+    if array.ndim != axes or (axes == 2 and array.shape[1] == 0):
+        raise DataError(f"{name} has the wrong shape", expected=expected, got=array.shape)
+
+
+def _refuse_sums(sums: Floats, name: str, remedy: str) -> None:
+    off = np.abs(sums - 1)
+    if off.size and off.max() > SUM_TOLERANCE:
+        row = int(off.argmax())
+        raise DataError(
+            f"{name} is not a distribution in each row",
+            expected="rows that sum to 1",
+            got=f"row {row} sums to {sums[row]:.6g}",
+            remedy=remedy,
+        )

@@ -1,0 +1,274 @@
+"""Whether confidence means what it says: reliability tables, calibration errors, temperature scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import brentq
+from scipy.special import softmax
+
+from bequest.errors import DataError
+from bequest.measure.arrays import (
+    Array,
+    Booleans,
+    Floats,
+    Integers,
+    at_least,
+    classes,
+    one_of,
+    probabilities,
+    same_length,
+    scores,
+)
+from bequest.measure.intervals import Estimate, bootstrap_interval
+from bequest.measure.undefined import Undefined
+
+Binning = Literal["width", "mass"]
+BINNINGS = ("width", "mass")
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityTable:
+    """A reliability diagram as data: one entry a bin, all arrays (B,).
+
+    Attributes:
+        low: Lower edge of the bin; for equal mass, the lowest confidence in it.
+        high: Upper edge of the bin; for equal mass, the highest confidence in it.
+        count: Samples in the bin.
+        confidence: Mean confidence in the bin; NaN where it is empty.
+        accuracy: Share of right answers in the bin; NaN where it is empty.
+    """
+
+    low: Float[np.ndarray, " b"]
+    high: Float[np.ndarray, " b"]
+    count: Int[np.ndarray, " b"]
+    confidence: Float[np.ndarray, " b"]
+    accuracy: Float[np.ndarray, " b"]
+
+    @property
+    def error(self) -> float:
+        """Σ_b (n_b / N) |accuracy_b − confidence_b|: the expected calibration error."""
+        held = self.count > 0
+        if not held.any():
+            return Undefined("no samples")
+        gaps = np.abs(self.accuracy[held] - self.confidence[held])
+        return float((self.count[held] * gaps).sum() / self.count.sum())
+
+    @property
+    def largest_gap(self) -> float:
+        """max_b |accuracy_b − confidence_b|: the maximum calibration error, which small bins rule."""
+        gaps = np.abs(self.accuracy - self.confidence)
+        return float(np.nanmax(gaps)) if self.count.any() else Undefined("no samples")
+
+
+def reliability(
+    probs: Array, labels: Array, *, bins: int = 15, binning: Binning = "width"
+) -> ReliabilityTable:
+    """Sort samples into bins by the confidence max_k p_k and compare confidence with accuracy.
+
+    ``"width"``: bin b is (b/B, (b+1)/B], so that a confidence of exactly 1 is in the last bin (Guo et al.
+    2017, section 2). ``"mass"``: as many samples a bin as can be, equal confidences never parted, so that the
+    order of the samples cannot matter: a sample with r less confident ones is in bin ⌊B·r/N⌋; empty bins are
+    dropped.
+
+    Args:
+        probs: (N, C), probabilities.
+        labels: int, (N,), class indices.
+        bins: Number of bins, B.
+        binning: ``"width"`` or ``"mass"``.
+
+    Raises:
+        DataError: If ``probs`` are no distributions or labels do not fit.
+
+    >>> table = reliability(np.array([[0.95, 0.05], [1.0, 0.0]]), np.array([0, 1]), bins=2)
+    >>> table.count.tolist(), table.accuracy.tolist(), table.confidence.round(3).tolist()
+    ([0, 2], [nan, 0.5], [nan, 0.975])
+    """
+    confidence, correct = _answers(probs, labels)
+    return _table(confidence, correct, bins, binning)
+
+
+def expected_calibration_error(
+    probs: Array, labels: Array, *, bins: int = 15, binning: Binning = "width"
+) -> float:
+    """ECE = Σ_b (n_b / N) |accuracy_b − confidence_b|, in [0, 1]; 0 is calibrated.
+
+    Guo et al. (2017), section 2, over :func:`reliability`. It is biased upwards on few samples, and depends
+    on the bins: read it with its table. As B grows it turns into :func:`mean_confidence_gap`, which is not
+    calibration.
+
+    Args:
+        probs: (N, C), probabilities.
+        labels: int, (N,), class indices.
+        bins: Number of bins, B.
+        binning: ``"width"`` (equal width) or ``"mass"`` (equal counts).
+
+    Returns:
+        NaN with a reason where there are no samples.
+
+    Raises:
+        DataError: If ``probs`` are no distributions or labels do not fit.
+
+    >>> round(expected_calibration_error(np.array([[0.95, 0.05], [1.0, 0.0]]), np.array([0, 1])), 3)
+    0.475
+    """
+    return reliability(probs, labels, bins=bins, binning=binning).error
+
+
+def calibration_interval(
+    probs: Array,
+    labels: Array,
+    *,
+    bins: int = 15,
+    binning: Binning = "width",
+    level: float = 0.95,
+    draws: int = 999,
+    seed: int = 0,
+) -> Estimate:
+    """:func:`expected_calibration_error` with percentiles over resamples of the samples.
+
+    A resample's ECE is biased upwards once more, so that the interval may lie above the value: a wide or
+    shifted one says that there are few samples for so many bins.
+
+    Args:
+        probs: (N, C), probabilities.
+        labels: int, (N,), class indices.
+        bins: Number of bins.
+        binning: ``"width"`` or ``"mass"``.
+        level: Confidence level.
+        draws: Resamples.
+        seed: Seed of the resamples.
+
+    >>> found = calibration_interval(np.array([[0.75, 0.25]] * 40), np.array([0, 0, 0, 1] * 10), draws=99)
+    >>> found.value, found.low < 0.1, found.n
+    (0.0, True, 40)
+    """
+    confidence, correct = _answers(probs, labels)
+    one_of(binning, BINNINGS, "binning")
+    at_least(bins, 1, "bins")
+    return bootstrap_interval(
+        lambda rows: _table(confidence[rows], correct[rows], bins, binning).error,
+        len(confidence),
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def mean_confidence_gap(probs: Array, labels: Array) -> float:
+    """(1/N) Σ_i |confidence_i − correct_i|, in [0, 1]; 0 is certain and right, not calibrated.
+
+    The limit of the ECE for ever more bins, and what Abnar et al. (2020) print under that name: a perfectly
+    calibrated model of confidence c has 2c(1 − c), not 0.
+
+    >>> import numpy as np
+    >>> round(mean_confidence_gap(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1])), 3)
+    0.375
+    """
+    confidence, correct = _answers(probs, labels)
+    return float(np.abs(confidence - correct).mean()) if len(confidence) else Undefined("no samples")
+
+
+def classwise_calibration_error(
+    probs: Array, labels: Array, *, bins: int = 15, binning: Binning = "width"
+) -> float:
+    """The mean over classes k of the calibration error of p_k against [label = k], in [0, 1].
+
+    Kull et al. (2019): every class counts alike, and so do the probabilities that are not the highest.
+
+    Args:
+        probs: (N, C), probabilities.
+        labels: int, (N,), class indices.
+        bins: Number of bins for each class.
+        binning: ``"width"`` or ``"mass"``, as in :func:`reliability`.
+
+    >>> classwise_calibration_error(np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([0, 1]))
+    0.0
+    """
+    table = probabilities(probs)
+    truth = classes(labels, "labels", count=table.shape[1])
+    if not same_length(probs=table, labels=truth):
+        return Undefined("no samples")
+    errors = [_table(table[:, k], truth == k, bins, binning).error for k in range(table.shape[1])]
+    return float(np.mean(errors))
+
+
+def fit_temperature(logits: Array, labels: Array) -> float:
+    """The temperature T that minimises the NLL of softmax(logits / T) (Guo et al. 2017, section 4.2).
+
+    The NLL is convex in 1/T. Fit it on the validation split and divide test logits by it: accuracy stays as
+    it is. Above 1 the model was overconfident.
+
+    Args:
+        logits: (N, C), finite.
+        labels: int, (N,), class indices.
+
+    Returns:
+        NaN with a reason where there is no best temperature: no samples, all answers right (T → 0), logits
+        that say nothing (T → ∞).
+
+    >>> logits = np.array([[2.0, 0.0]] * 4)
+    >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 3)  # log 3 = 2 / T
+    1.82
+    """
+    table = scores(logits, "logits")
+    truth = classes(labels, "labels", count=table.shape[1])
+    if not same_length(logits=table, labels=truth):
+        return Undefined("no samples")
+    if not np.isfinite(table).all():
+        raise DataError("logits holds -inf", expected="finite logits")
+    lead = table - np.take_along_axis(table, truth[:, None], axis=1)
+    if lead.mean() >= 0:
+        return Undefined("no temperature is best: the logits say nothing about the labels")
+    if lead.max() <= 0:
+        return Undefined("no temperature is best: every answer is right")
+    scale = float(np.abs(lead).max())
+    lead /= scale
+
+    def slope(inverse: float) -> float:
+        """The derivative of the NLL by 1/T, in units of the largest lead; it grows with 1/T."""
+        return float((softmax(inverse * lead, axis=1) * lead).sum(axis=1).mean())
+
+    high = 1.0
+    while slope(high) < 0:
+        high *= 2
+    return scale / float(brentq(slope, 0.0, high, xtol=1e-12, rtol=1e-12))
+
+
+def _answers(probs: Array, labels: Array) -> tuple[Floats, Booleans]:
+    """Confidence and correctness of each sample."""
+    table = probabilities(probs)
+    truth = classes(labels, "labels", count=table.shape[1])
+    same_length(probs=table, labels=truth)
+    return table.max(axis=1), table.argmax(axis=1) == truth
+
+
+def _table(confidence: Floats, correct: Booleans, bins: int, binning: str) -> ReliabilityTable:
+    at_least(bins, 1, "bins")
+    by_width = one_of(binning, BINNINGS, "binning") == "width"
+    place = _by_width(confidence, bins) if by_width else _by_mass(confidence, bins)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(place, confidence, bins) / count
+        right = np.bincount(place, correct, bins) / count
+    if by_width:
+        edges = np.linspace(0.0, 1.0, bins + 1)
+        return ReliabilityTable(edges[:-1], edges[1:], count, mean, right)
+    low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
+    np.minimum.at(low, place, confidence)
+    np.maximum.at(high, place, confidence)
+    held = count > 0
+    return ReliabilityTable(low[held], high[held], count[held], mean[held], right[held])
+
+
+def _by_width(confidence: Floats, bins: int) -> Integers:
+    inner = np.linspace(0.0, 1.0, bins + 1)[1:-1]
+    return np.searchsorted(inner, confidence, side="left").astype(np.int64)
+
+
+def _by_mass(confidence: Floats, bins: int) -> Integers:
+    less = np.searchsorted(np.sort(confidence), confidence, side="left")
+    return (less * bins // max(len(confidence), 1)).astype(np.int64)

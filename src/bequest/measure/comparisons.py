@@ -1,0 +1,76 @@
+"""Many comparisons at once: p-values, and what is left of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from bequest.errors import DataError
+from bequest.measure.arrays import Values, at_least, same_length, share, vector
+from bequest.measure.undefined import Undefined
+
+
+def paired_p_value(treated: Values, control: Values) -> float:
+    """The two-sided p-value of Student's paired t-test that the mean difference is 0, in [0, 1].
+
+    It is below 1 − level exactly where :func:`~bequest.measure.paired_interval` at that level excludes 0.
+
+    Args:
+        treated: (N,), one number a pair.
+        control: (N,), the other of each pair, in the same order.
+
+    Returns:
+        NaN with a reason for fewer than two pairs, or where a value is undefined.
+
+    Raises:
+        DataError: If lengths differ.
+
+    >>> round(paired_p_value([0.5, 0.7, 0.9], [0.4, 0.5, 0.6]), 4)
+    0.0742
+    """
+    first, second = vector(treated, "treated"), vector(control, "control")
+    if same_length(treated=first, control=second) < 2:
+        return Undefined(f"{len(first)} pairs; a test needs 2 or more")
+    gaps = first - second
+    if np.isnan(gaps).any():
+        return Undefined(f"undefined in {int(np.isnan(gaps).sum())} of {len(gaps)} pairs")
+    if (gaps == gaps[0]).all():
+        return 1.0 if gaps[0] == 0 else 0.0
+    return float(stats.ttest_1samp(gaps, 0.0).pvalue)
+
+
+def holm(p_values: Values) -> Float[np.ndarray, " m"]:
+    """p-values adjusted for being many, (M,): of those below α, one is false with a chance of α at most.
+
+    Holm (1979): the k-th smallest is multiplied by M − k + 1, and none may be below a smaller one. It holds
+    whatever the dependence between the comparisons.
+
+    Args:
+        p_values: (M,), in [0, 1]; NaN where a comparison is undefined: it stays NaN and is not counted.
+
+    Raises:
+        DataError: If a value is not in [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    found = vector(p_values, "p_values")
+    known = np.flatnonzero(~np.isnan(found))
+    if (found[known] < 0).any() or (found[known] > 1).any():
+        raise DataError("p-values are out of range", expected="0..1", got=found[known].tolist())
+    order = known[np.argsort(found[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(found[order] * factors), 1.0)
+    return found
+
+
+def simultaneous_level(level: float, comparisons: int) -> float:
+    """The level of each of ``comparisons`` intervals that all hold together at ``level`` (Bonferroni).
+
+    >>> round(simultaneous_level(0.95, 10), 6)
+    0.995
+    """
+    share(level, "level")
+    at_least(comparisons, 1, "comparisons")
+    return 1 - (1 - level) / comparisons

@@ -1,0 +1,317 @@
+"""How sure a number is: intervals over seeds, samples, both, and pairs of either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from bequest.errors import DataError
+from bequest.measure.arrays import (
+    Array,
+    Floats,
+    Integers,
+    Values,
+    at_least,
+    features,
+    flags,
+    one_of,
+    same_length,
+    share,
+    vector,
+)
+from bequest.measure.undefined import Undefined, reason_of
+from bequest.seeding import numpy_generator
+
+Method = Literal["t", "bootstrap"]
+METHODS = ("t", "bootstrap")
+DRAWS = 9_999
+BLOCK = 1 << 17
+"""Numbers that are resampled at once; what is in the cache is fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its n and its interval.
+
+    Attributes:
+        value: The estimate; NaN where it is undefined.
+        n: What it was computed from: seeds, pairs or samples.
+        low: Lower end of the interval; NaN where there is none.
+        high: Upper end.
+        level: Confidence level, such as 0.95.
+        method: How the interval was made.
+        reason: Why the value or its interval is undefined or has no width; None where all is well.
+    """
+
+    value: float
+    n: int
+    low: float
+    high: float
+    level: float
+    method: str
+    reason: str | None = None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval exists and lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+def seed_interval(
+    values: Values, *, level: float = 0.95, method: Method = "t", draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """The mean over seeds and where the mean over all possible seeds lies.
+
+    ``"t"``: mean ± t_{n−1}·s/√n, exact for normal values. ``"bootstrap"``: percentiles of the means of
+    ``draws`` resamples of the seeds; too narrow below about ten seeds.
+
+    Args:
+        values: (N,), one number a seed; NaN where a seed's is undefined.
+        level: Confidence level.
+        method: ``"t"`` or ``"bootstrap"``.
+        draws: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        ``value`` is NaN, with a reason, without seeds or where a seed is undefined; the interval alone is NaN
+        with one seed.
+
+    Raises:
+        DataError: If level or method is unknown, or a value infinite.
+
+    >>> found = seed_interval([0.90, 0.92, 0.94])
+    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+    (0.92, 0.87, 0.97)
+    """
+    return _mean(vector(values, "values"), "seed", level, method, draws, seed)
+
+
+def paired_interval(
+    treated: Values,
+    control: Values,
+    *,
+    level: float = 0.95,
+    method: Method = "t",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Estimate:
+    """The mean of ``treated − control`` over pairs, with its interval.
+
+    Pairs (same seed, same sample) take out what both share; see :func:`seed_interval` for the methods.
+
+    Args:
+        treated: (N,), one number a pair.
+        control: (N,), the other of each pair, in the same order.
+        level: Confidence level.
+        method: ``"t"`` or ``"bootstrap"``.
+        draws: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        DataError: If lengths differ, or as :func:`seed_interval`.
+
+    >>> found = paired_interval([0.5, 0.7, 0.9], [0.4, 0.5, 0.6])
+    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3), found.n
+    (0.2, -0.048, 0.448, 3)
+    """
+    first, second = vector(treated, "treated"), vector(control, "control")
+    same_length(treated=first, control=second)
+    return _mean(first - second, "pair", level, method, draws, seed)
+
+
+def sample_interval(
+    values: Values, *, level: float = 0.95, method: Method = "bootstrap", draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """The mean over samples, and where the mean over all such samples lies; for one model, as it is.
+
+    Args:
+        values: (N,), one number a sample, such as its loss; for right or wrong see
+            :func:`proportion_interval`.
+        level: Confidence level.
+        method: ``"bootstrap"`` (percentiles) or ``"t"``.
+        draws: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    >>> found = sample_interval(np.arange(101.0))
+    >>> found.value, 43 < found.low < 46, 54 < found.high < 57
+    (50.0, True, True)
+    """
+    return _mean(vector(values, "values"), "sample", level, method, draws, seed)
+
+
+def proportion_interval(correct: Array, *, level: float = 0.95) -> Estimate:
+    """The share of right samples with Wilson's (1927) interval, which has a width at 0 and 1 too.
+
+    Args:
+        correct: bool, (N,).
+        level: Confidence level.
+
+    >>> found = proportion_interval(np.array([True] * 10))
+    >>> found.value, round(found.low, 3), found.high
+    (1.0, 0.722, 1.0)
+    """
+    hits = flags(correct, "correct")
+    share(level, "level")
+    if not len(hits):
+        return Estimate(Undefined("no samples"), 0, np.nan, np.nan, level, "wilson", "no samples")
+    found = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
+    return Estimate(float(hits.mean()), len(hits), float(found.low), float(found.high), level, "wilson")
+
+
+def bootstrap_interval(
+    statistic: Callable[[Integers], float],
+    count: int,
+    *,
+    level: float = 0.95,
+    draws: int = 999,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of all samples, with the percentiles of that statistic over resamples of them.
+
+    For what is no mean: calibration errors, kappa, CKA. Percentiles are not corrected for bias: an ECE is
+    biased upwards, and its resamples are so twice.
+
+    Args:
+        statistic: Row numbers (N,) to the number on those rows.
+        count: How many samples there are.
+        level: Confidence level.
+        draws: Resamples.
+        seed: Seed of the resamples.
+
+    Returns:
+        ``value`` as the statistic gives it; the interval alone is NaN, with a reason, where a resample's is
+        undefined.
+
+    >>> values = np.arange(50.0)
+    >>> found = bootstrap_interval(lambda rows: float(np.median(values[rows])), 50)
+    >>> found.low < found.value < found.high
+    True
+    """
+    share(level, "level")
+    at_least(draws, 1, "draws")
+    value = statistic(np.arange(count)) if count else Undefined("no samples")
+    if np.isnan(value):
+        return Estimate(value, count, np.nan, np.nan, level, "bootstrap", reason_of(value))
+    generator = numpy_generator(seed, "bootstrap")
+    found = np.array([statistic(generator.integers(0, count, size=count)) for _ in range(draws)])
+    missing = int(np.isnan(found).sum())
+    if missing:
+        reason = f"undefined in {missing} of {draws} resamples"
+        return Estimate(float(value), count, np.nan, np.nan, level, "bootstrap", reason)
+    low, high = _percentiles(found, level)
+    return Estimate(float(value), count, low, high, level, "bootstrap")
+
+
+def seed_sample_interval(
+    values: Array, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """The mean over seeds and samples, when both another seed and another sample were possible.
+
+    Each resample draws seeds, then samples; all its seeds see the same drawn samples, as all models see one
+    test set, so that what the samples add does not average out over seeds. Too narrow below about ten seeds.
+
+    Args:
+        values: (S, N), one number for each seed and sample, such as 1.0 for right and 0.0 for wrong.
+        level: Confidence level.
+        draws: Resamples.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        ``n`` counts seeds. With one seed or one sample the interval is NaN, with a reason.
+
+    Raises:
+        DataError: If ``values`` is not (S, N), or a number is not finite.
+
+    >>> found = seed_sample_interval(np.random.default_rng(0).normal(size=(5, 200)))
+    >>> found.low < found.value < found.high, found.n
+    (True, 5)
+    """
+    share(level, "level")
+    at_least(draws, 1, "draws")
+    table, method = features(values, "values"), "bootstrap over seeds, then samples"
+    if not table.size:
+        reason = "no seeds" if not len(table) else "no samples"
+        return Estimate(Undefined(reason), len(table), np.nan, np.nan, level, method, reason)
+    value = float(table.mean())
+    if 1 in table.shape:
+        reason = f"one {'seed' if len(table) == 1 else 'sample'} has no interval"
+        return Estimate(value, len(table), np.nan, np.nan, level, method, reason)
+    low, high = _percentiles(_crossed_means(table, draws, seed), level)
+    return Estimate(value, len(table), low, high, level, method)
+
+
+def bootstrap_means(values: Floats, draws: int, seed: int) -> Floats:
+    """Means of ``draws`` resamples of the rows of ``values``, (draws,) or (draws, K); in blocks."""
+    generator = numpy_generator(seed, "bootstrap")
+    count = len(values)
+    step = max(BLOCK // max(values.size, 1), 1)
+    blocks = []
+    for start in range(0, draws, step):
+        rows = generator.integers(0, count, size=(min(step, draws - start), count))
+        blocks.append(values[rows].mean(axis=1))
+    return np.concatenate(blocks)
+
+
+def _crossed_means(table: Floats, draws: int, seed: int) -> Floats:
+    """Means of ``draws`` resamples of rows and columns, (draws,); in blocks of counts of the columns."""
+    generator = numpy_generator(seed, "crossed bootstrap")
+    seeds, count = table.shape
+    step = max(BLOCK // count, 1)
+    blocks = []
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        drawn = generator.integers(0, count, size=(size, count)) + count * np.arange(size)[:, None]
+        often = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        means = often.astype(np.float64) @ table.T / count
+        rows = generator.integers(0, seeds, size=(size, seeds))
+        blocks.append(np.take_along_axis(means, rows, axis=1).mean(axis=1))
+    return np.concatenate(blocks)
+
+
+def _mean(values: Floats, unit: str, level: float, method: str, draws: int, seed: int) -> Estimate:
+    share(level, "level")
+    one_of(method, METHODS, "method")
+    at_least(draws, 1, "draws")
+    if np.isinf(values).any():
+        raise DataError("a value is infinite", expected="finite numbers, or NaN where undefined")
+    reason = undefined_mean(values, unit)
+    if reason is not None:
+        return Estimate(Undefined(reason), len(values), np.nan, np.nan, level, method, reason)
+    value = float(values.mean())
+    if len(values) == 1:
+        return Estimate(value, 1, np.nan, np.nan, level, method, f"one {unit} has no interval")
+    if (values == values[0]).all():
+        return Estimate(value, len(values), value, value, level, method, f"all {unit}s are equal")
+    low, high = _t_ends(values, level) if method == "t" else _bootstrap_ends(values, level, draws, seed)
+    return Estimate(value, len(values), low, high, level, method)
+
+
+def undefined_mean(values: Floats, unit: str) -> str | None:
+    """Why ``values`` have no mean; None where they have one."""
+    if not len(values):
+        return f"no {unit}s"
+    missing = int(np.isnan(values).sum())
+    return f"undefined in {missing} of {len(values)} {unit}s" if missing else None
+
+
+def _t_ends(values: Floats, level: float) -> tuple[float, float]:
+    half = t_quantile(level, len(values)) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def t_quantile(level: float, count: int) -> float:
+    """The two-sided quantile of Student's t for the mean of ``count`` values."""
+    return float(stats.t.ppf((1 + level) / 2, count - 1))
+
+
+def _bootstrap_ends(values: Floats, level: float, draws: int, seed: int) -> tuple[float, float]:
+    return _percentiles(bootstrap_means(values, draws, seed), level)
+
+
+def _percentiles(found: Floats, level: float) -> tuple[float, float]:
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,140 @@
+"""Weight matching: the order of hidden units in which two networks' weights are most alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from bequest.errors import ModelError
+from bequest.measure.arrays import Floats
+from bequest.measure.basins import same_architecture
+from bequest.measure.symmetries import Place, Symmetry, check_places, permuted, reordered, symmetries_of
+from bequest.seeding import numpy_generator
+
+SWEEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A network with its hidden units in the order of another's.
+
+    Attributes:
+        model: A copy that computes the same function as the original.
+        orders: For each symmetry, which of the original's units stands in each place.
+        before: Inner product of the two networks' permutable weights before.
+        after: The same after; never below ``before``.
+        sweeps: Rounds over all symmetries until nothing changed.
+    """
+
+    model: nn.Module
+    orders: dict[str, Tensor]
+    before: float
+    after: float
+    sweeps: int
+
+
+def match_weights(
+    model: nn.Module, reference: nn.Module, *, symmetries: Sequence[Symmetry] | None = None, seed: int = 0
+) -> Matched:
+    """``model`` with its hidden units in the order in which its weights are most like ``reference``'s.
+
+    Coordinate ascent on the inner product of weights (Ainsworth, Hayase & Srinivasa 2023, weight matching):
+    one symmetry at a time is solved exactly as an assignment problem while the others are held, in an order
+    drawn from ``seed``, until a whole round changes nothing. The optimum found is local.
+
+    Args:
+        model: The network to permute; it is not changed.
+        reference: Another of the same architecture.
+        symmetries: Its interchangeable units; None derives them (:func:`~bequest.measure.symmetries_of`).
+            Check your own with :func:`~bequest.measure.check_symmetries`.
+        seed: Seed of the order of rounds.
+
+    Raises:
+        ModelError: If the architectures differ, or no symmetry is known.
+
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> shuffled = permuted(model, symmetries_of(model), {"0": torch.randperm(8)})
+    >>> torch.equal(match_weights(shuffled, model).model[0].weight, model[0].weight)
+    True
+    """
+    same_architecture(model, reference)
+    groups = tuple(symmetries_of(model) if symmetries is None else symmetries)
+    if not groups:
+        raise ModelError("no symmetries were given", expected="one Symmetry or more")
+    check_places(model, groups)
+    own, goal = _weights(model), _weights(reference)
+    orders = {group.name: torch.arange(group.size) for group in groups}
+    generator = numpy_generator(seed, "weight matching")
+    before = _product(own, goal, groups, orders)
+    sweeps, moved = 0, True
+    while moved and sweeps < SWEEPS:
+        order = generator.permutation(len(groups))
+        moved = sum(_improve(groups[k], groups, own, goal, orders) for k in order) > 0
+        sweeps += 1
+    after = _product(own, goal, groups, orders)
+    return Matched(permuted(model, groups, orders), orders, before, after, sweeps)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """What is compared: parameters, not running statistics."""
+    return {name: tensor.detach().double() for name, tensor in model.named_parameters()}
+
+
+def _improve(
+    group: Symmetry,
+    groups: Sequence[Symmetry],
+    own: dict[str, Tensor],
+    goal: dict[str, Tensor],
+    orders: dict[str, Tensor],
+) -> bool:
+    """Solve one symmetry exactly, the others held; says whether its order changed."""
+    gains = np.zeros((group.size, group.size))
+    for place in group.places:
+        if place.tensor in own:
+            other = _arranged(place.tensor, own, groups, orders, without=place)
+            gains += _by_unit(goal[place.tensor], place, group.size) @ _by_unit(other, place, group.size).T
+    now = orders[group.name].numpy()
+    _, best = linear_sum_assignment(gains, maximize=True)
+    rows = np.arange(group.size)
+    margin = 1e-12 * np.abs(gains).sum()
+    if gains[rows, best].sum() <= gains[rows, now].sum() + margin:
+        return False
+    orders[group.name] = torch.from_numpy(best.astype(np.int64))
+    return True
+
+
+def _arranged(
+    name: str,
+    own: dict[str, Tensor],
+    groups: Sequence[Symmetry],
+    orders: dict[str, Tensor],
+    *,
+    without: Place | None = None,
+) -> Tensor:
+    """One tensor under the current orders of all places on it, save one."""
+    tensor = own[name]
+    for group in groups:
+        for place in group.places:
+            if place.tensor == name and place != without:
+                tensor = reordered(tensor, place, orders[group.name])
+    return tensor
+
+
+def _by_unit(tensor: Tensor, place: Place, size: int) -> Floats:
+    """The numbers of each unit, (size, ...)."""
+    blocks = tensor.movedim(place.axis, 0).reshape(place.outer, size, place.inner, -1)
+    found: Floats = blocks.transpose(0, 1).reshape(size, -1).numpy()
+    return found
+
+
+def _product(
+    own: dict[str, Tensor], goal: dict[str, Tensor], groups: Sequence[Symmetry], orders: dict[str, Tensor]
+) -> float:
+    """The inner product of all weights in which an order shows."""
+    names = sorted({place.tensor for group in groups for place in group.places if place.tensor in own})
+    return float(sum((_arranged(name, own, groups, orders) * goal[name]).sum() for name in names))

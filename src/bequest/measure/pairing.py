@@ -1,0 +1,72 @@
+"""Rows of two files that belong to the same samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.errors import DataError
+from bequest.measure.arrays import Integers
+
+
+def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) -> tuple[Integers, Integers]:
+    """Row numbers that put two sets of samples in the same order, by sample id.
+
+    ``x[rows]`` and ``y[other_rows]`` are then paired; the order is that of ``ids``.
+
+    Args:
+        ids: (N,), integers or texts, each once.
+        other_ids: (M,), those of the other set, each once.
+        common: Keep the ids that both sets have, instead of refusing others.
+
+    Raises:
+        DataError: If an id occurs twice, or one set has ids that the other lacks.
+
+    >>> rows, other_rows = pair(np.array([3, 1, 2]), np.array([1, 2, 3]))
+    >>> rows.tolist(), other_rows.tolist()
+    ([0, 1, 2], [2, 0, 1])
+    """
+    first, second = _checked(ids, "ids"), _checked(other_ids, "other_ids")
+    if first.dtype.kind != second.dtype.kind and {first.dtype.kind, second.dtype.kind} - {"i", "u"}:
+        raise DataError("ids are of two kinds", expected=first.dtype, got=second.dtype)
+    order = np.argsort(second, kind="stable")
+    place = np.searchsorted(second, first, sorter=order)
+    found = order[np.minimum(place, max(len(second) - 1, 0))] if len(second) else np.zeros(len(first), int)
+    known = second[found] == first if len(second) else np.zeros(len(first), dtype=bool)
+    if not common and (not known.all() or len(first) != len(second)):
+        _refuse_unpaired(first, second)
+    if common and not known.any():
+        raise DataError("the two sets have no sample in common", remedy="check that they come from one split")
+    return np.flatnonzero(known).astype(np.int64), found[known].astype(np.int64)
+
+
+def _checked(ids: NDArray[Any], name: str) -> NDArray[Any]:
+    found = np.asarray(ids)
+    if found.ndim != 1 or found.dtype.kind not in "iuUS":
+        raise DataError(
+            f"{name} are not sample ids",
+            expected="(N,), integers or texts",
+            got=f"{found.dtype} of shape {found.shape}",
+        )
+    values, counts = np.unique(found, return_counts=True)
+    if (counts > 1).any():
+        raise DataError(
+            f"{name} occur more than once",
+            expected="each sample once",
+            got=f"{int((counts > 1).sum())} of them, such as {values[counts > 1][0]}",
+            remedy="keep one row a sample",
+        )
+    return found
+
+
+def _refuse_unpaired(first: NDArray[Any], second: NDArray[Any]) -> None:
+    alone, other_alone = np.setdiff1d(first, second), np.setdiff1d(second, first)
+    example = (alone if len(alone) else other_alone)[0]
+    raise DataError(
+        "samples are not paired",
+        expected="the same ids on both sides",
+        got=f"{len(alone)} on one side only and {len(other_alone)} on the other only, such as {example}",
+        remedy="compare the same split, or keep the common samples (common=True)",
+    )

@@ -1,0 +1,241 @@
+"""How representations move in training: distances between checkpoints, their map, length, direction."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.manifold import MDS
+
+from bequest.errors import DataError
+from bequest.measure.alignment import cka
+from bequest.measure.arrays import Array, Floats, at_least, plain
+from bequest.measure.similarity import Measure, similarity_matrix
+from bequest.measure.undefined import Undefined
+from bequest.seeding import derive, numpy_generator
+
+POOR_STRESS = 0.2
+"""A map of higher stress shows little of the distances (Kruskal 1964 calls 0.2 poor)."""
+
+SIGNIFICANT = 0.05
+
+
+def checkpoint_epochs(last: int) -> tuple[int, ...]:
+    """The epochs after which a training path keeps its weights: 0, 1, 2, 4, 8, ... and the last.
+
+    >>> checkpoint_epochs(20)
+    (0, 1, 2, 4, 8, 16, 20)
+    """
+    at_least(last, 0, "last")
+    doubling = [0] + [1 << k for k in range(last.bit_length()) if 1 << k < last]
+    return tuple(dict.fromkeys([*doubling, last]))
+
+
+def representation_distances(
+    activations: Sequence[Array], *, measure: Measure = cka
+) -> Float[np.ndarray, "k k"]:
+    """Chord distances √(2 − 2s) between representations of the same samples, (K, K), from similarities s.
+
+    Checkpoints of all models go in together, rows paired by sample. For CKA these are Euclidean distances
+    (between unit vectors in the space of kernels), for :func:`~bequest.measure.procrustes` a metric: 0 for
+    the same representation, √2 for unrelated ones.
+
+    Args:
+        activations: K of (N, ...).
+        measure: A similarity with 1 at equality.
+
+    Returns:
+        Symmetric, 0 on the diagonal; NaN where the similarity is undefined.
+
+    >>> x = np.random.default_rng(0).normal(size=(500, 4))
+    >>> representation_distances([x, 2 * x]).round(6).tolist()
+    [[0.0, 0.0], [0.0, 0.0]]
+    """
+    similar = similarity_matrix(activations, measure=measure)
+    found: Floats = np.sqrt(np.maximum(2 - (similar + similar.T), 0.0))
+    np.fill_diagonal(found, np.where(np.isnan(np.diag(found)), np.nan, 0.0))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PathMap:
+    """A map of checkpoints in the plane, and whether to believe it.
+
+    Attributes:
+        points: (K, 2), centred.
+        stress: Kruskal's stress-1, √(Σ (d − δ)² / Σ d²): 0 is exact, above 0.2 is poor.
+        null: (D,), the stress of as many maps of the same distances in random order.
+        p_value: The share of null maps with no more stress, the map itself counted among them.
+        reason: Why there is no path to be seen; None where stress and null allow one.
+    """
+
+    points: Float[np.ndarray, "k 2"]
+    stress: float
+    null: Float[np.ndarray, " d"]
+    p_value: float
+    reason: str | None
+
+    @property
+    def shows_path(self) -> bool:
+        """Whether the map is faithful, and more so than a map of shuffled distances."""
+        return self.reason is None
+
+
+def path_map(distances: Array, *, draws: int = 49, starts: int = 4, seed: int = 0) -> PathMap:
+    """Metric multidimensional scaling to two dimensions (SMACOF), with its stress and a null for the stress.
+
+    The null keeps the distances and forgets between which checkpoints they lie: a set without structure, such
+    as points all equally far apart, is mapped no better than that. Two traps remain: with four points or
+    fewer any distances fit well (the null says so too), and a random walk in many dimensions gives a smooth
+    curve.
+
+    Args:
+        distances: (K, K), symmetric, 0 on the diagonal.
+        draws: Null maps.
+        starts: Random starts of each map; the best is kept.
+        seed: Seed of starts and shuffles.
+
+    Raises:
+        DataError: If ``distances`` is not such a matrix of three or more points.
+
+    >>> corner = np.array([[0.0, 3.0, 4.0], [3.0, 0.0, 5.0], [4.0, 5.0, 0.0]])
+    >>> path_map(corner, draws=19).stress < 1e-3
+    True
+    """
+    at_least(draws, 1, "draws")
+    table = _checked(distances)
+    if not table.any():
+        nothing = Undefined("all checkpoints are the same")
+        return PathMap(np.zeros((len(table), 2)), nothing, np.zeros(0), nothing, nothing.reason)
+    state = derive(seed, "path map") % (1 << 32)
+    points, stress = _mapped(table, starts, state)
+    generator = numpy_generator(seed, "path map null")
+    upper = np.triu_indices(len(table), 1)
+    null = np.empty(draws)
+    for draw in range(draws):
+        shuffled = np.zeros_like(table)
+        shuffled[upper] = generator.permutation(table[upper])
+        null[draw] = _mapped(shuffled + shuffled.T, starts, state)[1]
+    p_value = (1 + int((null <= stress + 1e-9).sum())) / (1 + draws)
+    return PathMap(points, stress, null, p_value, _no_path(stress, null, p_value))
+
+
+def path_length(distances: Array) -> float:
+    """The sum of steps d(k, k+1) along one model's checkpoints, (K, K) in their order.
+
+    NaN with a reason for fewer than two checkpoints.
+
+    >>> path_length(np.array([[0.0, 1.0, 1.5], [1.0, 0.0, 1.0], [1.5, 1.0, 0.0]]))
+    2.0
+    """
+    table = _checked(distances, least=0)
+    if len(table) < 2:
+        return Undefined(f"{len(table)} checkpoints make no path")
+    return float(np.diag(table, 1).sum())
+
+
+def straightness(distances: Array) -> float:
+    """d(first, last) / path length, in [0, 1]: 1 is a straight way.
+
+    K points equally far apart give 1 / (K − 1).
+    NaN with a reason for fewer than two checkpoints, or where nothing moved.
+
+    >>> straightness(np.array([[0.0, 1.0, 1.5], [1.0, 0.0, 1.0], [1.5, 1.0, 0.0]]))
+    0.75
+    """
+    length = path_length(distances)
+    if np.isnan(length):
+        return length
+    table = plain(distances, "distances")
+    return float(table[0, -1]) / length if length > 0 else Undefined("the checkpoints are all the same")
+
+
+def direction_to(distances: Array, target_distances: Array) -> Float[np.ndarray, " k"]:
+    """The cosine between each step of training and the way to a target, (K − 1,), in [−1, 1].
+
+    By the law of cosines, for Euclidean distances: 1 heads straight for the target, 0 sideways, −1 away. A
+    random step in many dimensions is near 0.
+
+    Args:
+        distances: (K, K), between a model's checkpoints, in their order.
+        target_distances: (K,), from each checkpoint to the target, such as the teacher's last representation.
+
+    Returns:
+        NaN for a step of no length, or from the target itself.
+
+    Raises:
+        DataError: If shapes do not fit.
+
+    >>> along = np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> direction_to(along, np.array([3.0, 2.0])).tolist()
+    [1.0]
+    """
+    table, target = (
+        _checked(distances, least=0),
+        plain(target_distances, "target_distances").astype(np.float64),
+    )
+    if target.shape != (len(table),):
+        raise DataError("target_distances has the wrong shape", expected=(len(table),), got=target.shape)
+    step, before, after = np.diag(table, 1), target[:-1], target[1:]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = (step**2 + before**2 - after**2) / (2 * step * before)
+    found: Floats = np.where(step * before > 0, np.clip(cosine, -1.0, 1.0), np.nan)
+    return found
+
+
+def approach(target_distances: Array) -> float:
+    """The share of the first distance to a target that training closed, 1 − d(last) / d(first), in (−∞, 1].
+
+    1: arrived; 0: as far as before; below: farther. NaN with a reason where it began at the target.
+
+    >>> approach(np.array([2.0, 1.5, 0.5]))
+    0.75
+    """
+    target = plain(target_distances, "target_distances")
+    if target.ndim != 1 or not len(target) or not np.isfinite(target).all():
+        raise DataError("target_distances has the wrong shape", expected="(K,), finite", got=target.shape)
+    if target[0] == 0:
+        return Undefined("the first checkpoint is the target")
+    return 1 - float(target[-1]) / float(target[0])
+
+
+def _checked(distances: Array, *, least: int = 3) -> Floats:
+    table = plain(distances, "distances").astype(np.float64)
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < least:
+        raise DataError(
+            "distances has the wrong shape", expected=f"(K, K), {least} points or more", got=table.shape
+        )
+    if not np.isfinite(table).all():
+        raise DataError("distances holds NaN or infinite numbers", remedy="leave those checkpoints out")
+    if (table < 0).any() or not np.allclose(table, table.T) or np.diag(table).any():
+        raise DataError("distances are none", expected="symmetric, none below 0, 0 on the diagonal")
+    return (table + table.T) / 2
+
+
+def _mapped(table: Floats, starts: int, state: int) -> tuple[Floats, float]:
+    scale = table.max()
+    scaling = MDS(
+        n_components=2,
+        metric="precomputed",
+        init="random",
+        n_init=starts,
+        random_state=state,
+        normalized_stress=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        points = scaling.fit_transform(table / scale)
+    return (points - points.mean(axis=0)) * scale, float(scaling.stress_)
+
+
+def _no_path(stress: float, null: Floats, p_value: float) -> str | None:
+    by_chance = f"shuffled distances give {np.median(null):.2f}"
+    if p_value >= SIGNIFICANT:
+        return f"no path: the map's stress of {stress:.2f} is no lower than chance ({by_chance})"
+    if stress > POOR_STRESS:
+        return f"no path: the map's stress of {stress:.2f} is poor (above {POOR_STRESS}; {by_chance})"
+    return None
