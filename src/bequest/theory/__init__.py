@@ -1,0 +1,66 @@
+"""The solvable model of distillation: theory, and its check by simulation. Needs NumPy and SciPy only."""
+
+from __future__ import annotations
+
+from bequest.theory.comparison import Comparison, Estimate, Scaling, compare, estimate, finite_size
+from bequest.theory.learner import Learner
+from bequest.theory.mixture import Mixture, bayes_error, oracle_error
+from bequest.theory.observables import (
+    Law,
+    Reliability,
+    agreement,
+    agreement_on_errors,
+    alignment,
+    brier,
+    calibrated,
+    calibration_error,
+    cosine,
+    error,
+    law,
+    nll,
+    reliability,
+)
+from bequest.theory.prediction import observe
+from bequest.theory.separability import separability_threshold
+from bequest.theory.simulation import Simulation, simulate, simulate_chain
+from bequest.theory.solution import OrderParameters, Solution, Status
+from bequest.theory.solver import solve, solve_chain
+from bequest.theory.training import training_error, training_loss
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Law",
+    "Learner",
+    "Mixture",
+    "OrderParameters",
+    "Reliability",
+    "Scaling",
+    "Simulation",
+    "Solution",
+    "Status",
+    "agreement",
+    "agreement_on_errors",
+    "alignment",
+    "bayes_error",
+    "brier",
+    "calibrated",
+    "calibration_error",
+    "compare",
+    "cosine",
+    "error",
+    "estimate",
+    "finite_size",
+    "law",
+    "nll",
+    "observe",
+    "oracle_error",
+    "reliability",
+    "separability_threshold",
+    "simulate",
+    "simulate_chain",
+    "solve",
+    "solve_chain",
+    "training_error",
+    "training_loss",
+]

@@ -1,0 +1,39 @@
+"""Which points are worked on together: those that need about the same nodes, as many as a cache holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.theory.parameters import Indices
+from bequest.theory.quadrature import Rule, rules
+
+BLOCK = 12_000
+"""Nodes × labels × points of one block: what a core's second-level cache holds of the arrays in play."""
+
+SPREAD = 2
+"""In a block the neediest point has at most this many times the nodes of the least needy."""
+
+
+def blocks(levels: NDArray[np.int64], accuracy: float) -> Iterator[tuple[Indices, list[Rule]]]:
+    """Positions of points that go together, and one rule an axis that serves them all.
+
+    Args:
+        levels: The quadrature level that each point needs on each axis, shape (axes, points).
+        accuracy: Whose ladder of rules the levels refer to.
+    """
+    ladder = rules(accuracy)
+    counts = np.array([rule.nodes.size for rule in ladder])
+    nodes = counts[levels].prod(axis=0)
+    order = np.argsort(nodes, kind="stable")
+    sizes = nodes[order]
+    first = 0
+    while first < order.size:
+        ahead = sizes[first:]
+        fits = (np.arange(ahead.size) < BLOCK // (2 * ahead)) & (ahead <= SPREAD * ahead[0])
+        last = first + max(1, int(np.argmin(np.append(fits, False))))
+        chosen = order[first:last]
+        yield chosen, [ladder[k] for k in levels[:, chosen].max(axis=1)]
+        first = last

@@ -1,0 +1,145 @@
+"""The exact minimiser of one learner's loss on given samples, by Newton's method."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bequest.errors import NotConverged
+from bequest.theory.losses import Drive, Lesson, Loss
+from bequest.theory.parameters import Array
+
+MOST_STEPS = 200
+
+MOST_INNER = 14
+"""Conjugate-gradient steps after which a new factorisation is the cheaper way on."""
+
+
+class Fit(NamedTuple):
+    """A minimiser: ``weights`` (1 + n,) with the bias in front; Newton ``steps``; the gradient left."""
+
+    weights: Array
+    steps: int
+    gradient: float
+
+
+def fit(
+    inputs: Array,
+    signs: Array,
+    loss: Loss,
+    penalty: float,
+    lesson: Lesson,
+    teacher: Array,
+    *,
+    start: Array | None = None,
+    tolerance: float = 1e-8,
+) -> Fit:
+    """Minimise Σ_μ ℓ(τ_μ h_μ) + (λ/2)|w|² over weights and an unpenalised bias, h = inputs @ (b, w).
+
+    Newton's method with halved steps. The Hessian is factorised once; as long as that still preconditions it
+    well, later directions come from a few conjugate-gradient steps on the true Hessian, which need no matrix.
+
+    Args:
+        inputs: (M, 1 + n), ones in the first column.
+        signs: τ = ±1, (M,).
+        loss: Of :data:`bequest.theory.losses.LOSSES`.
+        penalty: λ ≥ 0.
+        lesson: The teachers' part; fields broadcast with (M,).
+        teacher: The teachers' mean margin τh̄, (M,).
+        start: Where to begin, (1 + n,); default zero.
+        tolerance: On the largest component of the gradient.
+
+    Raises:
+        NotConverged: If the gradient does not vanish, as when λ = 0 and the samples can be separated.
+    """
+    problem = _Problem(inputs, signs, loss, penalty, lesson, teacher)
+    weights = np.zeros(inputs.shape[1]) if start is None else start.copy()
+    point = problem.at(weights)
+    factor, inner = problem.factorise(point.curvature), 0
+    for steps in range(MOST_STEPS):
+        size = float(np.abs(point.gradient).max())
+        if size <= tolerance:
+            return Fit(weights, steps, size)
+        if inner >= MOST_INNER:
+            factor = problem.factorise(point.curvature)
+        direction, inner = problem.direction(point, factor, min(0.1, np.sqrt(size)))
+        weights, point = problem.descend(weights, point, direction)
+    raise NotConverged(
+        "the fit has no minimum within reach",
+        expected=f"a gradient of at most {tolerance:g} after {MOST_STEPS} steps",
+        got=f"{size:.2g}",
+        remedy="without a penalty the samples may be separable: give the learner a penalty above 0",
+    )
+
+
+class _Point(NamedTuple):
+    value: float
+    gradient: Array
+    curvature: Array
+
+
+class _Problem:
+    """One learner's objective on given samples."""
+
+    def __init__(
+        self, inputs: Array, signs: Array, loss: Loss, penalty: float, lesson: Lesson, teacher: Array
+    ) -> None:
+        self.inputs, self.signs, self.loss, self.lesson, self.teacher = inputs, signs, loss, lesson, teacher
+        self.drive: Drive = loss.drive(teacher, lesson)
+        self.ridge = np.full(inputs.shape[1], penalty)
+        self.ridge[0] = 0.0
+
+    def at(self, weights: Array) -> _Point:
+        margin = self.signs * (self.inputs @ weights)
+        force, curvature = self.loss.pull(margin, self.lesson, self.drive.value)
+        value = self.loss.value(margin, self.lesson, self.teacher).sum() + 0.5 * self.ridge @ weights**2
+        gradient = self.ridge * weights - self.inputs.T @ (self.signs * force)
+        return _Point(float(value), gradient, curvature)
+
+    def factorise(self, curvature: Array) -> tuple[Array, bool]:
+        """The Cholesky factor of the Hessian; a touch of ridge keeps it positive where it is flat."""
+        from scipy.linalg import cho_factor  # slow to import, and needed for simulations only
+
+        scaled = self.inputs * np.sqrt(curvature)[:, None]
+        hessian = scaled.T @ scaled
+        np.fill_diagonal(hessian, hessian.diagonal() + self.ridge + 1e-12 * hessian.diagonal().max())
+        factor: tuple[Array, bool] = cho_factor(hessian, overwrite_a=True, check_finite=False)
+        return factor
+
+    def direction(self, point: _Point, factor: tuple[Array, bool], accuracy: float) -> tuple[Array, int]:
+        """Solve Hessian · direction = −gradient to a relative ``accuracy``; also the steps it took."""
+        from scipy.linalg import cho_solve
+
+        def solved(vector: Array) -> Array:
+            found: Array = cho_solve(factor, vector, check_finite=False)
+            return found
+
+        residual = -point.gradient
+        enough = accuracy * np.linalg.norm(residual)
+        direction = np.zeros_like(residual)
+        towards = solved(residual)
+        search, fall = towards, residual @ towards
+        for count in range(1, MOST_INNER + 1):
+            image = self.ridge * search + self.inputs.T @ (point.curvature * (self.inputs @ search))
+            along = fall / (search @ image)
+            direction = direction + along * search
+            residual = residual - along * image
+            if np.linalg.norm(residual) <= enough:
+                return direction, count
+            towards = solved(residual)
+            fall, before = residual @ towards, fall
+            search = towards + fall / before * search
+        return direction, MOST_INNER
+
+    def descend(self, weights: Array, point: _Point, direction: Array) -> tuple[Array, _Point]:
+        """The longest of 1, ½, ¼ ... of the direction that brings the objective down."""
+        slope = float(point.gradient @ direction)
+        slack = 1e-12 * (1.0 + abs(point.value))
+        for halvings in range(40):
+            size = 0.5**halvings
+            moved = weights + size * direction
+            reached = self.at(moved)
+            if reached.value <= point.value + 1e-4 * size * slope + slack:
+                break
+        return moved, reached

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bequest.theory import Learner, Mixture, compare, finite_size, simulate, simulate_chain
+from bequest.theory.comparison import estimate
+from bequest.theory.simulation import draw
+
+POINTS = [
+    # alpha, delta, rho, lambda_teacher, lambda_student, eta, mix, temperature
+    (2, 1, 0.2, 1, 0.001, 0.7, 1, 1),
+    (3, 0.8, 0.3, 0.1, 0.1, 0.5, 0.6, 2),
+    (1.5, 1, 0.5, 10, 0.01, 1, 1, 4),
+    (2, 1, 0.2, 1, 1, 0.5, 0, 1),
+    (2, 1, 0.5, 1e-3, 1e-3, 1, 0.5, 1),
+    (0.5, 1, 0.4, 0.1, 1e-3, 1, 1, 3),
+    (6, 2, 0.1, 0.01, 0.01, 0.9, 0.8, 10),
+    (2, 0.5, 0.3, 100, 100, 0.8, 1, 2),
+    (1, 1, 0.5, 0.5, 0.1, 0.1, 1, 1),
+    (2, 1, 0.05, 0.5, 0.05, 0.6, 0.7, 0.5),
+    (4, 1, 0.3, 1e-2, 10, 1, 1, 1),
+    (1, 0.3, 0.6, 3, 0.3, 0.3, 0.3, 5),
+]
+
+CHAINS = {
+    "three": [Learner(0.3), Learner(0.2, 0.8, 0.7, 2.0), Learner(0.1, 0.9, 1.0, 1.5)],
+    "decisions": [Learner(1.0), Learner(0.5, 0.8, 0.6, target="hard"), Learner(0.3, 1.0, 0.5, 2.0)],
+    "square": [Learner(0.3, loss="square"), Learner(0.2, 0.8, 0.7, loss="square")],
+    "logits matched": [Learner(0.3), Learner(0.2, 0.8, 0.7, loss="square")],
+    "two teachers": [Learner(0.1, 0.6), Learner(5.0, 0.8), Learner(0.3, 0.9, 0.8, 2.0, teachers=(0, 1))],
+}
+
+
+def of(point, **options):
+    names = ("lambda_teacher", "lambda_student", "eta", "mix", "temperature")
+    return simulate(Mixture(*point[:3]), **dict(zip(names, point[3:], strict=True)), **options)
+
+
+def deviations(simulation) -> dict[str, float]:
+    found = {f"{c.learner}.{c.observable}": c.deviation for c in compare(simulation)}
+    assert all(np.isfinite(value) for value in found.values())
+    return found
+
+
+def typical(found: dict[str, float]) -> bool:
+    """Deviations of standard normal size: a root mean square near one, none far out."""
+    values = np.array(list(found.values()))
+    return bool(np.sqrt((values**2).mean()) < 2.0 and np.abs(values).max() < 4.5)
+
+
+@pytest.mark.parametrize("point", [POINTS[0], POINTS[1], POINTS[11]])
+def test_theory_is_the_limit_that_small_simulations_scatter_around(point):
+    assert typical(deviations(of(point, inputs=300, seeds=12, samples=3000)))
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_so_are_chains(name):
+    run = simulate_chain(Mixture(2, 1, 0.3), CHAINS[name], inputs=250, seeds=12, samples=2000)
+    assert typical(deviations(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+def test_every_order_parameter_is_within_three_standard_errors_of_a_thousand_inputs(point):
+    found = deviations(of(point, inputs=1000, seeds=20))
+    order = [f"{a}.{name}" for a in (0, 1) for name in ("m", "q", "b", "error")] + ["1.overlap"]
+    assert max(abs(found[name]) for name in order) < 3.0, {name: found[name] for name in order}
+
+
+@pytest.mark.slow
+def test_fluctuations_fall_like_the_root_and_the_bias_like_the_inverse_of_the_size():
+    rows = finite_size(
+        Mixture(2, 1, 0.2), [Learner(0.3), Learner(0.1, 0.7, 1.0)], sizes=(25, 50, 100, 200, 400), seeds=1500
+    )
+    for row in rows:
+        if row.observable in ("m", "q", "b", "error", "overlap"):
+            assert row.slope == pytest.approx(-0.5, abs=0.12), row
+    biased = [row.bias_slope for row in rows if row.observable in ("q", "b", "overlap", "training_error")]
+    assert np.nanmedian(biased) == pytest.approx(-1.0, abs=0.35), biased
+
+
+def test_fluctuations_shrink_with_the_size():
+    rows = finite_size(Mixture(2, 1, 0.3), [Learner(0.5)], sizes=(40, 160), seeds=60, samples=500)
+    spread = {row.observable: row for row in rows}["m"]
+    assert spread.slope == pytest.approx(-0.5, abs=0.3)
+    assert spread.bias.shape == spread.standard_error.shape == spread.inputs.shape == (2,)
+
+
+def test_the_number_of_workers_and_of_other_seeds_changes_nothing():
+    options = {"inputs": 60, "samples": 200}
+    one = of(POINTS[1], seeds=3, workers=1, **options)
+    two = of(POINTS[1], seeds=3, workers=3, **options)
+    last = of(POINTS[1], seeds=[2], **options)
+    for a in (0, 1):
+        for name, values in one.measured[a].items():
+            assert np.array_equal(values, two.measured[a][name])
+            assert values[2] == last.measured[a][name][0]
+
+
+def test_a_draw_is_the_model():
+    data = draw(Mixture(3.0, 0.7, 0.2), 1500, 5)
+    x = data.inputs[:, 1:] * np.sqrt(1500)
+    assert data.inputs.shape == (4500, 1501)
+    assert (data.inputs[:, 0] == 1).all()
+    assert (data.signs > 0).mean() == pytest.approx(0.2, abs=4 * np.sqrt(0.16 / 4500))
+    noise = x - data.signs[:, None] * data.centre / np.sqrt(1500)
+    assert noise.var() == pytest.approx(0.7, rel=0.01)
+    assert abs(noise.mean()) < 4 * np.sqrt(0.7 / noise.size)
+
+
+def test_an_interval_covers_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    hits = 0
+    for _ in range(2000):
+        found = estimate(generator.normal(3.0, 2.0, size=6))
+        hits += found.low <= 3.0 <= found.high
+    assert hits / 2000 == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 2000))
+
+
+def test_an_estimate_of_too_little_has_no_interval():
+    assert np.isnan(estimate(np.array([1.0])).low)
+    assert estimate(np.array([1.0, np.nan, 3.0])).n == 2
+    assert np.isnan(estimate(np.array([np.nan])).mean)
