@@ -1,0 +1,1 @@
+"""Studies: from a TOML file to records, measurements and verdicts."""

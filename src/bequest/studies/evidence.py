@@ -1,0 +1,129 @@
+"""What the cells of a run left behind, as arrays; read when first asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import nn
+
+from bequest.data.datasets import Dataset
+from bequest.errors import RunFolderError
+from bequest.files import read_json
+from bequest.measure import predictions_of
+from bequest.models.taps import PENULTIMATE
+from bequest.models.weights import load_weights
+from bequest.studies.cells import CellFolder, build_network, cell_folder, load_arrays, study_data
+from bequest.studies.plan import Plan
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One network's answers on one split, rows in the order of ``ids``."""
+
+    ids: Array
+    labels: Array
+    logits: Array
+
+    @cached_property
+    def log_probs(self) -> Array:
+        """float64 (N, C)."""
+        found: Array = log_softmax(self.logits.astype(np.float64), axis=-1)
+        return found
+
+    @cached_property
+    def probs(self) -> Array:
+        """float64 (N, C)."""
+        found: Array = np.exp(self.log_probs)
+        return found
+
+    @cached_property
+    def classes(self) -> Array:
+        """Predicted classes, (N,)."""
+        return predictions_of(self.logits)
+
+    @cached_property
+    def correct(self) -> Array:
+        """Where the answer is right, bool (N,)."""
+        found: Array = self.classes == self.labels
+        return found
+
+
+@dataclass
+class Evidence:
+    """The outputs and activations of every finished cell of a run."""
+
+    plan: Plan
+    root: Path
+    _outputs: dict[tuple[str, int, str], dict[str, Array]] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+    _activations: dict[tuple[str, int], dict[str, Array]] = field(default_factory=dict)
+
+    def seeds(self, *arms: str) -> list[int]:
+        """The seeds at which every one of ``arms`` is finished."""
+        return [seed for seed in range(self.plan.study.seeds) if all((a, seed) in self._done for a in arms)]
+
+    def predictions(self, arm: str, seed: int, split: str, *, untrained: bool = False) -> Predictions:
+        """Answers of ``arm`` on ``split``, after or before training."""
+        key = (arm, seed, split)
+        if key not in self._outputs:
+            self._outputs[key] = load_arrays(self._folder(arm, seed).outputs(split))
+        found = self._outputs[key]
+        logits = found["untrained_logits" if untrained else "logits"]
+        return Predictions(found["ids"], found["labels"], logits)
+
+    def penultimate(self, arm: str, seed: int, *, untrained: bool = False) -> Array:
+        """Penultimate activations (N, F) of ``arm`` on the test split, after or before training."""
+        key = (arm, seed)
+        if key not in self._activations:
+            self._activations[key] = load_arrays(self._folder(arm, seed).activations)
+        return self._activations[key]["untrained" if untrained else "penultimate"]
+
+    def robustness(self, arm: str, seed: int) -> dict[str, list[float]]:
+        """Accuracy at every level of every corruption, the clean one first."""
+        found: dict[str, list[float]] = read_json(self._folder(arm, seed).robustness)
+        return found
+
+    def snapshots(self, arm: str, seed: int) -> dict[int, Array]:
+        """Penultimate activations (N, F) by epoch, on the first samples of the test split."""
+        paths = sorted(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
+        found = {int(path.stem): load_arrays(path)[PENULTIMATE] for path in paths}
+        return {epoch: x.reshape(len(x), -1) for epoch, x in found.items()}
+
+    def network(self, arm: str, seed: int) -> nn.Module:
+        """The trained network of ``arm``."""
+        cell = self.plan.cell(arm, seed)
+        return load_weights(
+            self._folder(arm, seed).weights, build_network(cell.config["student"], self.data, seed=0)
+        )
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The study's data."""
+        return study_data(self.plan.study.data, self.plan.study.splits)
+
+    def history(self, arm: str, seed: int) -> list[dict[str, float]]:
+        """The looks at the validation split."""
+        path = self._folder(arm, seed).metrics
+        try:
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"{path} cannot be read", got=error, remedy="delete its cell, then run the same command again"
+            ) from error
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+
+    @cached_property
+    def _done(self) -> set[tuple[str, int]]:
+        return {(c.arm, c.seed) for c in self.plan.cells if cell_folder(self.root, c.id).done()}
+
+    def _folder(self, arm: str, seed: int) -> CellFolder:
+        return cell_folder(self.root, self.plan.cell(arm, seed).id)

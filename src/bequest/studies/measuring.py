@@ -1,0 +1,229 @@
+"""From finished cells to measurements: every property of every arm, and how much of it was inherited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from bequest.measure import (
+    accuracy,
+    agreement,
+    agreement_on_errors,
+    brier,
+    cka,
+    error_consistency,
+    expected_calibration_error,
+    inheritance,
+    macro_f1,
+    mean_confidence_gap,
+    nll,
+    procrustes,
+    rsa,
+    teacher_student_kl,
+)
+from bequest.records import Measurement
+from bequest.studies.barriers import measure_barriers
+from bequest.studies.cells import PROBE_SPLIT
+from bequest.studies.estimates import from_estimate, over_seeds
+from bequest.studies.evidence import Evidence, Predictions
+from bequest.studies.plan import control_of, shown_arms
+
+PROPERTIES: dict[str, Callable[[Predictions], float]] = {
+    "accuracy": lambda p: accuracy(p.logits, p.labels),
+    "macro_f1": lambda p: macro_f1(p.logits, p.labels),
+    "nll": lambda p: nll(p.log_probs, p.labels),
+    "brier": lambda p: brier(p.probs, p.labels),
+    "ece": lambda p: expected_calibration_error(p.probs, p.labels, bins=15),
+    "ece_mass": lambda p: expected_calibration_error(p.probs, p.labels, bins=15, binning="mass"),
+    "confidence_gap": lambda p: mean_confidence_gap(p.probs, p.labels),
+}
+"""What one model does on a split."""
+
+LIKENESSES: dict[str, Callable[[Predictions, Predictions], float]] = {
+    "agreement": lambda p, q: agreement(p.classes, q.classes),
+    "agreement_on_errors": lambda p, q: agreement_on_errors(p.classes, q.classes, q.labels),
+    "error_consistency": lambda p, q: error_consistency(p.correct, q.correct),
+    "kl": lambda p, q: float(teacher_student_kl(q.log_probs, p.log_probs).mean()),
+}
+"""How alike a student (first) and a teacher answer on a split."""
+
+REPRESENTATIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "cka": cka,
+    "rsa": rsa,
+    "procrustes": procrustes,
+}
+"""How alike two models' penultimate activations are on the test split."""
+
+LAYER = "penultimate"
+BY_BUDGET = "inheritance_by_budget/accuracy"
+
+
+def measure_study(evidence: Evidence) -> list[Measurement]:
+    """Every measurement of a study, in the order of its arms."""
+    tables = Tables(evidence)
+    return [
+        *tables.properties(),
+        *tables.likenesses(),
+        *tables.inheritances(),
+        *tables.by_budget(),
+        *measure_barriers(evidence),
+    ]
+
+
+class Tables:
+    """Values by seed of everything that is measured; each is computed once."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._study = evidence.plan.study
+        self._profile = self._study.measures.profile
+        self._known: dict[tuple[str, ...], dict[int, float]] = {}
+
+    def properties(self) -> Iterator[Measurement]:
+        """Every property of every arm on every split."""
+        for arm in shown_arms(self._study):
+            for split in self._study.splits:
+                for name in PROPERTIES:
+                    yield over_seeds(self._property(name, arm, split), measure=name, arm=arm, split=split)
+
+    def likenesses(self) -> Iterator[Measurement]:
+        """Every likeness of an arm to its teacher and to another of that family, with null and ceiling."""
+        for arm, teacher in self._pairs():
+            for name, split in self._comparisons():
+                where = {"teacher": teacher, "split": split, "layer": _layer(name)}
+                for suffix, values in (
+                    ("", self._likeness(name, arm, teacher, split)),
+                    ("/other_teacher", self._other(name, arm, teacher, split)),
+                    ("/null", self._null(name, arm, teacher, split)),
+                    ("/ceiling", self._ceiling(name, teacher, split)),
+                ):
+                    yield over_seeds(values, measure=name + suffix, arm=arm, **where)
+
+    def inheritances(self) -> Iterator[Measurement]:
+        """The inheritance of every property and likeness by every taught arm."""
+        for arm in shown_arms(self._study):
+            spec, control = self._study.arms[arm], control_of(self._study, arm)
+            others = [t for t in spec.teachers if self._study.arms[t].student != spec.student]
+            for teacher in others if control else ():
+                for split in self._study.splits:
+                    for name in filter(self._profile.__contains__, PROPERTIES):
+                        values = [self._property(name, who, split) for who in (arm, str(control), teacher)]
+                        yield _inherited(name, values, arm, teacher, split, None)
+                for name, split in self._comparisons():
+                    if name not in self._profile:
+                        continue
+                    values = [self._likeness(name, who, teacher, split) for who in (arm, str(control))]
+                    values.append(self._ceiling(name, teacher, split))
+                    yield _inherited(name, values, arm, teacher, split, _layer(name))
+
+    def by_budget(self) -> Iterator[Measurement]:
+        """The accuracy that each arm of the budget chart took over."""
+        budget = self._study.measures.budget
+        if budget is None:
+            return
+        for arm in (arm for line in budget.lines.values() for arm in line):
+            control, (teacher, *_) = control_of(self._study, arm), self._study.arms[arm].teachers
+            who = (arm, str(control), teacher)
+            values = [self._property("accuracy", each, budget.split) for each in who]
+            found = _inherited("accuracy", values, arm, teacher, budget.split, None)
+            yield found.model_copy(update={"measure": BY_BUDGET, "teacher": None})
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        """Arms and the teachers they are compared with: their own, and that of whom they control."""
+        found: dict[tuple[str, str], None] = {}
+        for arm in shown_arms(self._study):
+            spec, control = self._study.arms[arm], control_of(self._study, arm)
+            for teacher in spec.teachers:
+                found[arm, teacher] = None
+                if control and self._study.arms[teacher].student != spec.student:
+                    found[control, teacher] = None
+        return list(found)
+
+    def _comparisons(self) -> list[tuple[str, str]]:
+        over_splits = [(name, split) for split in self._study.splits for name in LIKENESSES]
+        return [*over_splits, *((name, PROBE_SPLIT) for name in REPRESENTATIONS)]
+
+    def _property(self, name: str, arm: str, split: str) -> dict[int, float]:
+        look = self._evidence.predictions
+        return self._kept((name, arm, split), [arm], lambda seed: PROPERTIES[name](look(arm, seed, split)))
+
+    def _likeness(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
+        return self._kept(
+            (name, arm, teacher, split),
+            [arm, teacher],
+            lambda seed: self._alike(name, split, (arm, seed, False), (teacher, seed, False)),
+        )
+
+    def _null(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
+        """An untrained student beside the teacher."""
+        return self._kept(
+            (name, "null", arm, teacher, split),
+            [arm, teacher],
+            lambda seed: self._alike(name, split, (arm, seed, True), (teacher, seed, False)),
+        )
+
+    def _other(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
+        """The student beside a teacher that did not teach it: another seed of the teacher's family."""
+        seeds = self._evidence.seeds(arm, teacher)
+        if len(seeds) < 2:
+            return {}
+        return self._kept(
+            (name, "other", arm, teacher, split),
+            [arm, teacher],
+            lambda seed: self._alike(name, split, (arm, seed, False), (teacher, _next(seeds, seed), False)),
+        )
+
+    def _ceiling(self, name: str, teacher: str, split: str) -> dict[int, float]:
+        """Another seed of the teacher's family beside the teacher."""
+        seeds = self._evidence.seeds(teacher)
+
+        if len(seeds) < 2:
+            return {}
+        return self._kept(
+            (name, "ceiling", teacher, split),
+            [teacher],
+            lambda seed: self._alike(
+                name, split, (teacher, _next(seeds, seed), False), (teacher, seed, False)
+            ),
+        )
+
+    def _alike(
+        self, name: str, split: str, one: tuple[str, int, bool], other: tuple[str, int, bool]
+    ) -> float:
+        """A likeness of two networks, each named by (arm, seed, untrained)."""
+        if name in REPRESENTATIONS:
+            x, y = (self._evidence.penultimate(arm, seed, untrained=u) for arm, seed, u in (one, other))
+            return REPRESENTATIONS[name](x.reshape(len(x), -1), y.reshape(len(y), -1))
+        p, q = (self._evidence.predictions(arm, seed, split, untrained=u) for arm, seed, u in (one, other))
+        return LIKENESSES[name](p, q)
+
+    def _kept(
+        self, key: tuple[str, ...], arms: list[str], compute: Callable[[int], float]
+    ) -> dict[int, float]:
+        if key not in self._known:
+            self._known[key] = {seed: compute(seed) for seed in self._evidence.seeds(*arms)}
+        return self._known[key]
+
+
+def _next(seeds: list[int], seed: int) -> int:
+    return seeds[(seeds.index(seed) + 1) % len(seeds)]
+
+
+def _layer(name: str) -> str | None:
+    return LAYER if name in REPRESENTATIONS else None
+
+
+def _inherited(
+    name: str, values: list[dict[int, float]], arm: str, teacher: str, split: str, layer: str | None
+) -> Measurement:
+    taught, control, ceiling = values
+    seeds = [seed for seed in taught if seed in control and seed in ceiling]
+    columns = [[by_seed[seed] for seed in seeds] for by_seed in values]
+    found = inheritance(*columns)
+    gap = {seed: ceiling[seed] - control[seed] for seed in seeds}
+    ratios = {
+        seed: (taught[seed] - control[seed]) / gap[seed] if gap[seed] else float("nan") for seed in seeds
+    }
+    where = {"teacher": teacher, "split": split, "layer": layer}
+    return from_estimate(found, ratios, measure=f"inheritance/{name}", arm=arm, **where)

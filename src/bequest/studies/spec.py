@@ -1,0 +1,194 @@
+"""What a study's TOML file may say."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bequest.config import Config, merged
+from bequest.data.queries import ActiveSpec
+from bequest.distill.recipe import Recipe
+
+Direction = Literal["above", "below", "within"]
+
+
+class DataSpec(Config):
+    """A dataset of the catalogue and its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class SplitSpec(Config):
+    """A split that is read once, at the end.
+
+    Attributes:
+        description: What a reader sees.
+        of: The split it is made from.
+        variants: Transforms (``{name = "translate", dx = 2, dy = 2}``); each makes one copy of every sample.
+    """
+
+    description: str
+    of: str = "test"
+    variants: tuple[dict[str, Any], ...] = ()
+
+
+class ModelSpec(Config):
+    """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs."""
+
+    family: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+
+
+class SourceSpec(Config):
+    """A part of every batch: samples, view, share.
+
+    Attributes:
+        of: The split that the samples come from.
+        share: Fraction of the batch's rows.
+        views: How they are shown; see ``bequest ls views``.
+        view_count: Epoch e shows view e modulo this count.
+        labels: False withholds the labels.
+        active: Ask about a part of the views only, chosen in rounds; needs ``view_count``.
+    """
+
+    of: str = "train"
+    share: float = Field(1.0, gt=0, le=1)
+    views: tuple[dict[str, Any], ...] = ()
+    view_count: int | None = Field(None, ge=1)
+    labels: bool = True
+    active: ActiveSpec | None = None
+
+
+class ArmSpec(Config):
+    """A way to train one student.
+
+    Attributes:
+        student: A name of ``[models]`` or of the catalogue.
+        teachers: The arms that teach, each at the student's seed; empty for plain training.
+        mode: How the teachers answer: ``eval``; ``noisy`` as in training; ``online``: each starts anew from
+            its arm's initial weights and learns the labels on each batch while it teaches; ``stored``: once,
+            into a store in the run folder, from which the student learns.
+        codec: How stored answers are kept; see :func:`bequest.distill.signals.parse_codec`.
+        combine: How several teachers' answers become one (``{name = "mean_logits"}``); default: each apart.
+        objective: Default: cross-entropy without teachers, KD with. A list is a sum.
+        queries: A name of ``[queries]``; default: the training inputs as they are.
+        control: The arm that this one is read against; default: the self-taught arm on the same queries,
+            else the plain one.
+        recipe: Fields of ``[recipe]`` that differ here.
+        label: What a reader sees.
+        aside: Only the budget chart and the claims on it use this arm.
+    """
+
+    student: str
+    teachers: tuple[str, ...] = ()
+    mode: Literal["eval", "noisy", "online", "stored"] = "eval"
+    codec: str | dict[str, Any] = "float32"
+    combine: dict[str, Any] | None = None
+    objective: dict[str, Any] | list[dict[str, Any]] | None = None
+    queries: str | None = None
+    control: str | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    label: str | None = None
+    aside: bool = False
+
+
+class ClaimSpec(Config):
+    """A sentence that the evidence will judge.
+
+    The value is ``measure`` of ``arm`` on ``split`` (beside ``teacher``, for likenesses), less that of
+    ``against`` (paired by seed) where given.
+    ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it lies below;
+    ``below``: the reverse; ``within``: upheld inside ±margin, contradicted outside.
+    """
+
+    id: str
+    text: str
+    source: str
+    measure: str
+    arm: str
+    split: str | None = None
+    teacher: str | None = None
+    against: str | None = None
+    direction: Direction = "above"
+    margin: float = 0.0
+    paper_value: float | None = None
+
+
+class ValueSpec(Config):
+    """A measurement that the answer sentence quotes."""
+
+    measure: str
+    arm: str
+    split: str | None = None
+    style: Literal["percent", "number"] = "percent"
+
+
+class AnswerSpec(Config):
+    """The sentence that opens the report; ``{name}`` stands for a value, ``{n}`` for the seeds."""
+
+    text: str
+    values: dict[str, ValueSpec] = Field(default_factory=dict)
+
+
+class BudgetSpec(Config):
+    """Inheritance against the number of queries, one line a way to choose them.
+
+    Attributes:
+        split: Where the inherited accuracy is read.
+        lines: Names of ways to choose, each with its arms, which have one active source each.
+    """
+
+    split: str
+    lines: dict[str, tuple[str, ...]]
+
+
+class MeasuresSpec(Config):
+    """What is measured beyond every property and likeness on every split.
+
+    Attributes:
+        profile: The measures whose inheritance is drawn.
+        corruptions: Families (``bequest ls corruptions``) whose levels the test split goes through.
+        paths: Arms whose training paths, at the first seed, are laid on one map.
+        barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
+            itself stands for neighbouring seeds.
+        budget: What the budget chart shows.
+    """
+
+    profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
+    corruptions: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    barriers: tuple[tuple[str, str], ...] = ()
+    budget: BudgetSpec | None = None
+
+
+class StudySpec(Config):
+    """A study."""
+
+    name: str
+    title: str
+    question: str
+    data: DataSpec
+    seeds: int = Field(5, ge=1)
+    recipe: Recipe = Recipe()
+    splits: dict[str, SplitSpec]
+    models: dict[str, ModelSpec] = Field(default_factory=dict)
+    queries: dict[str, tuple[SourceSpec, ...]] = Field(default_factory=dict)
+    arms: dict[str, ArmSpec]
+    measures: MeasuresSpec = MeasuresSpec()
+    answer: AnswerSpec | None = None
+    claims: tuple[ClaimSpec, ...] = ()
+
+
+def arm_recipe(study: StudySpec, arm: str) -> Recipe:
+    """The recipe of ``arm``: the study's, its model's and its own fields laid over each other."""
+    spec = study.arms[arm]
+    base = study.recipe.model_dump(mode="json", exclude_unset=True)
+    return Recipe.parse(merged(merged(base, model_of(study, spec.student).recipe), spec.recipe), "recipe")
+
+
+def model_of(study: StudySpec, name: str) -> ModelSpec:
+    """The model ``name``: of the study, or of the catalogue."""
+    return study.models.get(name) or ModelSpec(family=name)

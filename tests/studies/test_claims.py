@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from scipy import stats
+
+from bequest.records import Measurement
+from bequest.studies.claims import answer_sentence, find, judge, verdict_of
+from bequest.studies.spec import AnswerSpec, ClaimSpec
+
+
+def measured(arm, values, measure="accuracy", **fields):
+    mean = sum(values) / len(values)
+    return Measurement(
+        measure=measure,
+        arm=arm,
+        split="test",
+        value=mean,
+        n=len(values),
+        low=mean - 0.1,
+        high=mean + 0.1,
+        per_seed={str(k): v for k, v in enumerate(values)},
+        **fields,
+    )
+
+
+def claim(**fields):
+    base = {"id": "c", "text": "t", "source": "s", "measure": "accuracy", "arm": "a", "split": "test"}
+    return ClaimSpec(**{**base, **fields})
+
+
+@pytest.mark.parametrize(
+    ("direction", "low", "high", "margin", "word"),
+    [
+        ("above", 0.11, 0.3, 0.1, "upheld"),
+        ("above", 0.05, 0.3, 0.1, "undecided"),
+        ("above", 0.01, 0.09, 0.1, "contradicted"),
+        ("below", -0.3, -0.11, -0.1, "upheld"),
+        ("below", -0.05, 0.3, -0.1, "contradicted"),
+        ("below", -0.3, 0.3, 0.0, "undecided"),
+        ("within", -0.05, 0.05, 0.1, "upheld"),
+        ("within", 0.2, 0.3, 0.1, "contradicted"),
+        ("within", -0.3, -0.2, 0.1, "contradicted"),
+        ("within", 0.05, 0.15, 0.1, "undecided"),
+    ],
+)
+def test_verdicts(direction, low, high, margin, word):
+    assert verdict_of(direction, low, high, margin) == word
+
+
+def test_a_contrast_is_paired_by_seed():
+    first, second = [0.9, 0.7, 0.8], [0.85, 0.66, 0.74]
+    (verdict,) = judge([claim(against="b")], [measured("a", first), measured("b", second)])
+    found = stats.ttest_rel(first, second).confidence_interval(0.95)
+    assert (verdict.low, verdict.high) == pytest.approx((found.low, found.high))
+    assert verdict.verdict == "upheld"
+    assert verdict.n == 3
+    assert verdict.contrast == "accuracy on test: a − b, above 0"
+
+
+def test_a_contrast_of_likenesses_is_beside_the_same_teacher():
+    measurements = [
+        measured("b", [0.1, 0.1], "cka", teacher="other"),
+        measured("a", [0.9, 0.8], "cka", teacher="mine"),
+        measured("b", [0.5, 0.5], "cka", teacher="mine"),
+    ]
+    (verdict,) = judge([claim(measure="cka", against="b")], measurements)
+    assert verdict.value == pytest.approx(0.35)
+
+
+def test_what_was_not_measured_or_is_undefined_is_undecided_with_a_reason():
+    undefined = Measurement(
+        measure="inheritance/accuracy", arm="a", split="test", value=None, n=3, reason="no gap"
+    )
+    verdicts = judge([claim(measure="inheritance/accuracy"), claim(arm="z")], [undefined])
+    assert [(v.verdict, v.reason, v.value) for v in verdicts] == [
+        ("undecided", "no gap", None),
+        ("undecided", "not measured", None),
+    ]
+    (verdict,) = judge([claim(against="b")], [measured("a", [0.5]), measured("b", [0.4])])
+    assert (verdict.verdict, verdict.reason) == ("undecided", "one pair has no interval")
+
+
+def test_the_answer_quotes_the_measurements():
+    spec = AnswerSpec(
+        text="It took {x} of it; {y}; {n} seeds.",
+        values={
+            "x": {"measure": "accuracy", "arm": "a", "split": "test"},
+            "y": {"measure": "accuracy", "arm": "z", "split": "test"},
+        },
+    )
+    sentence = answer_sentence(spec, [measured("a", [-0.02])], 5)
+    assert sentence == "It took −2 % [−12, 8] of it; an undefined share (not measured); 5 seeds."
+
+
+def test_find_takes_the_first_that_fits():
+    assert find([measured("a", [1.0])], "accuracy", "a", None) is not None
+    assert find([measured("a", [1.0])], "accuracy", "a", "other") is None

@@ -1,0 +1,235 @@
+"""Whole runs of a tiny study: fresh, again, after failures and kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import bequest as bq
+from bequest.errors import RunFolderError
+from bequest.files import read_json
+from bequest.records import RunRecord, StudyRecord, read_record
+from bequest.studies.cells import cell_folder
+from bequest.studies.plan import make_plan, resolve
+from bequest.studies.runner import planned
+
+RESULTS = ("measurements.json", "curves.json", "claims.json")
+
+
+def test_a_run_leaves_everything_that_the_interface_names(finished):
+    folder, result, updates = finished
+    root = folder / "run"
+    assert result.trained == 8
+    assert result.failed == ()
+    study = read_record(root / "study.json", StudyRecord)
+    assert study.status == "complete"
+    assert study.answer is not None
+    assert len(study.cells) == 8
+    for name in (*RESULTS, "study.toml"):
+        assert (root / name).is_file()
+    for cell in study.cells:
+        files = cell_folder(root, cell.id)
+        record = read_record(files.record, RunRecord)
+        assert record.status == "done"
+        assert record.weights_digest
+        assert record.data_digest == study.data_digest
+        outputs = np.load(files.outputs("moved"))
+        assert outputs["logits"].shape == (350, 10)
+        assert set(outputs) == {"ids", "labels", "logits", "untrained_logits"}
+        assert len(files.metrics.read_text().splitlines()) == 2
+        assert not files.checkpoint.exists()
+    assert updates[-1].done == updates[-1].total == 8
+    assert updates[-1].remaining == 0
+
+
+def test_a_taught_cell_records_its_teacher_unchanged(finished):
+    folder, _, _ = finished
+    plan = planned(folder / "study.toml")
+    cell = plan.cell("mlp<-cnn", 1)
+    record = read_record(cell_folder(folder / "run", cell.id).record, RunRecord)
+    (teacher,) = record.teachers
+    teacher_record = read_record(cell_folder(folder / "run", cell.needs["cnn"]).record, RunRecord)
+    assert teacher.cell == cell.needs["cnn"]
+    assert teacher.digest_before == teacher.digest_after == teacher_record.weights_digest
+    assert teacher.validation["accuracy"] == teacher_record.selected["accuracy"]
+
+
+def test_measurements_are_those_of_the_stored_outputs(finished):
+    folder, _, _ = finished
+    plan = planned(folder / "study.toml")
+    items = read_json(folder / "run" / "measurements.json")
+    (found,) = [m for m in items if (m["measure"], m["arm"], m["split"]) == ("accuracy", "cnn", "moved")]
+    for seed in (0, 1):
+        out = np.load(cell_folder(folder / "run", plan.cell("cnn", seed).id).outputs("moved"))
+        assert found["per_seed"][str(seed)] == (out["logits"].argmax(1) == out["labels"]).mean()
+    assert found["n"] == 2
+    kinds = {m["measure"] for m in items}
+    assert {"cka", "cka/null", "cka/ceiling", "inheritance/cka", "agreement/null", "inheritance/ece"} <= kinds
+    assert all(m["value"] is not None or m["reason"] for m in items)
+
+
+def test_the_same_command_again_trains_nothing(finished):
+    folder, _, _ = finished
+    before = {name: (folder / "run" / name).read_bytes() for name in RESULTS}
+    result = bq.run(folder / "study.toml", out=folder / "run")
+    assert result.trained == 0
+    assert {name: (folder / "run" / name).read_bytes() for name in RESULTS} == before
+
+
+def test_a_lost_cell_is_done_again_with_the_same_bytes(finished):
+    folder, _, _ = finished
+    root = folder / "run"
+    before = {name: (root / name).read_bytes() for name in RESULTS}
+    cell = planned(folder / "study.toml").cell("mlp<-cnn", 0)
+    weights = cell_folder(root, cell.id).weights.read_bytes()
+    cell_folder(root, cell.id).record.unlink()
+    (root / "study.json").unlink()
+    assert bq.run(folder / "study.toml", out=root, workers=1).trained == 1
+    assert cell_folder(root, cell.id).weights.read_bytes() == weights
+    assert {name: (root / name).read_bytes() for name in RESULTS} == before
+
+
+def test_a_folder_of_another_configuration_is_refused_with_the_difference(finished):
+    folder, _, _ = finished
+    with pytest.raises(RunFolderError) as caught:
+        bq.run(folder / "study.toml", out=folder / "run", settings=["recipe.lr=0.5"])
+    assert "another configuration" in str(caught.value)
+    assert "recipe.lr: absent there, 0.5 here" in str(caught.value)
+    assert "--fresh" in str(caught.value)
+
+
+def test_a_foreign_folder_and_an_unwritable_one_are_refused(tiny, write_study, tmp_path):
+    study = write_study(tiny)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.tex").write_text("precious")
+    with pytest.raises(RunFolderError, match="is not empty and holds no run"):
+        bq.run(study, out=tmp_path / "foreign", fresh=True)
+    assert (tmp_path / "foreign" / "thesis.tex").exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunFolderError, match="cannot write to"):
+        bq.run(study, out=tmp_path / "file" / "run")
+
+
+def test_failed_cells_are_recorded_and_tried_again(tiny, write_study, tmp_path):
+    tiny["arms"]["cnn"]["recipe"] = {"optimizer": "sgd", "lr": 1e30}
+    tiny["seeds"] = 1
+    study = write_study(tiny)
+    result = bq.run(study, out=tmp_path / "run", workers=1)
+    assert result.study.status == "partial"
+    errors = {cell.arm: cell.error for cell in result.failed}
+    assert "is not finite at step" in errors["cnn"]
+    assert errors["mlp<-cnn"] == "a teacher's cell failed"
+    assert set(errors) == {"cnn", "mlp<-cnn"}
+    done = {m["arm"] for m in read_json(tmp_path / "run" / "measurements.json") if m["value"] is not None}
+    assert done == {"mlp", "mlp<-mlp"}
+    assert bq.run(study, out=tmp_path / "run", workers=1).trained == 2
+
+
+def test_two_runs_in_one_folder_are_refused(tiny, write_study, tmp_path):
+    from bequest.studies.folder import RunFolder
+
+    study = write_study(tiny)
+    with RunFolder(tmp_path / "run").locked(), pytest.raises(RunFolderError, match="another run is at work"):
+        bq.run(study, out=tmp_path / "run")
+
+
+def start(study, out):
+    """The command line in a process group of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bequest", "run", str(study), "--out", str(out), "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_hear_interrupts,
+    )
+
+
+def _hear_interrupts():
+    """Shells start background jobs deaf to Ctrl-C, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def killed_then_finished(study, out, instants):
+    for seconds in instants:
+        process = start(study, out)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    process = start(study, out)
+    text = process.communicate(timeout=300)[0].decode()
+    assert process.returncode == 0, text
+
+
+def test_killed_whole_it_goes_on_and_ends_with_the_same_bytes(finished, tmp_path):
+    folder, _, _ = finished
+    killed_then_finished(folder / "study.toml", tmp_path / "run", [5.0])
+    for name in RESULTS:
+        assert (tmp_path / "run" / name).read_bytes() == (folder / "run" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_instants_digits_ends_with_the_same_bytes(tmp_path):
+    study, chance = tmp_path / "digits.toml", random.Random(0)
+    from bequest.config import to_toml
+    from bequest.studies.plan import read_study
+
+    study.write_text(to_toml(resolve(read_study("digits"), scale="smoke")))
+    command = [sys.executable, "-m", "bequest", "run", str(study), "--out"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    killed_then_finished(study, tmp_path / "killed", [chance.uniform(1, 15) for _ in range(10)])
+    for name in RESULTS:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_killed_worker_is_replaced(tiny, write_study, tmp_path):
+    study = write_study(tiny)
+    process = start(study, tmp_path / "run")
+    killed = []
+    deadline = time.monotonic() + 60
+    while not killed and process.poll() is None and time.monotonic() < deadline:
+        found = subprocess.run(
+            ["pgrep", "-P", str(process.pid), "-f", "bequest.studies.worker"],
+            capture_output=True,
+            check=False,
+        )
+        killed = [int(pid) for pid in found.stdout.split()][:1]
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+    text = process.communicate(timeout=120)[0].decode()
+    assert killed
+    assert process.returncode == 0, text
+    assert json.loads((tmp_path / "run" / "study.json").read_text())["status"] == "complete"
+
+
+def test_ctrl_c_exits_130_and_the_same_command_finishes(tiny, write_study, tmp_path):
+    study = write_study(tiny)
+    process = start(study, tmp_path / "run")
+    while process.poll() is None and not (tmp_path / "run" / "worker-0.log").exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    text = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 130, text
+    assert "the same command goes on from here" in text
+    assert "Traceback" not in text
+    assert json.loads((tmp_path / "run" / "study.json").read_text())["status"] == "interrupted"
+    process = start(study, tmp_path / "run")
+    assert process.wait(timeout=120) == 0
+    process.stdout.close()
+
+
+def test_the_plan_of_a_run_folder_is_the_plan_that_made_it(finished, tiny):
+    from bequest.studies.folder import RunFolder
+
+    folder, _, _ = finished
+    assert RunFolder(folder / "run").plan().cells == make_plan(resolve(tiny), scale="small").cells
