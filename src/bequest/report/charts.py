@@ -1,0 +1,269 @@
+"""Curves as charts: any chart name, any number of arms, splits, layers and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bequest.records import Curve, Point
+from bequest.report.figure import DataTable, Figure, Mark, Panel, Series
+from bequest.report.lines import band_path, line_path, mean_curve, thinned
+from bequest.report.numbers import ABSENT, count, number, with_interval
+from bequest.report.palette import Style, Styles
+from bequest.report.scales import Scale, Tick, looks_logarithmic, scale_over, scale_within
+from bequest.report.summaries import peaks, places, story
+from bequest.report.words import anchor, chart_words
+
+MOST_TABLE_ROWS = 60
+MOST_PANELS = 80
+MOST_FAINT = 4000  # points of all single seeds in a panel together
+MOST_DOTS = 12  # a line with more points is drawn with a few dots only
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Strand:
+    """What is drawn in one go: the curves of one arm in one panel, of one kind.
+
+    ``strong`` are drawn strongly: the curve over all seeds, or the mean of the seeds, which are then
+    ``faint``; ``column`` is how the table calls it.
+    """
+
+    style: Style
+    column: str
+    strong: tuple[Curve, ...]
+    faint: tuple[Curve, ...]
+
+    @property
+    def points(self) -> dict[float, Point]:
+        return {point.x: point for curve in self.strong for point in curve.points}
+
+
+def chart_figure(name: str, curves: Sequence[Curve], styles: Styles) -> Figure:
+    """A chart of all ``curves``: panels by quantity, split, layer and, where it is needed, teacher."""
+    square = is_map(name)
+    every = _by(curves, _facets(curves))
+    grouped = dict(list(every.items())[:MOST_PANELS])
+    panels = {key: _strands(own, styles) for key, own in grouped.items()}
+    return Figure(
+        id=anchor(f"chart {name}"),
+        title=chart_words(name).title,
+        summary=_summary(name, panels),
+        table=_table(panels),
+        legend=tuple(styles.sorted(c.arm for c in curves)),
+        panels=tuple(_panel(key, panels[key], *_scales(key, grouped, square), square) for key in panels),
+        notes=(*_notes(curves), *left_out([_quantity(key) for key in every if key not in grouped])),
+        lines=any(c.kind != "points" for c in curves),
+    )
+
+
+def left_out(names: Sequence[str]) -> tuple[str, ...]:
+    """The note on what a page has no room for."""
+    return (f"Not drawn, for want of room, but in curves.json: {', '.join(names)}.",) if names else ()
+
+
+def is_map(name: str) -> bool:
+    """Whether both axes of a chart are distances, which must be drawn to one measure."""
+    return name.startswith(("path", "mds"))
+
+
+def _facets(curves: Sequence[Curve]) -> Callable[[Curve], Key]:
+    """What tells panels apart: the axes, splits and layers, and teachers where an arm has several."""
+    arms: dict[Key, set[str | None]] = {}
+    for c in curves:
+        arms.setdefault((c.arm, c.kind, c.y_title, c.split or "", c.layer or ""), set()).add(c.teacher)
+    many = any(len(teachers) > 1 for teachers in arms.values())
+    facets = [facet for facet in ("split", "layer") if len({getattr(c, facet) for c in curves}) > 1]
+    facets += ["teacher"] if many else []
+    return lambda c: (c.y_title, c.x_title, *(getattr(c, facet) or "" for facet in facets))
+
+
+def _by(curves: Iterable[Curve], key_of: Callable[[Curve], Key]) -> dict[Key, list[Curve]]:
+    found: dict[Key, list[Curve]] = {}
+    for curve in curves:
+        found.setdefault(key_of(curve), []).append(curve)
+    return found
+
+
+def _strands(curves: Sequence[Curve], styles: Styles) -> list[_Strand]:
+    found = []
+    most_faint = max(20, MOST_FAINT // max(1, len(curves)))
+    for style in styles.sorted(c.arm for c in curves):
+        own = _by(
+            (c for c in curves if c.arm == style.name), lambda c: ("dots" if c.kind == "points" else "",)
+        )
+        for (kind,), alike in own.items():
+            column = f"{style.label}, {kind}" if kind and len(own) > 1 else style.label
+            whole = tuple(c for c in alike if c.seed is None)
+            seeds = tuple(c for c in alike if c.seed is not None)
+            averaged = not whole and len(seeds) > 1 and not kind
+            strong = (mean_curve(seeds),) if averaged else whole or seeds
+            faint = seeds if averaged or whole else ()
+            drawn = tuple(thinned(curve) for curve in strong)
+            found.append(_Strand(style, column, drawn, tuple(thinned(c, most_faint) for c in faint)))
+    return found
+
+
+def _panel(key: Key, strands: Sequence[_Strand], x: Scale, y: Scale, square: bool) -> Panel:
+    stops = sorted({at for strand in strands for at in strand.points})
+    plain = any(curve.kind == "points" for strand in strands for curve in strand.strong)
+    readable = [] if square else stops
+    return Panel(
+        title=_where(key),
+        y_title=key[0] + (", log scale" if y.log else ""),
+        x_title=key[1] + (", log scale" if x.log else ""),
+        x_ticks=tuple(x.ticks(5, whole=all(stop.is_integer() for stop in stops))),
+        y_ticks=tuple(y.ticks(6)),
+        series=_uncrowded([_series(strand, x, y, readable, plain) for strand in strands]),
+        stops=tuple(Tick(x.at(stop), count(stop)) for stop in readable),
+        square=square,
+    )
+
+
+def _scales(key: Key, grouped: dict[Key, list[Curve]], square: bool) -> tuple[Scale, Scale]:
+    """The axes of a panel; facets of one quantity share both, so that they can be compared."""
+    points = [p for other, own in grouped.items() if other[:2] == key[:2] for c in own for p in c.points]
+    heights = [p for other, own in grouped.items() if other[0] == key[0] for c in own for p in c.points]
+    xs = [point.x for point in points]
+    ys = [point.y for point in heights if point.y is not None]
+    ends = [end for point in heights for end in (point.low, point.high) if end is not None]
+    if square:
+        return _equal(scale_over(xs), scale_over(ys))
+    log_y = bool(ys) and min(ys) > 0 and max(ys) / min(ys) >= 1000
+    return scale_over(xs, log=looks_logarithmic(xs), tight=True), scale_within(ends, ys, log=log_y)
+
+
+def _equal(x: Scale, y: Scale) -> tuple[Scale, Scale]:
+    half = max(x.high - x.low, y.high - y.low) / 2
+    first, second = (
+        Scale(middle - half, middle + half) for s in (x, y) for middle in ((s.low + s.high) / 2,)
+    )
+    return first, second
+
+
+def _series(strand: _Strand, x: Scale, y: Scale, stops: Sequence[float], plain: bool) -> Series:
+    """A strand in its places; a ``plain`` line has no dots, where dots have a meaning of their own."""
+    lines = [curve for curve in strand.strong if curve.kind != "points"]
+    dotted = [curve for curve in strand.strong if curve.kind == "points" or not plain]
+    at = strand.points
+    return Series(
+        strand.style,
+        line="".join(line_path(curve, x, y) for curve in lines),
+        band="".join(band_path(curve, x, y) for curve in lines),
+        faint=tuple(line_path(curve, x, y) for curve in strand.faint if curve.kind != "points"),
+        marks=tuple(mark for curve in dotted for mark in _marks(curve, strand.style, x, y)),
+        values=tuple(_told(at[stop]) if stop in at else "" for stop in stops),
+        column=strand.column,
+    )
+
+
+def _marks(curve: Curve, style: Style, x: Scale, y: Scale) -> Iterable[Mark]:
+    """Dots of a curve: all of its points, or of a long line a few, elsewhere on each arm's line."""
+    bars = curve.kind == "points"
+    known = [point for point in curve.points if point.y is not None and not (y.log and point.y <= 0)]
+    few = not bars and len(known) > MOST_DOTS
+    for point in _few(known, style.index) if few else known:
+        low, high = (None if end is None or not bars else y.inside(end) for end in (point.low, point.high))
+        place = f"{point.label}, " if point.label else ""
+        yield Mark(
+            x=x.at(point.x),
+            y=y.at(point.y or 0.0),
+            low=low,
+            high=high,
+            tip=f"{place}{curve.x_title} {number(point.x)}, {curve.y_title} {_told(point)}",
+            text=point.label or "",
+        )
+
+
+def _few(points: Sequence[Point], index: int) -> list[Point]:
+    phase = (index % 7 + 0.5) / 7
+    spaced = {round((k + phase) / 3 * (len(points) - 1)) for k in range(3)}
+    return [point for k, point in enumerate(points) if k in spaced or point.label]
+
+
+def _uncrowded(series: Sequence[Series]) -> tuple[Series, ...]:
+    """Without the texts that would lie on an earlier one."""
+    taken: list[Mark] = []
+
+    def kept(mark: Mark) -> Mark:
+        if not mark.text or any(abs(mark.x - m.x) < 14 and abs(mark.y - m.y) < 6 for m in taken):
+            return replace(mark, text="")
+        taken.append(mark)
+        return mark
+
+    return tuple(replace(s, marks=tuple(kept(mark) for mark in s.marks)) for s in series)
+
+
+def _told(point: Point) -> str:
+    return with_interval(point.y, point.low, point.high)
+
+
+def _where(key: Key) -> str:
+    return " · ".join(part for part in key[2:] if part)
+
+
+def _summary(name: str, panels: dict[Key, list[_Strand]]) -> str:
+    """The sentence of the panel that has most to say."""
+    said = []
+    for key, found in panels.items():
+        strands = [s for s in found if s.strong[0].kind != "points"] or found
+        named = [(strand.column, list(strand.points.values())) for strand in strands]
+        if is_map(name):
+            said.append(places(named))
+        elif name.startswith("barrier"):
+            said.append(peaks(_quantity(key), named))
+        else:
+            said.append(story(_quantity(key), key[1], named))
+    return max(said, key=lambda told: told[0])[1]
+
+
+def _quantity(key: Key) -> str:
+    return f"{key[0]} ({_where(key)})" if _where(key) else key[0]
+
+
+def _notes(curves: Sequence[Curve]) -> tuple[str, ...]:
+    notes = list(dict.fromkeys(curve.note for curve in curves if curve.note))
+    seeds = {curve.seed for curve in curves if curve.seed is not None and curve.kind != "points"}
+    if len(seeds) > 1:
+        notes.append("Strong lines are means over seeds, faint ones are single seeds.")
+    if any(point.low is not None for curve in curves for point in curve.points):
+        notes.append("Bands and bars are intervals.")
+    return tuple(notes)
+
+
+def _table(panels: dict[Key, list[_Strand]]) -> DataTable:
+    """One row a place on x, one column an arm; one row a point where the arms share no places."""
+    columns = list(dict.fromkeys(strand.column for strands in panels.values() for strand in strands))
+    rows: list[tuple[str, ...]] = []
+    cut = False
+    for key, strands in panels.items():
+        stops = sorted({at for strand in strands for at in strand.points})
+        longest = max(len(strand.points) for strand in strands)
+        if len(stops) > 2 * longest or any(len(strand.strong) > 1 for strand in strands) or _folded(strands):
+            return _long_table(panels)
+        stride = -(-len(stops) // MOST_TABLE_ROWS)
+        cut = cut or stride > 1
+        found = {strand.column: strand.points for strand in strands}
+        for stop in [*stops[:-1:stride], stops[-1]]:
+            cells = [found.get(column, {}).get(stop) for column in columns]
+            rows.append((_quantity(key), count(stop), *(_told(cell) if cell else ABSENT for cell in cells)))
+    note = "Not every point is shown; curves.json has them all." if cut else ""
+    return DataTable(("quantity", next(iter(panels))[1], *columns), tuple(rows), heads=2, note=note)
+
+
+def _folded(strands: Sequence[_Strand]) -> bool:
+    """Whether a curve comes back to a place where it has been, so that x names no point."""
+    return any(len({p.x for p in c.points}) < len(c.points) for strand in strands for c in strand.strong)
+
+
+def _long_table(panels: dict[Key, list[_Strand]]) -> DataTable:
+    rows = [
+        (strand.column, _where(key) or ABSENT, point.label or ABSENT, number(point.x), _told(point))
+        for key, strands in panels.items()
+        for strand in strands
+        for curve in strand.strong
+        for point in curve.points
+    ]
+    key = next(iter(panels))
+    return DataTable(("arm", "where", "label", key[1], key[0]), tuple(rows), heads=3)

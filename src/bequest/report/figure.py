@@ -1,0 +1,149 @@
+"""What a chart is before it is drawn: places in percent, texts, and the table behind it.
+
+The templates turn these into SVG whose text keeps its size at any width; see ``templates/chart.html``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bequest.report.palette import Style
+from bequest.report.scales import Tick
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """The numbers behind a chart. The first ``heads`` cells of a row name it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    heads: int = 1
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A dot at (``x``, ``y``) percent from the bottom left, with an optional bar from ``low`` to ``high``."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    tip: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """An arm in a panel: a line with its band, faint lines of single seeds, dots.
+
+    ``values`` are the texts that a reader gets at each of the panel's stops; paths are in thousandths
+    of the panel, from its top left. ``column`` names the series where an arm has several.
+    """
+
+    style: Style
+    line: str = ""
+    band: str = ""
+    faint: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    values: tuple[str, ...] = ()
+    column: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar that stands on the x axis; a count of a bin."""
+
+    left: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot with its axes. ``stops`` are the places on x at which values can be read, with their text."""
+
+    title: str
+    y_title: str
+    x_title: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    series: tuple[Series, ...]
+    stops: tuple[Tick, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    diagonal: bool = False
+    square: bool = False
+    small: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """An arm's value in a row, with interval, null and ceiling; ``y`` in pixels from the row's top."""
+
+    style: Style
+    y: float
+    x: float
+    low: float | None
+    high: float | None
+    tip: str
+    low_beyond: bool = False
+    high_beyond: bool = False
+    null: float | None = None
+    ceiling: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a dot chart; ``undefined`` says what it has no dots for, ``reasons`` says it in full."""
+
+    label: str
+    height: int
+    dots: tuple[Dot, ...]
+    undefined: str = ""
+    reasons: str = ""
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows under one heading."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A dot chart: groups of rows on one axis, with named places on it (such as 0 = control)."""
+
+    groups: tuple[RowGroup, ...]
+    ticks: tuple[Tick, ...]
+    x_title: str
+    anchors: tuple[Tick, ...] = ()
+    has_null: bool = False
+    has_ceiling: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with what makes it readable without eyes: one sentence, and a table."""
+
+    id: str
+    title: str
+    summary: str
+    table: DataTable
+    legend: tuple[Style, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    rows: Rows | None = None
+    notes: tuple[str, ...] = ()
+    lines: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A kind of evidence: what it shows, and its figures; several of them are shown one at a time."""
+
+    id: str
+    title: str
+    intro: str
+    figures: tuple[Figure, ...] = field(default=())

@@ -1,0 +1,99 @@
+"""What it takes to run a study again: command, versions, digests, durations, and what each cell left."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bequest.records import CellRecord, RunRecord
+from bequest.report.folder import Run
+from bequest.report.numbers import ABSENT, count, duration
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """One cell as the page lists it."""
+
+    cell: CellRecord
+    seconds: str
+    parameters: str
+    weights: str
+    teacher: str
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The facts of the reproduce box; ``warnings`` are told once, with the cells they came from."""
+
+    facts: tuple[tuple[str, str], ...]
+    cells: tuple[CellLine, ...]
+    warnings: tuple[tuple[str, str], ...]
+
+
+def reproduction(run: Run) -> Reproduction:
+    """All that the records say about where the numbers come from."""
+    return Reproduction(
+        facts=tuple((name, text) for name, text in _facts(run) if text),
+        cells=tuple(_line(cell, run.cells.get(cell.id)) for cell in run.study.cells),
+        warnings=_warnings(run),
+    )
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    study, here = run.study, run.study.provenance
+    work = math.fsum(cell.seconds or 0.0 for cell in study.cells)
+    done = sum(cell.status == "done" for cell in study.cells)
+    packages = ", ".join(f"{name} {version}" for name, version in here.packages.items())
+    dirty = " with uncommitted changes" if here.dirty else ""
+    return [
+        ("study", f"{study.name}, scale {study.scale}, {study.status}"),
+        ("seeds", ", ".join(map(str, study.seeds))),
+        ("cells", f"{done} of {len(study.cells)} done" if study.cells else ""),
+        ("duration", _durations(study.seconds, work)),
+        ("bequest", f"{here.bequest}{f', commit {here.commit}{dirty}' if here.commit else ''}"),
+        ("python", f"{here.python}, {packages}" if packages else here.python),
+        (
+            "machine",
+            f"{here.platform}, {here.device}, {here.threads} thread{'s' * (here.threads != 1)} a cell",
+        ),
+        ("configuration", study.config_hash),
+        ("data", study.data_digest or ""),
+    ]
+
+
+def _durations(wall: float | None, work: float) -> str:
+    """Wall time and work; of a resumed run the wall time is that of the last session."""
+    told = [f"{duration(wall)} from start to end"] if wall is not None else []
+    told += [f"{duration(work)} of work in cells"] if work else []
+    return ", ".join(told)
+
+
+def _line(cell: CellRecord, record: RunRecord | None) -> CellLine:
+    if record is None:
+        return CellLine(cell, duration(cell.seconds), ABSENT, ABSENT, ABSENT)
+    unchanged = [
+        f"{teacher.arm} {teacher.digest_before[:12]} "
+        + (
+            "unchanged"
+            if teacher.digest_after == teacher.digest_before
+            else "CHANGED"
+            if teacher.digest_after
+            else ""
+        )
+        for teacher in record.teachers
+    ]
+    return CellLine(
+        cell,
+        duration(cell.seconds),
+        ABSENT if record.parameters is None else count(record.parameters),
+        (record.weights_digest or ABSENT)[:12],
+        ", ".join(text.strip() for text in unchanged) or ABSENT,
+    )
+
+
+def _warnings(run: Run) -> tuple[tuple[str, str], ...]:
+    told: dict[str, list[str]] = {}
+    for record in run.cells.values():
+        for warning in record.warnings:
+            told.setdefault(warning, []).append(f"{record.arm} seed {record.seed}")
+    return tuple((warning, ", ".join(cells)) for warning, cells in told.items())

@@ -1,0 +1,102 @@
+"""The short table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bequest.records import Role, Verdict
+from bequest.report.folder import Run, read_run
+from bequest.report.numbers import ABSENT, with_interval
+from bequest.report.palette import styles
+from bequest.report.tables import ArmsTable, Cell, arms_tables
+
+_ROLES: dict[Role, str] = {"teacher": "bold", "control": "dim", "taught": ""}
+_SIGNS = {"upheld": ("✓", "green"), "contradicted": ("✗", "red"), "undecided": ("?", "yellow")}
+
+
+def terminal_table(folder: str | Path) -> RenderableType:
+    """The arms table of the first measure, the verdicts and the answer, for a console of any width.
+
+    Raises:
+        RunFolderError: If ``folder`` holds no study, or a file in it is damaged.
+    """
+    run = read_run(folder)
+    tables = arms_tables(run, styles(run.study.arms, [m.arm for m in run.measurements]))
+    parts: list[RenderableType] = (
+        [_Arms(tables[0], f"{run.study.name}, scale {run.study.scale}")] if tables else []
+    )
+    parts += [_verdict(verdict) for verdict in run.verdicts]
+    parts += _missing(run)
+    if run.study.answer:
+        parts.append(Text(run.study.answer, style="bold"))
+    return Group(*parts)
+
+
+@dataclass(frozen=True)
+class _Arms:
+    """A table for consoles of any width: intervals stand beside the values, below them, or splits apart."""
+
+    table: ArmsTable
+    title: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        counts = {row.n for row in self.table.rows if row.n != ABSENT}
+        one = counts.pop() if len(counts) == 1 else None
+        yield Text(f"{self.title}: {self.table.words.axis}{f', n = {one}' if one else ''}", style="italic")
+        yield from _fitting(self.table, console, options, with_n=one is None)
+
+
+def _fitting(
+    table: ArmsTable, console: Console, options: ConsoleOptions, *, with_n: bool
+) -> Iterator[RenderableType]:
+    widest = options.update(max_width=10_000)
+    for between in (" ", "\n"):
+        drawn = _drawn(table, between, with_n=with_n)
+        if console.measure(drawn, options=widest).maximum <= options.max_width:
+            yield drawn
+            return
+    half = len(table.splits) // 2
+    if not half:
+        yield _drawn(table, "\n", with_n=with_n)
+        return
+    for part in (slice(None, half), slice(half, None)):
+        yield from _fitting(table.of(part), console, options, with_n=with_n)
+
+
+def _drawn(table: ArmsTable, between: str, *, with_n: bool) -> Table:
+    drawn = Table(box=None, pad_edge=False)
+    drawn.add_column("arm", no_wrap=True)
+    for name in (*table.splits, *(["n"] if with_n else [])):
+        drawn.add_column(Text(name), justify="right", no_wrap=True)
+    for row in table.rows:
+        cells = [*(_cell(cell, between) for cell in row.cells), *([Text(row.n)] if with_n else [])]
+        drawn.add_row(Text(row.style.name), *cells, style=_ROLES[row.style.role])
+    return drawn
+
+
+def _cell(cell: Cell, between: str) -> Text:
+    return Text(cell.text) + Text(f"{between}{cell.interval}" if cell.interval else "", style="dim")
+
+
+def _verdict(verdict: Verdict) -> Text:
+    sign, colour = _SIGNS[verdict.verdict]
+    known = "" if verdict.value is None else with_interval(verdict.value, verdict.low, verdict.high)
+    tail = known or verdict.reason or ""
+    return Text.assemble(
+        (f"{sign} {verdict.verdict}", colour), f"  {verdict.text}", f"  {tail}" if tail else ""
+    )
+
+
+def _missing(run: Run) -> list[RenderableType]:
+    missing = run.unfinished()
+    if not missing:
+        return []
+    failed = sum(cell.status == "failed" for cell in missing)
+    told = f"{len(missing)} of {len(run.study.cells)} cells have no result, {failed} of them failed"
+    return [Text(told, style="red" if failed else "yellow")]

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import bequest
+from bequest.errors import RunFolderError
+from bequest.records import ArmRecord, Curve, Measurement, Point, TeacherRecord
+from bequest.report import page, write_report
+from bequest.report.numbers import pair
+
+VOID = {"meta", "link", "input", "br", "img", "hr"}
+HOSTILE = """<script>alert("1")</script>'&|]]>"""
+
+
+class Page(HTMLParser):
+    """A page as lists of tags, texts and the elements that were left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.faults: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.text.append(data)
+
+    def all(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
+        wanted = attributes.items()
+        return [attrs for name, attrs in self.tags if name == tag and wanted <= attrs.items()]
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def page_of(folder, tmp_path) -> Page:
+    return Page(write_report(folder, tmp_path / "page.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def digits_file(digits_folder) -> Path:
+    return write_report(digits_folder)
+
+
+@pytest.fixture(scope="module")
+def digits_page(digits_file) -> Page:
+    return Page(digits_file.read_text(encoding="utf-8"))
+
+
+def test_the_page_lies_in_the_run_folder_is_small_and_the_same_every_time(
+    digits_file, digits_folder, tmp_path
+):
+    assert digits_file == digits_folder / "report.html"
+    assert digits_file.stat().st_size <= 2_000_000
+    assert write_report(digits_folder, tmp_path / "again.html").read_bytes() == digits_file.read_bytes()
+
+
+def test_data_that_does_not_fit_into_the_page_is_named(digits_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "MOST_BYTES", 900_000)
+    path = write_report(digits_folder, tmp_path / "page.html")
+    assert path.stat().st_size <= 900_000
+    assert "beside it in the run folder: curves.json" in path.read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_says_why(folder_of, theory_study, tmp_path):
+    (tmp_path / "blocked").mkdir()
+    with pytest.raises(RunFolderError, match="cannot write"):
+        write_report(folder_of(theory_study), tmp_path / "blocked")
+
+
+def test_the_answer_comes_before_anything_else(digits_page, digits_study):
+    words = digits_page.words
+    study = digits_study.study
+    assert "img" not in [tag for tag, _ in digits_page.tags]
+    order = [study.question + " " + study.answer, "scale: small", "How much of each property", "Copy"]
+    places = [words.index(part) for part in order]
+    assert places == sorted(places)
+    ids = [attrs["id"] for tag, attrs in digits_page.tags if tag in {"section", "div"} and attrs.get("id")]
+    assert [name for name in ids if name in {"inheritance", "arms", "why", "claims", "reproduce"}] == [
+        "inheritance",
+        "arms",
+        "why",
+        "claims",
+        "reproduce",
+    ]
+
+
+def test_every_element_is_closed_every_id_is_one_of_a_kind_and_every_link_leads_somewhere(digits_page):
+    assert digits_page.faults == []
+    assert digits_page.open == []
+    ids = Counter(attrs["id"] for _, attrs in digits_page.tags if attrs.get("id"))
+    assert [name for name, count in ids.items() if count > 1] == []
+    for attrs in digits_page.all("a"):
+        assert attrs["href"].startswith("data:") or attrs["href"][1:] in ids
+    for attrs in digits_page.all("label"):
+        assert attrs["for"] in ids
+
+
+def test_nothing_refers_to_the_network(digits_file):
+    text = digits_file.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|url\(|@import|<img|<iframe|src=", text)
+    assert "default-src 'none'" in text
+
+
+def test_every_chart_has_a_sentence_and_a_table(digits_page):
+    figures = digits_page.all("figure")
+    assert (
+        len(figures) == 1 + 2 + 1 + 4 + 1
+    )  # profile, two agreements, CKA, calibration on four splits, training
+    drawings = digits_page.all("div", role="img")
+    assert len(drawings) == len(figures)
+    ids = {attrs.get("id") for _, attrs in digits_page.tags}
+    assert all(attrs["aria-describedby"] in ids for attrs in drawings)
+    assert digits_page.words.count("Table of these numbers") == len(figures)
+    hidden = [attrs for attrs in digits_page.all("svg") if attrs["class"] != "paths"]
+    assert {attrs.get("aria-hidden") for attrs in hidden} == {"true"}
+
+
+def test_every_measurement_is_in_the_page(digits_page, digits_study):
+    words = digits_page.words
+    for m in digits_study.measurements:
+        if m.value is None:
+            assert f"undefined: {m.reason}" in words
+            continue
+        text, bracket = pair(m.value, m.low, m.high)
+        if m.measure.endswith(("/null", "/ceiling")):
+            assert text in words
+        else:
+            assert f"{text} {bracket}" in words
+
+
+def test_the_cells_of_the_arms_table_carry_the_full_numbers(digits_page, digits_study):
+    carried = {attrs["data-value"] for attrs in digits_page.all("td") if "data-value" in attrs}
+    assert {str(m.value) for m in digits_study.measurements if m.measure == "accuracy"} <= carried
+
+
+def test_claims_have_a_word_a_sign_and_both_numbers(digits_page):
+    words = digits_page.words
+    assert "✓ upheld" in words
+    assert "✗ contradicted" in words
+    assert "? undecided" in words
+    assert "ours −0.003 [−0.011, 0.005], n = 5 published 0.12 margin 0.02" in words
+    assert "ours undefined" in words
+    assert "Abnar et al. 2020, section 4 — the measurement is undefined: no gap" in words
+
+
+def test_what_it_takes_to_run_it_again_is_there(digits_page, digits_study):
+    study, words = digits_study.study, digits_page.words
+    for fact in (
+        study.command,
+        study.config_hash,
+        study.data_digest,
+        study.provenance.commit,
+        "with uncommitted changes",
+        "torch 2.13.0",
+        "2 min 22 s from start to end",
+        "temperature = 4.0",
+        digits_study.cells[-1].weights_digest[:12],
+        "unchanged",
+    ):
+        assert fact in words
+    assert [attrs["download"] for attrs in digits_page.all("a") if "download" in attrs] == [
+        "digits-arms.csv",
+        "digits-arms.json",
+        "digits-measurements.json",
+        "digits-claims.json",
+        "digits-curves.json",
+    ]
+
+
+def test_a_teacher_that_changed_is_shouted(folder_of, digits_study, tmp_path):
+    teacher = TeacherRecord(arm="cnn", cell="c", digest_before="a" * 64, digest_after="b" * 64)
+    cell = digits_study.cells[-1].model_copy(update={"teachers": (teacher,), "warnings": ("a weak teacher",)})
+    digits_study.cells, digits_study.curves, digits_study.measurements = [cell], [], []
+    words = page_of(folder_of(digits_study), tmp_path).words
+    assert "cnn aaaaaaaaaaaa CHANGED" in words
+    assert f"Warning: a weak teacher ({cell.arm} seed {cell.seed})" in words
+
+
+def test_a_partial_study_shows_what_is_missing_and_why(folder_of, partial_study, tmp_path):
+    page = page_of(folder_of(partial_study), tmp_path)
+    assert "6 of 45 cells have no result" in page.words
+    assert "partial" in page.words
+    assert page.words.count("NonFiniteLoss: the loss became NaN at step 120") == 5
+    assert "Without a result: MLP ← CNN, views." in page.words
+    assert "Of 3 claims: 1 upheld, 1 contradicted and 1 undecided." in page.words
+    assert page.faults == []
+
+
+def test_a_study_without_answer_or_claims_says_how_far_it_is(folder_of, partial_study, tmp_path):
+    partial_study.verdicts, partial_study.curves, partial_study.measurements = [], [], []
+    words = page_of(folder_of(partial_study), tmp_path).words
+    assert "No answer yet: 39 of 45 cells are done." in words
+
+
+def test_a_theory_study_has_neither_arms_nor_profile(folder_of, theory_study, tmp_path):
+    page = page_of(folder_of(theory_study), tmp_path)
+    ids = {attrs.get("id") for _, attrs in page.tags}
+    assert {"why-theory", "numbers", "claims", "reproduce"} <= ids
+    assert not {"inheritance", "arms", "missing"} & ids
+    assert "undefined: no convergence" in page.words
+    assert "Of 1 claim: 1 upheld." in page.words
+
+
+def test_an_empty_study_is_a_page_too(folder_of, theory_study, tmp_path):
+    theory_study.measurements, theory_study.curves, theory_study.verdicts = [], [], []
+    page = page_of(folder_of(theory_study), tmp_path)
+    assert "No answer yet: 0 of 0 cells are done." in page.words
+    assert page.faults == []
+
+
+def test_names_cannot_break_out_of_the_page(folder_of, digits_study, tmp_path):
+    arm = ArmRecord(name=HOSTILE, role="taught", student=HOSTILE, label=HOSTILE, queries=HOSTILE)
+    place = {"arm": HOSTILE, "split": HOSTILE, "n": 1}
+    digits_study.study = digits_study.study.model_copy(
+        update={
+            "arms": (arm,), "splits": {HOSTILE: HOSTILE}, "question": HOSTILE, "answer": HOSTILE,
+            "command": HOSTILE, "notes": (HOSTILE,), "scale": HOSTILE, "name": HOSTILE, "title": HOSTILE,
+        }
+    )  # fmt: skip
+    digits_study.config = HOSTILE
+    digits_study.measurements = [
+        Measurement(measure=HOSTILE, value=0.5, **place),
+        Measurement(measure=f"inheritance/{HOSTILE}", value=None, reason=HOSTILE, teacher=HOSTILE, **place),
+        Measurement(measure=f"{HOSTILE}/x", value=0.5, teacher=HOSTILE, **place),
+        Measurement(measure=f"{HOSTILE}/y", value=0.5, layer=HOSTILE, **place),
+    ]
+    points = (Point(x=0, y=0.5, label=HOSTILE), Point(x=1, y=0.6))
+    titles = {"x_title": HOSTILE, "y_title": HOSTILE, "note": HOSTILE}
+    digits_study.curves = [
+        Curve(chart=chart, arm=HOSTILE, points=points, split=HOSTILE, kind="points", **titles)
+        for chart in (HOSTILE, "reliability")
+    ]
+    digits_study.verdicts = [v.model_copy(update={"text": HOSTILE}) for v in digits_study.verdicts]
+    page = page_of(folder_of(digits_study), tmp_path)
+    assert len(page.all("script")) == 2  # the page's own
+    assert page.faults == []
+    assert HOSTILE in " ".join(page.text)
+
+
+def test_undefined_numbers_never_read_as_nan_or_none(folder_of, digits_study, tmp_path):
+    digits_study.measurements = [
+        Measurement(measure=m, arm="cnn", split="test", value=float("nan"), n=0, reason="nothing was read")
+        for m in ("accuracy", "agreement", "inheritance/accuracy")
+    ]
+    digits_study.curves = [
+        Curve(chart=c, arm="cnn", x_title="x", y_title="y", points=(Point(x=0, y=float("nan")),))
+        for c in ("training", "reliability", "robustness")
+    ]
+    page = page_of(folder_of(digits_study), tmp_path)
+    assert not re.search(r"\bNone\b|\bnan\b|\binf\b", page.words)
+    assert not any(re.search(r"nan|None", v or "") for _, attrs in page.tags for v in attrs.values())
+
+
+def test_the_arms_of_a_page_keep_their_colour(digits_page):
+    keys = digits_page.all("button")
+    by_arm = {attrs["data-arm"] for attrs in keys if "data-arm" in attrs}
+    assert by_arm <= {str(k) for k in range(9)}
+
+
+def test_the_report_never_imports_torch():
+    code = "import sys, bequest.report; sys.exit('torch' in sys.modules)"
+    paths = {"PYTHONPATH": str(Path(bequest.__file__).parents[1])}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ | paths).returncode == 0
