@@ -1,0 +1,286 @@
+"""``bequest store``: keep teachers' answers once, look at what is kept, check it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bequest.data.datasets import Dataset
+    from bequest.distill.signals import SignalStore
+    from bequest.distill.teachers import Teacher
+
+app = typer.Typer(
+    name="store",
+    help="Keep teachers' answers once, and train from them.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+BUILD = (
+    "Example: bequest store build signals --teacher runs/digits-small:cnn:0 "
+    "--views '{name=\"shift\", pixels=2}' --count 8"
+)
+INFO = "Example: bequest store info signals"
+VERIFY = "Example: bequest store verify signals --teacher runs/digits-small:cnn:0"
+
+Folder = Annotated[Path, typer.Argument(help="The store's folder.")]
+Teachers = Annotated[
+    list[str] | None,
+    typer.Option("--teacher", help="RUN_FOLDER:ARM[:SEED] or MODEL:WEIGHTS_FILE; repeatable."),
+]
+ModelOptions = Annotated[
+    list[str] | None, typer.Option("--model-option", help="key=value of MODEL; repeatable.")
+]
+Data = Annotated[str | None, typer.Option(help="A data set; default: that of the run folder.")]
+DataOptions = Annotated[list[str] | None, typer.Option("--data-option", help="key=value; repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command(epilog=BUILD)
+def build(
+    folder: Folder,
+    teacher: Teachers = None,
+    data: Data = None,
+    data_option: DataOptions = None,
+    model_option: ModelOptions = None,
+    views: Annotated[str, typer.Option(help="A view, or a list of them, as TOML.")] = "identity",
+    count: Annotated[int, typer.Option(min=1, help="How many views.")] = 1,
+    codec: Annotated[str, typer.Option(help="float32, float16, bfloat16, or a codec as TOML.")] = "float16",
+    split: Annotated[str, typer.Option(help="Which samples.")] = "train",
+    seed: Annotated[int, typer.Option(help="Seeds the views.")] = 0,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="Keep an activation too, such as penultimate; repeatable.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Rows a forward pass; part of the result.")] = 256,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one torch thread each.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask teachers about every view, once; the same command finishes what was interrupted.
+
+    Under torchrun (torchrun --nproc-per-node 4 -m bequest store build ...) each process answers its share.
+    """
+    from bequest.data.views import parse_views
+    from bequest.distill.signals import build_store, parse_codec
+    from bequest.distill.signals.folder import rank_and_world
+
+    teachers, found = _asked(teacher, model_option, data, data_option)
+    with _Progress(quiet=as_json or rank_and_world()[0] > 0) as progress:
+        store = build_store(
+            teachers,
+            found,
+            path=folder,
+            views=parse_views(_toml(views)),
+            count=count,
+            codec=parse_codec(_toml(codec)),
+            split=split,
+            seed=seed,
+            features=tuple(feature or ()),
+            batch=batch,
+            workers=workers,
+            fresh=fresh,
+            progress=progress.update,
+        )
+    if rank_and_world()[0] == 0:
+        _print(_described(folder, store), as_json=as_json)
+
+
+@app.command(epilog=INFO)
+def info(folder: Folder, as_json: AsJson = False) -> None:
+    """Say what a store holds: size, bytes a record, teachers, views, codec."""
+    from bequest.distill.signals import open_store
+
+    _print(_described(folder, open_store(folder, checksums=False)), as_json=as_json)
+
+
+@app.command(epilog=VERIFY)
+def verify(
+    folder: Folder,
+    teacher: Teachers = None,
+    data: Data = None,
+    data_option: DataOptions = None,
+    model_option: ModelOptions = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers to ask for again.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seeds which.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file with its checksum, then, given the teachers, some answers with theirs."""
+    from dataclasses import asdict
+
+    from bequest.distill.signals import verify_store
+
+    teachers, found = _asked(teacher, model_option, data, data_option) if teacher else ([], None)
+    result = asdict(verify_store(folder, teachers=teachers, data=found, samples=samples, seed=seed))
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), **result}, indent=1))
+        return
+    typer.echo(f"{result['files']} files, {result['bytes']:,} bytes: every checksum is right")
+    if result["deviation"] is None:
+        typer.echo("no answer was asked for again: give --teacher for that")
+    else:
+        source, sample, view = result["worst"]
+        typer.echo(
+            f"{result['probed']} answers asked for again: largest deviation {result['deviation']:.3g} "
+            f"(sample {sample} of {source!r} in view {view})"
+        )
+
+
+def _described(folder: Path, store: SignalStore) -> dict[str, Any]:
+    """What ``info`` says, as plain values."""
+    entries = [
+        {
+            "teacher": manifest.teacher.name,
+            "teacher_digest": manifest.teacher.digest,
+            "data": f"{manifest.data.name}/{manifest.data.split}",
+            "samples": manifest.data.samples,
+            "classes": manifest.data.classes,
+            "views": manifest.views.spec,
+            "count": manifest.views.count,
+            "seed": manifest.views.seed,
+            "codec": manifest.codec,
+            "arrays": [array.name for array in manifest.arrays],
+            "share": manifest.source.share,
+            "bytes": sum(shard.bytes for shard in manifest.shards),
+            "bytes_per_record": round(
+                sum(shard.bytes for shard in manifest.shards)
+                / (manifest.data.samples * manifest.views.count),
+                2,
+            ),
+        }
+        for manifest in store.manifests
+    ]
+    return {"folder": str(folder), "bytes": store.bytes, "recordings": entries}
+
+
+def _print(described: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(described, indent=1))
+        return
+    typer.echo(f"{described['folder']}: {described['bytes']:,} bytes")
+    for entry in described["recordings"]:
+        typer.echo(f"  teacher  {entry['teacher']} ({entry['teacher_digest'][:12]})")
+        typer.echo(f"  data     {entry['data']}, {entry['samples']:,} samples, {entry['classes']} classes")
+        typer.echo(f"  views    {entry['count']} of {json.dumps(entry['views'])}, seed {entry['seed']}")
+        typer.echo(f"  codec    {json.dumps(entry['codec'])}; arrays: {', '.join(entry['arrays'])}")
+        typer.echo(f"  size     {entry['bytes']:,} bytes, {entry['bytes_per_record']:g} a record")
+
+
+def _asked(
+    teachers: list[str] | None,
+    model_options: list[str] | None,
+    data: str | None,
+    data_options: list[str] | None,
+) -> tuple[list[Teacher], Dataset]:
+    """The teachers and the data that the options name.
+
+    Raises:
+        ConfigError: If there is no teacher, or no data for a teacher that comes without.
+    """
+    from bequest.config import with_settings
+    from bequest.data.datasets import load_dataset
+    from bequest.errors import ConfigError
+
+    if not teachers:
+        raise ConfigError.of("--teacher", ["give at least one: RUN_FOLDER:ARM[:SEED] or MODEL:WEIGHTS_FILE"])
+    for each in teachers:
+        if not _is_run(each) and ":" not in each:
+            raise ConfigError.of(
+                "--teacher", [f"{each}: neither a run folder with :ARM nor MODEL:WEIGHTS_FILE"]
+            )
+    found = load_dataset(data, **with_settings({}, data_options or ())) if data else None
+    if found is None:
+        found = next((_run_data(Path(t.split(":")[0])) for t in teachers if _is_run(t)), None)
+    if found is None:
+        raise ConfigError.of("--data", ["a teacher from a file of weights needs a data set: --data NAME"])
+    options = with_settings({}, model_options or ())
+    return [_from_run(t) if _is_run(t) else _from_weights(t, found, options) for t in teachers], found
+
+
+def _is_run(teacher: str) -> bool:
+    return Path(teacher.split(":")[0]).is_dir()
+
+
+def _run_data(folder: Path) -> Dataset:
+    from bequest.studies.cells import study_data
+    from bequest.studies.folder import RunFolder
+
+    plan = RunFolder(folder).plan()
+    return study_data(plan.study.data, plan.study.splits)
+
+
+def _from_run(teacher: str) -> Teacher:
+    """The trained student of an arm of a run."""
+    from bequest.distill.teachers import Teacher
+    from bequest.errors import ConfigError
+    from bequest.models.catalogue import build_model
+    from bequest.models.weights import load_weights
+    from bequest.registry import unknown
+    from bequest.studies.cells import cell_folder
+    from bequest.studies.folder import RunFolder
+
+    name, _, rest = teacher.partition(":")
+    arm, _, seed = rest.partition(":")
+    plan = RunFolder(Path(name)).plan()
+    if arm not in plan.study.arms:
+        raise unknown("arm", arm, plan.study.arms)
+    if not (seed or "0").isdigit() or int(seed or 0) >= plan.study.seeds:
+        raise ConfigError.of("--teacher", [f"seed: expected 0..{plan.study.seeds - 1}, got {seed}"])
+    cell = plan.cell(arm, int(seed or 0))
+    data, spec = _run_data(Path(name)), cell.config["student"]
+    model = build_model(
+        spec["family"], data.input_shape, len(data.classes), seed=0, **spec.get("options", {})
+    )
+    return Teacher(load_weights(cell_folder(Path(name), cell.id).weights, model), name=arm)
+
+
+def _from_weights(teacher: str, data: Dataset, options: dict[str, Any]) -> Teacher:
+    """A network of the catalogue with weights from a file: safetensors, or published PyTorch weights."""
+    from bequest.distill.teachers import Teacher
+    from bequest.models import build_model, load_published
+    from bequest.models.weights import load_weights
+
+    name, _, file = teacher.partition(":")
+    model = build_model(name, data.input_shape, len(data.classes), seed=0, **options)
+    load = load_weights if file.endswith(".safetensors") else load_published
+    return Teacher(load(file, model), name=name)
+
+
+def _toml(text: str) -> Any:
+    """``text`` as a TOML value; a bare word is itself."""
+    from bequest.config import with_settings
+
+    return with_settings({}, [f"value={text}"])["value"]
+
+
+class _Progress:
+    """A bar on the terminal; nothing where there is none."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("[bold]answers"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._task = self._bar.add_task("answers", total=None)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        self._bar.update(self._task, total=total, completed=done)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import bequest
+from bequest.cli.main import main
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Runs the command line in this process; returns exit code, output and errors."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bequest", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ending:
+            main()
+        shown = capsys.readouterr()
+        return ending.value.code or 0, shown.out, shown.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "digist"], "did you mean 'digits'"),
+        (["run", "digits", "--scale", "huge", "--dry-run"], "'huge' is not a scale of this study"),
+        (["run", "digits", "--arms", "mpl", "--dry-run"], "there is no arm 'mpl'; did you mean 'mlp'?"),
+        (["run", "digits", "--set", "recipe.lrr=1", "--dry-run"], "unknown key; did you mean 'lr'?"),
+        (["run", "digits", "--set", "recipe.lr", "--dry-run"], "expected path=value"),
+        (["check", "none.toml"], "cannot be read"),
+        (["show", "nowhere"], "is not a run folder"),
+        (["report", "nowhere"], "is not a run folder"),
+        (["ls", "modls"], "did you mean 'models'"),
+    ],
+)
+def test_wrong_input_is_one_message_and_exit_code_2(cli, arguments, said):
+    code, out, err = cli(*arguments)
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert "Traceback" not in out + err
+
+
+def test_wrong_options_exit_with_2(cli):
+    assert cli("run", "digits", "--no-such-option")[0] == 2
+    assert cli("nonsense")[0] == 2
+
+
+def test_help_shows_the_verbs_and_an_example(cli):
+    code, out, _ = cli("--help")
+    assert code == 0
+    for verb in ("run", "ls", "check", "show", "report"):
+        assert verb in out
+        assert "Example: bequest" in cli(verb, "--help")[1]
+
+
+def test_ls_lists_each_kind_with_a_summary(cli):
+    code, out, _ = cli("ls", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert set(found["models"]) >= {"cnn", "mlp"}
+    assert "digits" in found["studies"]
+    assert set(found["measures"]) >= {"accuracy", "cka", "agreement"}
+    assert all(summary for entries in found.values() for summary in entries.values())
+    assert "kd" in cli("ls", "objectives")[1]
+
+
+def test_check_counts_cells_at_every_scale(cli):
+    code, out, _ = cli("check", "digits", "--json")
+    assert code == 0
+    assert set(json.loads(out)["cells"]) == {"smoke", "small", "paper"}
+    assert "no fault" in cli("check", "digits")[1]
+
+
+def test_a_dry_run_shows_the_cells_and_makes_nothing(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = cli("run", "digits", "--scale", "smoke", "--dry-run")
+    assert code == 0
+    assert "nothing was run" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_show_and_report_on_a_finished_folder(cli, finished):
+    folder, _, _ = finished
+    code, out, err = cli("run", folder / "study.toml", "--out", folder / "run")
+    assert (code, err) == (0, "")
+    assert "nothing to train: all 8 cells were there" in out
+    assert "report:" in out
+    code, out, _ = cli("run", folder / "study.toml", "--out", folder / "run", "--json")
+    assert json.loads(out)["status"] == "complete"
+    assert "8 of 8 cells done" in cli("show", folder / "run")[1]
+    assert json.loads(cli("show", folder / "run", "--json")[1])["name"] == "tiny"
+    page = folder / "page.html"
+    assert cli("report", folder / "run", "-o", page)[0] == 0
+    assert "Does it run?" in page.read_text()
+
+
+def test_failed_cells_exit_with_3(cli, tiny, write_study, tmp_path):
+    tiny["arms"] = {"mlp": {"student": "mlp", "recipe": {"optimizer": "sgd", "lr": 1e30}}}
+    tiny["claims"], tiny["seeds"] = [], 1
+    del tiny["answer"]
+    code, out, _ = cli("run", write_study(tiny), "--out", tmp_path / "run", "--workers", 1)
+    assert code == 3
+    assert "failed: mlp seed 0: the loss" in " ".join(out.split())
+
+
+def test_python_dash_m_is_the_command_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "bequest", "ls", "studies"], capture_output=True, check=True, timeout=60
+    )
+    assert b"digits" in done.stdout
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = bequest.nonsense
