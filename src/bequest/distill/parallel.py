@@ -145,7 +145,13 @@ def joined(timeout: timedelta = TIMEOUT) -> Iterator[Ranks]:
             got=str(error).strip().splitlines()[0],
             remedy="check MASTER_ADDR and MASTER_PORT, and that every rank was started",
         ) from error
-    yield Ranks.here()
+    try:
+        yield Ranks.here()
+    except BaseException:
+        # NCCL would wait for the others here; gloo's threads, left alone, abort one exit in thirty.
+        if not gpu:
+            dist.destroy_process_group()
+        raise
     dist.destroy_process_group()
 
 
