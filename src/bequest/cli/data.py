@@ -28,9 +28,7 @@ def ls(root: Root = None, as_json: AsJson = False) -> None:
     from bequest.data.sources import SOURCES, data_root
 
     where = root or data_root()
-    found = [
-        {"name": s.name, "title": s.title, "licence": s.licence, **_there(s, where)} for s in SOURCES.values()
-    ]
+    found = [_row(source, where) for source in SOURCES.values()]
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -113,6 +111,9 @@ def _row(source: DataSource, root: Path) -> dict[str, str]:
     states = {state.state for state in check(source, root)}
     worst = next(state for state in ("wrong", "absent", "right") if state in states)
     return {
+        "name": source.name,
+        "title": source.title,
+        "licence": source.licence,
         "state": worst if states != {"right", "absent"} else "partial",
         "folder": str(root / source.folder),
     }
