@@ -36,6 +36,8 @@ class Recipe(Config):
             the first that fits counts, and 0 leaves a parameter as it is. The parameters of an objective are
             called ``objective.*``.
         weight_decay: As the optimizer defines it; not applied to biases and normalisation.
+        l1: Strength of an L1 penalty: l1 · Σ|w| over matrices, by its gradient; it is not in the loss that is
+            logged.
         options: Further arguments of the optimizer, such as ``betas`` or ``momentum``.
         schedule: Factor on the learning rate as a function of the step.
         batch: Rows a step, over all sources and ranks.
@@ -58,6 +60,7 @@ class Recipe(Config):
     lr: float = Field(1e-3, gt=0)
     rates: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     weight_decay: float = Field(0.0, ge=0)
+    l1: float = Field(0.0, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
     schedule: Schedule = Constant()
     batch: int = Field(64, ge=1)

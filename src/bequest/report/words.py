@@ -50,12 +50,13 @@ MEASURES = {
     "cka": MeasureWords("CKA", "unbiased, linear"),
     "rsa": MeasureWords("RSA", "rank correlation"),
     "procrustes": MeasureWords("Procrustes similarity"),
+    "path_approach": MeasureWords("approach to the teacher in training", "share of the first distance"),
     "barrier": MeasureWords("barrier", "loss above the chord", "lower"),
     "parameters": MeasureWords("parameters"),
 }
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
 """Methods of intervals whose names are set otherwise than they are written in records."""
-SIMILARITIES = ("cka", "rsa", "procrustes")
+SIMILARITIES = ("cka", "rsa", "procrustes", "path_approach")
 CHARTS = {
     "agreement": ChartWords(
         "Agreement with the teachers",

@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bequest.measure import path_map, representation_distances
-from bequest.records import Curve, Point
+from bequest.measure import approach, path_map, representation_distances
+from bequest.records import Curve, Measurement, Point
+from bequest.studies.cells import PROBE_SPLIT
+from bequest.studies.estimates import over_seeds
 from bequest.studies.evidence import Evidence
 
 SEED = 0
+
+
+def measure_paths(evidence: Evidence) -> Iterator[Measurement]:
+    """How much of the way to a teacher's last representation each path of another network closed.
+
+    1 − d(last) / d(first), with chord distances of CKA on the same test samples; teachers are the arms on the
+    map that teach another kind of network.
+    """
+    spec = evidence.plan.study.arms
+    arms = evidence.plan.study.measures.paths
+    teaching = {t for arm in spec.values() for t in arm.teachers if spec[t].student != arm.student}
+    for teacher in (arm for arm in arms if arm in teaching):
+        for arm in (arm for arm in arms if spec[arm].student != spec[teacher].student):
+            seeds = evidence.seeds(arm, teacher)
+            values = {seed: _closed(evidence, arm, teacher, seed) for seed in seeds}
+            where = {"teacher": teacher, "split": PROBE_SPLIT, "layer": PENULTIMATE}
+            yield over_seeds(values, measure="path_approach", arm=arm, **where)
+
+
+def _closed(evidence: Evidence, arm: str, teacher: str, seed: int) -> float:
+    own, goal = (evidence.snapshots(name, seed) for name in (arm, teacher))
+    first, last, target = own[min(own)], own[max(own)], goal[max(goal)]
+    distances = representation_distances([first, last, target])
+    return approach(distances[:2, 2])
 
 
 def path_curves(evidence: Evidence) -> Iterator[Curve]:

@@ -13,7 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
-from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, model_of
 
 Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = ("smoke", "small", "paper")
@@ -149,10 +149,11 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
     """The arm with the same student and queries whose teachers are plain students of the same kind."""
     spec = study.arms[arm]
     for name, other in study.arms.items():
-        alike = (other.student, other.queries, other.objective) == (
+        alike = (other.student, other.queries, other.objective, other.mode) == (
             spec.student,
             spec.queries,
             spec.objective,
+            spec.mode,
         )
         teachers = [study.arms[teacher] for teacher in other.teachers]
         if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
@@ -225,6 +226,8 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
     }
     if spec.mode == "stored":
         config["codec"] = spec.codec
+    if study.measures.splits:
+        config["compared"] = compared_splits(study)
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
     plain = plain_of(study, spec.student) if set(spec.teachers) - {plain_of(study, spec.student)} else None
     return Cell(content_hash(key), arm, seed, config, needs, done[plain, seed].id if plain else None)
