@@ -43,6 +43,9 @@ from bequest.studies.storing import from_store
 
 PROBE_SPLIT = "test"
 PATH_SAMPLES = 100
+AGAIN = "again"
+"""What a snapshot calls the answers to the same samples, asked a second time."""
+
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -287,7 +290,8 @@ def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset) -> Callback:
 
     def keep(epoch: int, student: nn.Module) -> None:
         if epoch in due:
-            save_arrays(folder.snapshot(epoch), **activations(student, probe))
+            asked = [activations(student, probe)[PENULTIMATE] for _ in range(2)]
+            save_arrays(folder.snapshot(epoch), **dict(zip((PENULTIMATE, AGAIN), asked, strict=True)))
 
     return keep
 
