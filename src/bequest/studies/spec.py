@@ -196,6 +196,13 @@ def compared_splits(study: StudySpec) -> list[str]:
     return [name for name in study.splits if not study.measures.splits or name in study.measures.splits]
 
 
+def described_splits(study: StudySpec) -> dict[str, str]:
+    """What a reader sees of every split, in reading order: the compared ones, groups, the others."""
+    groups = {name: f"mean over {', '.join(parts)}" for name, parts in study.measures.groups.items()}
+    first = {name: study.splits[name].description for name in compared_splits(study)}
+    return {**first, **groups, **{name: split.description for name, split in study.splits.items()}}
+
+
 def arm_recipe(study: StudySpec, arm: str) -> Recipe:
     """The recipe of ``arm``: the study's, its model's and its own fields laid over each other."""
     spec = study.arms[arm]
