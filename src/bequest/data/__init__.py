@@ -3,5 +3,6 @@
 from bequest.data.cifar import cifar10
 from bequest.data.datasets import DATASETS, Dataset, Split, as_dataset, load_dataset
 from bequest.data.digits import digits
+from bequest.data.mnist import mnist
 
-__all__ = ["DATASETS", "Dataset", "Split", "as_dataset", "cifar10", "digits", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Split", "as_dataset", "cifar10", "digits", "load_dataset", "mnist"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from bequest.data.datasets import DATASETS, Dataset, Split, stratified
+from bequest.data.sources import data_root
 from bequest.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -57,13 +57,6 @@ def cifar10(*, root: str | None = None, validation: int = 5000) -> Dataset:
         splits = {name: whole.take(row) for name, row in rows.items()}
     splits["test"] = Split(x_test, y_test, torch.arange(count, count + len(x_test)))
     return Dataset("cifar10", splits, CLASSES)
-
-
-def data_root() -> Path:
-    """Where data lies: ``BEQUEST_DATA``, else a folder in the user's cache."""
-    given = os.environ.get("BEQUEST_DATA")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given) if given else cache / "bequest"
 
 
 def _arrays(root: Path) -> dict[str, np.ndarray]:
