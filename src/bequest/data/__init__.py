@@ -3,5 +3,16 @@
 from bequest.data.cifar import cifar10
 from bequest.data.datasets import DATASETS, Dataset, Split, as_dataset, load_dataset
 from bequest.data.digits import digits
+from bequest.data.folders import few_shot, folder
 
-__all__ = ["DATASETS", "Dataset", "Split", "as_dataset", "cifar10", "digits", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Split",
+    "as_dataset",
+    "cifar10",
+    "digits",
+    "few_shot",
+    "folder",
+    "load_dataset",
+]
