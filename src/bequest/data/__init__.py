@@ -1,6 +1,7 @@
 """Samples with stable ids, and views of them."""
 
 from bequest.data.cifar import cifar10
+from bequest.data.corruptions import Degrade
 from bequest.data.datasets import DATASETS, Dataset, Split, as_dataset, load_dataset
 from bequest.data.digits import digits
 from bequest.data.folders import few_shot, folder
@@ -8,6 +9,7 @@ from bequest.data.folders import few_shot, folder
 __all__ = [
     "DATASETS",
     "Dataset",
+    "Degrade",
     "Split",
     "as_dataset",
     "cifar10",
