@@ -2,16 +2,23 @@
 
 from bequest.models.catalogue import MODELS, build_model, parameter_count
 from bequest.models.cnn import cnn
+from bequest.models.involution import Involution, involve, rednet, rednet26, rednet50, rednet101
 from bequest.models.mlp import mlp
 from bequest.models.resnet import load_published, resnet20, resnet32, resnet44, resnet56
 
 __all__ = [
     "MODELS",
+    "Involution",
     "build_model",
     "cnn",
+    "involve",
     "load_published",
     "mlp",
     "parameter_count",
+    "rednet",
+    "rednet26",
+    "rednet50",
+    "rednet101",
     "resnet20",
     "resnet32",
     "resnet44",
