@@ -5,12 +5,15 @@ from bequest.models.cnn import cnn
 from bequest.models.involution import Involution, involve, rednet, rednet26, rednet50, rednet101
 from bequest.models.mlp import mlp
 from bequest.models.resnet import load_published, resnet20, resnet32, resnet44, resnet56
+from bequest.models.vit import deit_small, deit_tiny, vit
 
 __all__ = [
     "MODELS",
     "Involution",
     "build_model",
     "cnn",
+    "deit_small",
+    "deit_tiny",
     "involve",
     "load_published",
     "mlp",
@@ -23,4 +26,5 @@ __all__ = [
     "resnet32",
     "resnet44",
     "resnet56",
+    "vit",
 ]
