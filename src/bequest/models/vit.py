@@ -148,16 +148,18 @@ class VisionTransformer(nn.Module):
     """Tokens and patches with positions, transformer blocks, a norm, a linear head a token.
 
     With one token the answer is its logits, else :class:`~bequest.models.tokens.Tokens`, whose logits are
-    the mean of the heads'. ``extra`` is the number of positions before those of the patches. The class
-    token's head is the last linear layer, so that its features are the ``penultimate`` activation.
+    the mean of the heads'. ``extra`` is the number of positions before those of the patches, which lie
+    on ``grid`` (rows, columns) of squares of ``patch`` pixels. The class token's head is the last linear layer, so that its features are the ``penultimate`` activation.
     """
 
-    def __init__(self, embedding: Patches | TwoStems, patches: int, classes: int, **size: Any) -> None:
+    def __init__(
+        self, embedding: Patches | TwoStems, grid: tuple[int, int], classes: int, **size: Any
+    ) -> None:
         super().__init__()
         width, depth, form = size["width"], size["depth"], size["form"]
-        self.extra = len(TOKENS[form])
+        self.extra, self.grid, self.patch = len(TOKENS[form]), grid, int(size["patch"])
         self.embedding = embedding
-        self.positions = nn.Parameter(torch.zeros(1, self.extra + patches, width))
+        self.positions = nn.Parameter(torch.zeros(1, self.extra + grid[0] * grid[1], width))
         rates = [size["drop_path"] * k / max(1, depth - 1) for k in range(depth)]
         self.blocks = nn.Sequential(
             *(TransformerBlock(width, size["heads"], size["mlp"], rate) for rate in rates)
@@ -195,13 +197,13 @@ def transformer(
 ) -> VisionTransformer:
     """Vision transformer of any size; see :func:`vit`."""
     _check(input_shape, form, width, heads, patch)
-    channels, height, rows = input_shape
-    patches = (height // patch) * (rows // patch)
+    channels, height, across = input_shape
+    grid = (height // patch, across // patch)
     embedding = (
         TwoStems(channels, width, patch, stem) if form == "advised" else Patches(channels, width, patch, form)
     )
-    size = {"width": width, "depth": depth, "heads": heads, "mlp": mlp, "drop_path": drop_path, "form": form}
-    return VisionTransformer(embedding, patches, classes, **size)
+    size = {"width": width, "depth": depth, "heads": heads, "patch": patch, "mlp": mlp}
+    return VisionTransformer(embedding, grid, classes, form=form, drop_path=drop_path, **size)
 
 
 @MODELS.register("vit")
