@@ -4,7 +4,7 @@ from bequest.models.catalogue import MODELS, build_model, parameter_count
 from bequest.models.cnn import cnn
 from bequest.models.involution import Involution, involve, rednet, rednet26, rednet50, rednet101
 from bequest.models.mlp import mlp
-from bequest.models.resnet import load_published, resnet20, resnet32, resnet44, resnet56
+from bequest.models.resnet import load_published, resnet8, resnet20, resnet32, resnet44, resnet56
 from bequest.models.vit import deit_small, deit_tiny, vit
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "rednet26",
     "rednet50",
     "rednet101",
+    "resnet8",
     "resnet20",
     "resnet32",
     "resnet44",

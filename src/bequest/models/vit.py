@@ -148,8 +148,9 @@ class VisionTransformer(nn.Module):
     """Tokens and patches with positions, transformer blocks, a norm, a linear head a token.
 
     With one token the answer is its logits, else :class:`~bequest.models.tokens.Tokens`, whose logits are
-    the mean of the heads'. ``extra`` is the number of positions before those of the patches, which lie
-    on ``grid`` (rows, columns) of squares of ``patch`` pixels. The class token's head is the last linear layer, so that its features are the ``penultimate`` activation.
+    the mean of the heads'. ``extra`` is the number of positions before those of the patches, which lie on
+    ``grid`` (rows, columns) of squares of ``patch`` pixels. The class token's head is the last linear layer,
+    so that its features are the ``penultimate`` activation.
     """
 
     def __init__(
