@@ -57,12 +57,13 @@ MEASURES = {
     "gain": MeasureWords("gain over the control", "share right", "higher"),
     "training_seconds": MeasureWords("time of training", "seconds", "lower"),
     "preparation_seconds": MeasureWords("time before training, stores included", "seconds", "lower"),
+    "path_approach": MeasureWords("approach to the teacher in training", "share of the first distance"),
     "barrier": MeasureWords("barrier", "loss above the chord", "lower"),
     "parameters": MeasureWords("parameters"),
 }
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
 """Methods of intervals whose names are set otherwise than they are written in records."""
-SIMILARITIES = ("cka", "layer_cka", "rsa", "procrustes")
+SIMILARITIES = ("cka", "layer_cka", "rsa", "procrustes", "path_approach")
 CHARTS = {
     "agreement": ChartWords(
         "Agreement with the teachers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.data.batches import Source
-from bequest.data.corruptions import CORRUPTIONS
+from bequest.data.corruptions import CORRUPTIONS, corrupt
 from bequest.data.datasets import Dataset, Split, load_dataset
 from bequest.data.fractions import fraction
 from bequest.data.transforms import parse_transform
@@ -39,11 +39,14 @@ from bequest.models.weights import load_weights, save_weights
 from bequest.records import RunRecord, read_record, write_record
 from bequest.seeding import derive
 from bequest.studies.plan import Cell, Plan
-from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec
+from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, compared_splits
 from bequest.studies.storing import from_store
 
 PROBE_SPLIT = "test"
 PATH_SAMPLES = 100
+AGAIN = "again"
+"""What a snapshot calls the answers to the same samples, asked a second time."""
+
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -143,8 +146,10 @@ def _study_data(key: str) -> Dataset:
 
 
 def shifted(data: Dataset, spec: SplitSpec) -> Split:
-    """The samples of ``spec.of`` under each variant in turn; copy k of sample i has id i·K + k."""
+    """The samples of ``spec.of`` corrupted, or under each variant; copy k of sample i has id i·K + k."""
     base = data[spec.of]
+    if spec.corruption is not None:
+        return Split(corrupt(spec.corruption, base.x, base.ids, spec.level), base.y, base.ids)
     if not spec.variants:
         return base
     count = len(spec.variants)
@@ -180,7 +185,7 @@ def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float)
     data = study_data(plan.study.data, plan.study.splits)
     lesson = _lesson(plan, cell, root, data)
     prepared = time.perf_counter()
-    untrained = _answers(lesson.student, plan, data)
+    untrained = _answers(lesson.student, compared_splits(plan.study), data)
     trained = lesson.run(
         callbacks=[_snapshots(lesson, folder, data)] if cell.arm in plan.study.measures.paths else (),
         checkpoint=checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS),
@@ -269,9 +274,9 @@ def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> T
     return Teacher(model, name=arm, mode="eval" if mode == "stored" else mode)
 
 
-def _answers(network: nn.Module, plan: Plan, data: Dataset) -> dict[str, Tensor]:
-    """Logits on every split, and penultimate activations on the test split."""
-    found = {name: predict(network, data[name].x) for name in plan.study.splits}
+def _answers(network: nn.Module, splits: Iterable[str], data: Dataset) -> dict[str, Tensor]:
+    """Logits on every one of ``splits``, and penultimate activations on the test split."""
+    found = {name: predict(network, data[name].x) for name in splits}
     return {**found, PENULTIMATE: activations(network, data[PROBE_SPLIT].x)[PENULTIMATE]}
 
 
@@ -279,12 +284,12 @@ def _write_outputs(
     plan: Plan, lesson: Lesson, folder: CellFolder, data: Dataset, untrained: dict[str, Tensor]
 ) -> None:
     """Everything that the measures read, as the student answers after and before its training."""
-    trained = _answers(lesson.student, plan, data)
+    trained = _answers(lesson.student, plan.study.splits, data)
     for name in plan.study.splits:
         split = data[name]
         labels = {} if split.y is None else {"labels": split.y}
-        logits = {"logits": trained[name], "untrained_logits": untrained[name]}
-        save_arrays(folder.outputs(name), ids=split.ids, **logits, **labels)
+        before = {"untrained_logits": untrained[name]} if name in untrained else {}
+        save_arrays(folder.outputs(name), ids=split.ids, logits=trained[name], **before, **labels)
     tokens = tokens_of(lesson.student, data[PROBE_SPLIT].x)
     if tokens is not None:
         save_arrays(folder.tokens, ids=data[PROBE_SPLIT].ids, tokens=tokens)
@@ -301,7 +306,8 @@ def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset) -> Callback:
 
     def keep(epoch: int, student: nn.Module) -> None:
         if epoch in due:
-            save_arrays(folder.snapshot(epoch), **activations(student, probe))
+            asked = [activations(student, probe)[PENULTIMATE] for _ in range(2)]
+            save_arrays(folder.snapshot(epoch), **dict(zip((PENULTIMATE, AGAIN), asked, strict=True)))
 
     return keep
 

@@ -112,7 +112,7 @@ def _arm_cost(cell: Cell, first: Mapping[str, Cell], sizes: _Sizes, seeds: int) 
     steps = recipe.total_steps(samples)
     rows = steps * recipe.batch
     learns = PASSES if config["mode"] == "online" else 1
-    asked = _asked(config, rows, samples) if learns == 1 else float(rows)
+    asked = float(rows) if config["mode"] in ("online", "noisy") else _asked(config, rows, samples)
     flops = PASSES * own.flops * rows + sum(learns * teacher.flops * asked for teacher in teachers)
     kernels: float = steps * PASSES * recipe.accumulate * own.kernels
     kernels += sum(learns * teacher.kernels for teacher in teachers) * asked / recipe.batch

@@ -16,6 +16,7 @@ from bequest.studies.locality import attention_curves
 from bequest.studies.maps import path_curves
 from bequest.studies.measuring import BY_BUDGET
 from bequest.studies.plan import shown_arms
+from bequest.studies.spec import compared_splits
 
 BINS = 15
 
@@ -101,7 +102,7 @@ def _robustness(evidence: Evidence) -> Iterator[Curve]:
 def _reliability(evidence: Evidence) -> Iterator[Curve]:
     """Accuracy against confidence, all seeds' predictions together."""
     for arm in shown_arms(evidence.plan.study):
-        for split in evidence.plan.study.splits:
+        for split in compared_splits(evidence.plan.study):
             found = [evidence.predictions(arm, seed, split) for seed in evidence.seeds(arm)]
             if not found:
                 continue

@@ -20,7 +20,15 @@ from bequest.measure import predictions_of
 from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import load_weights
 from bequest.records import RunRecord, read_record
-from bequest.studies.cells import CellFolder, build_network, cell_folder, load_arrays, start_of, study_data
+from bequest.studies.cells import (
+    AGAIN,
+    CellFolder,
+    build_network,
+    cell_folder,
+    load_arrays,
+    start_of,
+    study_data,
+)
 from bequest.studies.plan import Plan
 
 Array = NDArray[Any]
@@ -107,6 +115,12 @@ class Evidence:
         paths = sorted(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
         found = {int(path.stem): load_arrays(path)[PENULTIMATE] for path in paths}
         return {epoch: x.reshape(len(x), -1) for epoch, x in found.items()}
+
+    def asked_twice(self, arm: str, seed: int) -> list[Array]:
+        """The last snapshot of penultimate activations, and the same network's when it was asked again."""
+        last = max(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
+        kept = load_arrays(last)
+        return [kept[name].reshape(len(kept[name]), -1) for name in (PENULTIMATE, AGAIN)]
 
     def network(self, arm: str, seed: int, *, untrained: bool = False) -> nn.Module:
         """The network of ``arm``, after or before training."""

@@ -15,7 +15,7 @@ from bequest.distill.signals import parse_codec
 from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
-from bequest.studies.spec import SourceSpec, StudySpec, arm_recipe
+from bequest.studies.spec import SourceSpec, SplitSpec, StudySpec, arm_recipe
 
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
@@ -25,8 +25,7 @@ def faults_of_study(study: StudySpec) -> Iterator[str]:
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
     for name, split in study.splits.items():
-        for variant in split.variants:
-            yield from _trial(f"splits.{name}", partial(parse_transform, variant))
+        yield from _split_faults(f"splits.{name}", split)
     for name, sources in study.queries.items():
         yield from _query_faults(name, sources)
     yield from _measure_faults(study)
@@ -36,6 +35,23 @@ def faults_of_study(study: StudySpec) -> Iterator[str]:
     if circular:
         yield f"arms: {' and '.join(circular)} teach each other in a circle"
     yield from _claim_faults(study)
+
+
+def _split_faults(path: str, split: SplitSpec) -> Iterator[str]:
+    for variant in split.variants:
+        yield from _trial(path, partial(parse_transform, variant))
+    if split.corruption is None:
+        if split.level is not None:
+            yield f"{path}.level: there is no corruption"
+        return
+    if split.variants:
+        yield f"{path}: give variants or a corruption, not both"
+    if split.corruption not in CORRUPTIONS:
+        yield f"{path}.corruption: {not_known('corruption', split.corruption, CORRUPTIONS)}"
+        return
+    known = CORRUPTIONS[split.corruption]
+    if (split.level or known.published or len(known.levels) + 1) > len(known.levels):
+        yield f"{path}.level: {split.corruption} needs a level of 1..{len(known.levels)}"
 
 
 def _query_faults(name: str, sources: Sequence[SourceSpec]) -> Iterator[str]:
@@ -76,7 +92,7 @@ def _claim_faults(study: StudySpec) -> Iterator[str]:
     for path, arm, split in quoted:
         if arm not in study.arms:
             yield f"{path}: {not_known('arm', arm, study.arms)}"
-        if split is not None and split not in study.splits:
+        if split is not None and split not in study.splits and split not in study.measures.groups:
             yield f"{path}: {not_known('split', split, study.splits)}"
 
 
@@ -88,6 +104,7 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
     for arm in [*wanted.paths, *(arm for pair in wanted.barriers for arm in pair)]:
         if arm not in study.arms:
             yield f"measures: {not_known('arm', arm, study.arms)}"
+    yield from _group_faults(study)
     yield from _budget_faults(study)
     yield from _efficiency_faults(study)
     for model in wanted.layers:
@@ -97,6 +114,16 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
         students = {study.arms[arm].student for arm in (first, second) if arm in study.arms}
         if len(students) > 1:
             yield f"measures.barriers: {first} and {second} are not of one architecture"
+
+
+def _group_faults(study: StudySpec) -> Iterator[str]:
+    wanted = study.measures
+    for name in (*wanted.splits, *(split for group in wanted.groups.values() for split in group)):
+        if name not in study.splits:
+            yield f"measures: {not_known('split', name, study.splits)}"
+    for name, group in wanted.groups.items():
+        if name in study.splits or not group:
+            yield f"measures.groups.{name}: expected a name that no split has, and a split or more"
 
 
 def _budget_faults(study: StudySpec) -> Iterator[str]:

@@ -32,7 +32,9 @@ from bequest.studies.estimates import from_estimate, over_seeds
 from bequest.studies.evidence import Evidence, Predictions
 from bequest.studies.layers import measure_layers
 from bequest.studies.locality import measure_attention
+from bequest.studies.maps import measure_paths
 from bequest.studies.plan import compared, control_of, shown_arms
+from bequest.studies.spec import compared_splits
 from bequest.studies.tokens import measure_tokens
 
 PROPERTIES: dict[str, Callable[[Predictions], float]] = {
@@ -62,6 +64,7 @@ REPRESENTATIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 """How alike two models' penultimate activations are on the test split."""
 
 LAYER = "penultimate"
+OWN_MINUS_OTHER = "/own_minus_other"
 BY_BUDGET = "inheritance_by_budget/accuracy"
 
 
@@ -79,6 +82,7 @@ def measure_study(evidence: Evidence) -> list[Measurement]:
         *measure_layers(evidence),
         *measure_attention(evidence),
         *measure_seconds(evidence),
+        *measure_paths(evidence),
         *measure_barriers(evidence),
     ]
 
@@ -90,12 +94,14 @@ class Tables:
         self._evidence = evidence
         self._study = evidence.plan.study
         self._profile = self._study.measures.profile
+        self._compared = compared_splits(self._study)
+        self._groups = self._study.measures.groups
         self._known: dict[tuple[str, ...], dict[int, float]] = {}
 
     def properties(self) -> Iterator[Measurement]:
-        """Every property of every arm on every split."""
+        """Every property of every arm on every split, and its mean over every group of splits."""
         for arm in shown_arms(self._study):
-            for split in self._study.splits:
+            for split in (*self._study.splits, *self._groups):
                 for name in PROPERTIES:
                     yield over_seeds(self._property(name, arm, split), measure=name, arm=arm, split=split)
 
@@ -111,6 +117,9 @@ class Tables:
                     ("/ceiling", self._ceiling(name, teacher, split)),
                 ):
                     yield over_seeds(values, measure=name + suffix, arm=arm, **where)
+                if name == "error_consistency":
+                    values = self._own_minus_other(name, arm, teacher, split)
+                    yield over_seeds(values, measure=name + OWN_MINUS_OTHER, arm=arm, **where)
 
     def inheritances(self) -> Iterator[Measurement]:
         """The inheritance of every property and likeness by every taught arm."""
@@ -118,7 +127,7 @@ class Tables:
             spec, control = self._study.arms[arm], control_of(self._study, arm)
             others = [t for t in spec.teachers if self._study.arms[t].student != spec.student]
             for teacher in others if control else ():
-                for split in self._study.splits:
+                for split in (*self._compared, *self._groups):
                     for name in filter(self._profile.__contains__, PROPERTIES):
                         values = [self._property(name, who, split) for who in (arm, str(control), teacher)]
                         yield _inherited(name, values, arm, teacher, split, None)
@@ -142,10 +151,13 @@ class Tables:
             yield found.model_copy(update={"measure": BY_BUDGET, "teacher": None})
 
     def _comparisons(self) -> list[tuple[str, str]]:
-        over_splits = [(name, split) for split in self._study.splits for name in LIKENESSES]
+        over_splits = [(name, split) for split in self._compared for name in LIKENESSES]
         return [*over_splits, *((name, PROBE_SPLIT) for name in REPRESENTATIONS)]
 
     def _property(self, name: str, arm: str, split: str) -> dict[int, float]:
+        if split in self._groups:
+            parts = [self._property(name, arm, each) for each in self._groups[split]]
+            return {seed: float(np.mean([part[seed] for part in parts])) for seed in parts[0]}
         look = self._evidence.predictions
         return self._kept((name, arm, split), [arm], lambda seed: PROPERTIES[name](look(arm, seed, split)))
 
@@ -174,6 +186,11 @@ class Tables:
             [arm, teacher],
             lambda seed: self._alike(name, split, (arm, seed, False), (teacher, _next(seeds, seed), False)),
         )
+
+    def _own_minus_other(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
+        """How much more alike the student is to its own teacher than to another of that family."""
+        own, other = self._likeness(name, arm, teacher, split), self._other(name, arm, teacher, split)
+        return {seed: own[seed] - value for seed, value in other.items()}
 
     def _ceiling(self, name: str, teacher: str, split: str) -> dict[int, float]:
         """Another seed of the teacher's family beside the teacher."""

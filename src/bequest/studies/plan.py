@@ -13,7 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
-from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, model_of
 
 Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = ("smoke", "small", "paper")
@@ -149,10 +149,11 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
     """The arm with the same student and queries whose teachers are plain students of the same kind."""
     spec = study.arms[arm]
     for name, other in study.arms.items():
-        alike = (other.student, other.queries, other.objective) == (
+        alike = (other.student, other.queries, other.objective, other.mode) == (
             spec.student,
             spec.queries,
             spec.objective,
+            spec.mode,
         )
         teachers = [study.arms[teacher] for teacher in other.teachers]
         if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
@@ -161,14 +162,15 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
 
 
 def compared(study: StudySpec) -> list[tuple[str, str]]:
-    """Arms and the teachers they are compared with: their own, and that of whom they control."""
+    """Arms beside teachers: their own, and those of the arms they control or are the plain form of."""
     found: dict[tuple[str, str], None] = {}
     for arm in shown_arms(study):
         spec, control = study.arms[arm], control_of(study, arm)
+        plain = plain_of(study, spec.student)
         for teacher in spec.teachers:
             found[arm, teacher] = None
-            if control and study.arms[teacher].student != spec.student:
-                found[control, teacher] = None
+            if study.arms[teacher].student != spec.student:
+                found |= {(who, teacher): None for who in (control, plain) if who}
     return list(found)
 
 
@@ -239,6 +241,8 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
         config["codec"] = spec.codec
     if spec.restart:
         config["restart"] = spec.restart
+    if study.measures.splits:
+        config["compared"] = compared_splits(study)
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
     plain = plain_of(study, spec.student) if set(spec.teachers) - {plain_of(study, spec.student)} else None
     return Cell(content_hash(key), arm, seed, config, needs, done[plain, seed].id if plain else None)

@@ -27,11 +27,15 @@ class SplitSpec(Config):
         description: What a reader sees.
         of: The split it is made from.
         variants: Transforms (``{name = "translate", dx = 2, dy = 2}``); each makes one copy of every sample.
+        corruption: A corruption (``bequest ls corruptions``) instead of variants.
+        level: Its level; default: the published one.
     """
 
     description: str
     of: str = "test"
     variants: tuple[dict[str, Any], ...] = ()
+    corruption: str | None = None
+    level: int | None = Field(None, ge=1)
 
 
 class ModelSpec(Config):
@@ -167,6 +171,9 @@ class MeasuresSpec(Config):
 
     Attributes:
         profile: The measures whose inheritance is drawn.
+        splits: The splits on which models are compared with each other, inheritance is computed and
+            reliability drawn; on the others each model is measured by itself. Default: all.
+        groups: Names of groups of splits; a property on a group is its mean over the group's splits.
         corruptions: Families (``bequest ls corruptions``) whose levels the test split goes through.
         paths: Arms whose training paths, at the first seed, are laid on one map.
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
@@ -178,6 +185,8 @@ class MeasuresSpec(Config):
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
+    splits: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     corruptions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
@@ -203,6 +212,11 @@ class StudySpec(Config):
     measures: MeasuresSpec = MeasuresSpec()
     answer: AnswerSpec | None = None
     claims: tuple[ClaimSpec, ...] = ()
+
+
+def compared_splits(study: StudySpec) -> list[str]:
+    """The splits on which models are compared with each other."""
+    return [name for name in study.splits if not study.measures.splits or name in study.measures.splits]
 
 
 def arm_recipe(study: StudySpec, arm: str) -> Recipe:
