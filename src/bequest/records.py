@@ -169,7 +169,7 @@ class TeacherRecord(Record):
 
 
 class RunRecord(Record):
-    """One cell: what was asked, what came of it."""
+    """One cell: what was asked, what came of it; ``start`` says what became of pretrained weights."""
 
     version: int = VERSION
     id: str
@@ -178,6 +178,7 @@ class RunRecord(Record):
     status: Status
     config: dict[str, Any]
     needs: dict[str, str] = Field(default_factory=dict)
+    start: str | None = None
     error: str | None = None
     warnings: tuple[str, ...] = ()
     provenance: Provenance | None = None

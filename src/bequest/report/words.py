@@ -52,6 +52,15 @@ MEASURES = {
     "procrustes": MeasureWords("Procrustes similarity"),
     "barrier": MeasureWords("barrier", "loss above the chord", "lower"),
     "parameters": MeasureWords("parameters"),
+    "accuracy_by_images": MeasureWords("accuracy, by training images", "share right", "higher"),
+    "corrupted": MeasureWords("accuracy under corruption", "mean over levels", "higher"),
+    "accuracy_left": MeasureWords("accuracy left under corruption", "relative to clean", "higher"),
+    "epochs_to": MeasureWords("epochs to an accuracy of", "validation", "lower"),
+    "accuracy_while_training": MeasureWords(
+        "accuracy while training", "mean over epochs, validation", "higher"
+    ),
+    "source_accuracy": MeasureWords("accuracy on the source task", "under its old head", "higher"),
+    "forgetting": MeasureWords("accuracy lost on the source task", "share", "lower"),
 }
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
 """Methods of intervals whose names are set otherwise than they are written in records."""
@@ -67,6 +76,11 @@ CHARTS = {
         "Robustness", "What is left of each arm as the inputs move away from training.", 20
     ),
     "budget": ChartWords("Budget", "How much is handed over for each question that the student may ask.", 25),
+    "images": ChartWords(
+        "Fewer images",
+        "Accuracy on held-out images against the training images that there are of each class.",
+        15,
+    ),
     "reliability": ChartWords(
         "Calibration",
         "Accuracy against confidence: on the diagonal a model knows what it knows; below it, it is too sure. "

@@ -27,7 +27,9 @@ from bequest.studies.barriers import measure_barriers
 from bequest.studies.cells import PROBE_SPLIT
 from bequest.studies.estimates import from_estimate, over_seeds
 from bequest.studies.evidence import Evidence, Predictions
+from bequest.studies.images import measure_images
 from bequest.studies.plan import control_of, shown_arms
+from bequest.studies.transfer import measure_transfer
 
 PROPERTIES: dict[str, Callable[[Predictions], float]] = {
     "accuracy": lambda p: accuracy(p.logits, p.labels),
@@ -67,6 +69,8 @@ def measure_study(evidence: Evidence) -> list[Measurement]:
         *tables.likenesses(),
         *tables.inheritances(),
         *tables.by_budget(),
+        *measure_transfer(evidence),
+        *measure_images(evidence),
         *measure_barriers(evidence),
     ]
 
