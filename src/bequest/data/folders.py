@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bequest.data.cifar import data_root
 from bequest.data.datasets import DATASETS, Dataset, Split, stratified
 from bequest.data.images import SUFFIXES, Channels, Fit, Shape, cache_folder, decode_all
+from bequest.data.sources import data_root
 from bequest.errors import DataError
 from bequest.seeding import numpy_generator
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from bequest.data.batches import Source
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import Dataset, Split, load_dataset
-from bequest.data.folders import subset
 from bequest.data.transforms import parse_transform
 from bequest.data.views import parse_views
 from bequest.distill.checkpoint import checkpointing
@@ -28,7 +27,7 @@ from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import parse_objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
-from bequest.distill.score import predict
+from bequest.distill.score import predict, tokens_of
 from bequest.distill.teachers import Teacher
 from bequest.errors import BequestError, RunFolderError
 from bequest.files import write_bytes, write_json, write_text
@@ -38,6 +37,7 @@ from bequest.models.taps import PENULTIMATE, activations
 from bequest.models.weights import load_weights, save_weights
 from bequest.records import RunRecord, read_record, write_record
 from bequest.seeding import derive, numpy_generator
+from bequest.studies.parts import part_of
 from bequest.studies.plan import Cell, Plan
 from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, StartSpec
 from bequest.studies.starts import begin, source_scores
@@ -87,6 +87,11 @@ class CellFolder:
     def source(self) -> Path:
         """Scores on the source task before and after training, as JSON; of students that start from it."""
         return self.path / "source.json"
+
+    @property
+    def tokens(self) -> Path:
+        """One logit vector a token on the test split, of students that have several."""
+        return self.path / "tokens.npz"
 
     @property
     def robustness(self) -> Path:
@@ -207,8 +212,9 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float) -> RunRecord:
     data = _data_of(plan, cell)
     lesson = _lesson(plan, cell, root, data)
-    began = _begin(lesson.student, cell, root)
+    prepared = time.perf_counter()
     untrained = _answers(lesson.student, plan, data) if _shown(cell) else {}
+    began = _begin(lesson.student, cell, root)
     trained = lesson.run(
         callbacks=[_snapshots(lesson, folder, data)] if cell.arm in plan.study.measures.paths else (),
         checkpoint=checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS),
@@ -223,6 +229,7 @@ def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float)
     folder.checkpoint.unlink(missing_ok=True)
     ended = time.perf_counter()
     durations = {
+        "preparation": prepared - started,
         "training": trained.outcome.seconds,
         "evaluation": ended - evaluating,
         "total": ended - started,
@@ -236,11 +243,10 @@ def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float)
 
 def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
     config = cell.config
-    start = derive(cell.seed, "student", "taught" if cell.needs else "alone")
     objective = parse_objective(config["objective"] or _default_objective(bool(cell.needs)))
     labelled = objective.needs_labels or config["mode"] == "online"
     lesson = Lesson(
-        build_network(config["student"], data, seed=start),
+        build_network(config["student"], data, seed=start_of(cell)),
         data,
         _sources(config["sources"], data, seed=cell.seed, labelled=labelled),
         objective,
@@ -251,6 +257,12 @@ def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
         plain_accuracy=_plain_accuracy(cell, root),
     )
     return from_store(lesson, root, config["codec"]) if config["mode"] == "stored" else lesson
+
+
+def start_of(cell: Cell) -> int:
+    """The seed of the initial weights: of arms alone, of taught arms, and of each restart another."""
+    restart = cell.config.get("restart", 0)
+    return derive(cell.seed, "student", "taught" if cell.needs else "alone", *([restart] if restart else []))
 
 
 def build_network(spec: dict[str, Any], data: Dataset, *, seed: int) -> nn.Module:
@@ -276,8 +288,8 @@ def _sources(specs: list[dict[str, Any]], data: Dataset, *, seed: int, labelled:
     found = []
     for index, plain in enumerate(specs or [{}]):
         spec = SourceSpec.model_validate(plain)
-        split = subset(data[spec.of], spec.per_class, seed=seed) if spec.per_class else data[spec.of]
-        split = split if labelled and spec.labels else split.unlabelled()
+        part = part_of(data, spec, seed=seed)
+        split = part if labelled and spec.labels else part.unlabelled()
         view, name = parse_views(list(spec.views)), f"{spec.of}/{index}"
         own = parse_views(list(spec.student_views)) if spec.student_views else None
         source = Source(name, split, view, spec.share, spec.view_count, active=spec.active, student_view=own)
@@ -288,8 +300,7 @@ def _sources(specs: list[dict[str, Any]], data: Dataset, *, seed: int, labelled:
 def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> Teacher:
     cell, mode = plan.cell(arm, taught.seed), taught.config["mode"]
     if mode == "online":
-        start = derive(cell.seed, "student", "taught" if cell.needs else "alone")
-        model = build_network(cell.config["student"], data, seed=start)
+        model = build_network(cell.config["student"], data, seed=start_of(cell))
         return OnlineTeacher(model, name=arm, recipe=Recipe.parse(cell.config["recipe"], "recipe"))
     model = build_network(cell.config["student"], data, seed=0)
     load_weights(cell_folder(root, cell.id).weights, model)
@@ -312,6 +323,9 @@ def _write_outputs(
         labels = {} if split.y is None else {"labels": split.y}
         logits = {"logits": trained[name], "untrained_logits": untrained[name]}
         save_arrays(folder.outputs(name), ids=split.ids, **logits, **labels)
+    tokens = tokens_of(lesson.student, data[PROBE_SPLIT].x)
+    if tokens is not None:
+        save_arrays(folder.tokens, ids=data[PROBE_SPLIT].ids, tokens=tokens)
     activated = {"penultimate": trained[PENULTIMATE], "untrained": untrained[PENULTIMATE]}
     save_arrays(folder.activations, ids=data[PROBE_SPLIT].ids, **activated)
 

@@ -118,10 +118,10 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
         if arm not in study.arms:
             yield f"measures: {not_known('arm', arm, study.arms)}"
     yield from _budget_faults(study)
-    for line, arms in wanted.images.lines.items() if wanted.images else ():
-        for arm in arms:
-            if arm not in study.arms:
-                yield f"measures.images.lines.{line}: {not_known('arm', arm, study.arms)}"
+    yield from _efficiency_faults(study)
+    for model in wanted.layers:
+        if model not in study.models and model not in MODELS:
+            yield f"measures.layers: {not_known('model', model, [*study.models, *MODELS])}"
     for first, second in wanted.barriers:
         students = {study.arms[arm].student for arm in (first, second) if arm in study.arms}
         if len(students) > 1:
@@ -140,6 +140,20 @@ def _budget_faults(study: StudySpec) -> Iterator[str]:
                 yield f"measures.budget.lines.{line}: {not_known('arm', arm, study.arms)}"
             elif not any(source.active for source in study.queries.get(study.arms[arm].queries or "", ())):
                 yield f"measures.budget.lines.{line}: {arm} has no active source"
+
+
+def _efficiency_faults(study: StudySpec) -> Iterator[str]:
+    efficiency = study.measures.efficiency
+    if efficiency is None:
+        return
+    if efficiency.split not in study.splits:
+        yield f"measures.efficiency.split: {not_known('split', efficiency.split, study.splits)}"
+    for line, arms in efficiency.lines.items():
+        for arm in arms:
+            if arm not in study.arms:
+                yield f"measures.efficiency.lines.{line}: {not_known('arm', arm, study.arms)}"
+            elif len(study.queries.get(study.arms[arm].queries or "", (None,))) != 1:
+                yield f"measures.efficiency.lines.{line}: {arm} needs queries of one source"
 
 
 def _circle(study: StudySpec) -> list[str]:

@@ -80,6 +80,8 @@ class SourceSpec(Config):
     Attributes:
         of: The split that the samples come from.
         share: Fraction of the batch's rows.
+        fraction: The share of the split's samples that there are at all, of each class; see
+            :func:`bequest.data.fractions.fraction`. Seeded by the cell's seed, the same for all its arms.
         views: How they are shown; see ``bequest ls views``.
         view_count: Epoch e shows view e modulo this count.
         labels: False withholds the labels.
@@ -92,6 +94,7 @@ class SourceSpec(Config):
 
     of: str = "train"
     share: float = Field(1.0, gt=0, le=1)
+    fraction: float = Field(1.0, gt=0, le=1)
     views: tuple[dict[str, Any], ...] = ()
     view_count: int | None = Field(None, ge=1)
     labels: bool = True
@@ -117,8 +120,9 @@ class ArmSpec(Config):
             else the plain one.
         recipe: Fields of ``[recipe]`` that differ here.
         task: ``source`` trains on the data of ``[source]``, for others to start from; it is not shown.
+        restart: Another number, other initial weights: a second network of the same kind.
         label: What a reader sees.
-        aside: Only the budget chart and the claims on it use this arm.
+        aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
     """
 
     student: str
@@ -131,6 +135,7 @@ class ArmSpec(Config):
     control: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
     task: Literal["target", "source"] = "target"
+    restart: int = Field(0, ge=0)
     label: str | None = None
     aside: bool = False
 
@@ -190,12 +195,13 @@ class BudgetSpec(Config):
     lines: dict[str, tuple[str, ...]]
 
 
-class ImagesSpec(Config):
-    """Accuracy against training images a class, one line a way to train.
+class EfficiencySpec(Config):
+    """Accuracy against the number of training samples, one line a way to train.
 
     Attributes:
         split: Where the accuracy is read.
-        lines: Names of ways to train, each with its arms, whose queries have ``per_class`` or are all images.
+        lines: Names of ways to train, each with its arms, each with one source or all training
+            samples.
     """
 
     split: str = "test"
@@ -212,10 +218,12 @@ class MeasuresSpec(Config):
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
             itself stands for neighbouring seeds.
         budget: What the budget chart shows.
-        images: What the chart over training images a class shows.
         reach: A validation accuracy; it is measured after how many epochs an arm has it.
         corrupted_samples: Corruptions are gone through with so many samples of the test split, chosen at
             random once; default: all.
+        efficiency: What the chart of data efficiency shows.
+        layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
+        attention: Whether it is measured how far transformers look.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
@@ -223,9 +231,11 @@ class MeasuresSpec(Config):
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     budget: BudgetSpec | None = None
-    images: ImagesSpec | None = None
     reach: float | None = Field(None, gt=0, lt=1)
     corrupted_samples: int | None = Field(None, ge=1)
+    efficiency: EfficiencySpec | None = None
+    layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    attention: bool = False
 
 
 class StudySpec(Config):
