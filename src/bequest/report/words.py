@@ -60,6 +60,14 @@ MEASURES = {
     "path_approach": MeasureWords("approach to the teacher in training", "share of the first distance"),
     "barrier": MeasureWords("barrier", "loss above the chord", "lower"),
     "parameters": MeasureWords("parameters"),
+    "corrupted": MeasureWords("accuracy under corruption", "mean over levels", "higher"),
+    "accuracy_left": MeasureWords("accuracy left under corruption", "relative to clean", "higher"),
+    "epochs_to": MeasureWords("epochs to an accuracy of", "validation", "lower"),
+    "accuracy_while_training": MeasureWords(
+        "accuracy while training", "mean over epochs, validation", "higher"
+    ),
+    "source_accuracy": MeasureWords("accuracy on the source task", "under its old head", "higher"),
+    "forgetting": MeasureWords("accuracy lost on the source task", "share", "lower"),
 }
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
 """Methods of intervals whose names are set otherwise than they are written in records."""

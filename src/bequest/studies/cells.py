@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from bequest.data.batches import Source
 from bequest.data.corruptions import CORRUPTIONS, corrupt
 from bequest.data.datasets import Dataset, Split, load_dataset
-from bequest.data.fractions import fraction
 from bequest.data.transforms import parse_transform
 from bequest.data.views import parse_views
 from bequest.distill.checkpoint import checkpointing
@@ -37,9 +36,11 @@ from bequest.models.catalogue import build_model
 from bequest.models.taps import PENULTIMATE, activations
 from bequest.models.weights import load_weights, save_weights
 from bequest.records import RunRecord, read_record, write_record
-from bequest.seeding import derive
+from bequest.seeding import derive, numpy_generator
+from bequest.studies.parts import part_of
 from bequest.studies.plan import Cell, Plan
-from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, compared_splits
+from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, StartSpec, compared_splits
+from bequest.studies.starts import begin, source_scores
 from bequest.studies.storing import from_store
 
 PROBE_SPLIT = "test"
@@ -86,6 +87,11 @@ class CellFolder:
         return self.path / "outputs" / f"{split}.npz"
 
     @property
+    def source(self) -> Path:
+        """Scores on the source task before and after training, as JSON; of students that start from it."""
+        return self.path / "source.json"
+
+    @property
     def tokens(self) -> Path:
         """One logit vector a token on the test split, of students that have several."""
         return self.path / "tokens.npz"
@@ -127,7 +133,34 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
 
 def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
     """The training of a cell that another rank leads: nothing is written here."""
-    _lesson(plan, cell, root, study_data(plan.study.data, plan.study.splits)).run()
+    lesson = _lesson(plan, cell, root, _data_of(plan, cell))
+    _begin(lesson.student, cell, root)
+    lesson.run()
+
+
+def _data_of(plan: Plan, cell: Cell) -> Dataset:
+    """What a cell trains on: the study's data with its splits, or the source task's."""
+    if _shown(cell):
+        return study_data(plan.study.data, plan.study.splits)
+    return study_data(DataSpec.model_validate(cell.config["data"]), {})
+
+
+def _shown(cell: Cell) -> bool:
+    """Whether a cell is of the study's task, so that its outputs are kept; not of the source task."""
+    return cell.config.get("task") != "source"
+
+
+def _begin(student: nn.Module, cell: Cell, root: Path) -> str | None:
+    """Fill a student with the weights that it starts from, where it does."""
+    start = cell.config.get("start")
+    if start is None:
+        return None
+    return begin(student, StartSpec.model_validate(start), _source_of(cell, root))
+
+
+def _source_of(cell: Cell, root: Path) -> Path | None:
+    """The folder of the source task's cell that a cell starts from."""
+    return cell_folder(root, cell.start).path if cell.start else None
 
 
 def study_data(data: DataSpec, splits: Mapping[str, SplitSpec]) -> Dataset:
@@ -182,17 +215,20 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float) -> RunRecord:
-    data = study_data(plan.study.data, plan.study.splits)
+    data = _data_of(plan, cell)
     lesson = _lesson(plan, cell, root, data)
     prepared = time.perf_counter()
-    untrained = _answers(lesson.student, compared_splits(plan.study), data)
+    untrained = _answers(lesson.student, compared_splits(plan.study), data) if _shown(cell) else {}
+    began = _begin(lesson.student, cell, root)
     trained = lesson.run(
         callbacks=[_snapshots(lesson, folder, data)] if cell.arm in plan.study.measures.paths else (),
         checkpoint=checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS),
     )
     evaluating = time.perf_counter()
-    _write_outputs(plan, lesson, folder, data, untrained)
-    _write_robustness(plan, lesson.student, folder, data)
+    if _shown(cell):
+        _write_outputs(plan, lesson, folder, data, untrained)
+        _write_robustness(plan, lesson.student, folder, data)
+        _write_source(lesson.student, cell, root)
     write_text(folder.metrics, "".join(json.dumps(row) + "\n" for row in trained.outcome.history))
     save_weights(folder.weights, lesson.student)
     folder.checkpoint.unlink(missing_ok=True)
@@ -207,7 +243,7 @@ def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float)
         lesson, trained, arm=cell.arm, config=cell.config, id=cell.id, needs=cell.needs, durations=durations
     )
     teachers = [teacher.model_copy(update={"cell": cell.needs[teacher.arm]}) for teacher in record.teachers]
-    return record.model_copy(update={"teachers": tuple(teachers)})
+    return record.model_copy(update={"teachers": tuple(teachers), "start": began})
 
 
 def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
@@ -257,10 +293,12 @@ def _sources(specs: list[dict[str, Any]], data: Dataset, *, seed: int, labelled:
     found = []
     for index, plain in enumerate(specs or [{}]):
         spec = SourceSpec.model_validate(plain)
-        part = fraction(data[spec.of], spec.fraction, seed=seed)
+        part = part_of(data, spec, seed=seed)
         split = part if labelled and spec.labels else part.unlabelled()
         view, name = parse_views(list(spec.views)), f"{spec.of}/{index}"
-        found.append(Source(name, split, view, spec.share, spec.view_count, active=spec.active))
+        own = parse_views(list(spec.student_views)) if spec.student_views else None
+        source = Source(name, split, view, spec.share, spec.view_count, active=spec.active, student_view=own)
+        found.append(source)
     return tuple(found)
 
 
@@ -315,6 +353,11 @@ def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset) -> Callback:
 def _write_robustness(plan: Plan, student: nn.Module, folder: CellFolder, data: Dataset) -> None:
     """Accuracy on the test split at each level of each corruption, the clean one first."""
     probe = data[PROBE_SPLIT]
+    samples = plan.study.measures.corrupted_samples
+    if samples is not None and samples < len(probe):
+        probe = probe.take(
+            torch.from_numpy(numpy_generator(0, "corrupted").permutation(len(probe))[:samples])
+        )
     if not plan.study.measures.corruptions or probe.y is None:
         return
     curves = [
@@ -322,6 +365,17 @@ def _write_robustness(plan: Plan, student: nn.Module, folder: CellFolder, data: 
         for name in plan.study.measures.corruptions
     ]
     write_json(folder.robustness, {c.name: c.values.tolist() for c in curves})
+
+
+def _write_source(student: nn.Module, cell: Cell, root: Path) -> None:
+    """Scores on the source task, of students that start from its weights."""
+    if not cell.config.get("source"):
+        return
+    task = study_data(DataSpec.model_validate(cell.config["source"]), {})
+    start = StartSpec.model_validate(cell.config["start"])
+    found = source_scores(student, cell.config["student"], start, _source_of(cell, root), task)
+    if found is not None:
+        write_json(cell_folder(root, cell.id).source, found)
 
 
 def _failed(cell: Cell, error: str, started: float) -> RunRecord:

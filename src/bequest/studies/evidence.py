@@ -110,6 +110,12 @@ class Evidence:
         found: dict[str, list[float]] = read_json(self._folder(arm, seed).robustness)
         return found
 
+    def source(self, arm: str, seed: int) -> dict[str, dict[str, float]] | None:
+        """Scores on the source task before and after training; None where ``arm`` does not start from it."""
+        path = self._folder(arm, seed).source
+        found: dict[str, dict[str, float]] | None = read_json(path) if path.exists() else None
+        return found
+
     def snapshots(self, arm: str, seed: int) -> dict[int, Array]:
         """Penultimate activations (N, F) by epoch, on the first samples of the test split."""
         paths = sorted(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))

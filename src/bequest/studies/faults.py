@@ -15,15 +15,18 @@ from bequest.distill.signals import parse_codec
 from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
-from bequest.studies.spec import SourceSpec, SplitSpec, StudySpec, arm_recipe
+from bequest.studies.spec import ModelSpec, SourceSpec, SplitSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.starts import weights_digest_at
 
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
     """One line for each thing that is wrong, each beginning with its path."""
     if located(study.data.name)[0] not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
+    yield from _source_faults(study)
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
+        yield from _start_faults(study, name, model)
     for name, split in study.splits.items():
         yield from _split_faults(f"splits.{name}", split)
     for name, sources in study.queries.items():
@@ -54,12 +57,38 @@ def _split_faults(path: str, split: SplitSpec) -> Iterator[str]:
         yield f"{path}.level: {split.corruption} needs a level of 1..{len(known.levels)}"
 
 
+def _source_faults(study: StudySpec) -> Iterator[str]:
+    if study.source is not None and located(study.source.name)[0] not in DATASETS:
+        yield f"source.name: {not_known('dataset', study.source.name, DATASETS)}"
+    for name, arm in study.arms.items():
+        if arm.task == "source" and study.source is None:
+            yield f"arms.{name}.task: there is no [source] to train on"
+        if arm.task == "source" and arm.teachers:
+            yield f"arms.{name}: an arm of the source task has no teachers"
+        start = model_of(study, arm.student).start
+        if arm.task == "source" and start is not None and start.arm:
+            yield f"arms.{name}: an arm of the source task starts from no other"
+
+
+def _start_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterator[str]:
+    start = model.start
+    if start is None:
+        return
+    if start.weights is not None:
+        yield from _trial(f"models.{name}.start", partial(weights_digest_at, start.weights))
+    elif start.arm not in study.arms:
+        yield f"models.{name}.start: {not_known('arm', str(start.arm), study.arms)}"
+    elif study.arms[start.arm].task != "source":
+        yield f"models.{name}.start: the arm {start.arm} is not of the source task"
+
+
 def _query_faults(name: str, sources: Sequence[SourceSpec]) -> Iterator[str]:
     total = sum(source.share for source in sources)
     if abs(total - 1) > 1e-6:
         yield f"queries.{name}: shares must sum to 1, not {total:g}"
     for source in sources:
-        yield from _trial(f"queries.{name}.views", partial(parse_views, list(source.views)))
+        for views in (source.views, source.student_views):
+            yield from _trial(f"queries.{name}.views", partial(parse_views, list(views)))
 
 
 def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
@@ -150,7 +179,7 @@ def _efficiency_faults(study: StudySpec) -> Iterator[str]:
         for arm in arms:
             if arm not in study.arms:
                 yield f"measures.efficiency.lines.{line}: {not_known('arm', arm, study.arms)}"
-            elif len(study.queries.get(study.arms[arm].queries or "", ())) != 1:
+            elif len(study.queries.get(study.arms[arm].queries or "", (None,))) != 1:
                 yield f"measures.efficiency.lines.{line}: {arm} needs queries of one source"
 
 

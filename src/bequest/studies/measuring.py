@@ -36,6 +36,7 @@ from bequest.studies.maps import measure_paths
 from bequest.studies.plan import compared, control_of, shown_arms
 from bequest.studies.spec import compared_splits
 from bequest.studies.tokens import measure_tokens
+from bequest.studies.transfer import measure_transfer
 
 PROPERTIES: dict[str, Callable[[Predictions], float]] = {
     "accuracy": lambda p: accuracy(p.logits, p.labels),
@@ -76,6 +77,7 @@ def measure_study(evidence: Evidence) -> list[Measurement]:
         *tables.likenesses(),
         *tables.inheritances(),
         *tables.by_budget(),
+        *measure_transfer(evidence),
         *measure_corrupted(evidence),
         *measure_efficiency(evidence),
         *measure_tokens(evidence),
