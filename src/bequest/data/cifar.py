@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from bequest.data.datasets import DATASETS, Dataset, Split, stratified
+from bequest.data.sources import data_root
 from bequest.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -99,13 +99,6 @@ def cifar100(
     names = _read(folder / "meta", lambda content: [str(n, "utf-8") for n in content[_names(labels)]])
     whole = _whole("CIFAR-100", arrays, side)
     return Dataset("cifar100", _splits(whole, validation, train, test), tuple(names))
-
-
-def data_root() -> Path:
-    """Where data lies: ``BEQUEST_DATA``, else a folder in the user's cache."""
-    given = os.environ.get("BEQUEST_DATA")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given) if given else cache / "bequest"
 
 
 def _arrays(root: Path) -> dict[str, np.ndarray]:

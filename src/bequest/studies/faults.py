@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from bequest.data.corruptions import CORRUPTIONS
-from bequest.data.datasets import DATASETS
+from bequest.data.datasets import DATASETS, located
 from bequest.data.transforms import parse_transform
 from bequest.data.views import parse_views
 from bequest.distill.combine import parse_combination
@@ -20,7 +20,7 @@ from bequest.studies.spec import SourceSpec, StudySpec, arm_recipe
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
     """One line for each thing that is wrong, each beginning with its path."""
-    if study.data.name not in DATASETS:
+    if located(study.data.name)[0] not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
