@@ -311,9 +311,9 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
     budget = measures.get("budget")
     if budget and not {arm for line in budget.get("lines", {}).values() for arm in line} <= set(kept):
         del measures["budget"]
-    lines = measures.get("efficiency", {}).get("lines", {})
-    if not {arm for line in lines.values() for arm in line} <= set(kept):
-        del measures["efficiency"]
+    if efficiency := measures.get("efficiency"):
+        lines = {name: [arm for arm in line if arm in kept] for name, line in efficiency["lines"].items()}
+        measures["efficiency"] = {**efficiency, "lines": {name: line for name, line in lines.items() if line}}
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}
