@@ -57,3 +57,11 @@ def check_options(name: str, options: dict[str, Any]) -> None:
 def parameter_count(model: nn.Module) -> int:
     """How many trainable numbers ``model`` has."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def state_count(model: nn.Module) -> int:
+    """How many numbers ``model`` has: parameters, and the running statistics of its normalisation.
+
+    What Keras calls the total of parameters.
+    """
+    return sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())

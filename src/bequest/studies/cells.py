@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bequest.data.batches import Source
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import Dataset, Split, load_dataset
+from bequest.data.fractions import fraction
 from bequest.data.transforms import parse_transform
 from bequest.data.views import parse_views
 from bequest.distill.checkpoint import checkpointing
@@ -27,7 +28,7 @@ from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import parse_objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
-from bequest.distill.score import predict
+from bequest.distill.score import predict, tokens_of
 from bequest.distill.teachers import Teacher
 from bequest.errors import BequestError, RunFolderError
 from bequest.files import write_bytes, write_json, write_text
@@ -80,6 +81,11 @@ class CellFolder:
     def outputs(self, split: str) -> Path:
         """ids, labels and logits on ``split``."""
         return self.path / "outputs" / f"{split}.npz"
+
+    @property
+    def tokens(self) -> Path:
+        """One logit vector a token on the test split, of students that have several."""
+        return self.path / "tokens.npz"
 
     @property
     def robustness(self) -> Path:
@@ -173,6 +179,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float) -> RunRecord:
     data = study_data(plan.study.data, plan.study.splits)
     lesson = _lesson(plan, cell, root, data)
+    prepared = time.perf_counter()
     untrained = _answers(lesson.student, plan, data)
     trained = lesson.run(
         callbacks=[_snapshots(lesson, folder, data)] if cell.arm in plan.study.measures.paths else (),
@@ -186,6 +193,7 @@ def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float)
     folder.checkpoint.unlink(missing_ok=True)
     ended = time.perf_counter()
     durations = {
+        "preparation": prepared - started,
         "training": trained.outcome.seconds,
         "evaluation": ended - evaluating,
         "total": ended - started,
@@ -199,13 +207,12 @@ def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float)
 
 def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
     config = cell.config
-    start = derive(cell.seed, "student", "taught" if cell.needs else "alone")
     objective = parse_objective(config["objective"] or _default_objective(bool(cell.needs)))
     labelled = objective.needs_labels or config["mode"] == "online"
     lesson = Lesson(
-        build_network(config["student"], data, seed=start),
+        build_network(config["student"], data, seed=start_of(cell)),
         data,
-        _sources(config["sources"], data, labelled=labelled),
+        _sources(config["sources"], data, seed=cell.seed, labelled=labelled),
         objective,
         Recipe.parse(config["recipe"], "recipe"),
         cell.seed,
@@ -214,6 +221,12 @@ def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
         plain_accuracy=_plain_accuracy(cell, root),
     )
     return from_store(lesson, root, config["codec"]) if config["mode"] == "stored" else lesson
+
+
+def start_of(cell: Cell) -> int:
+    """The seed of the initial weights: of arms alone, of taught arms, and of each restart another."""
+    restart = cell.config.get("restart", 0)
+    return derive(cell.seed, "student", "taught" if cell.needs else "alone", *([restart] if restart else []))
 
 
 def build_network(spec: dict[str, Any], data: Dataset, *, seed: int) -> nn.Module:
@@ -234,12 +247,13 @@ def _default_objective(taught: bool) -> dict[str, Any]:
     return {"name": "kd", "temperature": 4.0} if taught else {"name": "cross_entropy"}
 
 
-def _sources(specs: list[dict[str, Any]], data: Dataset, *, labelled: bool) -> tuple[Source, ...]:
+def _sources(specs: list[dict[str, Any]], data: Dataset, *, seed: int, labelled: bool) -> tuple[Source, ...]:
     """The sources of a cell; labels that the objective does not use are withheld."""
     found = []
     for index, plain in enumerate(specs or [{}]):
         spec = SourceSpec.model_validate(plain)
-        split = data[spec.of] if labelled and spec.labels else data[spec.of].unlabelled()
+        part = fraction(data[spec.of], spec.fraction, seed=seed)
+        split = part if labelled and spec.labels else part.unlabelled()
         view, name = parse_views(list(spec.views)), f"{spec.of}/{index}"
         found.append(Source(name, split, view, spec.share, spec.view_count, active=spec.active))
     return tuple(found)
@@ -248,8 +262,7 @@ def _sources(specs: list[dict[str, Any]], data: Dataset, *, labelled: bool) -> t
 def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> Teacher:
     cell, mode = plan.cell(arm, taught.seed), taught.config["mode"]
     if mode == "online":
-        start = derive(cell.seed, "student", "taught" if cell.needs else "alone")
-        model = build_network(cell.config["student"], data, seed=start)
+        model = build_network(cell.config["student"], data, seed=start_of(cell))
         return OnlineTeacher(model, name=arm, recipe=Recipe.parse(cell.config["recipe"], "recipe"))
     model = build_network(cell.config["student"], data, seed=0)
     load_weights(cell_folder(root, cell.id).weights, model)
@@ -272,6 +285,9 @@ def _write_outputs(
         labels = {} if split.y is None else {"labels": split.y}
         logits = {"logits": trained[name], "untrained_logits": untrained[name]}
         save_arrays(folder.outputs(name), ids=split.ids, **logits, **labels)
+    tokens = tokens_of(lesson.student, data[PROBE_SPLIT].x)
+    if tokens is not None:
+        save_arrays(folder.tokens, ids=data[PROBE_SPLIT].ids, tokens=tokens)
     activated = {"penultimate": trained[PENULTIMATE], "untrained": untrained[PENULTIMATE]}
     save_arrays(folder.activations, ids=data[PROBE_SPLIT].ids, **activated)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from bequest.data.corruptions import CORRUPTIONS
-from bequest.data.datasets import DATASETS
+from bequest.data.datasets import DATASETS, located
 from bequest.data.transforms import parse_transform
 from bequest.data.views import parse_views
 from bequest.distill.combine import parse_combination
@@ -20,7 +20,7 @@ from bequest.studies.spec import SourceSpec, StudySpec, arm_recipe
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
     """One line for each thing that is wrong, each beginning with its path."""
-    if study.data.name not in DATASETS:
+    if located(study.data.name)[0] not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
@@ -89,6 +89,10 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
         if arm not in study.arms:
             yield f"measures: {not_known('arm', arm, study.arms)}"
     yield from _budget_faults(study)
+    yield from _efficiency_faults(study)
+    for model in wanted.layers:
+        if model not in study.models and model not in MODELS:
+            yield f"measures.layers: {not_known('model', model, [*study.models, *MODELS])}"
     for first, second in wanted.barriers:
         students = {study.arms[arm].student for arm in (first, second) if arm in study.arms}
         if len(students) > 1:
@@ -107,6 +111,20 @@ def _budget_faults(study: StudySpec) -> Iterator[str]:
                 yield f"measures.budget.lines.{line}: {not_known('arm', arm, study.arms)}"
             elif not any(source.active for source in study.queries.get(study.arms[arm].queries or "", ())):
                 yield f"measures.budget.lines.{line}: {arm} has no active source"
+
+
+def _efficiency_faults(study: StudySpec) -> Iterator[str]:
+    efficiency = study.measures.efficiency
+    if efficiency is None:
+        return
+    if efficiency.split not in study.splits:
+        yield f"measures.efficiency.split: {not_known('split', efficiency.split, study.splits)}"
+    for line, arms in efficiency.lines.items():
+        for arm in arms:
+            if arm not in study.arms:
+                yield f"measures.efficiency.lines.{line}: {not_known('arm', arm, study.arms)}"
+            elif len(study.queries.get(study.arms[arm].queries or "", ())) != 1:
+                yield f"measures.efficiency.lines.{line}: {arm} needs queries of one source"
 
 
 def _circle(study: StudySpec) -> list[str]:

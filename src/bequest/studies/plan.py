@@ -160,6 +160,18 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
     return None
 
 
+def compared(study: StudySpec) -> list[tuple[str, str]]:
+    """Arms and the teachers they are compared with: their own, and that of whom they control."""
+    found: dict[tuple[str, str], None] = {}
+    for arm in shown_arms(study):
+        spec, control = study.arms[arm], control_of(study, arm)
+        for teacher in spec.teachers:
+            found[arm, teacher] = None
+            if control and study.arms[teacher].student != spec.student:
+                found[control, teacher] = None
+    return list(found)
+
+
 def shown_arms(study: StudySpec) -> list[str]:
     """The arms that every table and chart shows."""
     return [name for name, arm in study.arms.items() if not arm.aside]
@@ -225,6 +237,8 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
     }
     if spec.mode == "stored":
         config["codec"] = spec.codec
+    if spec.restart:
+        config["restart"] = spec.restart
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
     plain = plain_of(study, spec.student) if set(spec.teachers) - {plain_of(study, spec.student)} else None
     return Cell(content_hash(key), arm, seed, config, needs, done[plain, seed].id if plain else None)
@@ -263,6 +277,9 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
     budget = measures.get("budget")
     if budget and not {arm for line in budget.get("lines", {}).values() for arm in line} <= set(kept):
         del measures["budget"]
+    lines = measures.get("efficiency", {}).get("lines", {})
+    if not {arm for line in lines.values() for arm in line} <= set(kept):
+        del measures["efficiency"]
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}

@@ -48,6 +48,8 @@ class SourceSpec(Config):
     Attributes:
         of: The split that the samples come from.
         share: Fraction of the batch's rows.
+        fraction: The share of the split's samples that there are at all, of each class; see
+            :func:`bequest.data.fractions.fraction`. Seeded by the cell's seed, the same for all its arms.
         views: How they are shown; see ``bequest ls views``.
         view_count: Epoch e shows view e modulo this count.
         labels: False withholds the labels.
@@ -56,6 +58,7 @@ class SourceSpec(Config):
 
     of: str = "train"
     share: float = Field(1.0, gt=0, le=1)
+    fraction: float = Field(1.0, gt=0, le=1)
     views: tuple[dict[str, Any], ...] = ()
     view_count: int | None = Field(None, ge=1)
     labels: bool = True
@@ -78,8 +81,9 @@ class ArmSpec(Config):
         control: The arm that this one is read against; default: the self-taught arm on the same queries,
             else the plain one.
         recipe: Fields of ``[recipe]`` that differ here.
+        restart: Another number, other initial weights: a second network of the same kind.
         label: What a reader sees.
-        aside: Only the budget chart and the claims on it use this arm.
+        aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
     """
 
     student: str
@@ -91,6 +95,7 @@ class ArmSpec(Config):
     queries: str | None = None
     control: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
+    restart: int = Field(0, ge=0)
     label: str | None = None
     aside: bool = False
 
@@ -145,6 +150,18 @@ class BudgetSpec(Config):
     lines: dict[str, tuple[str, ...]]
 
 
+class EfficiencySpec(Config):
+    """Accuracy against the number of training samples, one line a way to train.
+
+    Attributes:
+        split: Where the accuracy is read.
+        lines: Names of ways to train, each with its arms, each with one source.
+    """
+
+    split: str = "test"
+    lines: dict[str, tuple[str, ...]]
+
+
 class MeasuresSpec(Config):
     """What is measured beyond every property and likeness on every split.
 
@@ -155,6 +172,9 @@ class MeasuresSpec(Config):
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
             itself stands for neighbouring seeds.
         budget: What the budget chart shows.
+        efficiency: What the chart of data efficiency shows.
+        layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
+        attention: Whether it is measured how far transformers look.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
@@ -162,6 +182,9 @@ class MeasuresSpec(Config):
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     budget: BudgetSpec | None = None
+    efficiency: EfficiencySpec | None = None
+    layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    attention: bool = False
 
 
 class StudySpec(Config):
