@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from bequest.cli import check, data, ls, measure, report, run, show, store
+from bequest.cli import check, data, ls, measure, report, run, show, store, theory
 from bequest.errors import BequestError
 
 INTERRUPTED = 130
@@ -26,6 +26,7 @@ for verb in (run, ls, check, show, report):
 app.add_typer(measure.app, name="measure")
 app.add_typer(store.app, name="store")
 app.add_typer(data.app, name="data")
+app.add_typer(theory.app, name="theory")
 
 
 def main() -> None:

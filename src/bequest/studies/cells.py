@@ -27,7 +27,7 @@ from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import parse_objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
-from bequest.distill.score import predict
+from bequest.distill.score import predict, tokens_of
 from bequest.distill.teachers import Teacher
 from bequest.errors import BequestError, RunFolderError
 from bequest.files import write_bytes, write_json, write_text
@@ -36,9 +36,11 @@ from bequest.models.catalogue import build_model
 from bequest.models.taps import PENULTIMATE, activations
 from bequest.models.weights import load_weights, save_weights
 from bequest.records import RunRecord, read_record, write_record
-from bequest.seeding import derive
+from bequest.seeding import derive, numpy_generator
+from bequest.studies.parts import part_of
 from bequest.studies.plan import Cell, Plan
-from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, compared_splits
+from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, StartSpec, compared_splits
+from bequest.studies.starts import begin, source_scores
 from bequest.studies.storing import from_store
 
 PROBE_SPLIT = "test"
@@ -85,6 +87,16 @@ class CellFolder:
         return self.path / "outputs" / f"{split}.npz"
 
     @property
+    def source(self) -> Path:
+        """Scores on the source task before and after training, as JSON; of students that start from it."""
+        return self.path / "source.json"
+
+    @property
+    def tokens(self) -> Path:
+        """One logit vector a token on the test split, of students that have several."""
+        return self.path / "tokens.npz"
+
+    @property
     def robustness(self) -> Path:
         """Accuracy at every level of every corruption, as JSON."""
         return self.path / "robustness.json"
@@ -121,7 +133,34 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
 
 def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
     """The training of a cell that another rank leads: nothing is written here."""
-    _lesson(plan, cell, root, study_data(plan.study.data, plan.study.splits)).run()
+    lesson = _lesson(plan, cell, root, _data_of(plan, cell))
+    _begin(lesson.student, cell, root)
+    lesson.run()
+
+
+def _data_of(plan: Plan, cell: Cell) -> Dataset:
+    """What a cell trains on: the study's data with its splits, or the source task's."""
+    if _shown(cell):
+        return study_data(plan.study.data, plan.study.splits)
+    return study_data(DataSpec.model_validate(cell.config["data"]), {})
+
+
+def _shown(cell: Cell) -> bool:
+    """Whether a cell is of the study's task, so that its outputs are kept; not of the source task."""
+    return cell.config.get("task") != "source"
+
+
+def _begin(student: nn.Module, cell: Cell, root: Path) -> str | None:
+    """Fill a student with the weights that it starts from, where it does."""
+    start = cell.config.get("start")
+    if start is None:
+        return None
+    return begin(student, StartSpec.model_validate(start), _source_of(cell, root))
+
+
+def _source_of(cell: Cell, root: Path) -> Path | None:
+    """The folder of the source task's cell that a cell starts from."""
+    return cell_folder(root, cell.start).path if cell.start else None
 
 
 def study_data(data: DataSpec, splits: Mapping[str, SplitSpec]) -> Dataset:
@@ -176,21 +215,26 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float) -> RunRecord:
-    data = study_data(plan.study.data, plan.study.splits)
+    data = _data_of(plan, cell)
     lesson = _lesson(plan, cell, root, data)
-    untrained = _answers(lesson.student, compared_splits(plan.study), data)
+    prepared = time.perf_counter()
+    untrained = _answers(lesson.student, compared_splits(plan.study), data) if _shown(cell) else {}
+    began = _begin(lesson.student, cell, root)
     trained = lesson.run(
         callbacks=[_snapshots(lesson, folder, data)] if cell.arm in plan.study.measures.paths else (),
         checkpoint=checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS),
     )
     evaluating = time.perf_counter()
-    _write_outputs(plan, lesson, folder, data, untrained)
-    _write_robustness(plan, lesson.student, folder, data)
+    if _shown(cell):
+        _write_outputs(plan, lesson, folder, data, untrained)
+        _write_robustness(plan, lesson.student, folder, data)
+        _write_source(lesson.student, cell, root)
     write_text(folder.metrics, "".join(json.dumps(row) + "\n" for row in trained.outcome.history))
     save_weights(folder.weights, lesson.student)
     folder.checkpoint.unlink(missing_ok=True)
     ended = time.perf_counter()
     durations = {
+        "preparation": prepared - started,
         "training": trained.outcome.seconds,
         "evaluation": ended - evaluating,
         "total": ended - started,
@@ -199,18 +243,17 @@ def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float)
         lesson, trained, arm=cell.arm, config=cell.config, id=cell.id, needs=cell.needs, durations=durations
     )
     teachers = [teacher.model_copy(update={"cell": cell.needs[teacher.arm]}) for teacher in record.teachers]
-    return record.model_copy(update={"teachers": tuple(teachers)})
+    return record.model_copy(update={"teachers": tuple(teachers), "start": began})
 
 
 def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
     config = cell.config
-    start = derive(cell.seed, "student", "taught" if cell.needs else "alone")
     objective = parse_objective(config["objective"] or _default_objective(bool(cell.needs)))
     labelled = objective.needs_labels or config["mode"] == "online"
     lesson = Lesson(
-        build_network(config["student"], data, seed=start),
+        build_network(config["student"], data, seed=start_of(cell)),
         data,
-        _sources(config["sources"], data, labelled=labelled),
+        _sources(config["sources"], data, seed=cell.seed, labelled=labelled),
         objective,
         Recipe.parse(config["recipe"], "recipe"),
         cell.seed,
@@ -219,6 +262,12 @@ def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
         plain_accuracy=_plain_accuracy(cell, root),
     )
     return from_store(lesson, root, config["codec"]) if config["mode"] == "stored" else lesson
+
+
+def start_of(cell: Cell) -> int:
+    """The seed of the initial weights: of arms alone, of taught arms, and of each restart another."""
+    restart = cell.config.get("restart", 0)
+    return derive(cell.seed, "student", "taught" if cell.needs else "alone", *([restart] if restart else []))
 
 
 def build_network(spec: dict[str, Any], data: Dataset, *, seed: int) -> nn.Module:
@@ -239,22 +288,24 @@ def _default_objective(taught: bool) -> dict[str, Any]:
     return {"name": "kd", "temperature": 4.0} if taught else {"name": "cross_entropy"}
 
 
-def _sources(specs: list[dict[str, Any]], data: Dataset, *, labelled: bool) -> tuple[Source, ...]:
+def _sources(specs: list[dict[str, Any]], data: Dataset, *, seed: int, labelled: bool) -> tuple[Source, ...]:
     """The sources of a cell; labels that the objective does not use are withheld."""
     found = []
     for index, plain in enumerate(specs or [{}]):
         spec = SourceSpec.model_validate(plain)
-        split = data[spec.of] if labelled and spec.labels else data[spec.of].unlabelled()
+        part = part_of(data, spec, seed=seed)
+        split = part if labelled and spec.labels else part.unlabelled()
         view, name = parse_views(list(spec.views)), f"{spec.of}/{index}"
-        found.append(Source(name, split, view, spec.share, spec.view_count, active=spec.active))
+        own = parse_views(list(spec.student_views)) if spec.student_views else None
+        source = Source(name, split, view, spec.share, spec.view_count, active=spec.active, student_view=own)
+        found.append(source)
     return tuple(found)
 
 
 def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> Teacher:
     cell, mode = plan.cell(arm, taught.seed), taught.config["mode"]
     if mode == "online":
-        start = derive(cell.seed, "student", "taught" if cell.needs else "alone")
-        model = build_network(cell.config["student"], data, seed=start)
+        model = build_network(cell.config["student"], data, seed=start_of(cell))
         return OnlineTeacher(model, name=arm, recipe=Recipe.parse(cell.config["recipe"], "recipe"))
     model = build_network(cell.config["student"], data, seed=0)
     load_weights(cell_folder(root, cell.id).weights, model)
@@ -277,6 +328,9 @@ def _write_outputs(
         labels = {} if split.y is None else {"labels": split.y}
         before = {"untrained_logits": untrained[name]} if name in untrained else {}
         save_arrays(folder.outputs(name), ids=split.ids, logits=trained[name], **before, **labels)
+    tokens = tokens_of(lesson.student, data[PROBE_SPLIT].x)
+    if tokens is not None:
+        save_arrays(folder.tokens, ids=data[PROBE_SPLIT].ids, tokens=tokens)
     activated = {"penultimate": trained[PENULTIMATE], "untrained": untrained[PENULTIMATE]}
     save_arrays(folder.activations, ids=data[PROBE_SPLIT].ids, **activated)
 
@@ -299,6 +353,11 @@ def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset) -> Callback:
 def _write_robustness(plan: Plan, student: nn.Module, folder: CellFolder, data: Dataset) -> None:
     """Accuracy on the test split at each level of each corruption, the clean one first."""
     probe = data[PROBE_SPLIT]
+    samples = plan.study.measures.corrupted_samples
+    if samples is not None and samples < len(probe):
+        probe = probe.take(
+            torch.from_numpy(numpy_generator(0, "corrupted").permutation(len(probe))[:samples])
+        )
     if not plan.study.measures.corruptions or probe.y is None:
         return
     curves = [
@@ -306,6 +365,17 @@ def _write_robustness(plan: Plan, student: nn.Module, folder: CellFolder, data: 
         for name in plan.study.measures.corruptions
     ]
     write_json(folder.robustness, {c.name: c.values.tolist() for c in curves})
+
+
+def _write_source(student: nn.Module, cell: Cell, root: Path) -> None:
+    """Scores on the source task, of students that start from its weights."""
+    if not cell.config.get("source"):
+        return
+    task = study_data(DataSpec.model_validate(cell.config["source"]), {})
+    start = StartSpec.model_validate(cell.config["start"])
+    found = source_scores(student, cell.config["student"], start, _source_of(cell, root), task)
+    if found is not None:
+        write_json(cell_folder(root, cell.id).source, found)
 
 
 def _failed(cell: Cell, error: str, started: float) -> RunRecord:

@@ -9,7 +9,10 @@ import numpy as np
 from bequest.measure import reliability, seed_interval
 from bequest.records import Curve, Measurement, Point
 from bequest.studies.barriers import barrier_curves
+from bequest.studies.efficiency import efficiency_curves
 from bequest.studies.evidence import Evidence
+from bequest.studies.layers import layer_curves
+from bequest.studies.locality import attention_curves
 from bequest.studies.maps import path_curves
 from bequest.studies.measuring import BY_BUDGET
 from bequest.studies.plan import shown_arms
@@ -25,6 +28,9 @@ def study_curves(evidence: Evidence, measurements: Sequence[Measurement]) -> lis
         *_training(evidence),
         *_reliability(evidence),
         *_robustness(evidence),
+        *efficiency_curves(evidence),
+        *layer_curves(evidence),
+        *attention_curves(evidence),
         *path_curves(evidence),
         *barrier_curves(evidence),
     ]

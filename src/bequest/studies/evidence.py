@@ -19,7 +19,16 @@ from bequest.files import read_json
 from bequest.measure import predictions_of
 from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import load_weights
-from bequest.studies.cells import AGAIN, CellFolder, build_network, cell_folder, load_arrays, study_data
+from bequest.records import RunRecord, read_record
+from bequest.studies.cells import (
+    AGAIN,
+    CellFolder,
+    build_network,
+    cell_folder,
+    load_arrays,
+    start_of,
+    study_data,
+)
 from bequest.studies.plan import Plan
 
 Array = NDArray[Any]
@@ -87,9 +96,24 @@ class Evidence:
             self._activations[key] = load_arrays(self._folder(arm, seed).activations)
         return self._activations[key]["untrained" if untrained else "penultimate"]
 
+    def tokens(self, arm: str, seed: int) -> Array | None:
+        """Logits of each token (N, T, C) of ``arm`` on the test split; None if it has one only."""
+        path = self._folder(arm, seed).tokens
+        return load_arrays(path)["tokens"] if path.exists() else None
+
+    def record(self, arm: str, seed: int) -> RunRecord:
+        """What was asked of ``arm`` and what came of it."""
+        return read_record(self._folder(arm, seed).record, RunRecord)
+
     def robustness(self, arm: str, seed: int) -> dict[str, list[float]]:
         """Accuracy at every level of every corruption, the clean one first."""
         found: dict[str, list[float]] = read_json(self._folder(arm, seed).robustness)
+        return found
+
+    def source(self, arm: str, seed: int) -> dict[str, dict[str, float]] | None:
+        """Scores on the source task before and after training; None where ``arm`` does not start from it."""
+        path = self._folder(arm, seed).source
+        found: dict[str, dict[str, float]] | None = read_json(path) if path.exists() else None
         return found
 
     def snapshots(self, arm: str, seed: int) -> dict[int, Array]:
@@ -104,9 +128,11 @@ class Evidence:
         kept = load_arrays(last)
         return [kept[name].reshape(len(kept[name]), -1) for name in (PENULTIMATE, AGAIN)]
 
-    def network(self, arm: str, seed: int) -> nn.Module:
-        """The trained network of ``arm``."""
+    def network(self, arm: str, seed: int, *, untrained: bool = False) -> nn.Module:
+        """The network of ``arm``, after or before training."""
         cell = self.plan.cell(arm, seed)
+        if untrained:
+            return build_network(cell.config["student"], self.data, seed=start_of(cell))
         return load_weights(
             self._folder(arm, seed).weights, build_network(cell.config["student"], self.data, seed=0)
         )

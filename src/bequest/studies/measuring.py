@@ -25,11 +25,18 @@ from bequest.measure import (
 from bequest.records import Measurement
 from bequest.studies.barriers import measure_barriers
 from bequest.studies.cells import PROBE_SPLIT
+from bequest.studies.corrupted import measure_corrupted
+from bequest.studies.durations import measure_seconds
+from bequest.studies.efficiency import measure_efficiency
 from bequest.studies.estimates import from_estimate, over_seeds
 from bequest.studies.evidence import Evidence, Predictions
+from bequest.studies.layers import measure_layers
+from bequest.studies.locality import measure_attention
 from bequest.studies.maps import measure_paths
-from bequest.studies.plan import control_of, plain_of, shown_arms
+from bequest.studies.plan import compared, control_of, shown_arms
 from bequest.studies.spec import compared_splits
+from bequest.studies.tokens import measure_tokens
+from bequest.studies.transfer import measure_transfer
 
 PROPERTIES: dict[str, Callable[[Predictions], float]] = {
     "accuracy": lambda p: accuracy(p.logits, p.labels),
@@ -70,6 +77,13 @@ def measure_study(evidence: Evidence) -> list[Measurement]:
         *tables.likenesses(),
         *tables.inheritances(),
         *tables.by_budget(),
+        *measure_transfer(evidence),
+        *measure_corrupted(evidence),
+        *measure_efficiency(evidence),
+        *measure_tokens(evidence),
+        *measure_layers(evidence),
+        *measure_attention(evidence),
+        *measure_seconds(evidence),
         *measure_paths(evidence),
         *measure_barriers(evidence),
     ]
@@ -95,7 +109,7 @@ class Tables:
 
     def likenesses(self) -> Iterator[Measurement]:
         """Every likeness of an arm to its teacher and to another of that family, with null and ceiling."""
-        for arm, teacher in self._pairs():
+        for arm, teacher in compared(self._study):
             for name, split in self._comparisons():
                 where = {"teacher": teacher, "split": split, "layer": _layer(name)}
                 for suffix, values in (
@@ -137,18 +151,6 @@ class Tables:
             values = [self._property("accuracy", each, budget.split) for each in who]
             found = _inherited("accuracy", values, arm, teacher, budget.split, None)
             yield found.model_copy(update={"measure": BY_BUDGET, "teacher": None})
-
-    def _pairs(self) -> list[tuple[str, str]]:
-        """Arms beside teachers: their own, and those of the arms they control or are the plain form of."""
-        found: dict[tuple[str, str], None] = {}
-        for arm in shown_arms(self._study):
-            spec, control = self._study.arms[arm], control_of(self._study, arm)
-            plain = plain_of(self._study, spec.student)
-            for teacher in spec.teachers:
-                found[arm, teacher] = None
-                if self._study.arms[teacher].student != spec.student:
-                    found |= {(who, teacher): None for who in (control, plain) if who}
-        return list(found)
 
     def _comparisons(self) -> list[tuple[str, str]]:
         over_splits = [(name, split) for split in self._compared for name in LIKENESSES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bequest.config import Config, merged
 from bequest.data.queries import ActiveSpec
@@ -38,12 +38,44 @@ class SplitSpec(Config):
     level: int | None = Field(None, ge=1)
 
 
+class StartSpec(Config):
+    """Pretrained weights that a network starts from, its head new.
+
+    Attributes:
+        arm: An arm of the source task (``task = "source"``); its network at the same seed.
+        weights: A file or folder of weights instead; relative to ``BEQUEST_DATA`` if it is not there.
+        prefix: See :func:`bequest.models.pretrained.adoption.adopt`.
+        rename: Likewise.
+        tolerance: Likewise.
+    """
+
+    arm: str | None = None
+    weights: str | None = None
+    prefix: str = ""
+    rename: dict[str, str] = Field(default_factory=dict)
+    tolerance: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> StartSpec:
+        if (self.arm is None) == (self.weights is None):
+            raise ValueError("give either the arm of the source task or a file of weights")
+        return self
+
+
 class ModelSpec(Config):
-    """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs."""
+    """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs.
+
+    Attributes:
+        family: A name of ``bequest ls models``.
+        options: What its factory takes.
+        recipe: Laid over ``[recipe]`` for every arm with this student.
+        start: Pretrained weights that it starts from; default: it is initialised at random.
+    """
 
     family: str
     options: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
+    start: StartSpec | None = None
 
 
 class SourceSpec(Config):
@@ -52,18 +84,27 @@ class SourceSpec(Config):
     Attributes:
         of: The split that the samples come from.
         share: Fraction of the batch's rows.
+        fraction: The share of the split's samples that there are at all, of each class; see
+            :func:`bequest.data.fractions.fraction`. Seeded by the cell's seed, the same for all its arms.
         views: How they are shown; see ``bequest ls views``.
         view_count: Epoch e shows view e modulo this count.
         labels: False withholds the labels.
         active: Ask about a part of the views only, chosen in rounds; needs ``view_count``.
+        per_class: A few-shot subset: so many samples a class, chosen by the cell's seed, so that all arms at
+            one seed have the same ones.
+        student_views: Further views that the student alone is shown; teachers answer to what they are made
+            from.
     """
 
     of: str = "train"
     share: float = Field(1.0, gt=0, le=1)
+    fraction: float = Field(1.0, gt=0, le=1)
     views: tuple[dict[str, Any], ...] = ()
     view_count: int | None = Field(None, ge=1)
     labels: bool = True
     active: ActiveSpec | None = None
+    per_class: int | None = Field(None, ge=1)
+    student_views: tuple[dict[str, Any], ...] = ()
 
 
 class ArmSpec(Config):
@@ -82,8 +123,10 @@ class ArmSpec(Config):
         control: The arm that this one is read against; default: the self-taught arm on the same queries,
             else the plain one.
         recipe: Fields of ``[recipe]`` that differ here.
+        task: ``source`` trains on the data of ``[source]``, for others to start from; it is not shown.
+        restart: Another number, other initial weights: a second network of the same kind.
         label: What a reader sees.
-        aside: Only the budget chart and the claims on it use this arm.
+        aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
     """
 
     student: str
@@ -95,8 +138,15 @@ class ArmSpec(Config):
     queries: str | None = None
     control: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
+    task: Literal["target", "source"] = "target"
+    restart: int = Field(0, ge=0)
     label: str | None = None
     aside: bool = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether tables and charts show it."""
+        return not self.aside and self.task == "target"
 
 
 class ClaimSpec(Config):
@@ -149,6 +199,19 @@ class BudgetSpec(Config):
     lines: dict[str, tuple[str, ...]]
 
 
+class EfficiencySpec(Config):
+    """Accuracy against the number of training samples, one line a way to train.
+
+    Attributes:
+        split: Where the accuracy is read.
+        lines: Names of ways to train, each with its arms, each with one source or all training
+            samples.
+    """
+
+    split: str = "test"
+    lines: dict[str, tuple[str, ...]]
+
+
 class MeasuresSpec(Config):
     """What is measured beyond every property and likeness on every split.
 
@@ -162,6 +225,12 @@ class MeasuresSpec(Config):
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
             itself stands for neighbouring seeds.
         budget: What the budget chart shows.
+        reach: A validation accuracy; it is measured after how many epochs an arm has it.
+        corrupted_samples: Corruptions are gone through with so many samples of the test split, chosen at
+            random once; default: all.
+        efficiency: What the chart of data efficiency shows.
+        layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
+        attention: Whether it is measured how far transformers look.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
@@ -171,15 +240,21 @@ class MeasuresSpec(Config):
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     budget: BudgetSpec | None = None
+    reach: float | None = Field(None, gt=0, lt=1)
+    corrupted_samples: int | None = Field(None, ge=1)
+    efficiency: EfficiencySpec | None = None
+    layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    attention: bool = False
 
 
 class StudySpec(Config):
-    """A study."""
+    """A study; ``source`` is the data of the task that its pretrained networks come from."""
 
     name: str
     title: str
     question: str
     data: DataSpec
+    source: DataSpec | None = None
     seeds: int = Field(5, ge=1)
     recipe: Recipe = Recipe()
     splits: dict[str, SplitSpec]
