@@ -321,13 +321,13 @@ def test_fifty_steps_at_full_size(arm, tmp_path, monkeypatch):
     for name, array in zip(MNIST_FILES, _generated(), strict=True):
         (folder / name).write_bytes(idx_bytes(array))
     monkeypatch.setenv("BEQUEST_DATA", str(tmp_path))
-    settings = ["recipe.steps=50", "data.options={validation=500, test=200}", "measures.corruptions=[]"]
+    settings = ["recipe.steps=50", "data.options={validation=500, test=100}", "measures.corruptions=[]"]
     plan = plan_at("paper", settings=settings)
     cell = plan.cell(arm, 0)
     record = run_cell(plan, cell, tmp_path / "run")
     assert (record.status, record.steps) == ("done", 50), record.error
     logits = load_arrays(cell_folder(tmp_path / "run", cell.id).outputs("fog"))["logits"]
-    assert logits.shape == (200, 10)
+    assert logits.shape == (100, 10)
     assert np.isfinite(logits).all()
 
 
