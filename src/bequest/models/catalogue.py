@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bequest.data.datasets import Dataset
 from bequest.errors import ConfigError, ModelError
 from bequest.registry import Registry, nearest
 from bequest.seeding import derive
@@ -38,6 +39,18 @@ def build_model(
             raise ModelError(
                 f"the model {name!r} cannot be built", expected=f"inputs {tuple(input_shape)}", got=error
             ) from error
+
+
+def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Module:
+    """A network for ``data``: :func:`build_model`, told of its vocabulary and padding where it asks for them.
+
+    Raises:
+        InputError: See :func:`build_model`.
+    """
+    known = inspect.signature(MODELS[name]).parameters
+    told = {"vocabulary": len(data.vocabulary) or None, "padding": data.padding}
+    given = {key: value for key, value in told.items() if key in known and value is not None}
+    return build_model(name, data.input_shape, len(data.classes), seed=seed, **{**given, **options})
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:

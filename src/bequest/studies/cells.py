@@ -32,7 +32,7 @@ from bequest.distill.teachers import Teacher
 from bequest.errors import BequestError, RunFolderError
 from bequest.files import write_bytes, write_json, write_text
 from bequest.measure import checkpoint_epochs, severity_curve
-from bequest.models.catalogue import build_model
+from bequest.models.catalogue import build_for
 from bequest.models.taps import PENULTIMATE, activations
 from bequest.models.weights import load_weights, save_weights
 from bequest.records import RunRecord, read_record, write_record
@@ -212,6 +212,7 @@ def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
         teachers=tuple(_teacher(plan, arm, cell, root, data) for arm in cell.needs),
         combine=parse_combination(config["combine"]) if config["combine"] else None,
         plain_accuracy=_plain_accuracy(cell, root),
+        padding=data.padding,
     )
     return from_store(lesson, root, config["codec"]) if config["mode"] == "stored" else lesson
 
@@ -219,7 +220,7 @@ def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
 def build_network(spec: dict[str, Any], data: Dataset, *, seed: int) -> nn.Module:
     """The network that a cell's configuration describes, freshly initialised."""
     options = spec.get("options", {})
-    return build_model(spec["family"], data.input_shape, len(data.classes), seed=seed, **options)
+    return build_for(spec["family"], data, seed=seed, **options)
 
 
 def _plain_accuracy(cell: Cell, root: Path) -> float | None:
