@@ -76,6 +76,7 @@ from bequest.measure.similarity import (
     shuffled_null,
     similarity_matrix,
 )
+from bequest.measure.strata import Strata, accuracy_by, constant_accuracy_by, mean_accuracy_by
 from bequest.measure.symmetries import Place, Symmetry, check_symmetries, heads, permuted, symmetries_of
 from bequest.measure.undefined import Undefined, reason_of
 
@@ -96,9 +97,11 @@ __all__ = [
     "Robustness",
     "SeverityCurve",
     "Similarity",
+    "Strata",
     "Symmetry",
     "Undefined",
     "accuracy",
+    "accuracy_by",
     "agreement",
     "agreement_on_errors",
     "along",
@@ -117,6 +120,7 @@ __all__ = [
     "class_accuracy",
     "classwise_calibration_error",
     "consistency_gap",
+    "constant_accuracy_by",
     "corruption_robustness",
     "cosine_of_cosines",
     "direction_to",
@@ -135,6 +139,7 @@ __all__ = [
     "linear_probe",
     "macro_f1",
     "match_weights",
+    "mean_accuracy_by",
     "mean_confidence_gap",
     "minibatch_cka",
     "nll",

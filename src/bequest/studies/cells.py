@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,26 @@ from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import parse_objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
-from bequest.distill.score import predict
+from bequest.distill.score import predict, score
 from bequest.distill.teachers import Teacher
 from bequest.errors import BequestError, RunFolderError
 from bequest.files import write_bytes, write_json, write_text
 from bequest.measure import checkpoint_epochs, severity_curve
 from bequest.models.catalogue import build_for
-from bequest.models.taps import PENULTIMATE, activations
+from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import load_weights, save_weights
 from bequest.records import RunRecord, read_record, write_record
 from bequest.seeding import derive
 from bequest.studies.plan import Cell, Plan
+from bequest.studies.reading import Reading
 from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec
 from bequest.studies.storing import from_store
 
 PROBE_SPLIT = "test"
 PATH_SAMPLES = 100
+ABOUT = "about_"
+"""Begins the names of arrays that say what else is known of the samples."""
+
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -86,6 +91,11 @@ class CellFolder:
         """Accuracy at every level of every corruption, as JSON."""
         return self.path / "robustness.json"
 
+    @property
+    def perplexity(self) -> Path:
+        """A language model's perplexity on the test split, as JSON."""
+        return self.path / "perplexity.json"
+
     def snapshot(self, epoch: int) -> Path:
         """Penultimate activations after ``epoch`` on the first samples of the test split."""
         return self.path / "snapshots" / f"{epoch:05d}.npz"
@@ -118,7 +128,7 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
 
 def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
     """The training of a cell that another rank leads: nothing is written here."""
-    _lesson(plan, cell, root, study_data(plan.study.data, plan.study.splits)).run()
+    _lesson(plan, cell, root, own_data(plan, cell)).run()
 
 
 def study_data(data: DataSpec, splits: Mapping[str, SplitSpec]) -> Dataset:
@@ -127,7 +137,15 @@ def study_data(data: DataSpec, splits: Mapping[str, SplitSpec]) -> Dataset:
     return _study_data(key)
 
 
-@lru_cache(maxsize=2)
+def own_data(plan: Plan, cell: Cell) -> Dataset:
+    """What the cell's network is trained on: the study's dataset, or another form of it."""
+    data = plan.study.data
+    if cell.config["data"] == data.plain():
+        return study_data(data, plan.study.splits)
+    return study_data(DataSpec.model_validate(cell.config["data"]), {})
+
+
+@lru_cache(maxsize=4)
 def _study_data(key: str) -> Dataset:
     spec, splits = json.loads(key)
     data = load_dataset(spec["name"], **spec.get("options", {}))
@@ -144,7 +162,8 @@ def shifted(data: Dataset, spec: SplitSpec) -> Split:
     count = len(spec.variants)
     x = torch.cat([parse_transform(variant)(base.x) for variant in spec.variants])
     ids = torch.cat([base.ids * count + k for k in range(count)])
-    return Split(x, None if base.y is None else base.y.repeat(count), ids)
+    about = {name: values.repeat(count) for name, values in base.about.items()}
+    return Split(x, None if base.y is None else base.y.repeat(count), ids, about)
 
 
 def save_arrays(path: Path, **arrays: np.ndarray | Tensor) -> None:
@@ -171,15 +190,19 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float) -> RunRecord:
-    data = study_data(plan.study.data, plan.study.splits)
-    lesson = _lesson(plan, cell, root, data)
-    untrained = _answers(lesson.student, plan, data)
+    data, own = study_data(plan.study.data, plan.study.splits), own_data(plan, cell)
+    lesson, reading = _lesson(plan, cell, root, own), Reading.of(own)
+    untrained = _answers(lesson.student, plan, data, reading)
     trained = lesson.run(
-        callbacks=[_snapshots(lesson, folder, data)] if cell.arm in plan.study.measures.paths else (),
+        callbacks=[_snapshots(lesson, folder, data, reading)]
+        if cell.arm in plan.study.measures.paths
+        else (),
         checkpoint=checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS),
     )
     evaluating = time.perf_counter()
-    _write_outputs(plan, lesson, folder, data, untrained)
+    _write_outputs(plan, lesson.student, folder, data, reading, untrained)
+    if reading.next_token:
+        write_json(folder.perplexity, exp(score(lesson.student, own[PROBE_SPLIT])["nll"]))
     _write_robustness(plan, lesson.student, folder, data)
     write_text(folder.metrics, "".join(json.dumps(row) + "\n" for row in trained.outcome.history))
     save_weights(folder.weights, lesson.student)
@@ -257,36 +280,42 @@ def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> T
     return Teacher(model, name=arm, mode="eval" if mode == "stored" else mode)
 
 
-def _answers(network: nn.Module, plan: Plan, data: Dataset) -> dict[str, Tensor]:
+def _answers(network: nn.Module, plan: Plan, data: Dataset, reading: Reading) -> dict[str, Tensor]:
     """Logits on every split, and penultimate activations on the test split."""
-    found = {name: predict(network, data[name].x) for name in plan.study.splits}
-    return {**found, PENULTIMATE: activations(network, data[PROBE_SPLIT].x)[PENULTIMATE]}
+    found = {name: reading.logits(network, data[name]) for name in plan.study.splits}
+    return {**found, PENULTIMATE: reading.penultimate(network, data[PROBE_SPLIT].x)}
 
 
 def _write_outputs(
-    plan: Plan, lesson: Lesson, folder: CellFolder, data: Dataset, untrained: dict[str, Tensor]
+    plan: Plan,
+    student: nn.Module,
+    folder: CellFolder,
+    data: Dataset,
+    reading: Reading,
+    untrained: dict[str, Tensor],
 ) -> None:
     """Everything that the measures read, as the student answers after and before its training."""
-    trained = _answers(lesson.student, plan, data)
+    trained = _answers(student, plan, data, reading)
     for name in plan.study.splits:
         split = data[name]
-        labels = {} if split.y is None else {"labels": split.y}
+        known = {} if split.y is None else {"labels": split.y}
+        known |= {f"{ABOUT}{key}": values for key, values in split.about.items()}
         logits = {"logits": trained[name], "untrained_logits": untrained[name]}
-        save_arrays(folder.outputs(name), ids=split.ids, **logits, **labels)
+        save_arrays(folder.outputs(name), ids=split.ids, **logits, **known)
     activated = {"penultimate": trained[PENULTIMATE], "untrained": untrained[PENULTIMATE]}
     save_arrays(folder.activations, ids=data[PROBE_SPLIT].ids, **activated)
 
 
-def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset) -> Callback:
+def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset, reading: Reading) -> Callback:
     """Keeps activations after epochs 0, 1, 2, 4 ... and the last; a resumed run finds the earlier ones."""
-    samples = len(data["train"])
+    samples = len(lesson.data["train"])
     last = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
     due = set(checkpoint_epochs(last))
     probe = data[PROBE_SPLIT].x[:PATH_SAMPLES]
 
     def keep(epoch: int, student: nn.Module) -> None:
         if epoch in due:
-            save_arrays(folder.snapshot(epoch), **activations(student, probe))
+            save_arrays(folder.snapshot(epoch), **{PENULTIMATE: reading.penultimate(student, probe)})
 
     return keep
 

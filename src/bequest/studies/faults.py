@@ -15,15 +15,20 @@ from bequest.distill.signals import parse_codec
 from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
-from bequest.studies.spec import SourceSpec, StudySpec, arm_recipe
+from bequest.studies.spec import SourceSpec, StudySpec, arm_recipe, model_of
 
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
     """One line for each thing that is wrong, each beginning with its path."""
     if study.data.name not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
+    for name, spec in study.datasets.items():
+        if spec.name not in DATASETS:
+            yield f"datasets.{name}.name: {not_known('dataset', spec.name, DATASETS)}"
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
+        if model.data is not None and model.data not in study.datasets:
+            yield f"models.{name}.data: {not_known('dataset of the study', model.data, study.datasets)}"
     for name, split in study.splits.items():
         for variant in split.variants:
             yield from _trial(f"splits.{name}", partial(parse_transform, variant))
@@ -54,6 +59,9 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
         for other in value:
             if other not in study.arms:
                 yield f"{path}.{key}: {not_known('arm', other, study.arms)}"
+    for teacher in (study.arms[each] for each in arm.teachers if each in study.arms):
+        if model_of(study, teacher.student).data != model_of(study, arm.student).data:
+            yield f"{path}.teachers: {teacher.student} and {arm.student} are trained on different data"
     if arm.queries is not None and arm.queries not in study.queries:
         yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
     if arm.mode == "stored":
@@ -85,7 +93,10 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
     for name in wanted.corruptions:
         if name not in CORRUPTIONS:
             yield f"measures.corruptions: {not_known('corruption', name, CORRUPTIONS)}"
-    for arm in [*wanted.paths, *(arm for pair in wanted.barriers for arm in pair)]:
+    for split in wanted.compared_on:
+        if split not in study.splits:
+            yield f"measures.compared_on: {not_known('split', split, study.splits)}"
+    for arm in [*wanted.paths, *wanted.charted, *(arm for pair in wanted.barriers for arm in pair)]:
         if arm not in study.arms:
             yield f"measures: {not_known('arm', arm, study.arms)}"
     yield from _budget_faults(study)
@@ -93,6 +104,8 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
         students = {study.arms[arm].student for arm in (first, second) if arm in study.arms}
         if len(students) > 1:
             yield f"measures.barriers: {first} and {second} are not of one architecture"
+        elif any(model_of(study, student).data is not None for student in students):
+            yield f"measures.barriers: {first} is trained on other data than the splits have"
 
 
 def _budget_faults(study: StudySpec) -> Iterator[str]:

@@ -13,7 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
-from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, data_of, model_of
 
 Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = ("smoke", "small", "paper")
@@ -173,6 +173,12 @@ def plain_of(study: StudySpec, student: str) -> str | None:
     return None
 
 
+def charted_arms(study: StudySpec) -> list[str]:
+    """The arms whose curves are drawn."""
+    wanted = study.measures.charted
+    return [name for name in shown_arms(study) if not wanted or name in wanted]
+
+
 def arm_records(study: StudySpec) -> tuple[ArmRecord, ...]:
     """The arms as the report shows them."""
     return tuple(_arm_record(study, name, arm) for name, arm in study.arms.items() if not arm.aside)
@@ -218,11 +224,13 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
         "combine": spec.combine or {},
         "sources": [source.plain() for source in sources],
         "recipe": arm_recipe(study, arm).plain(),
-        "data": study.data.plain(),
+        "data": data_of(study, spec.student).plain(),
         "splits": {name: split.plain() for name, split in study.splits.items()},
         "corruptions": list(study.measures.corruptions),
         "snapshots": arm in study.measures.paths,
     }
+    if model_of(study, spec.student).data is not None:
+        config["tests"] = study.data.plain()
     if spec.mode == "stored":
         config["codec"] = spec.codec
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
@@ -263,6 +271,7 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
     budget = measures.get("budget")
     if budget and not {arm for line in budget.get("lines", {}).values() for arm in line} <= set(kept):
         del measures["budget"]
+    measures["charted"] = [arm for arm in measures.get("charted", []) if arm in kept]
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}

@@ -35,11 +35,20 @@ class SplitSpec(Config):
 
 
 class ModelSpec(Config):
-    """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs."""
+    """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs.
+
+    Attributes:
+        family: A name of the catalogue.
+        options: Of the network.
+        recipe: Fields of ``[recipe]``.
+        data: A name of ``[datasets]`` that it is trained on instead of ``[data]``. A language model's answers
+            on the study's splits are the logits of the two forms of each sentence's verb.
+    """
 
     family: str
     options: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
+    data: str | None = None
 
 
 class SourceSpec(Config):
@@ -155,6 +164,8 @@ class MeasuresSpec(Config):
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
             itself stands for neighbouring seeds.
         budget: What the budget chart shows.
+        compared_on: The splits on which arms are set beside their teachers; default: all.
+        charted: The arms that charts of curves show, where all would be too many; default: all.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
@@ -162,6 +173,8 @@ class MeasuresSpec(Config):
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     budget: BudgetSpec | None = None
+    compared_on: tuple[str, ...] = ()
+    charted: tuple[str, ...] = ()
 
 
 class StudySpec(Config):
@@ -171,6 +184,7 @@ class StudySpec(Config):
     title: str
     question: str
     data: DataSpec
+    datasets: dict[str, DataSpec] = Field(default_factory=dict)
     seeds: int = Field(5, ge=1)
     recipe: Recipe = Recipe()
     splits: dict[str, SplitSpec]
@@ -187,6 +201,12 @@ def arm_recipe(study: StudySpec, arm: str) -> Recipe:
     spec = study.arms[arm]
     base = study.recipe.model_dump(mode="json", exclude_unset=True)
     return Recipe.parse(merged(merged(base, model_of(study, spec.student).recipe), spec.recipe), "recipe")
+
+
+def data_of(study: StudySpec, student: str) -> DataSpec:
+    """The dataset that ``student`` is trained on."""
+    name = model_of(study, student).data
+    return study.data if name is None else study.datasets[name]
 
 
 def model_of(study: StudySpec, name: str) -> ModelSpec:
