@@ -38,6 +38,7 @@ def agreement(
     relatives: float = 0.5,
     same: float = 0.25,
     adverbs: int = 2,
+    every: int = 1,
     natural: bool = False,
 ) -> Dataset:
     """Present-tense English sentences of a grammar; which number has the main verb?
@@ -63,6 +64,7 @@ def agreement(
         relatives: Share of intervening nouns that come in a relative clause.
         same: Share of sentences with one more intervening noun, of the subject's number.
         adverbs: The most adverbs before the verb.
+        every: Only every so many nouns, verbs, adjectives and adverbs are used.
         natural: Add ``linzen``, ``blimp`` and ``marvin_linzen``: the natural test sentences under
             ``BEQUEST_DATA`` whose words before the verb are all in the vocabulary.
 
@@ -72,7 +74,7 @@ def agreement(
     if form not in FORMS:
         raise DataError("there is no such form of the task", expected=" or ".join(FORMS), got=form)
     sizes = {"train": train, "validation": validation, "test": test, "far": far, "queries": queries}
-    few = Grammar(_pair(trained), relatives=relatives, same=same, adverbs=adverbs)
+    few = Grammar(_pair(trained), relatives=relatives, same=same, adverbs=adverbs, every=every)
     kinds = {
         "train": few,
         "validation": few,

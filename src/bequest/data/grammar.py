@@ -26,11 +26,13 @@ from bequest.seeding import numpy_generator
 Choice = TypeVar("Choice")
 
 MOST_ATTRACTORS = 8
+MOST_SPARSE = 6
 DRAWS = 128
 """Random numbers kept for each sentence, more than any of them uses."""
 
-HELD_OUT = 5
-"""One in so many pairings of a subject noun and a main verb is kept for the test."""
+HELD_OUT = 7
+"""One in so many pairings of a subject noun and a main verb is kept for the test; above ``MOST_SPARSE``, so
+that every noun has some."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Grammar:
         relatives: Share of intervening nouns that come in a relative clause; the others follow a preposition.
         same: Share of sentences with one more intervening noun, of the subject's number.
         adverbs: The most adverbs between the last noun and the verb; each is there half the time.
+        every: Only every so many nouns, verbs, adjectives and adverbs are used; language models learn a small
+            language sooner.
     """
 
     attractors: tuple[int, int] = (0, 1)
@@ -80,9 +84,12 @@ class Grammar:
     relatives: float = 0.5
     same: float = 0.25
     adverbs: int = 2
+    every: int = 1
 
     def __post_init__(self) -> None:
         low, high = self.attractors
+        if not 1 <= self.every <= MOST_SPARSE:
+            raise DataError("too few words are left", expected=f"every 1..{MOST_SPARSE}", got=self.every)
         if not 0 <= low <= high <= MOST_ATTRACTORS:
             raise DataError(
                 "a sentence cannot have so many attractors",
@@ -113,13 +120,14 @@ class _Writer:
 
     def __init__(self, grammar: Grammar, numbers: list[float], seed: int) -> None:
         self._grammar, self._seed = grammar, seed
+        self._nouns, self._people = (range(0, len(nouns), grammar.every) for nouns in (NOUNS, PEOPLE))
         self._numbers = iter(numbers)
         self._words: list[str] = []
 
     def sentence(self, number: int, attractors: int) -> Sentence:
         if self._chance(0.2):
             self._words += [*self._pick(OPENINGS), ","]
-        noun = self._noun_phrase(range(len(NOUNS)), number)
+        noun = self._noun_phrase(self._nouns, number)
         subject = len(self._words) - 1
         between = [1 - number] * attractors
         if self._chance(self._grammar.same):
@@ -127,7 +135,7 @@ class _Writer:
         self._modify(number, between)
         for _ in range(self._grammar.adverbs):
             if self._chance(0.5):
-                self._words.append(self._pick(ADVERBS))
+                self._words.append(self._pick(ADVERBS[:: self._grammar.every]))
         lemma = self._verb_for(noun)
         place = len(self._words)
         self._words.append(VERBS[lemma].form(number))
@@ -141,35 +149,35 @@ class _Writer:
         for own in between:
             if not self._chance(self._grammar.relatives):
                 self._words += self._pick(PREPOSITIONS)
-                self._noun_phrase(range(len(NOUNS)), own)
+                self._noun_phrase(self._nouns, own)
                 beside = own
             elif beside is not None and self._chance(0.5):
-                self._words += ["that", present(self._pick(RELATIVE))[beside]]
-                self._noun_phrase(range(len(NOUNS)), own)
+                self._words += ["that", present(self._pick(RELATIVE[:: self._grammar.every]))[beside]]
+                self._noun_phrase(self._nouns, own)
                 beside = own
             else:
                 self._words.append("that")
-                self._noun_phrase(range(len(PEOPLE)), own)
-                self._words.append(present(self._pick(RELATIVE))[own])
+                self._noun_phrase(self._people, own)
+                self._words.append(present(self._pick(RELATIVE[:: self._grammar.every]))[own])
                 beside = None
 
     def _noun_phrase(self, nouns: range, number: int) -> int:
         self._words.append(self._pick(DETERMINERS))
         if self._chance(0.25):
-            self._words.append(self._pick(ADJECTIVES))
+            self._words.append(self._pick(ADJECTIVES[:: self._grammar.every]))
         noun = self._pick(nouns)
         self._words.append(noun_form(NOUNS[noun], number))
         return noun
 
     def _verb_for(self, noun: int) -> int:
-        held_out = self._grammar.held_out
-        return self._pick([v for v in range(len(VERBS)) if is_held_out(noun, v, self._seed) == held_out])
+        held_out, verbs = self._grammar.held_out, range(0, len(VERBS), self._grammar.every)
+        return self._pick([v for v in verbs if is_held_out(noun, v, self._seed) == held_out])
 
     def _complement(self, verb: Verb) -> None:
         if verb.kind == "object":
-            self._noun_phrase(range(len(NOUNS)), int(self._chance(0.5)))
+            self._noun_phrase(self._nouns, int(self._chance(0.5)))
         elif verb.kind == "quality":
-            self._words.append(self._pick(ADJECTIVES))
+            self._words.append(self._pick(ADJECTIVES[:: self._grammar.every]))
 
     def _chance(self, share: float) -> bool:
         return self._next() < share
