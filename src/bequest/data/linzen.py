@@ -59,6 +59,7 @@ def linzen(
     rows: int | None = None,
     probe: int = 2000,
     queries: int = 100_000,
+    most: int | None = None,
     seed: int = 0,
     unknown_verbs: str = "drop",
 ) -> Dataset:
@@ -75,6 +76,7 @@ def linzen(
         rows: Read so many sentences at most; None for all.
         probe: See above.
         queries: How many queries are set aside.
+        most: The most sentences of ``graded``, and so of ``far``; None for all.
         seed: Seeds the shuffle.
         unknown_verbs: ``drop`` leaves tests out whose verb has a form outside the vocabulary, since a
             language model cannot score it; ``wrong`` keeps them, and a language model's answer counts as
@@ -92,7 +94,7 @@ def linzen(
     words = sorted({word for item in parts["train"] for word in item.words})
     coder = Coder((*SPECIAL, *words))
     tests = [item for item in parts.pop("tests") if unknown_verbs == "wrong" or coder.known(item.forms)]
-    parts |= _tests(tests, probe=probe, queries=queries)
+    parts |= _tests(tests, probe=probe, queries=queries, most=most)
     classes = NUMBERS if form == "classification" else coder.vocabulary
     notes = (f"{len(items)} sentences; {len(tests)} of them are left for tests",)
     return Dataset("linzen", _same_ids(parts, coder, form), classes, notes, coder.vocabulary, PADDING)
@@ -174,7 +176,7 @@ def _dealt(items: Sequence[Item], seed: int) -> dict[str, list[Item]]:
     return {name: [items[k] for k in rows] for name, rows in zip((*SHARES, "tests"), dealt, strict=True)}
 
 
-def _tests(items: Sequence[Item], *, probe: int, queries: int) -> dict[str, list[Item]]:
+def _tests(items: Sequence[Item], *, probe: int, queries: int, most: int | None) -> dict[str, list[Item]]:
     """Queries are set aside first, those with most attractors before others; the rest is for the tests."""
     wanted = [k for k, item in enumerate(items) if item.about["attractors"] >= 2]
     halves = wanted[::2] + [k for k, item in enumerate(items) if item.about["attractors"] == 1][::2]
@@ -184,7 +186,7 @@ def _tests(items: Sequence[Item], *, probe: int, queries: int) -> dict[str, list
         item
         for item in rest
         if item.about["intervening"] <= MOST_INTERVENING and item.about["distance"] <= MOST_DISTANCE
-    ]
+    ][:most]
     return {
         "queries": [items[k] for k in sorted(asked)],
         "test": [item for item in graded if item.about["attractors"] <= 1][:probe],
