@@ -77,16 +77,20 @@ class Measurement(Record):
 
 
 class Point(Record):
-    """One point of a curve; ``low`` and ``high`` bound ``y``, ``n`` counts what it stands on."""
+    """One point of a curve; ``low`` and ``high`` bound ``y``, ``n`` counts what it stands on.
+
+    On a map ``z`` is the value at (``x``, ``y``).
+    """
 
     x: float
     y: float | None
+    z: float | None = None
     low: float | None = None
     high: float | None = None
     n: int | None = None
     label: str | None = None
 
-    @field_validator("y", "low", "high", mode="before")
+    @field_validator("y", "z", "low", "high", mode="before")
     @classmethod
     def _finite(cls, value: Any) -> Any:
         return _none_unless_finite(value)
@@ -96,7 +100,8 @@ class Curve(Record):
     """A measure as a function of something: epochs, bins, levels, positions, parameters.
 
     ``chart`` names the picture the curve belongs to (``training``, ``reliability``, ``robustness`` ...);
-    ``kind`` says how it is drawn.
+    ``kind`` says how it is drawn. A ``map`` is a whole grid of points over two parameters, with
+    ``z_title`` for what their ``z`` is.
     """
 
     chart: str
@@ -104,7 +109,8 @@ class Curve(Record):
     x_title: str
     y_title: str
     points: tuple[Point, ...]
-    kind: Literal["line", "points", "steps"] = "line"
+    kind: Literal["line", "points", "steps", "map"] = "line"
+    z_title: str | None = None
     teacher: str | None = None
     split: str | None = None
     layer: str | None = None
@@ -169,7 +175,7 @@ class TeacherRecord(Record):
 
 
 class RunRecord(Record):
-    """One cell: what was asked, what came of it."""
+    """One cell: what was asked, what came of it; ``start`` says what became of pretrained weights."""
 
     version: int = VERSION
     id: str
@@ -178,6 +184,7 @@ class RunRecord(Record):
     status: Status
     config: dict[str, Any]
     needs: dict[str, str] = Field(default_factory=dict)
+    start: str | None = None
     error: str | None = None
     warnings: tuple[str, ...] = ()
     provenance: Provenance | None = None

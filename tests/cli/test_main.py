@@ -118,3 +118,23 @@ def test_python_dash_m_is_the_command_line():
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = bequest.nonsense
+
+
+def test_a_dry_run_says_what_the_run_will_take(cli, tiny, write_study):
+    path = write_study(tiny)
+    out = cli("run", path, "--dry-run")[1]
+    line = next(line for line in out.splitlines() if line.startswith("mlp<-cnn "))
+    assert line.split()[1:4] == ["2", "20", "2,490"]
+    assert "GPU hours assume" in out
+    found = json.loads(cli("run", path, "--dry-run", "--json")[1])
+    assert len(found["cells"]) == 8
+    assert {"arm", "cells", "steps", "parameters", "memory", "gpu_hours"} <= set(found["arms"][0])
+
+
+def test_a_dry_run_without_the_data_says_why_it_cannot_tell(cli, tiny, write_study, monkeypatch, tmp_path):
+    monkeypatch.setenv("BEQUEST_DATA", str(tmp_path))
+    tiny["data"] = {"name": "cifar10"}
+    code, out, _ = cli("run", write_study(tiny), "--dry-run")
+    assert code == 0
+    assert "no estimate of the cost: CIFAR-10 is not there" in out
+    assert "8 cells at scale small" in out

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bequest.data import load_dataset
-from bequest.data.cifar import BATCHES, NPZ, data_root
+from bequest.data.cifar import BATCHES, NPZ, PYTHON_100, data_root
 from bequest.errors import DataError
 
 
@@ -103,6 +103,66 @@ def test_more_held_out_images_than_there_are_is_refused(tmp_path: Path) -> None:
         load_dataset("cifar10", root=str(tmp_path), validation=100)
 
 
+def test_a_part_of_the_images_is_balanced_and_leaves_the_rest_alone(tmp_path: Path) -> None:
+    write_npz(tmp_path)
+    whole, part = (
+        load_dataset("cifar10", root=str(tmp_path), validation=20, **kept)
+        for kept in ({}, {"train": 30, "test": 10})
+    )
+    assert torch.equal(part["validation"].ids, whole["validation"].ids)
+    assert set(part["train"].ids.tolist()) < set(whole["train"].ids.tolist())
+    assert torch.bincount(part["train"].y).tolist() == [3] * 10
+    assert torch.bincount(part["test"].y).tolist() == [1] * 10
+    with pytest.raises(DataError, match="not so many images"):
+        load_dataset("cifar10", root=str(tmp_path), validation=20, train=81)
+
+
+def test_smaller_images_are_means_over_squares(tmp_path: Path) -> None:
+    write_npz(tmp_path)
+    whole, small = (load_dataset("cifar10", root=str(tmp_path), validation=0, side=s) for s in (32, 8))
+    assert small.input_shape == (3, 8, 8)
+    expected = whole["test"].x[5, 1, 4:8, 28:32].mean()
+    torch.testing.assert_close(small["test"].x[5, 1, 1, 7], expected)
+    with pytest.raises(DataError, match="a divisor of 32"):
+        load_dataset("cifar10", root=str(tmp_path), side=12)
+
+
+def write_hundred(root: Path) -> None:
+    """CIFAR-100's three files: 200 training images, 100 test images."""
+    folder = root / PYTHON_100
+    folder.mkdir(parents=True)
+    for name, count in (("train", 200), ("test", 100)):
+        fine = np.arange(count) % 100
+        rows = pixels(count, count).transpose(0, 3, 1, 2).reshape(count, -1)
+        content = {b"data": rows, b"fine_labels": fine.tolist(), b"coarse_labels": (fine // 5).tolist()}
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    names = {
+        b"fine_label_names": [f"f{k}".encode() for k in range(100)],
+        b"coarse_label_names": [f"c{k}".encode() for k in range(20)],
+    }
+    (folder / "meta").write_bytes(pickle.dumps(names, protocol=2))
+
+
+@pytest.mark.parametrize(("labels", "classes", "label"), [("fine", 100, 7), ("coarse", 20, 1)])
+def test_the_hundred_classes_are_read_fine_or_coarse(tmp_path, labels, classes, label) -> None:
+    write_hundred(tmp_path)
+    data = load_dataset("cifar100", root=str(tmp_path), labels=labels, validation=0)
+    assert len(data.classes) == classes
+    assert data.classes[label] == f"{labels[0]}{label}"
+    assert int(data["train"].y[107]) == int(data["test"].y[7]) == label
+    expected = pixels(200, 200)[107, 3, 5] / np.float32(255)
+    np.testing.assert_array_equal(data["train"].x[107, :, 3, 5].numpy(), expected)
+
+
+def test_the_hundred_classes_that_are_not_there_come_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="CIFAR-100 is not there"):
+        load_dataset("cifar100", root=str(tmp_path))
+    write_hundred(tmp_path)
+    (tmp_path / PYTHON_100 / "meta").write_bytes(pickle.dumps({b"fine_label_names": 3}))
+    with pytest.raises(DataError, match="no CIFAR batch"):
+        load_dataset("cifar100", root=str(tmp_path))
+
+
 class Bomb:
     def __reduce__(self) -> tuple[object, ...]:
         return (os.mkdir, ("exploded",))
@@ -112,7 +172,7 @@ def test_a_batch_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     write_batches(tmp_path)
     (tmp_path / BATCHES / "data_batch_3").write_bytes(pickle.dumps({b"data": Bomb()}))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="no CIFAR-10 batch"):
+    with pytest.raises(DataError, match="no CIFAR batch"):
         load_dataset("cifar10", root=str(tmp_path))
     assert not (tmp_path / "exploded").exists()
 

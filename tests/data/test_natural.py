@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from bequest.data.agreement import agreement
-from bequest.data.cifar import data_root
 from bequest.data.lexicon import VOCABULARY
 from bequest.data.natural import (
     BLIMP,
@@ -17,6 +16,7 @@ from bequest.data.natural import (
     natural_items,
 )
 from bequest.data.sequences import Coder
+from bequest.data.sources import data_root
 from bequest.errors import DataError
 
 

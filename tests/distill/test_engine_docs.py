@@ -12,8 +12,11 @@ from torch import nn
 
 import bequest as bq
 from bequest.distill.recipe import Recipe
+from bequest.models.tokens import logits_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "engine.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "engine.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -51,15 +54,34 @@ def test_the_teachers_shown_teach(scope):
     exec(code, {**scope, "wide": Vision(3)})
 
 
-def test_a_loop_of_ones_own_is_short_and_learns(scope):
-    code = BLOCKS[1]
-    assert len(code.strip().splitlines()) <= 15
+def transformers_vit() -> nn.Module:
+    package = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = package.ViTConfig(image_size=12, patch_size=4, num_channels=1, num_labels=10, **sizes)
+    return package.ViTForImageClassification(config)
+
+
+def timm_resnet() -> nn.Module:
+    return pytest.importorskip("timm").create_model("resnet10t", in_chans=1, num_classes=10)
+
+
+def torchvision_resnet() -> nn.Module:
+    model = pytest.importorskip("torchvision").models.resnet18(num_classes=10)
+    model.conv1 = nn.Conv2d(1, 64, 3, bias=False)
+    return model
+
+
+@pytest.mark.parametrize("student", [Vision, transformers_vit, timm_resnet, torchvision_resnet])
+def test_a_loop_of_ones_own_is_short_and_learns(scope, student):
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "loader" in block)
+    assert sum(bool(line) for line in code.splitlines()) <= 15
+    scope["student"] = student()
     teacher, x = scope["teacher"], scope["data"]["train"].x
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
 
     def gap():
         answers = [
-            torch.softmax(model.eval()(x).logits, -1).detach() for model in (scope["student"], teacher)
+            torch.softmax(logits_of(model.eval()(x)), -1).detach() for model in (scope["student"], teacher)
         ]
         return float((answers[0] - answers[1]).abs().mean())
 
@@ -72,7 +94,7 @@ def test_a_loop_of_ones_own_is_short_and_learns(scope):
 
 
 def test_the_queries_shown_are_asked(scope):
-    for block in BLOCKS[2:]:
+    for block in BLOCKS[1:]:
         exec(block, scope)
     sources = scope["student"].record.config["sources"]
     assert sources[0]["active"] == {"by": "divergence", "budget": 300, "rounds": 2, "temperature": 1.0}

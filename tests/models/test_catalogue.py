@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from bequest.errors import ConfigError, ModelError, UnknownName
-from bequest.models import build_model, parameter_count
+from bequest.models import build_model, parameter_count, state_count
+from bequest.models.maxout import Maxout
 
 
 def test_weights_follow_from_the_seed_and_leave_the_global_state_alone():
@@ -48,3 +49,32 @@ def test_what_cannot_be_built_is_named():
         build_model("cnn", (4,), 2, seed=0)
     with pytest.raises(ModelError, match="cannot be built"):
         build_model("mlp", (4,), 2, seed=0, hidden=[-3])
+
+
+def test_the_published_counts_of_abnar_2020_hold_exactly():
+    """They include the running statistics, as in Keras: two numbers a normalised unit."""
+    options = {"hidden": [512, 128, 32], "batch_norm": True, "dropout": 0.1}
+    mlp = build_model("mlp", (1, 28, 28), 10, seed=0, **options)
+    cnn = build_model("maxout_cnn", (1, 28, 28), 10, seed=0)
+    assert (state_count(mlp), state_count(cnn)) == (474_730, 113_002)
+    assert parameter_count(mlp) == 474_730 - 2 * (512 + 128 + 32)
+    assert parameter_count(cnn) == 113_002 - 2 * (128 + 64 + 16)
+
+
+def test_maxout_keeps_the_largest_of_neighbouring_channels():
+    x = torch.arange(6.0).view(1, 6, 1, 1).flip(1)
+    assert Maxout(3)(x).flatten().tolist() == [5.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "said"),
+    [
+        ((784,), {}, "needs images"),
+        ((1, 28, 28), {"pools": [2]}, "do not fit each other"),
+        ((1, 28, 28), {"maxout": 7}, "do not fit each other"),
+        ((1, 12, 12), {"pools": [2, 2, 2]}, "too small for so many pools"),
+    ],
+)
+def test_a_maxout_cnn_that_cannot_be_is_refused(shape, options, said):
+    with pytest.raises(ModelError, match=said):
+        build_model("maxout_cnn", shape, 10, seed=0, **options)

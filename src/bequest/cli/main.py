@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from bequest.cli import check, ls, measure, report, run, show, store
+from bequest.cli import check, data, ls, measure, report, run, show, store, theory
 from bequest.errors import BequestError
 
 INTERRUPTED = 130
@@ -25,6 +25,8 @@ for verb in (run, ls, check, show, report):
     app.command(name=verb.NAME, epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(measure.app, name="measure")
 app.add_typer(store.app, name="store")
+app.add_typer(data.app, name="data")
+app.add_typer(theory.app, name="theory")
 
 
 def main() -> None:

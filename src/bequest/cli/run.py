@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bequest.cli.plan import show_plan
+
 if TYPE_CHECKING:
     from bequest.studies.runner import Result, Update
 
@@ -28,7 +30,7 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and cost, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -39,9 +41,7 @@ def command(
     chosen = [arm.strip() for arm in arms.split(",")] if arms else None
     if dry_run:
         plan = runner.planned(study, scale=scale, seeds=seeds, arms=chosen, settings=settings or ())
-        for cell in plan.cells:
-            typer.echo(f"{cell.id}  seed {cell.seed}  {cell.arm}")
-        typer.echo(f"{len(plan.cells)} cells at scale {scale}; nothing was run")
+        show_plan(plan, as_json=as_json)
         return
     quiet = following()
     console = Console(stderr=as_json, quiet=quiet)

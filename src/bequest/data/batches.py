@@ -29,6 +29,7 @@ class Batch:
         parts: Which rows of which source in which view.
         labelled: Labels in the whole batch; None where each row has many, or where they must be counted.
         step: The step that the batch belongs to.
+        seen: What the student is shown, (N, ...), where that differs from what teachers are asked about.
     """
 
     x: Tensor
@@ -39,6 +40,7 @@ class Batch:
     parts: tuple[Part, ...]
     labelled: int | None = None
     step: int | None = None
+    seen: Tensor | None = None
 
     def pieces(self, count: int) -> list[Batch]:
         """The batch in ``count`` pieces; each takes every ``count``-th row, so a share of every source."""
@@ -64,6 +66,7 @@ class Batch:
             tuple(parts),
             self.labelled,
             self.step,
+            cut(self.seen),
         )
 
 
@@ -127,10 +130,16 @@ class Batches:
             parts += drawn
             shown.append(rows)
         if len(self._streams) == 1:
-            return Batch(*shown[0], tuple(parts), self._labelled, step)
-        x, ids, *labels = zip(*shown, strict=True)
+            only = shown[0]
+            return Batch(*only[:5], tuple(parts), self._labelled, step, only.seen)
+        x, ids, *labels, seen = zip(*shown, strict=True)
         own, partners, weights = self._joined_labels(ids, *labels)
-        return Batch(torch.cat(x), torch.cat(ids), own, partners, weights, tuple(parts), self._labelled, step)
+        looks = None
+        if any(each is not None for each in seen):
+            looks = torch.cat([a if b is None else b for a, b in zip(x, seen, strict=True)])
+        return Batch(
+            torch.cat(x), torch.cat(ids), own, partners, weights, tuple(parts), self._labelled, step, looks
+        )
 
     def state(self) -> dict[str, list[Tensor]]:
         """What the active sources have chosen so far, by source name, one tensor a round."""

@@ -1,17 +1,19 @@
-"""CIFAR-10 (Krizhevsky 2009) from the files that its users have."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) from the files that their users have."""
 
 from __future__ import annotations
 
-import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from torch.nn.functional import avg_pool2d
 
 from bequest.data.datasets import DATASETS, Dataset, Split, stratified
+from bequest.data.sources import data_root
 from bequest.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -19,6 +21,8 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 SIDE = 32
 NPZ = "vision/cifar10.npz"
 BATCHES = "vision/cifar-10-batches-py"
+PYTHON_100 = "vision/cifar-100-python"
+T = TypeVar("T")
 HARMLESS = {
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -30,7 +34,14 @@ HARMLESS = {
 
 
 @DATASETS.register("cifar10")
-def cifar10(*, root: str | None = None, validation: int = 5000) -> Dataset:
+def cifar10(
+    *,
+    root: str | None = None,
+    validation: int = 5000,
+    train: int | None = None,
+    test: int | None = None,
+    side: int = SIDE,
+) -> Dataset:
     """CIFAR-10: 32×32 colour images in [0, 1] in 10 classes.
 
     50,000 training images, of which ``validation`` are held out (stratified, always the same), and 10,000
@@ -40,30 +51,54 @@ def cifar10(*, root: str | None = None, validation: int = 5000) -> Dataset:
         root: A folder with ``vision/cifar10.npz`` (x_train (N, 32, 32, 3) uint8, y_train, x_test, y_test) or
             ``vision/cifar-10-batches-py``; default: the environment's ``BEQUEST_DATA``.
         validation: How many training images are held out; 0 for no validation split.
+        train: How many of the others are kept, stratified and always the same; default: all.
+        test: How many test images are kept, likewise.
+        side: 32, or a divisor of it: the means over squares of pixels, so that an image has this side.
 
     Raises:
         DataError: If the files are absent or not what they should be.
     """
-    arrays = _arrays(Path(root) if root is not None else data_root())
-    x_train, y_train = _split(arrays, "train")
-    x_test, y_test = _split(arrays, "test")
-    count = len(x_train)
-    if not 0 <= validation < count:
-        raise DataError("cannot hold out so many images", expected=f"0..{count - 1}", got=validation)
-    whole = Split(x_train, y_train, torch.arange(count))
-    splits = {"train": whole}
-    if validation:
-        rows = stratified(y_train, {"train": count - validation, "validation": validation}, seed=0)
-        splits = {name: whole.take(row) for name, row in rows.items()}
-    splits["test"] = Split(x_test, y_test, torch.arange(count, count + len(x_test)))
-    return Dataset("cifar10", splits, CLASSES)
+    folder = Path(root) if root is not None else data_root()
+    whole = _whole("CIFAR-10", _arrays(folder), side)
+    return Dataset("cifar10", _splits(whole, validation, train, test), CLASSES)
 
 
-def data_root() -> Path:
-    """Where data lies: ``BEQUEST_DATA``, else a folder in the user's cache."""
-    given = os.environ.get("BEQUEST_DATA")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given) if given else cache / "bequest"
+@DATASETS.register("cifar100")
+def cifar100(
+    *,
+    root: str | None = None,
+    labels: Literal["fine", "coarse"] = "fine",
+    validation: int = 5000,
+    train: int | None = None,
+    test: int | None = None,
+    side: int = SIDE,
+) -> Dataset:
+    """CIFAR-100: 32×32 colour images in [0, 1] in 100 classes of 20 kinds; else as :func:`cifar10`.
+
+    Args:
+        root: A folder with ``vision/cifar-100-python``, whose files are ``train``, ``test`` and ``meta``;
+            default: the environment's ``BEQUEST_DATA``.
+        labels: ``fine``: the 100 classes; ``coarse``: the 20 kinds.
+        validation: How many training images are held out; 0 for no validation split.
+        train: How many of the others are kept, stratified and always the same; default: all.
+        test: How many test images are kept, likewise.
+        side: 32, or a divisor of it.
+
+    Raises:
+        DataError: If the files are absent or not what they should be.
+    """
+    folder = (Path(root) if root is not None else data_root()) / PYTHON_100
+    if not folder.is_dir():
+        raise DataError(
+            "CIFAR-100 is not there",
+            expected=str(folder),
+            remedy="put the archive of Python batches, unpacked, there; BEQUEST_DATA names another folder",
+        )
+    key = f"{labels}_labels".encode()
+    arrays = dict(zip(ARRAYS, (*_batch(folder / "train", key), *_batch(folder / "test", key)), strict=True))
+    names = _read(folder / "meta", lambda content: [str(n, "utf-8") for n in content[_names(labels)]])
+    whole = _whole("CIFAR-100", arrays, side)
+    return Dataset("cifar100", _splits(whole, validation, train, test), tuple(names))
 
 
 def _arrays(root: Path) -> dict[str, np.ndarray]:
@@ -94,16 +129,25 @@ def _from_batches(folder: Path) -> dict[str, np.ndarray]:
     return dict(zip(ARRAYS, (*train, *test), strict=True))
 
 
-def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _batch(path: Path, labels: bytes = b"labels") -> tuple[np.ndarray, np.ndarray]:
+    def arrays(content: dict[bytes, Any]) -> tuple[np.ndarray, np.ndarray]:
+        pixels = np.asarray(content[b"data"], np.uint8).reshape(-1, 3, SIDE, SIDE)
+        return pixels.transpose(0, 2, 3, 1), np.asarray(content[labels], np.int64)
+
+    return _read(path, arrays)
+
+
+def _names(labels: str) -> bytes:
+    return f"{labels}_label_names".encode()
+
+
+def _read(path: Path, taken: Callable[[dict[bytes, Any]], T]) -> T:
+    """What ``taken`` finds in a pickled dictionary."""
     try:
         with path.open("rb") as file:
-            content = _ArraysOnly(file, encoding="bytes").load()
-        pixels = np.asarray(content[b"data"], np.uint8).reshape(-1, 3, SIDE, SIDE)
-        return pixels.transpose(0, 2, 3, 1), np.asarray(content[b"labels"], np.int64)
+            return taken(_ArraysOnly(file, encoding="bytes").load())
     except (OSError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
-        raise DataError(
-            f"{path} is no CIFAR-10 batch", got=error, remedy="unpack the archive again"
-        ) from error
+        raise DataError(f"{path} is no CIFAR batch", got=error, remedy="unpack the archive again") from error
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -115,13 +159,51 @@ class _ArraysOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _split(arrays: dict[str, np.ndarray], name: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _whole(name: str, arrays: dict[str, np.ndarray], side: int) -> tuple[Split, Split]:
+    """Training and test images, ids counted through both."""
+    if side < 1 or SIDE % side:
+        raise DataError(f"{name} cannot be shown at this size", expected=f"a divisor of {SIDE}", got=side)
+    x_train, y_train = _tensors(name, arrays, "train", side)
+    x_test, y_test = _tensors(name, arrays, "test", side)
+    count = len(x_train)
+    test = Split(x_test, y_test, torch.arange(count, count + len(x_test)))
+    return Split(x_train, y_train, torch.arange(count)), test
+
+
+def _splits(
+    whole: tuple[Split, Split], validation: int, train: int | None, test: int | None
+) -> dict[str, Split]:
+    """The splits: images are held out first, so that the same ones are whatever else is asked for."""
+    samples, count = whole[0], len(whole[0])
+    if not 0 <= validation < count or samples.y is None:
+        raise DataError("cannot hold out so many images", expected=f"0..{count - 1}", got=validation)
+    found = {"train": samples}
+    if validation:
+        rows = stratified(samples.y, {"train": count - validation, "validation": validation}, seed=0)
+        found = {name: samples.take(row) for name, row in rows.items()}
+    return {**found, "train": _some(found["train"], train), "test": _some(whole[1], test)}
+
+
+def _some(split: Split, count: int | None) -> Split:
+    """``count`` samples, stratified and always the same."""
+    if count is None or split.y is None:
+        return split
+    if not 0 < count <= len(split):
+        raise DataError("there are not so many images", expected=f"1..{len(split)}", got=count)
+    return split.take(stratified(split.y, {"kept": count, "left": len(split) - count}, seed=0)["kept"])
+
+
+def _tensors(
+    data: str, arrays: dict[str, np.ndarray], name: str, side: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     x, y = arrays[f"x_{name}"], arrays[f"y_{name}"].reshape(-1)
     if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] != 3 or len(x) != len(y):
         raise DataError(
-            f"x_{name} of CIFAR-10 is not what it should be",
+            f"x_{name} of {data} is not what it should be",
             expected=f"uint8 (N, {SIDE}, {SIDE}, 3) with N labels",
             got=f"{x.dtype} {x.shape} with {len(y)} labels",
         )
-    pixels = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
-    return pixels.float().div_(255), torch.from_numpy(y.astype(np.int64))
+    pixels = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).float().div_(255)
+    if side < SIDE:
+        pixels = avg_pool2d(pixels, SIDE // side)
+    return pixels, torch.from_numpy(y.astype(np.int64))

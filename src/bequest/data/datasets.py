@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -118,11 +119,32 @@ def load_dataset(name: str, **options: Any) -> Dataset:
     >>> digits.input_shape, len(digits["train"]), len(digits.classes)
     ((1, 12, 12), 1297, 10)
 
+    ``folder:PATH`` and ``csv:FILE`` are images of the user's own; see :mod:`bequest.data.folders`.
+
     Raises:
         UnknownName: If the catalogue has no such dataset.
-        DataError: If its files are absent or damaged.
+        DataError: If its files are absent or damaged, or it has no such option.
     """
-    return checked(DATASETS[name](**options))
+    known, place = located(name)
+    factory = DATASETS[known]
+    try:
+        inspect.signature(factory).bind(**place, **options)
+    except TypeError as error:
+        options_known = ", ".join(inspect.signature(factory).parameters)
+        raise DataError(
+            f"the dataset {known!r} cannot be loaded so", expected=f"options of {options_known}", got=error
+        ) from None
+    return checked(factory(**place, **options))
+
+
+def located(name: str) -> tuple[str, dict[str, str]]:
+    """The catalogue's name in ``name``, and the path after the colon where it has one.
+
+    >>> located("folder:photos"), located("digits")
+    (('folder', {'path': 'photos'}), ('digits', {}))
+    """
+    known, colon, path = name.partition(":")
+    return known, {"path": path} if colon else {}
 
 
 def as_dataset(data: Dataset | str | Any, *, seed: int = 0) -> Dataset:

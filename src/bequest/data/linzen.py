@@ -8,16 +8,18 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from bequest.data.agreement import FORMS, encoded
-from bequest.data.cifar import data_root
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.inflection import base_of, present
 from bequest.data.lexicon import PADDING, SPECIAL
+from bequest.data.outline import OUTLINES, Outline
 from bequest.data.sequences import NUMBERS, Coder, Item
+from bequest.data.sources import data_root
 from bequest.errors import DataError
 from bequest.seeding import numpy_generator
 
@@ -45,6 +47,9 @@ COLUMNS = (
 )
 SHARES = {"train": 0.1, "validation": 0.01}
 """What is left is for tests."""
+
+SENTENCES, LONGEST, FORMS_IN_FILE = 1_577_211, 50, 10_030
+"""Of the published file; the last is about: ten thousand forms, tags of rarer ones, four that are no words."""
 
 MOST_INTERVENING = 4
 MOST_DISTANCE = 16
@@ -98,6 +103,14 @@ def linzen(
     classes = NUMBERS if form == "classification" else coder.vocabulary
     notes = (f"{len(items)} sentences; {len(tests)} of them are left for tests",)
     return Dataset("linzen", _same_ids(parts, coder, form), classes, notes, coder.vocabulary, PADDING)
+
+
+@OUTLINES.register("linzen")
+def linzen_outline(*, form: str = "classification", rows: int | None = None, **_: Any) -> Outline:
+    """The published file's size: sentences of at most 50 words, ten thousand forms and the tags of others."""
+    samples = round(SHARES["train"] * min(rows or SENTENCES, SENTENCES))
+    classes = len(NUMBERS) if form == "classification" else FORMS_IN_FILE
+    return Outline((LONGEST + 1,), "int64", classes, samples, FORMS_IN_FILE, PADDING)
 
 
 def find(root: str | Path | None = None) -> Path:

@@ -8,8 +8,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bequest.data.cifar import data_root
 from bequest.data.sequences import Coder, Item
+from bequest.data.sources import data_root
 from bequest.errors import DataError
 
 LINZEN = "language/colorlessgreen_english.tar.xz"

@@ -81,6 +81,8 @@ class Source:
         share: Fraction of each batch's rows, in (0, 1].
         view_count: Epoch e shows view e modulo this count; None for a new view every epoch.
         view_seed: Seeds the views; None for the run's seed. A store of answers brings its own.
+        student_view: A further view that the student alone is shown, such as a degraded image; teachers
+            answer to what it is made from.
         active: Ask about a chosen part only; needs a ``view_count`` unless samples are shown as they are.
     """
 
@@ -91,6 +93,7 @@ class Source:
     view_count: int | None = None
     view_seed: int | None = None
     active: ActiveSpec | None = None
+    student_view: View | None = None
 
     @property
     def plain(self) -> bool:

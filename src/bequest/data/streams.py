@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.errors import ConfigError, DataError
-from bequest.seeding import torch_generator
+from bequest.seeding import derive, torch_generator
 
 POOL_CHUNK = 500
 """Rows of a pool that are ranked at once."""
@@ -28,13 +28,17 @@ class Part:
 
 
 class Shown(NamedTuple):
-    """Rows as a step sees them: inputs, ids, labels, the partners' labels, the shares of their own labels."""
+    """Rows as a step sees them: inputs, ids, labels, the partners' labels, the shares of their own labels.
+
+    ``seen`` is what the student is shown where that differs from the inputs that teachers are asked about.
+    """
 
     x: Tensor
     ids: Tensor
     labels: Tensor | None = None
     partner_labels: Tensor | None = None
     label_weight: Tensor | None = None
+    seen: Tensor | None = None
 
     def at(self, rows: Tensor) -> Shown:
         """Some of these rows."""
@@ -88,14 +92,20 @@ class SplitStream(Stream):
         x, ids = split.x.index_select(0, rows), split.ids.index_select(0, rows)
         labels = None if split.y is None else split.y.index_select(0, rows)
         if source.plain:
-            return Shown(x, ids, labels)
+            return Shown(x, ids, labels, seen=self._seen(x, ids, view))
         pool = (split.x, split.ids)
         x = source.view(x, ids, view, seed=self._view_seed, pool=pool)
         mixing = source.view.mixing(ids, view, seed=self._view_seed, pool=pool)
+        seen = self._seen(x, ids, view)
         if split.y is None or mixing is None:
-            return Shown(x, ids, labels)
+            return Shown(x, ids, labels, seen=seen)
         partner, weight = mixing
-        return Shown(x, ids, labels, split.y[partner], weight)
+        return Shown(x, ids, labels, split.y[partner], weight, seen)
+
+    def _seen(self, x: Tensor, ids: Tensor, view: int) -> Tensor | None:
+        """``x`` as the student alone is shown it."""
+        own = self.source.student_view
+        return None if own is None else own(x, ids, view, seed=derive(self._view_seed, "student view"))
 
 
 class GeneratedStream(Stream):

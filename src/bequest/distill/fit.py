@@ -203,6 +203,8 @@ def _source_config(source: AnySource) -> dict[str, Any]:
     config: dict[str, Any] = {"name": source.name, "share": source.share, "labels": source.labelled}
     if isinstance(source, Source):
         config |= {"views": source.view.spec(), "view_count": source.view_count, "rows": len(source.split)}
+        if source.student_view is not None:
+            config["student_view"] = source.student_view.spec()
         config["active"] = None if source.active is None else source.active.plain()
     return config
 

@@ -53,7 +53,7 @@ class Ranking:
         scores = []
         with evaluating(self._student):
             for parts, shown in pool:
-                batch = Batch(*shown, parts=tuple(parts))
+                batch = Batch(*shown[:5], parts=tuple(parts))
                 seen = None if self._padding is None else torch.ne(batch.x, self._padding)
                 scores.append(_per_sample(self._scores(spec, batch), seen))
         return self._ranks.shared(torch.cat(scores).cpu())

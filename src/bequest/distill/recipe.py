@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from bequest.config import Config
+from bequest.distill.fine_tuning import heights_of, start_of
 from bequest.distill.schedules import Constant, Schedule
 from bequest.errors import ConfigError
 from bequest.registry import Registry, nearest
@@ -21,6 +22,9 @@ for _name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam", "Adagrad", "A
 
 FUSED = ("adam", "adamw", "sgd", "adagrad")
 """Optimizers that update all parameters at once; twice as fast on small networks."""
+
+START = "start"
+"""The key of an optimizer's group under which it says from which share of the run on it learns."""
 
 SHOWN = 8
 """So many parameter names are shown where a pattern fits none."""
@@ -35,7 +39,13 @@ class Recipe(Config):
         rates: Patterns on parameter names to factors on ``lr``, such as ``{"head.*": 10, "body.*": 0.1}``;
             the first that fits counts, and 0 leaves a parameter as it is. The parameters of an objective are
             called ``objective.*``.
+        layer_decay: Each layer learns by this factor slower than the one above it; the head at the full rate.
+            ``rates`` multiply it. For what a layer is see :func:`bequest.distill.fine_tuning.layers_of`.
+        unfreeze: Gradual unfreezing: the head learns from the first step, the layers below it join one by one
+            over this share of the run. What has not joined is as if its rate were 0.
         weight_decay: As the optimizer defines it; not applied to biases and normalisation.
+        l1: Strength of an L1 penalty: l1 · Σ|w| over matrices, by its gradient; it is not in the loss that is
+            logged.
         options: Further arguments of the optimizer, such as ``betas`` or ``momentum``.
         schedule: Factor on the learning rate as a function of the step.
         batch: Rows a step, over all sources and ranks.
@@ -57,7 +67,10 @@ class Recipe(Config):
     optimizer: str = "adam"
     lr: float = Field(1e-3, gt=0)
     rates: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    unfreeze: float | None = Field(None, gt=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
+    l1: float = Field(0.0, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
     schedule: Schedule = Constant()
     batch: int = Field(64, ge=1)
@@ -110,7 +123,8 @@ class Recipe(Config):
         named = dict(student.named_parameters())
         if learned is not None:
             named |= {f"objective.{name}": value for name, value in learned.named_parameters()}
-        groups = self._groups({name: value for name, value in named.items() if value.requires_grad})
+        heights = heights_of(student) if self.layer_decay < 1 or self.unfreeze else {}
+        groups = self._groups({name: v for name, v in named.items() if v.requires_grad}, heights)
         options = dict(self.options)
         if self.optimizer in FUSED:
             options.setdefault("fused", True)
@@ -119,22 +133,26 @@ class Recipe(Config):
         except (TypeError, ValueError) as error:
             raise ConfigError.of("recipe", [f"options: {self.optimizer} refuses them: {error}"]) from None
 
-    def _groups(self, named: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
-        """Parameters of one rate and one decay each; matrices decay, vectors do not."""
+    def _groups(self, named: Mapping[str, nn.Parameter], heights: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Parameters of one rate, one decay and one start each; matrices decay, vectors do not."""
         factors = {name: self._factor(name) for name in named}
         unused = [p for p in self.rates if not any(fnmatchcase(name, p) for name in named)]
         if unused:
             raise ConfigError.of("recipe", [f"rates: {_no_parameter(p, named)}" for p in unused])
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        top = max(heights.values(), default=0)
+        groups: dict[tuple[float, float, float], list[nn.Parameter]] = {}
         for name, parameter in named.items():
             if factors[name] > 0:
+                height = heights.get(name, 0)
+                factor = factors[name] * self.layer_decay**height
                 decay = self.weight_decay if parameter.ndim > 1 else 0.0
-                groups.setdefault((factors[name], decay), []).append(parameter)
+                start = start_of(height, top, self.unfreeze or 0.0)
+                groups.setdefault((factor, decay, start), []).append(parameter)
         if not groups:
             raise ConfigError.of("recipe", ["rates: no parameter is left to train"])
         return [
-            {"params": parameters, "lr": self.lr * factor, "weight_decay": decay}
-            for (factor, decay), parameters in groups.items()
+            {"params": parameters, "lr": self.lr * factor, "weight_decay": decay, START: start}
+            for (factor, decay, start), parameters in groups.items()
         ]
 
     def _factor(self, name: str) -> float:

@@ -13,7 +13,7 @@ from bequest.data.batches import UNLABELLED
 from bequest.data.datasets import Split
 from bequest.errors import DataError
 from bequest.models.modes import evaluating
-from bequest.models.tokens import full_precision, logits_of
+from bequest.models.tokens import Tokens, full_precision, logits_of
 
 BATCH = 500
 SEQUENCES = 100
@@ -26,6 +26,15 @@ def predict(model: Callable[[Tensor], object], x: Tensor, *, batch: int = BATCH)
     """Logits, (N, C) or (N, L, C), of ``model`` in eval mode, computed ``batch`` rows at a time."""
     with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
         return torch.cat([full_precision(logits_of(model(chunk))) for chunk in torch.split(x, batch)])
+
+
+@torch.no_grad()
+def tokens_of(model: nn.Module, x: Tensor, *, batch: int = BATCH) -> Tensor | None:
+    """One logit vector a token, (N, T, C), of ``model`` in eval mode; None if it answers with one only."""
+    with evaluating(model):
+        if not isinstance(model(x[:1]), Tokens):
+            return None
+        return torch.cat([full_precision(model(chunk).tokens) for chunk in torch.split(x, batch)])
 
 
 def score(model: Callable[[Tensor], object], split: Split) -> Scores:

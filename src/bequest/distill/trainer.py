@@ -15,7 +15,7 @@ from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import Objective
 from bequest.distill.parallel import Ranks
 from bequest.distill.preflight import check_alive
-from bequest.distill.recipe import Recipe
+from bequest.distill.recipe import START, Recipe
 from bequest.distill.teachers import Signal
 from bequest.errors import ConfigError, NonFiniteLoss
 from bequest.models.modes import evaluating
@@ -238,7 +238,8 @@ class Trainer:
 
     def _exchange(self, piece: Batch, rows: int | None, labelled: int | None) -> Exchange:
         logits, features = self._signal.answer(piece) if self._signal is not None else ((), ())
-        x = piece.x.to(memory_format=torch.channels_last) if self.recipe.channels_last else piece.x
+        x = piece.x if piece.seen is None else piece.seen
+        x = x.to(memory_format=torch.channels_last) if self.recipe.channels_last else x
         with self._autocast():
             output, caught = self._answer(x)
         tokens = full_precision(output.tokens) if isinstance(output, Tokens) else None
@@ -266,10 +267,16 @@ class Trainer:
 
     def _update(self) -> None:
         self._ranks.sum_gradients(self._parameters)
+        for group in self.optimizer.param_groups:
+            if self.taken < group.get(START, 0.0) * self.steps:
+                for parameter in group["params"]:
+                    parameter.grad = None  # not thawed yet: the optimizer passes it by
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if self._scaler is not None and (self.recipe.clip is not None or self.recipe.l1):
+            self._scaler.unscale_(self.optimizer)
+        if self.recipe.l1:
+            _add_l1(trained, self.recipe.l1)
         if self.recipe.clip is not None:
-            if self._scaler is not None:
-                self._scaler.unscale_(self.optimizer)
-            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(trained, self.recipe.clip)
         if self._scaler is None:
             self.optimizer.step()
@@ -326,6 +333,13 @@ class Trainer:
             got=f"{', '.join(names)} not finite",
             remedy="lower the learning rate, clip gradients, or look at the teacher's logits",
         )
+
+
+def _add_l1(parameters: Sequence[nn.Parameter], strength: float) -> None:
+    """Add the gradient of strength · Σ|w| over matrices; 0 where w is 0."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.ndim > 1:
+            parameter.grad.add_(parameter.detach().sign(), alpha=strength)
 
 
 def _average(student: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -15,6 +15,7 @@ from bequest.measure.agreement import (
 )
 from bequest.measure.alignment import cka, cka_matrix
 from bequest.measure.alignment_stream import CkaStream, minibatch_cka
+from bequest.measure.attention import attention_distance
 from bequest.measure.basins import (
     Barrier,
     FunctionPath,
@@ -106,6 +107,7 @@ __all__ = [
     "agreement_on_errors",
     "along",
     "approach",
+    "attention_distance",
     "balanced_accuracy",
     "barrier",
     "barrier_height",

@@ -47,10 +47,15 @@ def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Modu
     Raises:
         InputError: See :func:`build_model`.
     """
+    options = {**token_options(name, len(data.vocabulary), data.padding), **options}
+    return build_model(name, data.input_shape, len(data.classes), seed=seed, **options)
+
+
+def token_options(name: str, vocabulary: int, padding: int | None) -> dict[str, int]:
+    """What the model ``name`` asks to know of its tokens: how many there are, and which one is padding."""
     known = inspect.signature(MODELS[name]).parameters
-    told = {"vocabulary": len(data.vocabulary) or None, "padding": data.padding}
-    given = {key: value for key, value in told.items() if key in known and value is not None}
-    return build_model(name, data.input_shape, len(data.classes), seed=seed, **{**given, **options})
+    told = {"vocabulary": vocabulary or None, "padding": padding}
+    return {key: value for key, value in told.items() if key in known and value is not None}
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
@@ -70,3 +75,12 @@ def check_options(name: str, options: dict[str, Any]) -> None:
 def parameter_count(model: nn.Module) -> int:
     """How many trainable numbers ``model`` has."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def state_count(model: nn.Module) -> int:
+    """How many numbers ``model`` has: parameters, and the running statistics of its normalisation.
+
+    What Keras calls the total of parameters.
+    """
+    numbers = [*model.parameters(), *model.buffers()]  # a tensor with two names comes once
+    return sum(value.numel() for value in numbers if value.is_floating_point())

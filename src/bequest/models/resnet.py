@@ -99,7 +99,7 @@ def resnet(
     Args:
         input_shape: (channels, height, width) of one image.
         classes: Width of the logits.
-        depth: 20, 32, 44, 56, ...: 6n + 2.
+        depth: 8, 20, 32, 44, 56, ...: 6n + 2.
         mean: Subtracted from each channel of the pixels; with ``std``. None: pixels as they are.
         std: Divides each channel.
 
@@ -119,6 +119,18 @@ def resnet(
         raise ModelError("mean and std go together", expected=f"{channels} numbers each", got=(mean, std))
     normalise = Normalise(mean, std) if mean is not None and std is not None else None
     return ResNet(channels, classes, (depth - 2) // 6, normalise)
+
+
+@MODELS.register("resnet8")
+def resnet8(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ResNet:
+    """Residual network of 8 layers for small images, 0.08 M parameters; see :func:`resnet`."""
+    return resnet(input_shape, classes, depth=8, mean=mean, std=std)
 
 
 @MODELS.register("resnet20")

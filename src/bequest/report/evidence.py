@@ -8,6 +8,7 @@ from bequest.records import Curve, Measurement
 from bequest.report.charts import chart_figure
 from bequest.report.figure import Figure, Section
 from bequest.report.folder import Run
+from bequest.report.heat import heat_figure
 from bequest.report.palette import Styles
 from bequest.report.reliability import reliability_figures
 from bequest.report.rows import comparison_figure
@@ -26,17 +27,19 @@ def evidence(run: Run, styles: Styles) -> tuple[Section, ...]:
         placed.append((words.place, _section(kind, words, figures)))
     for name, curves in _charts(run.by_split(run.curves)).items():
         words = chart_words(name)
-        drawn = (
-            reliability_figures(curves, styles)
-            if name == "reliability"
-            else [chart_figure(name, curves, styles)]
-        )
-        placed.append((words.place, _section(name, words, drawn)))
+        placed.append((words.place, _section(name, words, _drawn(name, curves, styles))))
     return tuple(section for _, section in sorted(placed, key=lambda item: item[0]))
 
 
 def _section(name: str, words: ChartWords, figures: Sequence[Figure]) -> Section:
     return Section(f"why-{anchor(name)}", words.title, words.intro, tuple(figures))
+
+
+def _drawn(name: str, curves: Sequence[Curve], styles: Styles) -> Sequence[Figure]:
+    if name == "reliability":
+        return reliability_figures(curves, styles)
+    draw = heat_figure if all(curve.kind == "map" for curve in curves) else chart_figure
+    return [draw(name, curves, styles)]
 
 
 def _charts(curves: Sequence[Curve]) -> dict[str, list[Curve]]:

@@ -60,6 +60,26 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A rectangle of a map, in percent from the bottom left, in the colour of its level."""
+
+    left: float
+    bottom: float
+    width: float
+    height: float
+    level: int
+    tip: str
+
+
+@dataclass(frozen=True)
+class Level:
+    """A colour of a map and the values that it stands for."""
+
+    colour: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """One plot with its axes. ``stops`` are the places on x at which values can be read, with their text."""
 
@@ -71,6 +91,8 @@ class Panel:
     series: tuple[Series, ...]
     stops: tuple[Tick, ...] = ()
     bars: tuple[Bar, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    levels: tuple[Level, ...] = ()
     diagonal: bool = False
     square: bool = False
     small: bool = False

@@ -50,8 +50,11 @@ class Scale:
         >>> [tick.text for tick in Scale(1e-4, 1, log=True).ticks()]
         ['10⁻⁴', '10⁻³', '0.01', '0.1', '1']
         """
-        values = _decades(self.low, self.high, most) if self.log else _steps(self.low, self.high, most, whole)
-        return [Tick(self.at(value), _tick_text(value)) for value in values]
+        return [Tick(self.at(value), tick_text(value)) for value in self.stops(most, whole=whole)]
+
+    def stops(self, most: int = 6, *, whole: bool = False) -> list[Real]:
+        """The round values themselves."""
+        return _decades(self.low, self.high, most) if self.log else _steps(self.low, self.high, most, whole)
 
     def _flat(self, value: Real) -> float:
         return math.log10(max(value, self.low * 1e-3)) if self.log else float(value)
@@ -145,7 +148,8 @@ def _clean(value: Real) -> float:
     return float(f"{value:.12g}")
 
 
-def _tick_text(value: Real) -> str:
+def tick_text(value: Real) -> str:
+    """A round value as an axis shows it."""
     size = abs(value)
     if size == 0 or (1e-2 <= size < 1e6) or (size >= 2e-3 and round(value, 3) == value):
         return f"{value:,.10g}".replace("-", "−")

@@ -54,12 +54,28 @@ MEASURES = {
     "cka": MeasureWords("CKA", "unbiased, linear"),
     "rsa": MeasureWords("RSA", "rank correlation"),
     "procrustes": MeasureWords("Procrustes similarity"),
+    "layer_cka": MeasureWords("CKA over layers", "mean over the student's of the best teacher layer's"),
+    "corrupted_accuracy": MeasureWords("accuracy on corrupted images", "share right", "higher"),
+    "attention_distance": MeasureWords("attention distance", "pixels"),
+    "token_specialisation": MeasureWords("own token's agreement less the other's", "share"),
+    "gain": MeasureWords("gain over the control", "share right", "higher"),
+    "training_seconds": MeasureWords("time of training", "seconds", "lower"),
+    "preparation_seconds": MeasureWords("time before training, stores included", "seconds", "lower"),
+    "path_approach": MeasureWords("approach to the teacher in training", "share of the first distance"),
     "barrier": MeasureWords("barrier", "loss above the chord", "lower"),
     "parameters": MeasureWords("parameters"),
+    "corrupted": MeasureWords("accuracy under corruption", "mean over levels", "higher"),
+    "accuracy_left": MeasureWords("accuracy left under corruption", "relative to clean", "higher"),
+    "epochs_to": MeasureWords("epochs to an accuracy of", "validation", "lower"),
+    "accuracy_while_training": MeasureWords(
+        "accuracy while training", "mean over epochs, validation", "higher"
+    ),
+    "source_accuracy": MeasureWords("accuracy on the source task", "under its old head", "higher"),
+    "forgetting": MeasureWords("accuracy lost on the source task", "share", "lower"),
 }
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
 """Methods of intervals whose names are set otherwise than they are written in records."""
-SIMILARITIES = ("cka", "rsa", "procrustes")
+SIMILARITIES = ("cka", "layer_cka", "rsa", "procrustes", "path_approach")
 CHARTS = {
     "agreement": ChartWords(
         "Agreement with the teachers",
@@ -80,6 +96,9 @@ CHARTS = {
         "Distance", "Accuracy as subject and verb move apart, however many nouns stand between them.", 22
     ),
     "budget": ChartWords("Budget", "How much is handed over for each question that the student may ask.", 25),
+    "efficiency": ChartWords(
+        "Data efficiency", "What each way to train makes of few samples, and of many.", 26
+    ),
     "reliability": ChartWords(
         "Calibration",
         "Accuracy against confidence: on the diagonal a model knows what it knows; below it, it is too sure. "
@@ -91,6 +110,17 @@ CHARTS = {
         "How alike student and teacher represent the same samples, between an untrained network (null) and "
         "another seed of the teacher's family (ceiling).",
         40,
+    ),
+    "layers": ChartWords(
+        "Layer by layer",
+        "How alike each layer of a student is to the layer of its teacher that is most like it.",
+        42,
+    ),
+    "attention": ChartWords(
+        "Locality",
+        "How far each layer of a transformer looks: the mean distance between a patch and those that it "
+        "attends to.",
+        43,
     ),
     "path": ChartWords(
         "Training paths",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch import nn
 
 from bequest.distill.score import score
@@ -18,6 +19,9 @@ from bequest.studies.estimates import over_seeds
 from bequest.studies.evidence import Evidence
 
 POINTS = 11
+NORM_SAMPLES = 1000
+"""Training inputs on which BatchNorm's statistics are estimated anew at every point."""
+
 FORMS = {"barrier": False, "barrier/matched": True}
 """Measure names, and whether hidden units are matched first."""
 
@@ -80,7 +84,8 @@ def _line(evidence: Evidence, first: str, second: str, seed: int, matched: bool)
     start, end = evidence.network(first, seed), evidence.network(second, other)
     if matched:
         end = match_weights(end, start, symmetries=_written(end)).model
-    return barrier(start, end, lambda model: _loss(evidence, model), points=POINTS)
+    inputs = torch.split(evidence.data["train"].x[:NORM_SAMPLES], NORM_SAMPLES // 4)
+    return barrier(start, end, lambda model: _loss(evidence, model), points=POINTS, batches=inputs)
 
 
 def _written(model: nn.Module) -> tuple[Symmetry, ...] | None:

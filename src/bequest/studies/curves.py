@@ -9,10 +9,14 @@ import numpy as np
 from bequest.measure import reliability, seed_interval
 from bequest.records import Curve, Measurement, Point
 from bequest.studies.barriers import barrier_curves
+from bequest.studies.efficiency import efficiency_curves
 from bequest.studies.evidence import Evidence
+from bequest.studies.layers import layer_curves
+from bequest.studies.locality import attention_curves
 from bequest.studies.maps import path_curves
 from bequest.studies.measuring import BY_BUDGET
 from bequest.studies.plan import charted_arms
+from bequest.studies.spec import compared_splits
 from bequest.studies.strata import strata_curves
 
 BINS = 15
@@ -26,6 +30,9 @@ def study_curves(evidence: Evidence, measurements: Sequence[Measurement]) -> lis
         *_reliability(evidence),
         *_robustness(evidence),
         *strata_curves(evidence),
+        *efficiency_curves(evidence),
+        *layer_curves(evidence),
+        *attention_curves(evidence),
         *path_curves(evidence),
         *barrier_curves(evidence),
     ]
@@ -97,7 +104,7 @@ def _robustness(evidence: Evidence) -> Iterator[Curve]:
 def _reliability(evidence: Evidence) -> Iterator[Curve]:
     """Accuracy against confidence, all seeds' predictions together."""
     for arm in charted_arms(evidence.plan.study):
-        for split in evidence.plan.study.splits:
+        for split in compared_splits(evidence.plan.study):
             found = [evidence.predictions(arm, seed, split) for seed in evidence.seeds(arm)]
             if not found:
                 continue

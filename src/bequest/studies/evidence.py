@@ -20,13 +20,16 @@ from bequest.files import read_json
 from bequest.measure import predictions_of
 from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import load_weights
+from bequest.records import RunRecord, read_record
 from bequest.studies.cells import (
     ABOUT,
+    AGAIN,
     CellFolder,
     build_network,
     cell_folder,
     load_arrays,
     own_data,
+    start_of,
     study_data,
 )
 from bequest.studies.plan import Plan
@@ -98,6 +101,15 @@ class Evidence:
             self._activations[key] = load_arrays(self._folder(arm, seed).activations)
         return self._activations[key]["untrained" if untrained else "penultimate"]
 
+    def tokens(self, arm: str, seed: int) -> Array | None:
+        """Logits of each token (N, T, C) of ``arm`` on the test split; None if it has one only."""
+        path = self._folder(arm, seed).tokens
+        return load_arrays(path)["tokens"] if path.exists() else None
+
+    def record(self, arm: str, seed: int) -> RunRecord:
+        """What was asked of ``arm`` and what came of it."""
+        return read_record(self._folder(arm, seed).record, RunRecord)
+
     def robustness(self, arm: str, seed: int) -> dict[str, list[float]]:
         """Accuracy at every level of every corruption, the clean one first."""
         found: dict[str, list[float]] = read_json(self._folder(arm, seed).robustness)
@@ -108,15 +120,29 @@ class Evidence:
         path = self._folder(arm, seed).perplexity
         return float(read_json(path)) if path.exists() else None
 
+    def source(self, arm: str, seed: int) -> dict[str, dict[str, float]] | None:
+        """Scores on the source task before and after training; None where ``arm`` does not start from it."""
+        path = self._folder(arm, seed).source
+        found: dict[str, dict[str, float]] | None = read_json(path) if path.exists() else None
+        return found
+
     def snapshots(self, arm: str, seed: int) -> dict[int, Array]:
         """Penultimate activations (N, F) by epoch, on the first samples of the test split."""
         paths = sorted(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
         found = {int(path.stem): load_arrays(path)[PENULTIMATE] for path in paths}
         return {epoch: x.reshape(len(x), -1) for epoch, x in found.items()}
 
-    def network(self, arm: str, seed: int) -> nn.Module:
-        """The trained network of ``arm``."""
+    def asked_twice(self, arm: str, seed: int) -> list[Array]:
+        """The last snapshot of penultimate activations, and the same network's when it was asked again."""
+        last = max(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
+        kept = load_arrays(last)
+        return [kept[name].reshape(len(kept[name]), -1) for name in (PENULTIMATE, AGAIN)]
+
+    def network(self, arm: str, seed: int, *, untrained: bool = False) -> nn.Module:
+        """The network of ``arm``, after or before training."""
         cell = self.plan.cell(arm, seed)
+        if untrained:
+            return build_network(cell.config["student"], self.data, seed=start_of(cell))
         return load_weights(
             self._folder(arm, seed).weights,
             build_network(cell.config["student"], own_data(self.plan, cell), seed=0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bequest.config import Config, merged
 from bequest.data.queries import ActiveSpec
@@ -27,20 +27,49 @@ class SplitSpec(Config):
         description: What a reader sees.
         of: The split it is made from.
         variants: Transforms (``{name = "translate", dx = 2, dy = 2}``); each makes one copy of every sample.
+        corruption: A corruption (``bequest ls corruptions``) instead of variants.
+        level: Its level; default: the published one.
     """
 
     description: str
     of: str = "test"
     variants: tuple[dict[str, Any], ...] = ()
+    corruption: str | None = None
+    level: int | None = Field(None, ge=1)
+
+
+class StartSpec(Config):
+    """Pretrained weights that a network starts from, its head new.
+
+    Attributes:
+        arm: An arm of the source task (``task = "source"``); its network at the same seed.
+        weights: A file or folder of weights instead; relative to ``BEQUEST_DATA`` if it is not there.
+        prefix: See :func:`bequest.models.pretrained.adoption.adopt`.
+        rename: Likewise.
+        tolerance: Likewise.
+    """
+
+    arm: str | None = None
+    weights: str | None = None
+    prefix: str = ""
+    rename: dict[str, str] = Field(default_factory=dict)
+    tolerance: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> StartSpec:
+        if (self.arm is None) == (self.weights is None):
+            raise ValueError("give either the arm of the source task or a file of weights")
+        return self
 
 
 class ModelSpec(Config):
     """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs.
 
     Attributes:
-        family: A name of the catalogue.
-        options: Of the network.
-        recipe: Fields of ``[recipe]``.
+        family: A name of ``bequest ls models``.
+        options: What its factory takes.
+        recipe: Laid over ``[recipe]`` for every arm with this student.
+        start: Pretrained weights that it starts from; default: it is initialised at random.
         data: A name of ``[datasets]`` that it is trained on instead of ``[data]``. A language model's answers
             on the study's splits are the logits of the two forms of each sentence's verb.
     """
@@ -48,6 +77,7 @@ class ModelSpec(Config):
     family: str
     options: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
+    start: StartSpec | None = None
     data: str | None = None
 
 
@@ -57,18 +87,27 @@ class SourceSpec(Config):
     Attributes:
         of: The split that the samples come from.
         share: Fraction of the batch's rows.
+        fraction: The share of the split's samples that there are at all, of each class; see
+            :func:`bequest.data.fractions.fraction`. Seeded by the cell's seed, the same for all its arms.
         views: How they are shown; see ``bequest ls views``.
         view_count: Epoch e shows view e modulo this count.
         labels: False withholds the labels.
         active: Ask about a part of the views only, chosen in rounds; needs ``view_count``.
+        per_class: A few-shot subset: so many samples a class, chosen by the cell's seed, so that all arms at
+            one seed have the same ones.
+        student_views: Further views that the student alone is shown; teachers answer to what they are made
+            from.
     """
 
     of: str = "train"
     share: float = Field(1.0, gt=0, le=1)
+    fraction: float = Field(1.0, gt=0, le=1)
     views: tuple[dict[str, Any], ...] = ()
     view_count: int | None = Field(None, ge=1)
     labels: bool = True
     active: ActiveSpec | None = None
+    per_class: int | None = Field(None, ge=1)
+    student_views: tuple[dict[str, Any], ...] = ()
 
 
 class ArmSpec(Config):
@@ -87,8 +126,10 @@ class ArmSpec(Config):
         control: The arm that this one is read against; default: the self-taught arm on the same queries,
             else the plain one.
         recipe: Fields of ``[recipe]`` that differ here.
+        task: ``source`` trains on the data of ``[source]``, for others to start from; it is not shown.
+        restart: Another number, other initial weights: a second network of the same kind.
         label: What a reader sees.
-        aside: Only the budget chart and the claims on it use this arm.
+        aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
     """
 
     student: str
@@ -100,8 +141,15 @@ class ArmSpec(Config):
     queries: str | None = None
     control: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
+    task: Literal["target", "source"] = "target"
+    restart: int = Field(0, ge=0)
     label: str | None = None
     aside: bool = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether tables and charts show it."""
+        return not self.aside and self.task == "target"
 
 
 class ClaimSpec(Config):
@@ -154,37 +202,65 @@ class BudgetSpec(Config):
     lines: dict[str, tuple[str, ...]]
 
 
+class EfficiencySpec(Config):
+    """Accuracy against the number of training samples, one line a way to train.
+
+    Attributes:
+        split: Where the accuracy is read.
+        lines: Names of ways to train, each with its arms, each with one source or all training
+            samples.
+    """
+
+    split: str = "test"
+    lines: dict[str, tuple[str, ...]]
+
+
 class MeasuresSpec(Config):
     """What is measured beyond every property and likeness on every split.
 
     Attributes:
         profile: The measures whose inheritance is drawn.
+        splits: The splits on which models are compared with each other, inheritance is computed and
+            reliability drawn; on the others each model is measured by itself. Default: all.
+        groups: Names of groups of splits; a property on a group is its mean over the group's splits.
         corruptions: Families (``bequest ls corruptions``) whose levels the test split goes through.
         paths: Arms whose training paths, at the first seed, are laid on one map.
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
             itself stands for neighbouring seeds.
         budget: What the budget chart shows.
-        compared_on: The splits on which arms are set beside their teachers; default: all.
         charted: The arms that charts of curves show, where all would be too many; default: all.
+        reach: A validation accuracy; it is measured after how many epochs an arm has it.
+        corrupted_samples: Corruptions are gone through with so many samples of the test split, chosen at
+            random once; default: all.
+        efficiency: What the chart of data efficiency shows.
+        layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
+        attention: Whether it is measured how far transformers look.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
+    splits: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     corruptions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     budget: BudgetSpec | None = None
-    compared_on: tuple[str, ...] = ()
     charted: tuple[str, ...] = ()
+    reach: float | None = Field(None, gt=0, lt=1)
+    corrupted_samples: int | None = Field(None, ge=1)
+    efficiency: EfficiencySpec | None = None
+    layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    attention: bool = False
 
 
 class StudySpec(Config):
-    """A study."""
+    """A study; ``source`` is the data of the task that its pretrained networks come from."""
 
     name: str
     title: str
     question: str
     data: DataSpec
     datasets: dict[str, DataSpec] = Field(default_factory=dict)
+    source: DataSpec | None = None
     seeds: int = Field(5, ge=1)
     recipe: Recipe = Recipe()
     splits: dict[str, SplitSpec]
@@ -194,6 +270,11 @@ class StudySpec(Config):
     measures: MeasuresSpec = MeasuresSpec()
     answer: AnswerSpec | None = None
     claims: tuple[ClaimSpec, ...] = ()
+
+
+def compared_splits(study: StudySpec) -> list[str]:
+    """The splits on which models are compared with each other."""
+    return [name for name in study.splits if not study.measures.splits or name in study.measures.splits]
 
 
 def arm_recipe(study: StudySpec, arm: str) -> Recipe:

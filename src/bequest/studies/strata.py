@@ -36,9 +36,9 @@ def mean_over_strata(name: str, found: Predictions) -> float:
     return mean_accuracy_by(found.logits, found.labels, stratum(found.about, MEANS[name]))
 
 
-def strata_of(about: Mapping[str, object]) -> list[str]:
+def strata_of(about: Mapping[str, object]) -> set[str]:
     """The means that a split with such knowledge has."""
-    return [name for name, needed in MEANS.items() if {needed, "intervening"} <= set(about)]
+    return {name for name, needed in MEANS.items() if {needed, "intervening"} <= set(about)}
 
 
 def strata_curves(evidence: Evidence) -> Iterator[Curve]:

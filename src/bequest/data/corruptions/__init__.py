@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bequest.data.corruptions.blur import gaussian_blur, glass_blur, jpeg, motion_blur, pixelate
 from bequest.data.corruptions.corruption import CORRUPTIONS, Corruption, corrupt
+from bequest.data.corruptions.degrade import Degrade
 from bequest.data.corruptions.geometry import rotate, scale, shear, translate
 from bequest.data.corruptions.lines import canny_edges, dotted_line, zigzag
 from bequest.data.corruptions.noise import gaussian_noise, impulse_noise, shot_noise
@@ -50,4 +51,4 @@ FAMILIES = (
 )
 """Those with five levels, for curves."""
 
-__all__ = ["CORRUPTIONS", "FAMILIES", "MNIST_C", "Corruption", "corrupt"]
+__all__ = ["CORRUPTIONS", "FAMILIES", "MNIST_C", "Corruption", "Degrade", "corrupt"]

@@ -1,0 +1,128 @@
+"""``bequest data``: list, fetch, import and verify published data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bequest.errors import DataError
+
+if TYPE_CHECKING:
+    from bequest.data.sources import DataSource, FileState
+
+Root = Annotated[Path | None, typer.Option("--root", help="Data folder [BEQUEST_DATA, else the cache].")]
+Name = Annotated[str, typer.Argument(help="A name of `bequest data ls`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+app = typer.Typer(help="Published data: list, fetch, import, verify.", no_args_is_help=True)
+WORDS = {"right": "right", "wrong": "not as published", "absent": "absent"}
+
+
+@app.command(name="ls", epilog="Example: bequest data ls")
+def ls(root: Root = None, as_json: AsJson = False) -> None:
+    """List published sets, and whether they are there."""
+    from bequest.data.sources import SOURCES, data_root
+
+    where = root or data_root()
+    found = [_row(source, where) for source in SOURCES.values()]
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for row in found:
+        typer.echo(f"{row['name']:<8} {row['state']:<8} {row['title']}; {row['licence']}; {row['folder']}")
+
+
+@app.command(name="fetch", epilog="Example: bequest data fetch mnist")
+def fetch(
+    name: Name,
+    root: Root = None,
+    mirrors: Annotated[
+        list[str] | None, typer.Option("--mirror", help="An address to fetch from instead; repeatable.")
+    ] = None,
+) -> None:
+    """Download what is missing, check it, and put it in its place; interrupted, the same command goes on."""
+    from bequest.data.sources import data_root, source_of
+    from bequest.data.sources import fetch as get
+
+    where = root or data_root()
+    source = source_of(name)
+    made = get(source, where, mirrors=[f"{m.rstrip('/')}/" for m in mirrors or ()] or None)
+    for path in made:
+        typer.echo(f"{path}: {path.stat().st_size:,} bytes, checksum right")
+    if not made:
+        typer.echo(f"nothing to fetch: all {len(source.files)} files were there, as published")
+
+
+@app.command(name="import", epilog="Example: bequest data import mnist ~/Downloads/mnist.npz")
+def take_in(
+    name: Name,
+    path: Annotated[Path, typer.Argument(help="A folder of files (plain or .gz), or an .npz archive.")],
+    root: Root = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Take another set in the same form, whatever its checksums.")
+    ] = False,
+) -> None:
+    """Copy files that you have to where the dataset finds them, checked."""
+    from bequest.data.sources import data_root, source_of, take
+
+    source = source_of(name)
+    for made in take(source, _contents(source, path), root or data_root(), unverified=unverified):
+        typer.echo(f"{made}: {made.stat().st_size:,} bytes")
+
+
+@app.command(name="verify", epilog="Example: bequest data verify mnist")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="A name of `bequest data ls`; default: all.")] = None,
+    root: Root = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare checksums with the published ones; exits with 2 unless every file is right."""
+    from bequest.data.sources import SOURCES, data_root, source_of
+    from bequest.data.sources import verify as check
+
+    sources = [source_of(name)] if name else list(SOURCES.values())
+    found = [state for source in sources for state in check(source, root or data_root())]
+    if as_json:
+        typer.echo(json.dumps([asdict(state) for state in found], indent=1, default=str))
+    else:
+        for state in found:
+            typer.echo(f"{state.path}: {WORDS[state.state]}")
+    _refuse_faults(found)
+
+
+def _refuse_faults(found: list[FileState]) -> None:
+    bad = [state for state in found if state.state != "right"]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(found)} files are not right",
+            got=", ".join(f"{state.name} {WORDS[state.state]}" for state in bad),
+            remedy="`bequest data fetch NAME` downloads what is missing or wrong",
+        )
+
+
+def _row(source: DataSource, root: Path) -> dict[str, str]:
+    """What ``ls`` says of a source."""
+    from bequest.data.sources import verify as check
+
+    states = {state.state for state in check(source, root)}
+    worst = next(state for state in ("wrong", "absent", "right") if state in states)
+    return {
+        "name": source.name,
+        "title": source.title,
+        "licence": source.licence,
+        "state": worst if states != {"right", "absent"} else "partial",
+        "folder": str(root / source.folder),
+    }
+
+
+def _contents(source: DataSource, path: Path) -> dict[str, bytes]:
+    """The files of ``source`` by name, unpacked, out of whatever form the user has them in."""
+    from bequest.data.sources import READERS, read_plain
+
+    if not path.exists():
+        raise DataError(f"{path} does not exist", remedy="give a folder or an archive")
+    return READERS.get(source.name, read_plain)(source, path)

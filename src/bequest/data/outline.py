@@ -1,0 +1,56 @@
+"""What can be said of a dataset before its files are there: enough to count steps and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bequest.data.datasets import load_dataset
+from bequest.registry import Registry
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The size of a dataset.
+
+    Attributes:
+        input_shape: Shape of one input.
+        kind: ``float32`` for images and vectors, ``int64`` for tokens.
+        classes: Width of the logits.
+        samples: Training samples.
+        vocabulary: Tokens; 0 where inputs are none.
+        padding: The token that fills sequences up.
+    """
+
+    input_shape: tuple[int, ...]
+    kind: str
+    classes: int
+    samples: int
+    vocabulary: int = 0
+    padding: int | None = None
+
+
+OUTLINES: Registry[Callable[..., Outline]] = Registry("outline")
+"""By a dataset's name: takes the dataset's options and says how large it is, without its files."""
+
+
+def outline_of(name: str, options: dict[str, Any]) -> Outline:
+    """The size of a dataset of the catalogue; one that cannot say it beforehand is loaded.
+
+    Raises:
+        UnknownName: If the catalogue has no such dataset.
+        DataError: If it must be loaded and its files are absent.
+    """
+    if name in OUTLINES:
+        return OUTLINES[name](**options)
+    data = load_dataset(name, **options)
+    train = data["train"]
+    return Outline(
+        data.input_shape,
+        str(train.x.dtype).removeprefix("torch."),
+        len(data.classes),
+        len(train),
+        len(data.vocabulary),
+        data.padding,
+    )

@@ -1,0 +1,65 @@
+"""Fine-tuning by depth: which layer a parameter belongs to, how fast it learns, and from when on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+
+def layers_of(model: nn.Module) -> list[list[str]]:
+    """Names of parameters, layer by layer from the inputs to the head.
+
+    A layer is a child of the model that has parameters; sequences, and children that are the only one with
+    parameters, are taken apart. What has vectors alone, such as a normalisation, goes with the layer before.
+
+    >>> layers_of(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2, bias=False)))
+    [['0.weight', '0.bias', '1.weight', '1.bias'], ['3.weight']]
+    """
+    layers: list[list[str]] = []
+    for name, module in _pieces(model, ""):
+        own = dict(module.named_parameters(name.removesuffix(".")))
+        vectors = all(parameter.ndim < 2 for parameter in own.values())
+        if vectors and layers:
+            layers[-1] += own
+        else:
+            layers.append(list(own))
+    loose = [name for name, _ in model.named_parameters() if not any(name in layer for layer in layers)]
+    if loose:
+        layers = [[*loose, *layers[0]], *layers[1:]] if layers else [loose]
+    return layers
+
+
+def heights_of(model: nn.Module) -> dict[str, int]:
+    """How many layers lie between each parameter and the output: 0 for the head.
+
+    >>> heights_of(nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False)))
+    {'0.weight': 1, '1.weight': 0}
+    """
+    layers = layers_of(model)
+    return {name: len(layers) - 1 - depth for depth, layer in enumerate(layers) for name in layer}
+
+
+def start_of(height: int, top: int, over: float) -> float:
+    """From which share of the run on a layer of this height learns: ``over`` · height / top.
+
+    The head learns from the start, the layer next to the inputs (height ``top``) from ``over`` on.
+
+    Source: Howard & Ruder 2018, "Universal language model fine-tuning", section 3.3 (gradual unfreezing).
+    """
+    return over * height / max(1, top)
+
+
+def _pieces(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    children = [
+        (key, child) for key, child in module.named_children() if any(True for _ in child.parameters())
+    ]
+    own = any(True for _ in module.parameters(recurse=False))
+    apart = not own and (not name or isinstance(module, CONTAINERS) or len(children) == 1)
+    if not (apart and children):
+        yield name, module
+        return
+    for key, child in children:
+        yield from _pieces(child, f"{name}{key}.")

@@ -1,0 +1,45 @@
+"""Networks of timm, with the normalisation of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from bequest.errors import MissingExtra, ModelError
+from bequest.models.catalogue import MODELS
+from bequest.models.pretrained.normalised import Normalised, check_input
+
+
+@MODELS.register("timm")
+def timm(
+    input_shape: Sequence[int], classes: int, *, network: str = "resnet18", pretrained: bool = True
+) -> nn.Module:
+    """A network of timm by its name there, by default with its weights and a new head.
+
+    Args:
+        input_shape: (channels, height, width) of one image, in [0, 1].
+        classes: Width of the logits.
+        network: timm's name: ``resnet18.a1_in1k``, ``local-dir:FOLDER``, ...
+        pretrained: Load the weights that timm names; they are fetched if they are not there.
+
+    Raises:
+        MissingExtra: If timm is not installed.
+        ModelError: If timm has no such network, or cannot load it.
+    """
+    try:
+        import timm as library
+    except ImportError as error:
+        raise MissingExtra(
+            "networks of timm need timm", remedy="python -m pip install -c constraints.txt timm", got=error
+        ) from error
+    try:
+        made = library.create_model(network, pretrained=pretrained, num_classes=classes)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"timm cannot make {network!r}", got=error, remedy="see timm.list_models()"
+        ) from error
+    known = made.pretrained_cfg
+    mean, std = tuple(known["mean"]), tuple(known["std"])
+    check_input(input_shape, mean, network)
+    return Normalised(made, mean, std)

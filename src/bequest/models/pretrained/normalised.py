@@ -1,0 +1,44 @@
+"""A network of another library with the normalisation that its weights were trained under."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from bequest.errors import ModelError
+from bequest.models.resnet import Normalise
+from bequest.models.tokens import logits_of
+
+IMAGE_AXES = 3
+
+
+class Normalised(nn.Module):
+    """A network that takes pixels in [0, 1]: ``network((x - mean) / std)``; answers with logits.
+
+    The numbers are buffers, so that weights that are saved carry them.
+    """
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.normalise = Normalise(mean, std)
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, C) of pixels (N, C, H, W) in [0, 1]."""
+        return logits_of(self.network(self.normalise(x)))
+
+
+def check_input(input_shape: Sequence[int], mean: Sequence[float], what: str) -> None:
+    """Refuse inputs that are no images of as many channels as the weights know.
+
+    Raises:
+        ModelError: If they are not.
+    """
+    if len(input_shape) != IMAGE_AXES or input_shape[0] != len(mean):
+        raise ModelError(
+            f"{what} needs images of {len(mean)} channels",
+            expected=f"inputs ({len(mean)}, H, W)",
+            got=tuple(input_shape),
+            remedy="load the data with channels = 3",
+        )

@@ -1,0 +1,115 @@
+"""What one forward pass of a network takes: numbers, operations, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from bequest.models.catalogue import parameter_count, state_count
+from bequest.models.modes import evaluating
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A forward pass in training mode.
+
+    Attributes:
+        parameters: Trainable numbers.
+        state: The same with the running statistics of normalisation.
+        flops: Floating point operations of products (two for each multiplication with its addition), a row.
+        kernels: Operations that a GPU would be sent, whatever the number of rows. A recurrence counts step by
+            step, which one call of a fused kernel would do.
+        saved: Bytes kept for the backward pass, a row.
+    """
+
+    parameters: int
+    state: int
+    flops: int
+    kernels: int
+    saved: int
+
+
+def workload_of(model: nn.Module, x: Tensor) -> Workload:
+    """The workload of ``model``, seen in one forward pass of the rows ``x``; the model is left as it was.
+
+    Raises:
+        Exception: Whatever the forward pass raises.
+
+    >>> found = workload_of(nn.Linear(10, 3), torch.ones(2, 10))
+    >>> found.parameters, found.flops
+    (33, 60)
+    """
+    rows, kept, sent = len(x), _Kept(model), _Sent()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    with (
+        torch.random.fork_rng(devices=[]),
+        evaluating(model),
+        torch.enable_grad(),
+        _step_by_step(),
+        FlopCounterMode(display=False) as counter,
+        sent,
+        saved_tensors_hooks(kept, _same),
+    ):
+        model.train()
+        model(x)
+    model.load_state_dict(state)
+    return Workload(
+        parameter_count(model),
+        state_count(model),
+        counter.get_total_flops() // rows,
+        sent.count,
+        kept.bytes // rows,
+    )
+
+
+class _Kept:
+    """Adds up what the backward pass keeps, each storage once, without the network's own tensors."""
+
+    def __init__(self, model: nn.Module) -> None:
+        own = [*model.parameters(), *model.buffers()]
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in own}
+        self.bytes = 0
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.bytes += storage.nbytes()
+        return tensor
+
+
+class _Sent(TorchDispatchMode):
+    """Counts operations that compute something: views move nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.count += not getattr(func, "is_view", False)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _step_by_step() -> Iterator[None]:
+    """Without oneDNN, whose recurrences are one operation that no counter looks into."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor

@@ -1,0 +1,132 @@
+"""What a study will take, before it runs: steps, numbers, memory and time of every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from bequest.data.outline import Outline, outline_of
+from bequest.distill.recipe import Recipe
+from bequest.models.catalogue import build_model, token_options
+from bequest.models.workload import Workload, workload_of
+from bequest.studies.plan import Cell, Plan
+
+ROWS = 2
+NUMBER = 4
+"""Bytes of a float32."""
+
+HELD = 4
+"""Numbers held for each parameter: itself, its gradient, and Adam's two moments."""
+
+PASSES = 3
+"""Forward passes that a training step costs: the backward pass counts as two."""
+
+GPU_FLOPS = 8e12
+GPU_KERNEL = 6e-6
+GPU_STEP = 5e-4
+"""Seconds that every step takes besides: its batch, its loss, its optimizer."""
+
+ASSUMED = (
+    f"GPU hours assume {GPU_FLOPS / 1e12:g} TFLOP/s in float32, {GPU_KERNEL * 1e6:g} µs a kernel and "
+    f"{GPU_STEP * 1e3:g} ms a step besides, one cell at a time; training alone, without evaluation"
+)
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """What the cells of an arm take; numbers are those of one cell.
+
+    Attributes:
+        arm: The arm.
+        cells: How many cells it has: one a seed.
+        steps: Optimizer steps.
+        parameters: Trainable numbers of the student.
+        state: The same with the running statistics of normalisation.
+        flops: Floating point operations of the student and its teachers, over all steps.
+        memory: Bytes of weights, gradients, moments, of what the backward pass keeps, and of the teachers.
+        gpu_hours: Time on a GPU, as :data:`ASSUMED`.
+    """
+
+    arm: str
+    cells: int
+    steps: int
+    parameters: int
+    state: int
+    flops: float
+    memory: int
+    gpu_hours: float
+
+
+def study_cost(plan: Plan) -> list[ArmCost]:
+    """The cost of every arm of ``plan``, in the order in which they run; nothing is trained.
+
+    Raises:
+        DataError: If the dataset must be loaded to know its size, and is absent.
+        ModelError: If a network cannot be built.
+    """
+    first = {cell.arm: cell for cell in plan.cells if cell.seed == 0}
+    sizes: dict[str, _Sizes] = {}
+    for cell in first.values():
+        data = cell.config["data"]
+        key = repr(data)
+        sizes[key] = sizes.get(key) or _Sizes(outline_of(data["name"], data.get("options", {})))
+    own = {arm: sizes[repr(cell.config["data"])] for arm, cell in first.items()}
+    return [_arm_cost(cell, first, own[arm], plan.study.seeds) for arm, cell in first.items()]
+
+
+class _Sizes:
+    """Workloads by network; each is looked at once."""
+
+    def __init__(self, outline: Outline) -> None:
+        self.outline = outline
+        self._known: dict[str, Workload] = {}
+
+    @cached_property
+    def inputs(self) -> torch.Tensor:
+        """A few rows as the dataset has them."""
+        shape = (ROWS, *self.outline.input_shape)
+        return torch.ones(shape, dtype=getattr(torch, self.outline.kind))
+
+    def of(self, student: Mapping[str, Any]) -> Workload:
+        """The workload of the network that a cell's configuration describes."""
+        key, data, name = repr(student), self.outline, student["family"]
+        if key not in self._known:
+            options = {**token_options(name, data.vocabulary, data.padding), **student.get("options", {})}
+            model: nn.Module = build_model(name, data.input_shape, data.classes, seed=0, **options)
+            self._known[key] = workload_of(model, self.inputs)
+        return self._known[key]
+
+
+def _arm_cost(cell: Cell, first: Mapping[str, Cell], sizes: _Sizes, seeds: int) -> ArmCost:
+    config = cell.config
+    recipe = Recipe.parse(config["recipe"], "recipe")
+    own = sizes.of(config["student"])
+    teachers = [sizes.of(first[arm].config["student"]) for arm in cell.needs]
+    samples = sizes.outline.samples
+    steps = recipe.total_steps(samples)
+    rows = steps * recipe.batch
+    learns = PASSES if config["mode"] == "online" else 1
+    asked = float(rows) if config["mode"] in ("online", "noisy") else _asked(config, rows, samples)
+    flops = PASSES * own.flops * rows + sum(learns * teacher.flops * asked for teacher in teachers)
+    kernels: float = steps * PASSES * recipe.accumulate * own.kernels
+    kernels += sum(learns * teacher.kernels for teacher in teachers) * asked / recipe.batch
+    memory = NUMBER * HELD * own.parameters + own.saved * (recipe.batch // recipe.accumulate)
+    memory += sum(NUMBER * (HELD if learns > 1 else 1) * teacher.state for teacher in teachers)
+    memory += sum(teacher.saved * recipe.batch for teacher in teachers if learns > 1)
+    hours = (flops / GPU_FLOPS + kernels * GPU_KERNEL + steps * GPU_STEP) / 3600
+    return ArmCost(cell.arm, seeds, steps, own.parameters, own.state, float(flops), int(memory), hours)
+
+
+def _asked(config: Mapping[str, Any], rows: int, samples: int) -> float:
+    """Rows that a teacher answers: each of finitely many views once, else every row anew."""
+    total = 0.0
+    for source in config["sources"] or [{"share": 1.0}]:
+        shown = rows * source["share"]
+        views = source.get("view_count") or (None if source.get("views") else 1)
+        total += shown if views is None else min(shown, samples * views)
+    return total
