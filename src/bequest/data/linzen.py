@@ -17,6 +17,7 @@ from bequest.data.agreement import FORMS, encoded
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.inflection import base_of, present
 from bequest.data.lexicon import PADDING, SPECIAL
+from bequest.data.natural import natural_items
 from bequest.data.outline import OUTLINES, Outline
 from bequest.data.sequences import NUMBERS, Coder, Item
 from bequest.data.sources import data_root
@@ -49,7 +50,7 @@ SHARES = {"train": 0.1, "validation": 0.01}
 """What is left is for tests."""
 
 SENTENCES, LONGEST, FORMS_IN_FILE = 1_577_211, 50, 10_030
-"""Of the published file; the last is about: ten thousand forms, tags of rarer ones, four that are no words."""
+"""Of the published file; the last is about: ten thousand forms, tags of rarer ones, four special tokens."""
 
 MOST_INTERVENING = 4
 MOST_DISTANCE = 16
@@ -67,12 +68,13 @@ def linzen(
     most: int | None = None,
     seed: int = 0,
     unknown_verbs: str = "drop",
+    natural: bool = False,
 ) -> Dataset:
     """1,577,211 sentences of Wikipedia, shuffled into 10 % for training, 1 % for validation, 89 % for tests.
 
     ``test`` has ``probe`` test sentences with 0 or 1 attractors, ``far`` all with 2 to 4, ``graded`` all with
-    at most 4 intervening nouns and a distance of at most 16; ``queries`` are other test sentences with two
-    attractors or more, and as many as are missing with one, without labels; no test has them.
+    at most 4 intervening nouns and a distance of at most 16. ``queries`` are set aside before, without labels:
+    every other test sentence with two attractors or more, then with one, until there are enough.
 
     Args:
         root: The folder with ``agr_50_mostcommon_10K.tsv`` or ``.tsv.gz``, or with a folder ``language`` that
@@ -86,6 +88,8 @@ def linzen(
         unknown_verbs: ``drop`` leaves tests out whose verb has a form outside the vocabulary, since a
             language model cannot score it; ``wrong`` keeps them, and a language model's answer counts as
             wrong, as in the original.
+        natural: Add ``linzen``, ``blimp`` and ``marvin_linzen``; see
+            :func:`bequest.data.agreement.agreement`.
 
     Raises:
         DataError: If the file is absent, or a line is not what it should be.
@@ -101,7 +105,10 @@ def linzen(
     tests = [item for item in parts.pop("tests") if unknown_verbs == "wrong" or coder.known(item.forms)]
     parts |= _tests(tests, probe=probe, queries=queries, most=most)
     classes = NUMBERS if form == "classification" else coder.vocabulary
-    notes = (f"{len(items)} sentences; {len(tests)} of them are left for tests",)
+    notes: tuple[str, ...] = (f"{len(items)} sentences; {len(tests)} of them are left for tests",)
+    if natural:
+        found, coverage = natural_items(coder)
+        parts, notes = {**parts, **found}, (*notes, *coverage)
     return Dataset("linzen", _same_ids(parts, coder, form), classes, notes, coder.vocabulary, PADDING)
 
 
