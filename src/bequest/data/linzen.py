@@ -73,7 +73,7 @@ def linzen(
     """1,577,211 sentences of Wikipedia, shuffled into 10 % for training, 1 % for validation, 89 % for tests.
 
     ``test`` has ``probe`` test sentences with 0 or 1 attractors, ``far`` all with 2 to 4, ``graded`` all with
-    at most 4 intervening nouns and a distance of at most 16. ``queries`` are set aside before, without labels:
+    at most 4 intervening nouns and a distance of at most 16. ``queries`` are set aside before, unlabelled:
     every other test sentence with two attractors or more, then with one, until there are enough.
 
     Args:
