@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +22,13 @@ from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import load_weights
 from bequest.records import RunRecord, read_record
 from bequest.studies.cells import (
+    ABOUT,
     AGAIN,
     CellFolder,
     build_network,
     cell_folder,
     load_arrays,
+    own_data,
     start_of,
     study_data,
 )
@@ -36,11 +39,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Predictions:
-    """One network's answers on one split, rows in the order of ``ids``."""
+    """One network's answers on one split, rows in the order of ``ids``; ``about`` tells more of them."""
 
     ids: Array
     labels: Array
     logits: Array
+    about: Mapping[str, Array] = field(default_factory=dict)
 
     @cached_property
     def log_probs(self) -> Array:
@@ -87,7 +91,8 @@ class Evidence:
             self._outputs[key] = load_arrays(self._folder(arm, seed).outputs(split))
         found = self._outputs[key]
         logits = found["untrained_logits" if untrained else "logits"]
-        return Predictions(found["ids"], found["labels"], logits)
+        about = {name.removeprefix(ABOUT): x for name, x in found.items() if name.startswith(ABOUT)}
+        return Predictions(found["ids"], found["labels"], logits, about)
 
     def penultimate(self, arm: str, seed: int, *, untrained: bool = False) -> Array:
         """Penultimate activations (N, F) of ``arm`` on the test split, after or before training."""
@@ -109,6 +114,11 @@ class Evidence:
         """Accuracy at every level of every corruption, the clean one first."""
         found: dict[str, list[float]] = read_json(self._folder(arm, seed).robustness)
         return found
+
+    def perplexity(self, arm: str, seed: int) -> float | None:
+        """Perplexity of ``arm`` on the test split; None for what is no language model."""
+        path = self._folder(arm, seed).perplexity
+        return float(read_json(path)) if path.exists() else None
 
     def source(self, arm: str, seed: int) -> dict[str, dict[str, float]] | None:
         """Scores on the source task before and after training; None where ``arm`` does not start from it."""
@@ -134,7 +144,8 @@ class Evidence:
         if untrained:
             return build_network(cell.config["student"], self.data, seed=start_of(cell))
         return load_weights(
-            self._folder(arm, seed).weights, build_network(cell.config["student"], self.data, seed=0)
+            self._folder(arm, seed).weights,
+            build_network(cell.config["student"], own_data(self.plan, cell), seed=0),
         )
 
     @cached_property

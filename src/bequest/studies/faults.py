@@ -24,9 +24,14 @@ def faults_of_study(study: StudySpec) -> Iterator[str]:
     if located(study.data.name)[0] not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
     yield from _source_faults(study)
+    for name, spec in study.datasets.items():
+        if located(spec.name)[0] not in DATASETS:
+            yield f"datasets.{name}.name: {not_known('dataset', spec.name, DATASETS)}"
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
         yield from _start_faults(study, name, model)
+        if model.data is not None and model.data not in study.datasets:
+            yield f"models.{name}.data: {not_known('dataset of the study', model.data, study.datasets)}"
     for name, split in study.splits.items():
         yield from _split_faults(f"splits.{name}", split)
     for name, sources in study.queries.items():
@@ -99,6 +104,9 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
         for other in value:
             if other not in study.arms:
                 yield f"{path}.{key}: {not_known('arm', other, study.arms)}"
+    for teacher in (study.arms[each] for each in arm.teachers if each in study.arms):
+        if model_of(study, teacher.student).data != model_of(study, arm.student).data:
+            yield f"{path}.teachers: {teacher.student} and {arm.student} are trained on different data"
     if arm.queries is not None and arm.queries not in study.queries:
         yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
     if arm.mode == "stored":
@@ -130,7 +138,7 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
     for name in wanted.corruptions:
         if name not in CORRUPTIONS:
             yield f"measures.corruptions: {not_known('corruption', name, CORRUPTIONS)}"
-    for arm in [*wanted.paths, *(arm for pair in wanted.barriers for arm in pair)]:
+    for arm in [*wanted.paths, *wanted.charted, *(arm for pair in wanted.barriers for arm in pair)]:
         if arm not in study.arms:
             yield f"measures: {not_known('arm', arm, study.arms)}"
     yield from _group_faults(study)
@@ -143,6 +151,8 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
         students = {study.arms[arm].student for arm in (first, second) if arm in study.arms}
         if len(students) > 1:
             yield f"measures.barriers: {first} and {second} are not of one architecture"
+        elif any(model_of(study, student).data is not None for student in students):
+            yield f"measures.barriers: {first} is trained on other data than the splits have"
 
 
 def _group_faults(study: StudySpec) -> Iterator[str]:

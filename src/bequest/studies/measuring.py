@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from bequest.measure import (
     accuracy,
     agreement,
     agreement_on_errors,
+    balanced_accuracy,
     brier,
     cka,
     error_consistency,
@@ -35,19 +37,22 @@ from bequest.studies.locality import measure_attention
 from bequest.studies.maps import measure_paths
 from bequest.studies.plan import compared, control_of, shown_arms
 from bequest.studies.spec import compared_splits
+from bequest.studies.strata import MEANS, mean_over_strata, strata_of
 from bequest.studies.tokens import measure_tokens
 from bequest.studies.transfer import measure_transfer
 
 PROPERTIES: dict[str, Callable[[Predictions], float]] = {
     "accuracy": lambda p: accuracy(p.logits, p.labels),
+    "balanced_accuracy": lambda p: balanced_accuracy(p.logits, p.labels),
     "macro_f1": lambda p: macro_f1(p.logits, p.labels),
     "nll": lambda p: nll(p.log_probs, p.labels),
     "brier": lambda p: brier(p.probs, p.labels),
     "ece": lambda p: expected_calibration_error(p.probs, p.labels, bins=15),
     "ece_mass": lambda p: expected_calibration_error(p.probs, p.labels, bins=15, binning="mass"),
     "confidence_gap": lambda p: mean_confidence_gap(p.probs, p.labels),
+    **{name: partial(mean_over_strata, name) for name in MEANS},
 }
-"""What one model does on a split."""
+"""What one model does on a split; means over strata are there where a split is divided into them."""
 
 LIKENESSES: dict[str, Callable[[Predictions, Predictions], float]] = {
     "agreement": lambda p, q: agreement(p.classes, q.classes),
@@ -107,8 +112,9 @@ class Tables:
         """Every property of every arm on every split, and its mean over every group of splits."""
         for arm in shown_arms(self._study):
             for split in (*self._study.splits, *self._groups):
-                for name in PROPERTIES:
+                for name in self._properties(split):
                     yield over_seeds(self._property(name, arm, split), measure=name, arm=arm, split=split)
+            yield from self._perplexity(arm)
 
     def likenesses(self) -> Iterator[Measurement]:
         """Every likeness of an arm to its teacher and to another of that family, with null and ceiling."""
@@ -133,7 +139,7 @@ class Tables:
             others = [t for t in spec.teachers if self._study.arms[t].student != spec.student]
             for teacher in others if control else ():
                 for split in (*self._compared, *self._groups):
-                    for name in filter(self._profile.__contains__, PROPERTIES):
+                    for name in filter(self._profile.__contains__, self._properties(split)):
                         values = [self._property(name, who, split) for who in (arm, str(control), teacher)]
                         yield _inherited(name, values, arm, teacher, split, None)
                 for name, split in self._comparisons():
@@ -158,6 +164,19 @@ class Tables:
     def _comparisons(self) -> list[tuple[str, str]]:
         over_splits = [(name, split) for split in self._compared for name in LIKENESSES]
         return [*over_splits, *((name, PROBE_SPLIT) for name in REPRESENTATIONS)]
+
+    def _properties(self, split: str) -> list[str]:
+        """The properties that are measured on a split, or on every split of a group."""
+        parts = self._groups.get(split, (split,))
+        divided = set.intersection(*(strata_of(self._evidence.data[each].about) for each in parts))
+        return [name for name in PROPERTIES if name not in MEANS or name in divided]
+
+    def _perplexity(self, arm: str) -> Iterator[Measurement]:
+        """Of language models alone."""
+        found = {seed: self._evidence.perplexity(arm, seed) for seed in self._evidence.seeds(arm)}
+        known = {seed: value for seed, value in found.items() if value is not None}
+        if known:
+            yield over_seeds(known, measure="perplexity", arm=arm, split=PROBE_SPLIT)
 
     def _property(self, name: str, arm: str, split: str) -> dict[int, float]:
         if split in self._groups:

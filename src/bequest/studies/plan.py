@@ -13,7 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
-from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, model_of
+from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, data_of, model_of
 from bequest.studies.starts import start_config
 
 Scale = Literal["smoke", "small", "paper"]
@@ -197,6 +197,12 @@ def plain_of(study: StudySpec, student: str, per_class: int | None = None) -> st
     return None
 
 
+def charted_arms(study: StudySpec) -> list[str]:
+    """The arms whose curves are drawn."""
+    wanted = study.measures.charted
+    return [name for name in shown_arms(study) if not wanted or name in wanted]
+
+
 def few_shot_of(study: StudySpec, arm: str) -> int | None:
     """Samples a class in the few-shot subset that ``arm`` trains on; None if it has more than a subset."""
     sources = study.queries.get(study.arms[arm].queries or "", ())
@@ -248,11 +254,13 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
         "combine": spec.combine or {},
         "sources": [source.plain() for source in sources],
         "recipe": arm_recipe(study, arm).plain(),
-        "data": study.data.plain(),
+        "data": data_of(study, spec.student).plain(),
         "splits": {name: split.plain() for name, split in study.splits.items()},
         "corruptions": list(study.measures.corruptions),
         "snapshots": arm in study.measures.paths,
     }
+    if model_of(study, spec.student).data is not None:
+        config["tests"] = study.data.plain()
     if study.measures.corrupted_samples:
         config["corrupted_samples"] = study.measures.corrupted_samples
     if spec.mode == "stored":
@@ -311,6 +319,7 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
     budget = measures.get("budget")
     if budget and not {arm for line in budget.get("lines", {}).values() for arm in line} <= set(kept):
         del measures["budget"]
+    measures["charted"] = [arm for arm in measures.get("charted", []) if arm in kept]
     if efficiency := measures.get("efficiency"):
         lines = {name: [arm for arm in line if arm in kept] for name, line in efficiency["lines"].items()}
         measures["efficiency"] = {**efficiency, "lines": {name: line for name, line in lines.items() if line}}

@@ -70,12 +70,15 @@ class ModelSpec(Config):
         options: What its factory takes.
         recipe: Laid over ``[recipe]`` for every arm with this student.
         start: Pretrained weights that it starts from; default: it is initialised at random.
+        data: A name of ``[datasets]`` that it is trained on instead of ``[data]``. A language model's answers
+            on the study's splits are the logits of the two forms of each sentence's verb.
     """
 
     family: str
     options: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
     start: StartSpec | None = None
+    data: str | None = None
 
 
 class SourceSpec(Config):
@@ -225,6 +228,7 @@ class MeasuresSpec(Config):
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
             itself stands for neighbouring seeds.
         budget: What the budget chart shows.
+        charted: The arms that charts of curves show, where all would be too many; default: all.
         reach: A validation accuracy; it is measured after how many epochs an arm has it.
         corrupted_samples: Corruptions are gone through with so many samples of the test split, chosen at
             random once; default: all.
@@ -240,6 +244,7 @@ class MeasuresSpec(Config):
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     budget: BudgetSpec | None = None
+    charted: tuple[str, ...] = ()
     reach: float | None = Field(None, gt=0, lt=1)
     corrupted_samples: int | None = Field(None, ge=1)
     efficiency: EfficiencySpec | None = None
@@ -254,6 +259,7 @@ class StudySpec(Config):
     title: str
     question: str
     data: DataSpec
+    datasets: dict[str, DataSpec] = Field(default_factory=dict)
     source: DataSpec | None = None
     seeds: int = Field(5, ge=1)
     recipe: Recipe = Recipe()
@@ -283,6 +289,12 @@ def arm_recipe(study: StudySpec, arm: str) -> Recipe:
     spec = study.arms[arm]
     base = study.recipe.model_dump(mode="json", exclude_unset=True)
     return Recipe.parse(merged(merged(base, model_of(study, spec.student).recipe), spec.recipe), "recipe")
+
+
+def data_of(study: StudySpec, student: str) -> DataSpec:
+    """The dataset that ``student`` is trained on."""
+    name = model_of(study, student).data
+    return study.data if name is None else study.datasets[name]
 
 
 def model_of(study: StudySpec, name: str) -> ModelSpec:
