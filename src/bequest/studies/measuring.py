@@ -30,11 +30,11 @@ from bequest.studies.durations import measure_seconds
 from bequest.studies.efficiency import measure_efficiency
 from bequest.studies.estimates import from_estimate, over_seeds
 from bequest.studies.evidence import Evidence, Predictions
-from bequest.studies.transfer import measure_transfer
 from bequest.studies.layers import measure_layers
 from bequest.studies.locality import measure_attention
 from bequest.studies.plan import compared, control_of, shown_arms
 from bequest.studies.tokens import measure_tokens
+from bequest.studies.transfer import measure_transfer
 
 PROPERTIES: dict[str, Callable[[Predictions], float]] = {
     "accuracy": lambda p: accuracy(p.logits, p.labels),

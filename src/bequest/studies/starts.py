@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from bequest.data.cifar import data_root
 from bequest.data.datasets import Dataset
+from bequest.data.sources import data_root
 from bequest.distill.score import Scores, score
 from bequest.errors import ModelError
 from bequest.models.catalogue import build_model
