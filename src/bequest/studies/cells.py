@@ -36,11 +36,13 @@ from bequest.measure import checkpoint_epochs, severity_curve
 from bequest.models.catalogue import build_model
 from bequest.models.taps import PENULTIMATE, activations
 from bequest.models.weights import load_weights, save_weights
-from bequest.records import RunRecord, read_record, write_record
+from bequest.records import Provenance, RunRecord, read_record, write_record
 from bequest.seeding import derive
 from bequest.studies.plan import Cell, Plan
+from bequest.studies.solvable import Setting
 from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec
 from bequest.studies.storing import from_store
+from bequest.theory import simulate_chain
 
 PROBE_SPLIT = "test"
 PATH_SAMPLES = 100
@@ -78,6 +80,11 @@ class CellFolder:
         """Penultimate activations on the test split, trained and untrained."""
         return self.path / "activations.npz"
 
+    @property
+    def simulation(self) -> Path:
+        """What the solvable model does at each setting, by the setting's key, as JSON."""
+        return self.path / "simulation.json"
+
     def outputs(self, split: str) -> Path:
         """ids, labels and logits on ``split``."""
         return self.path / "outputs" / f"{split}.npz"
@@ -113,7 +120,7 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
     folder = cell_folder(root, cell.id)
     started = time.perf_counter()
     try:
-        record = _run(plan, cell, root, folder, started)
+        record = (simulated if plan.study.theory else _run)(plan, cell, root, folder, started)
     except BequestError as error:
         record = _failed(cell, str(error), started)
     except (RuntimeError, ValueError, MemoryError, OSError) as error:
@@ -122,8 +129,36 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
     return record
 
 
+def simulated(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float) -> RunRecord:  # noqa: ARG001
+    """Draw the solvable model at each setting of the cell, and measure the arm."""
+    found = {}
+    for plain in cell.config["settings"]:
+        setting = Setting.of(plain)
+        run = simulate_chain(
+            *setting.built(),
+            inputs=cell.config["inputs"],
+            seeds=[cell.seed],
+            samples=cell.config["samples"],
+            workers=1,
+        )
+        values = {name: float(one[0]) for name, one in run.measured[-1].items()}
+        found[setting.key] = {name: value if np.isfinite(value) else None for name, value in values.items()}
+    write_json(folder.simulation, found)
+    return RunRecord(
+        id=cell.id,
+        arm=cell.arm,
+        seed=cell.seed,
+        status="done",
+        config=cell.config,
+        provenance=Provenance.here(),
+        durations={"total": time.perf_counter() - started},
+    )
+
+
 def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
     """The training of a cell that another rank leads: nothing is written here."""
+    if plan.study.theory:
+        return  # the first rank draws the solvable model alone
     _lesson(plan, cell, root, study_data(plan.study.data, plan.study.splits)).run()
 
 

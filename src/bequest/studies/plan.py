@@ -13,6 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
+from bequest.studies.solvable import settings_of
 from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, model_of
 
 Scale = Literal["smoke", "small", "paper"]
@@ -221,6 +222,8 @@ def _objective_name(arm: ArmSpec) -> str:
 
 def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], Cell]) -> Cell:
     spec = study.arms[arm]
+    if study.theory is not None:
+        return _simulated_cell(study, arm, seed)
     needs = {teacher: done[teacher, seed].id for teacher in spec.teachers}
     sources = study.queries[spec.queries] if spec.queries else ()
     config: dict[str, Any] = {
@@ -242,6 +245,17 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
     plain = plain_of(study, spec.student) if set(spec.teachers) - {plain_of(study, spec.student)} else None
     return Cell(content_hash(key), arm, seed, config, needs, done[plain, seed].id if plain else None)
+
+
+def _simulated_cell(study: StudySpec, arm: str, seed: int) -> Cell:
+    """A cell of the solvable model: it draws its own data and teachers, and needs no other."""
+    assert study.theory is not None
+    config = {
+        "settings": [setting.plain() for setting in settings_of(study, arm)],
+        "inputs": study.theory.inputs,
+        "samples": study.theory.samples,
+    }
+    return Cell(content_hash({"format": CELL_FORMAT, **config, "seed": seed}), arm, seed, config, {})
 
 
 def _in_order(study: StudySpec) -> list[str]:
@@ -282,7 +296,19 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
         del measures["efficiency"]
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
+    if "theory" in resolved:
+        resolved = {**resolved, "theory": _charts_of(resolved["theory"], set(kept))}
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}
     if not quoted <= set(kept):
         result.pop("answer", None)
     return result
+
+
+def _charts_of(theory: dict[str, Any], kept: set[str]) -> dict[str, Any]:
+    """The model with its charts of the arms that are ``kept``."""
+    charts = {
+        name: {**chart, "arms": [arm for arm in chart.get("arms", []) if arm in kept]}
+        for name, chart in theory.get("charts", {}).items()
+        if {*chart.get("arms", [])} & kept and {chart.get("less")} <= {*kept, None}
+    }
+    return {**theory, "charts": charts}
