@@ -13,7 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
-from bequest.studies.solvable import settings_of
+from bequest.studies.solvable import settings_of, without_arms
 from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, model_of
 
 Scale = Literal["smoke", "small", "paper"]
@@ -297,18 +297,8 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
     if "theory" in resolved:
-        resolved = {**resolved, "theory": _charts_of(resolved["theory"], set(kept))}
+        resolved = without_arms(resolved, set(kept))
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}
     if not quoted <= set(kept):
         result.pop("answer", None)
     return result
-
-
-def _charts_of(theory: dict[str, Any], kept: set[str]) -> dict[str, Any]:
-    """The model with its charts of the arms that are ``kept``."""
-    charts = {
-        name: {**chart, "arms": [arm for arm in chart.get("arms", []) if arm in kept]}
-        for name, chart in theory.get("charts", {}).items()
-        if {*chart.get("arms", [])} & kept and {chart.get("less")} <= {*kept, None}
-    }
-    return {**theory, "charts": charts}

@@ -114,6 +114,27 @@ def axis_values(axis: AxisSpec) -> NDArray[Any]:
     return np.array([float(f"{value:.9g}") for value in spaced(axis.start, axis.stop, axis.count)])
 
 
+def without_arms(resolved: Mapping[str, Any], kept: set[str]) -> dict[str, Any]:
+    """A configuration whose places and charts speak of the arms that are ``kept`` alone."""
+    arms, theory = resolved["arms"], resolved["theory"]
+    there = {*kept, *(arms[arm].get("student") for arm in kept)}
+    gone = {*arms, *(arm.get("student") for arm in arms.values())} - there
+
+    def lasting(at: Mapping[str, float]) -> dict[str, float]:
+        return {name: value for name, value in at.items() if name.rpartition(".")[0] not in gone}
+
+    charts = {}
+    for name, chart in theory.get("charts", {}).items():
+        shown = [arm for arm in chart.get("arms", []) if arm in kept]
+        axes = [chart[axis]["parameter"] for axis in ("x", "y") if axis in chart]
+        if shown and chart.get("less", shown[0]) in kept and all(lasting({axis: 0.0}) for axis in axes):
+            charts[name] = {**chart, "arms": shown, "at": lasting(chart.get("at", {}))}
+    splits = {
+        name: {**split, "at": lasting(split.get("at", {}))} for name, split in resolved["splits"].items()
+    }
+    return {**resolved, "theory": {**theory, "charts": charts}, "splits": splits}
+
+
 def theory_faults(study: StudySpec) -> Iterator[str]:
     """What is wrong with a study of the solvable model, one line a fault."""
     assert study.theory is not None
