@@ -13,6 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
+from bequest.studies.solvable import settings_of, without_arms
 from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, data_of, model_of
 from bequest.studies.starts import start_config
 
@@ -245,6 +246,8 @@ def _objective_name(arm: ArmSpec) -> str:
 
 def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], Cell]) -> Cell:
     spec = study.arms[arm]
+    if study.theory is not None:
+        return _simulated_cell(study, arm, seed)
     needs = {teacher: done[teacher, seed].id for teacher in spec.teachers}
     sources = study.queries[spec.queries] if spec.queries else ()
     config: dict[str, Any] = {
@@ -276,6 +279,17 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
     plain = plain_of(study, spec.student, few_shot_of(study, arm))
     alone = done[plain, seed].id if plain and set(spec.teachers) - {plain} else None
     return Cell(content_hash(key), arm, seed, config, needs, alone, begun)
+
+
+def _simulated_cell(study: StudySpec, arm: str, seed: int) -> Cell:
+    """A cell of the solvable model: it draws its own data and teachers, and needs no other."""
+    assert study.theory is not None
+    config = {
+        "settings": [setting.plain() for setting in settings_of(study, arm)],
+        "inputs": study.theory.inputs,
+        "samples": study.theory.samples,
+    }
+    return Cell(content_hash({"format": CELL_FORMAT, **config, "seed": seed}), arm, seed, config, {})
 
 
 def _in_order(study: StudySpec) -> list[str]:
@@ -325,6 +339,8 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
         measures["efficiency"] = {**efficiency, "lines": {name: line for name, line in lines.items() if line}}
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
+    if "theory" in resolved:
+        resolved = without_arms(resolved, set(kept))
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}
     if not quoted <= set(kept):
         result.pop("answer", None)
