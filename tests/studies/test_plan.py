@@ -82,7 +82,7 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
     tiny["queries"]["views"][1]["views"][0]["pixel"] = 3
     tiny["arms"]["mlp<-cnn"]["teachers"] = ["cn"]
     tiny["arms"]["mlp<-mlp"]["queries"] = "veiws"
-    tiny["arms"]["mlp"]["student"] = "transformer"
+    tiny["arms"]["mlp"]["student"] = "perceptron"
     tiny["arms"]["cnn"]["objective"] = {"name": "cross_entropy", "smooth": 1}
     tiny["arms"]["cnn"]["recipe"] = {"lr": -1}
     tiny["claims"][0]["split"] = "tset"
@@ -97,7 +97,7 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
         "queries.views.views: 0: pixel: unknown key; did you mean 'pixels'?",
         "arms.mlp<-cnn.teachers: there is no arm 'cn'; did you mean 'cnn'?",
         "arms.mlp<-mlp.queries: there is no queries 'veiws'; did you mean 'views'?",
-        "arms.mlp.student: there is no model 'transformer'",
+        "arms.mlp.student: there is no model 'perceptron'",
         "arms.cnn.objective: smooth: unknown key; did you mean 'smoothing'?",
         "arms.cnn: lr: input should be greater than 0",
         "claims.better: there is no split 'tset'; did you mean 'test'?",
