@@ -43,7 +43,7 @@ class Levels:
         """Each colour with the values that it stands for."""
         known = [tick_text(edge) for edge in self.edges]
         return tuple(
-            Level(colour, f"{low} – {high}")
+            Level(colour, low, high)
             for colour, (low, high) in zip(self.colours, pairwise(known), strict=True)
         )
 
