@@ -175,7 +175,7 @@ class TeacherRecord(Record):
 
 
 class RunRecord(Record):
-    """One cell: what was asked, what came of it."""
+    """One cell: what was asked, what came of it; ``start`` says what became of pretrained weights."""
 
     version: int = VERSION
     id: str
@@ -184,6 +184,7 @@ class RunRecord(Record):
     status: Status
     config: dict[str, Any]
     needs: dict[str, str] = Field(default_factory=dict)
+    start: str | None = None
     error: str | None = None
     warnings: tuple[str, ...] = ()
     provenance: Provenance | None = None

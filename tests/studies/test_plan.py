@@ -4,6 +4,7 @@ import pytest
 
 from bequest.errors import ConfigError, UnknownName
 from bequest.studies.plan import arm_records, bundled, control_of, make_plan, read_study, resolve
+from bequest.studies.spec import compared_splits
 
 
 def plan_of(content, **options):
@@ -126,3 +127,46 @@ def test_unknown_studies_show_the_nearest_name():
         read_study("digist")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_study("none.toml")
+
+
+def test_splits_may_be_corrupted_and_only_some_compared(tiny):
+    tiny["splits"]["foggy"] = {"description": "fog", "corruption": "fog"}
+    tiny["splits"]["noisy"] = {"description": "noise", "corruption": "gaussian_noise", "level": 5}
+    tiny["measures"] = {"splits": ["moved"], "groups": {"weather": ["foggy", "noisy"]}}
+    tiny["claims"][0]["split"] = "weather"
+    plan = plan_of(tiny)
+    assert compared_splits(plan.study) == ["moved"]
+    assert plan.cell("mlp", 0).config["compared"] == ["moved"]
+
+
+def test_faults_of_corrupted_splits_and_groups_are_named(tiny):
+    tiny["splits"]["foggy"] = {"description": "fog", "corruption": "fogg"}
+    tiny["splits"]["noisy"] = {"description": "noise", "corruption": "gaussian_noise"}
+    tiny["splits"]["late"] = {"description": "no level 9", "corruption": "fog", "level": 9}
+    tiny["splits"]["level"] = {"description": "of nothing", "level": 1}
+    tiny["splits"]["both"] = {**tiny["splits"]["moved"], "corruption": "fog"}
+    tiny["measures"] = {"splits": ["mved"], "groups": {"test": ["test"], "none": [], "some": ["foggie"]}}
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tiny)
+    text = str(caught.value)
+    for part in (
+        "splits.foggy.corruption: there is no corruption 'fogg'; did you mean 'fog'?",
+        "splits.noisy.level: gaussian_noise needs a level of 1..5",
+        "splits.late.level: fog needs a level of 1..",
+        "splits.level.level: there is no corruption",
+        "splits.both: give variants or a corruption, not both",
+        "measures: there is no split 'mved'; did you mean 'moved'?",
+        "measures: there is no split 'foggie'; did you mean 'foggy'?",
+        "measures.groups.test: expected a name that no split has",
+        "measures.groups.none: expected a name that no split has, and a split or more",
+    ):
+        assert part in text
+    assert len(caught.value.faults) == 9
+
+
+def test_online_arms_have_online_controls(tiny):
+    for name in ("mlp<-cnn", "mlp<-mlp"):
+        tiny["arms"][f"{name} online"] = {**tiny["arms"][name], "mode": "online"}
+    study = plan_of(tiny).study
+    assert control_of(study, "mlp<-cnn online") == "mlp<-mlp online"
+    assert control_of(study, "mlp<-cnn") == "mlp<-mlp"

@@ -2,25 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from sklearn.datasets import load_digits
 from torch.nn.functional import pad
 
 from bequest.data.datasets import DATASETS, Dataset, Split, stratified
+from bequest.data.folders import subset
+from bequest.data.views import Rotate, Shift, parse_views
+from bequest.errors import DataError
 
 SIZES = {"train": 1297, "validation": 150, "test": 350}
 BRIGHTEST = 16.0
 
 
 @DATASETS.register("digits")
-def digits(*, border: int = 2) -> Dataset:
+def digits(
+    *,
+    border: int = 2,
+    classes: Sequence[int] | None = None,
+    per_class: int | None = None,
+    moved: int = 0,
+    turned: float = 0.0,
+    seed: int = 0,
+) -> Dataset:
     """1,797 handwritten digits, 8×8 grey levels in [0, 1], with an empty border of 2 pixels.
 
     The split (1297 / 150 / 350, stratified) and the ids (rows of scikit-learn's array) never change.
+
+    Args:
+        border: Empty pixels on each side.
+        classes: Use these digits only; class k is the k-th of them.
+        per_class: A few-shot subset: so many training images a class, chosen by ``seed``.
+        moved: Each image is moved by up to so many pixels on both axes, once and for all: another task.
+        turned: Each image is turned by up to so many degrees, likewise.
+        seed: Seeds the choice, the moves and the turns.
+
+    Raises:
+        DataError: If there is no such digit, or fewer than two.
     """
     source = load_digits()
     images = torch.tensor(source.images, dtype=torch.float32)[:, None] / BRIGHTEST
-    whole = Split(pad(images, (border,) * 4), torch.tensor(source.target).long(), torch.arange(len(images)))
-    rows = stratified(whole.y, SIZES, seed=0) if whole.y is not None else {}
-    splits = {name: whole.take(row) for name, row in rows.items()}
-    return Dataset("digits", splits, tuple(str(name) for name in source.target_names))
+    labels, ids = torch.tensor(source.target).long(), torch.arange(len(images))
+    images = pad(images, (border,) * 4)
+    if moved or turned:
+        other = parse_views([*([Shift(moved)] if moved else []), *([Rotate(turned)] if turned else [])])
+        images = other(images, ids, 0, seed=seed)
+    whole = Split(images, labels, ids)
+    splits = {name: whole.take(rows) for name, rows in stratified(labels, SIZES, seed=0).items()}
+    names = [str(name) for name in source.target_names]
+    if classes is not None:
+        splits = {name: _only(split, classes) for name, split in splits.items()}
+        names = [names[digit] for digit in classes]
+    if per_class is not None:
+        splits["train"] = subset(splits["train"], per_class, seed=seed)
+    return Dataset("digits", splits, tuple(names))
+
+
+def _only(split: Split, classes: Sequence[int]) -> Split:
+    """The samples of some digits, their labels counted anew."""
+    if len(classes) < 2 or len(set(classes)) < len(classes) or not set(classes) <= set(range(10)):
+        raise DataError("these digits are no classes", expected="two or more of 0..9", got=list(classes))
+    assert split.y is not None
+    place = torch.full((10,), -1)
+    place[list(classes)] = torch.arange(len(classes))
+    kept = split.take((place[split.y] >= 0).nonzero()[:, 0])
+    assert kept.y is not None
+    return Split(kept.x, place[kept.y], kept.ids)

@@ -176,7 +176,8 @@ class Lesson:
     def _warnings(self, teachers: Sequence[TeacherRecord], batches: Batches) -> list[str]:
         """A teacher no better than the student alone; stored views that repeat; what depends on the ranks."""
         plain = self.plain_accuracy
-        found = [
+        found = list(self.data.notes)
+        found += [
             f"the teacher {teacher.arm!r} is no better on the validation split ({accuracy:.3f}) than the "
             f"student trained alone ({plain:.3f})"
             for teacher in teachers

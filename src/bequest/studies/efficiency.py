@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bequest.data.fractions import fraction
 from bequest.measure import accuracy, seed_interval
 from bequest.records import Curve, Measurement, Point
 from bequest.studies.estimates import over_seeds
 from bequest.studies.evidence import Evidence
+from bequest.studies.parts import part_of
 from bequest.studies.plan import control_of
-from bequest.studies.spec import EfficiencySpec
+from bequest.studies.spec import EfficiencySpec, SourceSpec
 
 GAIN = "gain/accuracy"
 
@@ -59,5 +59,6 @@ def _accuracies(evidence: Evidence, arm: str, split: str) -> dict[int, float]:
 
 def _samples(evidence: Evidence, arm: str) -> int:
     study = evidence.plan.study
-    (source,) = study.queries[study.arms[arm].queries or ""]
-    return len(fraction(evidence.data[source.of], source.fraction, seed=0))
+    queries = study.arms[arm].queries
+    (source,) = study.queries[queries] if queries else (SourceSpec(),)
+    return len(part_of(evidence.data, source, seed=0))

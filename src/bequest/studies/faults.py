@@ -16,7 +16,8 @@ from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
 from bequest.studies.solvable import theory_faults
-from bequest.studies.spec import SourceSpec, StudySpec, arm_recipe
+from bequest.studies.spec import ModelSpec, SourceSpec, SplitSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.starts import weights_digest_at
 
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
@@ -32,11 +33,17 @@ def faults_of_study(study: StudySpec) -> Iterator[str]:
         yield "data: must name a dataset, unless [theory] describes the solvable model"
     elif located(study.data.name)[0] not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
+    yield from _source_faults(study)
+    for name, spec in study.datasets.items():
+        if located(spec.name)[0] not in DATASETS:
+            yield f"datasets.{name}.name: {not_known('dataset', spec.name, DATASETS)}"
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
+        yield from _start_faults(study, name, model)
+        if model.data is not None and model.data not in study.datasets:
+            yield f"models.{name}.data: {not_known('dataset of the study', model.data, study.datasets)}"
     for name, split in study.splits.items():
-        for variant in split.variants:
-            yield from _trial(f"splits.{name}", partial(parse_transform, variant))
+        yield from _split_faults(f"splits.{name}", split)
     for name, sources in study.queries.items():
         yield from _query_faults(name, sources)
     yield from _measure_faults(study)
@@ -45,12 +52,55 @@ def faults_of_study(study: StudySpec) -> Iterator[str]:
     yield from _claim_faults(study)
 
 
+def _split_faults(path: str, split: SplitSpec) -> Iterator[str]:
+    for variant in split.variants:
+        yield from _trial(path, partial(parse_transform, variant))
+    if split.corruption is None:
+        if split.level is not None:
+            yield f"{path}.level: there is no corruption"
+        return
+    if split.variants:
+        yield f"{path}: give variants or a corruption, not both"
+    if split.corruption not in CORRUPTIONS:
+        yield f"{path}.corruption: {not_known('corruption', split.corruption, CORRUPTIONS)}"
+        return
+    known = CORRUPTIONS[split.corruption]
+    if (split.level or known.published or len(known.levels) + 1) > len(known.levels):
+        yield f"{path}.level: {split.corruption} needs a level of 1..{len(known.levels)}"
+
+
+def _source_faults(study: StudySpec) -> Iterator[str]:
+    if study.source is not None and located(study.source.name)[0] not in DATASETS:
+        yield f"source.name: {not_known('dataset', study.source.name, DATASETS)}"
+    for name, arm in study.arms.items():
+        if arm.task == "source" and study.source is None:
+            yield f"arms.{name}.task: there is no [source] to train on"
+        if arm.task == "source" and arm.teachers:
+            yield f"arms.{name}: an arm of the source task has no teachers"
+        start = model_of(study, arm.student).start
+        if arm.task == "source" and start is not None and start.arm:
+            yield f"arms.{name}: an arm of the source task starts from no other"
+
+
+def _start_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterator[str]:
+    start = model.start
+    if start is None:
+        return
+    if start.weights is not None:
+        yield from _trial(f"models.{name}.start", partial(weights_digest_at, start.weights))
+    elif start.arm not in study.arms:
+        yield f"models.{name}.start: {not_known('arm', str(start.arm), study.arms)}"
+    elif study.arms[start.arm].task != "source":
+        yield f"models.{name}.start: the arm {start.arm} is not of the source task"
+
+
 def _query_faults(name: str, sources: Sequence[SourceSpec]) -> Iterator[str]:
     total = sum(source.share for source in sources)
     if abs(total - 1) > 1e-6:
         yield f"queries.{name}: shares must sum to 1, not {total:g}"
     for source in sources:
-        yield from _trial(f"queries.{name}.views", partial(parse_views, list(source.views)))
+        for views in (source.views, source.student_views):
+            yield from _trial(f"queries.{name}.views", partial(parse_views, list(views)))
 
 
 def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
@@ -61,6 +111,9 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
         for other in value:
             if other not in study.arms:
                 yield f"{path}.{key}: {not_known('arm', other, study.arms)}"
+    for teacher in (study.arms[each] for each in arm.teachers if each in study.arms):
+        if model_of(study, teacher.student).data != model_of(study, arm.student).data:
+            yield f"{path}.teachers: {teacher.student} and {arm.student} are trained on different data"
     if arm.queries is not None and arm.queries not in study.queries:
         yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
     if arm.mode == "stored":
@@ -83,7 +136,7 @@ def _claim_faults(study: StudySpec) -> Iterator[str]:
     for path, arm, split in quoted:
         if arm not in study.arms:
             yield f"{path}: {not_known('arm', arm, study.arms)}"
-        if split is not None and split not in study.splits:
+        if split is not None and split not in study.splits and split not in study.measures.groups:
             yield f"{path}: {not_known('split', split, study.splits)}"
 
 
@@ -92,9 +145,10 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
     for name in wanted.corruptions:
         if name not in CORRUPTIONS:
             yield f"measures.corruptions: {not_known('corruption', name, CORRUPTIONS)}"
-    for arm in [*wanted.paths, *(arm for pair in wanted.barriers for arm in pair)]:
+    for arm in [*wanted.paths, *wanted.charted, *(arm for pair in wanted.barriers for arm in pair)]:
         if arm not in study.arms:
             yield f"measures: {not_known('arm', arm, study.arms)}"
+    yield from _group_faults(study)
     yield from _budget_faults(study)
     yield from _efficiency_faults(study)
     for model in wanted.layers:
@@ -104,6 +158,18 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
         students = {study.arms[arm].student for arm in (first, second) if arm in study.arms}
         if len(students) > 1:
             yield f"measures.barriers: {first} and {second} are not of one architecture"
+        elif any(model_of(study, student).data is not None for student in students):
+            yield f"measures.barriers: {first} is trained on other data than the splits have"
+
+
+def _group_faults(study: StudySpec) -> Iterator[str]:
+    wanted = study.measures
+    for name in (*wanted.splits, *(split for group in wanted.groups.values() for split in group)):
+        if name not in study.splits:
+            yield f"measures: {not_known('split', name, study.splits)}"
+    for name, group in wanted.groups.items():
+        if name in study.splits or not group:
+            yield f"measures.groups.{name}: expected a name that no split has, and a split or more"
 
 
 def _budget_faults(study: StudySpec) -> Iterator[str]:
@@ -130,7 +196,7 @@ def _efficiency_faults(study: StudySpec) -> Iterator[str]:
         for arm in arms:
             if arm not in study.arms:
                 yield f"measures.efficiency.lines.{line}: {not_known('arm', arm, study.arms)}"
-            elif len(study.queries.get(study.arms[arm].queries or "", ())) != 1:
+            elif len(study.queries.get(study.arms[arm].queries or "", (None,))) != 1:
                 yield f"measures.efficiency.lines.{line}: {arm} needs queries of one source"
 
 

@@ -14,7 +14,8 @@ from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
 from bequest.studies.solvable import settings_of, without_arms
-from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, data_of, model_of
+from bequest.studies.starts import start_config
 
 Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = ("smoke", "small", "paper")
@@ -33,6 +34,7 @@ class Cell:
         config: The arm, resolved.
         needs: Arm names of its teachers to their cells' ids.
         plain: The cell of the same student trained alone; it runs first, but decides nothing.
+        start: The cell of the source task whose network this one starts from.
     """
 
     id: str
@@ -41,6 +43,12 @@ class Cell:
     config: dict[str, Any]
     needs: dict[str, str]
     plain: str | None = None
+    start: str | None = None
+
+    @property
+    def requires(self) -> set[str]:
+        """The cells without which it cannot run: its teachers', and that of the network it starts from."""
+        return {*self.needs.values(), *([self.start] if self.start else [])}
 
 
 @dataclass(frozen=True)
@@ -150,10 +158,11 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
     """The arm with the same student and queries whose teachers are plain students of the same kind."""
     spec = study.arms[arm]
     for name, other in study.arms.items():
-        alike = (other.student, other.queries, other.objective) == (
+        alike = (other.student, other.queries, other.objective, other.mode) == (
             spec.student,
             spec.queries,
             spec.objective,
+            spec.mode,
         )
         teachers = [study.arms[teacher] for teacher in other.teachers]
         if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
@@ -162,33 +171,48 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
 
 
 def compared(study: StudySpec) -> list[tuple[str, str]]:
-    """Arms and the teachers they are compared with: their own, and that of whom they control."""
+    """Arms beside teachers: their own, and those of the arms they control or are the plain form of."""
     found: dict[tuple[str, str], None] = {}
     for arm in shown_arms(study):
         spec, control = study.arms[arm], control_of(study, arm)
+        plain = plain_of(study, spec.student)
         for teacher in spec.teachers:
             found[arm, teacher] = None
-            if control and study.arms[teacher].student != spec.student:
-                found[control, teacher] = None
+            if study.arms[teacher].student != spec.student:
+                found |= {(who, teacher): None for who in (control, plain) if who}
     return list(found)
 
 
 def shown_arms(study: StudySpec) -> list[str]:
     """The arms that every table and chart shows."""
-    return [name for name, arm in study.arms.items() if not arm.aside]
+    return [name for name, arm in study.arms.items() if arm.shown]
 
 
-def plain_of(study: StudySpec, student: str) -> str | None:
-    """The arm that trains ``student`` on true labels of the training inputs."""
+def plain_of(study: StudySpec, student: str, per_class: int | None = None) -> str | None:
+    """The arm that trains ``student`` on true labels of the training inputs, or of a few-shot subset."""
     for name, arm in study.arms.items():
-        if (arm.student, arm.teachers, arm.queries) == (student, (), None):
-            return name
+        if (arm.student, arm.teachers, arm.task) == (student, (), "target"):
+            samples = few_shot_of(study, name)
+            if samples == per_class if per_class else arm.queries is None:
+                return name
     return None
+
+
+def charted_arms(study: StudySpec) -> list[str]:
+    """The arms whose curves are drawn."""
+    wanted = study.measures.charted
+    return [name for name in shown_arms(study) if not wanted or name in wanted]
+
+
+def few_shot_of(study: StudySpec, arm: str) -> int | None:
+    """Samples a class in the few-shot subset that ``arm`` trains on; None if it has more than a subset."""
+    sources = study.queries.get(study.arms[arm].queries or "", ())
+    return sources[0].per_class if len(sources) == 1 else None
 
 
 def arm_records(study: StudySpec) -> tuple[ArmRecord, ...]:
     """The arms as the report shows them."""
-    return tuple(_arm_record(study, name, arm) for name, arm in study.arms.items() if not arm.aside)
+    return tuple(_arm_record(study, name, arm) for name, arm in study.arms.items() if arm.shown)
 
 
 def _arm_record(study: StudySpec, name: str, arm: ArmSpec) -> ArmRecord:
@@ -233,18 +257,28 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
         "combine": spec.combine or {},
         "sources": [source.plain() for source in sources],
         "recipe": arm_recipe(study, arm).plain(),
-        "data": study.data.plain(),
+        "data": data_of(study, spec.student).plain(),
         "splits": {name: split.plain() for name, split in study.splits.items()},
         "corruptions": list(study.measures.corruptions),
         "snapshots": arm in study.measures.paths,
     }
+    if model_of(study, spec.student).data is not None:
+        config["tests"] = study.data.plain()
+    if study.measures.corrupted_samples:
+        config["corrupted_samples"] = study.measures.corrupted_samples
     if spec.mode == "stored":
         config["codec"] = spec.codec
+    start = model_of(study, spec.student).start
+    begun = done[start.arm, seed].id if start is not None and start.arm else None
+    config |= start_config(study, arm, begun)
     if spec.restart:
         config["restart"] = spec.restart
+    if study.measures.splits:
+        config["compared"] = compared_splits(study)
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
-    plain = plain_of(study, spec.student) if set(spec.teachers) - {plain_of(study, spec.student)} else None
-    return Cell(content_hash(key), arm, seed, config, needs, done[plain, seed].id if plain else None)
+    plain = plain_of(study, spec.student, few_shot_of(study, arm))
+    alone = done[plain, seed].id if plain and set(spec.teachers) - {plain} else None
+    return Cell(content_hash(key), arm, seed, config, needs, alone, begun)
 
 
 def _simulated_cell(study: StudySpec, arm: str, seed: int) -> Cell:
@@ -263,11 +297,17 @@ def _in_order(study: StudySpec) -> list[str]:
     ordered: list[str] = []
     waiting = list(study.arms)
     while waiting:
-        ready = [arm for arm in waiting if set(study.arms[arm].teachers) <= set(ordered)]
+        ready = [arm for arm in waiting if predecessors(study, arm) <= set(ordered)]
         ready.sort(key=lambda arm: bool(study.arms[arm].teachers))  # plain students run first
         ordered += ready
         waiting = [arm for arm in waiting if arm not in ready]
     return ordered
+
+
+def predecessors(study: StudySpec, arm: str) -> set[str]:
+    """The arms whose cells must be there first: teachers, and where the student's network starts from."""
+    start = model_of(study, study.arms[arm].student).start
+    return {*study.arms[arm].teachers, *([start.arm] if start is not None and start.arm else [])}
 
 
 def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
@@ -282,7 +322,9 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
         arm = todo.pop()
         if arm not in kept and arm in arms:
             kept.append(arm)
-            todo += [*arms[arm].get("teachers", []), *filter(None, [arms[arm].get("control")])]
+            start = resolved.get("models", {}).get(arms[arm].get("student"), {}).get("start", {})
+            others = [arms[arm].get("control"), start.get("arm")]
+            todo += [*arms[arm].get("teachers", []), *filter(None, others)]
     claims = [c for c in resolved.get("claims", []) if {c.get("arm"), c.get("against")} <= {*kept, None}]
     answer = resolved.get("answer", {})
     quoted = {value.get("arm") for value in answer.get("values", {}).values()}
@@ -291,9 +333,10 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
     budget = measures.get("budget")
     if budget and not {arm for line in budget.get("lines", {}).values() for arm in line} <= set(kept):
         del measures["budget"]
-    lines = measures.get("efficiency", {}).get("lines", {})
-    if not {arm for line in lines.values() for arm in line} <= set(kept):
-        del measures["efficiency"]
+    measures["charted"] = [arm for arm in measures.get("charted", []) if arm in kept]
+    if efficiency := measures.get("efficiency"):
+        lines = {name: [arm for arm in line if arm in kept] for name, line in efficiency["lines"].items()}
+        measures["efficiency"] = {**efficiency, "lines": {name: line for name, line in lines.items() if line}}
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
     if "theory" in resolved:

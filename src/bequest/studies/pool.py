@@ -55,10 +55,13 @@ class LocalPool:
         attempts: dict[str, int] = {}
         with selectors.DefaultSelector() as selector, self._stopping():
             while waiting or any(worker.cell for worker in self._running):
-                for cell in [c for c in waiting if failed & set(c.needs.values())]:
+                for cell in [c for c in waiting if failed & c.requires]:
                     waiting.remove(cell)
                     failed.add(cell.id)
-                    yield Answer(cell, "failed", "a teacher's cell failed")
+                    lost = failed & set(cell.needs.values())
+                    yield Answer(
+                        cell, "failed", f"{'a teacher' if lost else 'the source task'}'s cell failed"
+                    )
                 self._hand_out(waiting, finished | failed, {c.id for c in cells}, attempts, selector)
                 for answer in self._collect(selector):
                     if answer.status == "lost" and attempts[answer.cell.id] < ATTEMPTS:
@@ -76,7 +79,7 @@ class LocalPool:
         selector: selectors.BaseSelector,
     ) -> None:
         for cell in list(waiting):
-            first = {*cell.needs.values(), *filter(None, [cell.plain if cell.plain in ours else None])}
+            first = {*cell.requires, *filter(None, [cell.plain if cell.plain in ours else None])}
             if not first <= ended:
                 continue
             worker = self._idle(selector)

@@ -30,6 +30,7 @@ from bequest.studies.measuring import measure_study
 from bequest.studies.plan import Cell, Plan, arm_records, make_plan, read_study, resolve
 from bequest.studies.pool import Answer, LocalPool
 from bequest.studies.ranks import RankPool, follow, leading
+from bequest.studies.spec import described_splits
 from bequest.studies.theories import measure_theory, theory_curves
 
 Progress = Callable[["Update"], None]
@@ -196,7 +197,7 @@ def _write_study(
         config_hash=plan.hash,
         command=command_line(),
         arms=arm_records(plan.study),
-        splits={name: split.description for name, split in plan.study.splits.items()},
+        splits=described_splits(plan.study),
         seeds=tuple(range(plan.study.seeds)),
         cells=tuple(_cell_record(cell, records.get(cell.id), failed or {}) for cell in plan.cells),
         provenance=Provenance.here(),

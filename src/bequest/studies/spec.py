@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bequest.config import Config, merged
 from bequest.data.queries import ActiveSpec
@@ -27,21 +27,60 @@ class SplitSpec(Config):
         description: What a reader sees.
         of: The split it is made from.
         variants: Transforms (``{name = "translate", dx = 2, dy = 2}``); each makes one copy of every sample.
+        corruption: A corruption (``bequest ls corruptions``) instead of variants.
+        level: Its level; default: the published one.
         at: Parameters of the solvable model that make the split, which is then a place in its space.
     """
 
     description: str
     of: str = "test"
     variants: tuple[dict[str, Any], ...] = ()
+    corruption: str | None = None
+    level: int | None = Field(None, ge=1)
     at: dict[str, float] = Field(default_factory=dict)
 
 
+class StartSpec(Config):
+    """Pretrained weights that a network starts from, its head new.
+
+    Attributes:
+        arm: An arm of the source task (``task = "source"``); its network at the same seed.
+        weights: A file or folder of weights instead; relative to ``BEQUEST_DATA`` if it is not there.
+        prefix: See :func:`bequest.models.pretrained.adoption.adopt`.
+        rename: Likewise.
+        tolerance: Likewise.
+    """
+
+    arm: str | None = None
+    weights: str | None = None
+    prefix: str = ""
+    rename: dict[str, str] = Field(default_factory=dict)
+    tolerance: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> StartSpec:
+        if (self.arm is None) == (self.weights is None):
+            raise ValueError("give either the arm of the source task or a file of weights")
+        return self
+
+
 class ModelSpec(Config):
-    """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs."""
+    """A network of the catalogue, its options, and the fields of ``[recipe]`` that its training needs.
+
+    Attributes:
+        family: A name of ``bequest ls models``.
+        options: What its factory takes.
+        recipe: Laid over ``[recipe]`` for every arm with this student.
+        start: Pretrained weights that it starts from; default: it is initialised at random.
+        data: A name of ``[datasets]`` that it is trained on instead of ``[data]``. A language model's answers
+            on the study's splits are the logits of the two forms of each sentence's verb.
+    """
 
     family: str
     options: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
+    start: StartSpec | None = None
+    data: str | None = None
 
 
 class SourceSpec(Config):
@@ -56,6 +95,10 @@ class SourceSpec(Config):
         view_count: Epoch e shows view e modulo this count.
         labels: False withholds the labels.
         active: Ask about a part of the views only, chosen in rounds; needs ``view_count``.
+        per_class: A few-shot subset: so many samples a class, chosen by the cell's seed, so that all arms at
+            one seed have the same ones.
+        student_views: Further views that the student alone is shown; teachers answer to what they are made
+            from.
     """
 
     of: str = "train"
@@ -65,6 +108,8 @@ class SourceSpec(Config):
     view_count: int | None = Field(None, ge=1)
     labels: bool = True
     active: ActiveSpec | None = None
+    per_class: int | None = Field(None, ge=1)
+    student_views: tuple[dict[str, Any], ...] = ()
 
 
 class LearnerSpec(Config):
@@ -165,6 +210,7 @@ class ArmSpec(Config):
         control: The arm that this one is read against; default: the self-taught arm on the same queries,
             else the plain one.
         recipe: Fields of ``[recipe]`` that differ here.
+        task: ``source`` trains on the data of ``[source]``, for others to start from; it is not shown.
         restart: Another number, other initial weights: a second network of the same kind.
         label: What a reader sees.
         aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
@@ -180,10 +226,16 @@ class ArmSpec(Config):
     queries: str | None = None
     control: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
+    task: Literal["target", "source"] = "target"
     restart: int = Field(0, ge=0)
     label: str | None = None
     aside: bool = False
     learner: LearnerSpec | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether tables and charts show it."""
+        return not self.aside and self.task == "target"
 
 
 class ClaimSpec(Config):
@@ -242,7 +294,8 @@ class EfficiencySpec(Config):
 
     Attributes:
         split: Where the accuracy is read.
-        lines: Names of ways to train, each with its arms, each with one source.
+        lines: Names of ways to train, each with its arms, each with one source or all training
+            samples.
     """
 
     split: str = "test"
@@ -254,33 +307,47 @@ class MeasuresSpec(Config):
 
     Attributes:
         profile: The measures whose inheritance is drawn.
+        splits: The splits on which models are compared with each other, inheritance is computed and
+            reliability drawn; on the others each model is measured by itself. Default: all.
+        groups: Names of groups of splits; a property on a group is its mean over the group's splits.
         corruptions: Families (``bequest ls corruptions``) whose levels the test split goes through.
         paths: Arms whose training paths, at the first seed, are laid on one map.
         barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
             itself stands for neighbouring seeds.
         budget: What the budget chart shows.
+        charted: The arms that charts of curves show, where all would be too many; default: all.
+        reach: A validation accuracy; it is measured after how many epochs an arm has it.
+        corrupted_samples: Corruptions are gone through with so many samples of the test split, chosen at
+            random once; default: all.
         efficiency: What the chart of data efficiency shows.
         layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
         attention: Whether it is measured how far transformers look.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
+    splits: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     corruptions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     budget: BudgetSpec | None = None
+    charted: tuple[str, ...] = ()
+    reach: float | None = Field(None, gt=0, lt=1)
+    corrupted_samples: int | None = Field(None, ge=1)
     efficiency: EfficiencySpec | None = None
     layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     attention: bool = False
 
 
 class StudySpec(Config):
-    """A study."""
+    """A study; ``source`` is the data of the task that its pretrained networks come from."""
 
     name: str
     title: str
     question: str
     data: DataSpec = DataSpec(name="")
+    datasets: dict[str, DataSpec] = Field(default_factory=dict)
+    source: DataSpec | None = None
     theory: TheorySpec | None = None
     seeds: int = Field(5, ge=1)
     recipe: Recipe = Recipe()
@@ -293,11 +360,29 @@ class StudySpec(Config):
     claims: tuple[ClaimSpec, ...] = ()
 
 
+def compared_splits(study: StudySpec) -> list[str]:
+    """The splits on which models are compared with each other."""
+    return [name for name in study.splits if not study.measures.splits or name in study.measures.splits]
+
+
+def described_splits(study: StudySpec) -> dict[str, str]:
+    """What a reader sees of every split, in reading order: the compared ones, groups, the others."""
+    groups = {name: f"mean over {', '.join(parts)}" for name, parts in study.measures.groups.items()}
+    first = {name: study.splits[name].description for name in compared_splits(study)}
+    return {**first, **groups, **{name: split.description for name, split in study.splits.items()}}
+
+
 def arm_recipe(study: StudySpec, arm: str) -> Recipe:
     """The recipe of ``arm``: the study's, its model's and its own fields laid over each other."""
     spec = study.arms[arm]
     base = study.recipe.model_dump(mode="json", exclude_unset=True)
     return Recipe.parse(merged(merged(base, model_of(study, spec.student).recipe), spec.recipe), "recipe")
+
+
+def data_of(study: StudySpec, student: str) -> DataSpec:
+    """The dataset that ``student`` is trained on."""
+    name = model_of(study, student).data
+    return study.data if name is None else study.datasets[name]
 
 
 def model_of(study: StudySpec, name: str) -> ModelSpec:

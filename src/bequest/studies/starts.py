@@ -1,0 +1,127 @@
+"""What networks start from: pretrained weights, and what training leaves of the task they come from."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bequest.data.datasets import Dataset
+from bequest.data.sources import data_root
+from bequest.distill.score import Scores, score
+from bequest.errors import ModelError
+from bequest.models.catalogue import build_model
+from bequest.models.pretrained import adopt, read_weights
+from bequest.models.taps import head_of
+from bequest.studies.spec import StartSpec, StudySpec, model_of
+
+
+def start_config(study: StudySpec, arm: str, begun: str | None) -> dict[str, Any]:
+    """What a cell's configuration says of its start and task; nothing for a student of the target alone.
+
+    Args:
+        study: The study.
+        arm: The arm.
+        begun: The cell of the source task from which it starts, if it does.
+
+    Raises:
+        ModelError: If a file of weights is not there.
+    """
+    spec = study.arms[arm]
+    start = model_of(study, spec.student).start
+    found: dict[str, Any] = {}
+    if spec.task == "source" and study.source is not None:
+        found |= {"task": "source", "data": study.source.plain()}
+    elif start is not None:
+        digest = begun or weights_digest_at(start.weights or "")
+        found |= {"start": start.plain(), "start_digest": digest}
+        found |= {} if study.source is None else {"source": study.source.plain()}
+    return found
+
+
+def weights_digest_at(weights: str) -> str:
+    """The first 16 hex digits of the SHA-256 of a file of weights, or of the files of a folder.
+
+    Raises:
+        ModelError: If it is not there.
+    """
+    path = located_weights(weights)
+    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+    return _digest(tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@lru_cache(maxsize=16)
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    state = hashlib.sha256()
+    for name, _, _ in files:
+        state.update(Path(name).read_bytes())
+    return state.hexdigest()[:16]
+
+
+def located_weights(weights: str) -> Path:
+    """Where weights lie: as given, or below ``BEQUEST_DATA``.
+
+    Raises:
+        ModelError: If they are in neither place.
+    """
+    for place in (Path(weights).expanduser(), data_root() / weights):
+        if place.exists():
+            return place
+    raise ModelError(
+        f"the weights {weights} do not exist",
+        expected=f"a file or folder there, or in {data_root()}",
+        remedy="BEQUEST_DATA names the folder that holds them; --scale smoke needs none",
+    )
+
+
+def begin(network: nn.Module, start: StartSpec, source: Path | None) -> str:
+    """Fill ``network`` with the weights that it starts from; says what became of them.
+
+    Args:
+        network: Filled in place, its head left as it is.
+        start: Which weights.
+        source: The folder of the source task's cell, where it starts from an arm.
+
+    Raises:
+        ModelError: If the weights do not fit.
+    """
+    weights = read_weights(source if source is not None else located_weights(start.weights or ""))
+    adoption = adopt(network, weights, prefix=start.prefix, rename=start.rename, tolerance=start.tolerance)
+    return f"{'the source task' if source else weights.origin}: {adoption}"
+
+
+def source_scores(
+    network: nn.Module, student: dict[str, Any], start: StartSpec, source: Path | None, task: Dataset
+) -> dict[str, Scores] | None:
+    """Scores on the source task's test split under its own head: of the weights, and of the trained network.
+
+    The trained backbone takes the place of the pretrained one below the head that the weights have.
+
+    Returns:
+        ``before`` and ``after``; None if the weights have no head for the task's classes.
+    """
+    pretrained = build_model(
+        student["family"], task.input_shape, len(task.classes), seed=0, **student.get("options", {})
+    )
+    weights = read_weights(source if source is not None else located_weights(start.weights or ""))
+    try:
+        adopt(
+            pretrained,
+            weights,
+            prefix=start.prefix,
+            rename=start.rename,
+            tolerance=start.tolerance,
+            keep_head=True,
+        )
+    except ModelError:
+        return None
+    moved = copy.deepcopy(pretrained)
+    head = head_of(moved)[0]
+    trained = {k: v for k, v in network.state_dict().items() if not k.startswith(f"{head}.")}
+    moved.load_state_dict({**moved.state_dict(), **trained})
+    test = task["test"]
+    return {"before": score(pretrained, test), "after": score(moved, test)}
