@@ -170,3 +170,31 @@ def test_online_arms_have_online_controls(tiny):
     study = plan_of(tiny).study
     assert control_of(study, "mlp<-cnn online") == "mlp<-mlp online"
     assert control_of(study, "mlp<-cnn") == "mlp<-mlp"
+
+
+def test_faults_of_models_on_other_data_are_named(tiny):
+    tiny["datasets"] = {"language": {"name": "agreement"}, "lost": {"name": "agrement"}}
+    tiny["models"]["cnn"]["data"] = "language"
+    tiny["models"]["mlp"]["data"] = "langage"
+    tiny["measures"] = {"charted": ["mlpp"], "barriers": [["cnn", "cnn"]]}
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tiny)
+    text = str(caught.value)
+    for part in (
+        "datasets.lost.name: there is no dataset 'agrement'; did you mean 'agreement'?",
+        "models.mlp.data: there is no dataset of the study 'langage'; did you mean 'language'?",
+        "arms.mlp<-cnn.teachers: cnn and mlp are trained on different data",
+        "measures: there is no arm 'mlpp'; did you mean 'mlp'?",
+        "measures.barriers: cnn is trained on other data than the splits have",
+    ):
+        assert part in text
+
+
+def test_a_model_on_other_data_has_cells_that_know_both(tiny):
+    tiny["datasets"] = {"other": {"name": "digits", "options": {"border": 3}}}
+    tiny["models"]["cnn"]["data"] = "other"
+    del tiny["arms"]["mlp<-cnn"], tiny["claims"], tiny["answer"]
+    plan = plan_of(tiny)
+    assert plan.cell("cnn", 0).config["data"]["options"] == {"border": 3}
+    assert plan.cell("cnn", 0).config["tests"]["name"] == "digits"
+    assert "tests" not in plan.cell("mlp", 0).config

@@ -49,6 +49,7 @@ class StartSpec(Config):
         prefix: See :func:`bequest.models.pretrained.adoption.adopt`.
         rename: Likewise.
         tolerance: Likewise.
+        keep_head: Likewise; for weights that tell the very same classes apart.
     """
 
     arm: str | None = None
@@ -56,6 +57,7 @@ class StartSpec(Config):
     prefix: str = ""
     rename: dict[str, str] = Field(default_factory=dict)
     tolerance: float = Field(0.0, ge=0, le=1)
+    keep_head: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> StartSpec:
