@@ -356,3 +356,19 @@ def test_a_compiled_student_learns_the_same(objective, network, toy):
         made.advance(6)
         found.append(weights(student))
     assert torch.allclose(*found, atol=1e-5)
+
+
+def test_the_l1_penalty_adds_the_gradient_of_the_sum_of_magnitudes(toy, network):
+    """One step of plain SGD on loss + l1 · Σ|w| over matrices, by autograd."""
+    strength, rate = 0.03, 0.1
+    sources = (Source("train", toy["train"], Identity()),)
+    built = network(1)
+    reference = copy.deepcopy(built)
+    taken = trainer(built, sources, CrossEntropy(), optimizer="sgd", lr=rate, l1=strength)
+    batch = Batches(sources, batch=8, seed=0, steps=12).at(0)
+    taken.advance(1)
+    loss = nn.functional.cross_entropy(reference(batch.x), batch.labels)
+    loss = loss + strength * sum(p.abs().sum() for p in reference.parameters() if p.ndim > 1)
+    loss.backward()
+    for own, expected in zip(built.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(own, expected - rate * expected.grad)

@@ -4,6 +4,7 @@ import pytest
 
 from bequest.errors import ConfigError, UnknownName
 from bequest.studies.plan import arm_records, bundled, control_of, make_plan, read_study, resolve
+from bequest.studies.spec import compared_splits
 
 
 def plan_of(content, **options):
@@ -81,7 +82,7 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
     tiny["queries"]["views"][1]["views"][0]["pixel"] = 3
     tiny["arms"]["mlp<-cnn"]["teachers"] = ["cn"]
     tiny["arms"]["mlp<-mlp"]["queries"] = "veiws"
-    tiny["arms"]["mlp"]["student"] = "transformer"
+    tiny["arms"]["mlp"]["student"] = "perceiver"
     tiny["arms"]["cnn"]["objective"] = {"name": "cross_entropy", "smooth": 1}
     tiny["arms"]["cnn"]["recipe"] = {"lr": -1}
     tiny["claims"][0]["split"] = "tset"
@@ -96,7 +97,7 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
         "queries.views.views: 0: pixel: unknown key; did you mean 'pixels'?",
         "arms.mlp<-cnn.teachers: there is no arm 'cn'; did you mean 'cnn'?",
         "arms.mlp<-mlp.queries: there is no queries 'veiws'; did you mean 'views'?",
-        "arms.mlp.student: there is no model 'transformer'",
+        "arms.mlp.student: there is no model 'perceiver'",
         "arms.cnn.objective: smooth: unknown key; did you mean 'smoothing'?",
         "arms.cnn: lr: input should be greater than 0",
         "claims.better: there is no split 'tset'; did you mean 'test'?",
@@ -126,3 +127,74 @@ def test_unknown_studies_show_the_nearest_name():
         read_study("digist")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_study("none.toml")
+
+
+def test_splits_may_be_corrupted_and_only_some_compared(tiny):
+    tiny["splits"]["foggy"] = {"description": "fog", "corruption": "fog"}
+    tiny["splits"]["noisy"] = {"description": "noise", "corruption": "gaussian_noise", "level": 5}
+    tiny["measures"] = {"splits": ["moved"], "groups": {"weather": ["foggy", "noisy"]}}
+    tiny["claims"][0]["split"] = "weather"
+    plan = plan_of(tiny)
+    assert compared_splits(plan.study) == ["moved"]
+    assert plan.cell("mlp", 0).config["compared"] == ["moved"]
+
+
+def test_faults_of_corrupted_splits_and_groups_are_named(tiny):
+    tiny["splits"]["foggy"] = {"description": "fog", "corruption": "fogg"}
+    tiny["splits"]["noisy"] = {"description": "noise", "corruption": "gaussian_noise"}
+    tiny["splits"]["late"] = {"description": "no level 9", "corruption": "fog", "level": 9}
+    tiny["splits"]["level"] = {"description": "of nothing", "level": 1}
+    tiny["splits"]["both"] = {**tiny["splits"]["moved"], "corruption": "fog"}
+    tiny["measures"] = {"splits": ["mved"], "groups": {"test": ["test"], "none": [], "some": ["foggie"]}}
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tiny)
+    text = str(caught.value)
+    for part in (
+        "splits.foggy.corruption: there is no corruption 'fogg'; did you mean 'fog'?",
+        "splits.noisy.level: gaussian_noise needs a level of 1..5",
+        "splits.late.level: fog needs a level of 1..",
+        "splits.level.level: there is no corruption",
+        "splits.both: give variants or a corruption, not both",
+        "measures: there is no split 'mved'; did you mean 'moved'?",
+        "measures: there is no split 'foggie'; did you mean 'foggy'?",
+        "measures.groups.test: expected a name that no split has",
+        "measures.groups.none: expected a name that no split has, and a split or more",
+    ):
+        assert part in text
+    assert len(caught.value.faults) == 9
+
+
+def test_online_arms_have_online_controls(tiny):
+    for name in ("mlp<-cnn", "mlp<-mlp"):
+        tiny["arms"][f"{name} online"] = {**tiny["arms"][name], "mode": "online"}
+    study = plan_of(tiny).study
+    assert control_of(study, "mlp<-cnn online") == "mlp<-mlp online"
+    assert control_of(study, "mlp<-cnn") == "mlp<-mlp"
+
+
+def test_faults_of_models_on_other_data_are_named(tiny):
+    tiny["datasets"] = {"language": {"name": "agreement"}, "lost": {"name": "agrement"}}
+    tiny["models"]["cnn"]["data"] = "language"
+    tiny["models"]["mlp"]["data"] = "langage"
+    tiny["measures"] = {"charted": ["mlpp"], "barriers": [["cnn", "cnn"]]}
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tiny)
+    text = str(caught.value)
+    for part in (
+        "datasets.lost.name: there is no dataset 'agrement'; did you mean 'agreement'?",
+        "models.mlp.data: there is no dataset of the study 'langage'; did you mean 'language'?",
+        "arms.mlp<-cnn.teachers: cnn and mlp are trained on different data",
+        "measures: there is no arm 'mlpp'; did you mean 'mlp'?",
+        "measures.barriers: cnn is trained on other data than the splits have",
+    ):
+        assert part in text
+
+
+def test_a_model_on_other_data_has_cells_that_know_both(tiny):
+    tiny["datasets"] = {"other": {"name": "digits", "options": {"border": 3}}}
+    tiny["models"]["cnn"]["data"] = "other"
+    del tiny["arms"]["mlp<-cnn"], tiny["claims"], tiny["answer"]
+    plan = plan_of(tiny)
+    assert plan.cell("cnn", 0).config["data"]["options"] == {"border": 3}
+    assert plan.cell("cnn", 0).config["tests"]["name"] == "digits"
+    assert "tests" not in plan.cell("mlp", 0).config

@@ -216,7 +216,7 @@ def _from_run(teacher: str) -> Teacher:
     """The trained student of an arm of a run."""
     from bequest.distill.teachers import Teacher
     from bequest.errors import ConfigError
-    from bequest.models.catalogue import build_model
+    from bequest.models.catalogue import build_for
     from bequest.models.weights import load_weights
     from bequest.registry import unknown
     from bequest.studies.cells import cell_folder
@@ -231,20 +231,19 @@ def _from_run(teacher: str) -> Teacher:
         raise ConfigError.of("--teacher", [f"seed: expected 0..{plan.study.seeds - 1}, got {seed}"])
     cell = plan.cell(arm, int(seed or 0))
     data, spec = _run_data(Path(name)), cell.config["student"]
-    model = build_model(
-        spec["family"], data.input_shape, len(data.classes), seed=0, **spec.get("options", {})
-    )
+    model = build_for(spec["family"], data, seed=0, **spec.get("options", {}))
     return Teacher(load_weights(cell_folder(Path(name), cell.id).weights, model), name=arm)
 
 
 def _from_weights(teacher: str, data: Dataset, options: dict[str, Any]) -> Teacher:
     """A network of the catalogue with weights from a file: safetensors, or published PyTorch weights."""
     from bequest.distill.teachers import Teacher
-    from bequest.models import build_model, load_published
+    from bequest.models import load_published
+    from bequest.models.catalogue import build_for
     from bequest.models.weights import load_weights
 
     name, _, file = teacher.partition(":")
-    model = build_model(name, data.input_shape, len(data.classes), seed=0, **options)
+    model = build_for(name, data, seed=0, **options)
     load = load_weights if file.endswith(".safetensors") else load_published
     return Teacher(load(file, model), name=name)
 

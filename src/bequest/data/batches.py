@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bequest.data.datasets import UNLABELLED
 from bequest.data.queries import ActiveSpec, AnySource, Generated, Source
 from bequest.data.streams import ChosenStream, Drawn, GeneratedStream, Part, Rank, Shown, SplitStream, Stream
 from bequest.errors import ConfigError, DataError
 
 __all__ = ["UNLABELLED", "AnySource", "Batch", "Batches", "Part", "Source"]
-
-UNLABELLED = -100
-"""The label of a row (or position) without a label; cross-entropy leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)

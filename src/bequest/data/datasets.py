@@ -18,6 +18,8 @@ from bequest.registry import Registry, unknown
 from bequest.seeding import numpy_generator
 
 PAIR = 2
+UNLABELLED = -100
+"""The label of a row (or position) without a label; cross-entropy leaves it out."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,21 @@ class Split:
         x: Inputs, (N, ...): float32 (images in [0, 1], vectors) or int64 (tokens).
         y: Class indices, int64 (N,) or (N, L); None for an unlabelled pool.
         ids: int64 (N,), unique in the split.
+        about: What else is known of each sample, by name, (N,) each; results can be split by it.
     """
 
     x: Tensor
     y: Tensor | None
     ids: Tensor
+    about: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: Tensor) -> Split:
         """The samples at ``rows``."""
-        return Split(self.x[rows], None if self.y is None else self.y[rows], self.ids[rows])
+        about = {name: values[rows] for name, values in self.about.items()}
+        return Split(self.x[rows], None if self.y is None else self.y[rows], self.ids[rows], about)
 
     def unlabelled(self) -> Split:
         """The same samples without their labels."""
@@ -47,9 +52,9 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over ids, inputs and labels."""
+        """SHA-256 over ids, inputs, labels and what else is known."""
         state = hashlib.sha256()
-        for part in (self.ids, self.x, self.y):
+        for part in (self.ids, self.x, self.y, *(self.about[name] for name in sorted(self.about))):
             if part is not None:
                 state.update(f"{part.dtype}{tuple(part.shape)}".encode())
                 state.update(np.ascontiguousarray(part.cpu().numpy()).tobytes())
@@ -64,12 +69,17 @@ class Dataset:
         name: The catalogue's name, or the user's.
         splits: Split names to samples.
         classes: Class names, in the order of the indices.
+        notes: What a reader of results should know of the data.
+        vocabulary: Word forms in the order of the tokens' ids; empty where inputs are no tokens.
+        padding: The token that fills sequences up.
     """
 
     name: str
     splits: Mapping[str, Split]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    vocabulary: tuple[str, ...] = field(default=())
+    padding: int | None = None
 
     def __getitem__(self, split: str) -> Split:
         if split not in self.splits:
@@ -81,11 +91,18 @@ class Dataset:
         """Shape of one input."""
         return tuple(self["train"].x.shape[1:])
 
+    @property
+    def next_token(self) -> bool:
+        """True if each position of a sequence has a label of its own: the token that follows."""
+        labels = self["train"].y
+        return labels is not None and labels.ndim > 1
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every split."""
         parts = [f"{name}:{split.digest}" for name, split in sorted(self.splits.items())]
-        return hashlib.sha256("\n".join([*parts, *self.classes]).encode()).hexdigest()
+        names = [*parts, *self.classes, *self.vocabulary]
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
     def with_splits(self, more: Mapping[str, Split]) -> Dataset:
         """The same data with further splits."""
@@ -264,8 +281,11 @@ def _faults(split: Split, data: Dataset) -> list[str]:
         return [*faults, "inputs, labels and ids have different lengths"]
     if rows and len(torch.unique(split.ids)) != rows:
         faults.append(f"{rows - len(torch.unique(split.ids))} ids are repeated")
-    if split.y is not None and rows:
-        low, high = int(split.y.min()), int(split.y.max())
+    if any(len(values) != rows for values in split.about.values()):
+        faults.append("what is known of the samples has another length")
+    known = split.y[split.y != UNLABELLED] if split.y is not None else None
+    if known is not None and len(known):
+        low, high = int(known.min()), int(known.max())
         if low < 0 or high >= len(data.classes):
             faults.append(f"labels: expected 0..{len(data.classes) - 1}, got {low}..{high}")
     return faults
@@ -286,6 +306,8 @@ def _class_faults(data: Dataset) -> list[str]:
     labels = data["train"].y
     if labels is None:
         return ["train: has no labels"]
-    counts = torch.bincount(labels.flatten(), minlength=len(data.classes))
+    if labels.ndim > 1:
+        return []  # a language has words that a training set never shows
+    counts = torch.bincount(labels[labels != UNLABELLED], minlength=len(data.classes))
     empty = [data.classes[k] for k in (counts == 0).nonzero()[:, 0].tolist()]
     return [f"train: no sample of class {', '.join(empty)}"] if empty else []

@@ -19,12 +19,16 @@ class Outline:
         kind: ``float32`` for images and vectors, ``int64`` for tokens.
         classes: Width of the logits.
         samples: Training samples.
+        vocabulary: Tokens; 0 where inputs are none.
+        padding: The token that fills sequences up.
     """
 
     input_shape: tuple[int, ...]
     kind: str
     classes: int
     samples: int
+    vocabulary: int = 0
+    padding: int | None = None
 
 
 OUTLINES: Registry[Callable[..., Outline]] = Registry("outline")
@@ -42,4 +46,11 @@ def outline_of(name: str, options: dict[str, Any]) -> Outline:
         return OUTLINES[name](**options)
     data = load_dataset(name, **options)
     train = data["train"]
-    return Outline(data.input_shape, str(train.x.dtype).removeprefix("torch."), len(data.classes), len(train))
+    return Outline(
+        data.input_shape,
+        str(train.x.dtype).removeprefix("torch."),
+        len(data.classes),
+        len(train),
+        len(data.vocabulary),
+        data.padding,
+    )

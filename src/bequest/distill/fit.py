@@ -25,7 +25,7 @@ from bequest.distill.score import Scores, predict, score
 from bequest.distill.signals.store import SignalStore
 from bequest.distill.teachers import Combine, Signal, Teacher
 from bequest.errors import InputError
-from bequest.models.catalogue import build_model
+from bequest.models.catalogue import build_for
 from bequest.records import RunRecord
 from bequest.seeding import derive
 
@@ -94,6 +94,7 @@ def fit(
         objective or CrossEntropy(),
         _recipe(recipe, options),
         seed,
+        padding=dataset.padding,
     )
     return _fitted(lesson, _name_of(model), checkpoint)
 
@@ -160,6 +161,7 @@ def distill(
             teachers=tuple(asked),
             signal=signal,
             combine=combine,
+            padding=dataset.padding,
         )
         return _fitted(lesson, _name_of(student), checkpoint)
 
@@ -212,7 +214,7 @@ def _student(model: str | nn.Module, data: Dataset, seed: int, *, taught: bool) 
     if isinstance(model, nn.Module):
         return copy.deepcopy(model)
     start = derive(seed, "student", "taught" if taught else "alone")
-    return build_model(model, data.input_shape, len(data.classes), seed=start)
+    return build_for(model, data, seed=start)
 
 
 def _sources(

@@ -46,6 +46,8 @@ class Recipe(Config):
         unfreeze: Gradual unfreezing: the head learns from the first step, the layers below it join one by one
             over this share of the run. What has not joined is as if its rate were 0.
         weight_decay: As the optimizer defines it; not applied to biases and normalisation.
+        l1: Strength of an L1 penalty: l1 · Σ|w| over matrices, by its gradient; it is not in the loss that is
+            logged.
         options: Further arguments of the optimizer, such as ``betas`` or ``momentum``.
         schedule: Factor on the learning rate as a function of the step.
         batch: Rows a step, over all sources and ranks.
@@ -71,6 +73,7 @@ class Recipe(Config):
     layer_decay: float = Field(1.0, gt=0, le=1)
     unfreeze: float | None = Field(None, gt=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
+    l1: float = Field(0.0, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
     schedule: Schedule = Constant()
     batch: int = Field(64, ge=1)

@@ -16,6 +16,7 @@ from bequest.models.modes import evaluating
 from bequest.models.tokens import Tokens, full_precision, logits_of
 
 BATCH = 500
+SEQUENCES = 100
 
 Scores = dict[str, float | int]
 
@@ -51,8 +52,22 @@ def score(model: Callable[[Tensor], object], split: Split) -> Scores:
             expected="labels on the validation split",
             got="none",
         )
+    if split.y.ndim > 1:
+        return _sequence_scores(model, split.x, split.y)
     logits, labels = predict(model, split.x)[known], split.y[known]
     return {
         "accuracy": float((logits.argmax(-1) == labels).double().mean()),
         "nll": float(cross_entropy(logits.double(), labels)),
     }
+
+
+def _sequence_scores(model: Callable[[Tensor], object], x: Tensor, y: Tensor) -> Scores:
+    """The same summed over a batch at a time: the logits of all positions may be many gigabytes."""
+    right, nll, count = 0, 0.0, 0
+    for inputs, targets in zip(torch.split(x, SEQUENCES), torch.split(y, SEQUENCES), strict=True):
+        known = targets != UNLABELLED
+        logits, labels = predict(model, inputs)[known], targets[known]
+        right += int((logits.argmax(-1) == labels).sum())
+        nll += float(cross_entropy(logits.double(), labels, reduction="sum"))
+        count += len(labels)
+    return {"accuracy": right / count, "nll": nll / count}

@@ -271,10 +271,12 @@ class Trainer:
             if self.taken < group.get(START, 0.0) * self.steps:
                 for parameter in group["params"]:
                     parameter.grad = None  # not thawed yet: the optimizer passes it by
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if self._scaler is not None and (self.recipe.clip is not None or self.recipe.l1):
+            self._scaler.unscale_(self.optimizer)
+        if self.recipe.l1:
+            _add_l1(trained, self.recipe.l1)
         if self.recipe.clip is not None:
-            if self._scaler is not None:
-                self._scaler.unscale_(self.optimizer)
-            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(trained, self.recipe.clip)
         if self._scaler is None:
             self.optimizer.step()
@@ -331,6 +333,13 @@ class Trainer:
             got=f"{', '.join(names)} not finite",
             remedy="lower the learning rate, clip gradients, or look at the teacher's logits",
         )
+
+
+def _add_l1(parameters: Sequence[nn.Parameter], strength: float) -> None:
+    """Add the gradient of strength · Σ|w| over matrices; 0 where w is 0."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.ndim > 1:
+            parameter.grad.add_(parameter.detach().sign(), alpha=strength)
 
 
 def _average(student: nn.Module, decay: float | None) -> AveragedModel | None:

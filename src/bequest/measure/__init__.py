@@ -77,6 +77,7 @@ from bequest.measure.similarity import (
     shuffled_null,
     similarity_matrix,
 )
+from bequest.measure.strata import Strata, accuracy_by, constant_accuracy_by, mean_accuracy_by
 from bequest.measure.symmetries import Place, Symmetry, check_symmetries, heads, permuted, symmetries_of
 from bequest.measure.undefined import Undefined, reason_of
 
@@ -97,9 +98,11 @@ __all__ = [
     "Robustness",
     "SeverityCurve",
     "Similarity",
+    "Strata",
     "Symmetry",
     "Undefined",
     "accuracy",
+    "accuracy_by",
     "agreement",
     "agreement_on_errors",
     "along",
@@ -119,6 +122,7 @@ __all__ = [
     "class_accuracy",
     "classwise_calibration_error",
     "consistency_gap",
+    "constant_accuracy_by",
     "corruption_robustness",
     "cosine_of_cosines",
     "direction_to",
@@ -137,6 +141,7 @@ __all__ = [
     "linear_probe",
     "macro_f1",
     "match_weights",
+    "mean_accuracy_by",
     "mean_confidence_gap",
     "minibatch_cka",
     "nll",

@@ -3,10 +3,13 @@
 from bequest.models.catalogue import MODELS, build_model, parameter_count, state_count
 from bequest.models.cnn import cnn
 from bequest.models.involution import Involution, involve, rednet, rednet26, rednet50, rednet101
+from bequest.models.lstm import lstm, lstm_lm
 from bequest.models.maxout import maxout_cnn
 from bequest.models.mlp import mlp
 from bequest.models.pretrained import Adoption, adopt, read_weights
+from bequest.models.regnet import regnety_032, regnety_040
 from bequest.models.resnet import load_published, resnet8, resnet20, resnet32, resnet44, resnet56
+from bequest.models.transformer import transformer, transformer_lm, transformer_seq, utransformer_seq
 from bequest.models.vit import deit_small, deit_tiny, vit
 
 __all__ = [
@@ -20,6 +23,8 @@ __all__ = [
     "deit_tiny",
     "involve",
     "load_published",
+    "lstm",
+    "lstm_lm",
     "maxout_cnn",
     "mlp",
     "parameter_count",
@@ -28,11 +33,17 @@ __all__ = [
     "rednet26",
     "rednet50",
     "rednet101",
+    "regnety_032",
+    "regnety_040",
     "resnet8",
     "resnet20",
     "resnet32",
     "resnet44",
     "resnet56",
     "state_count",
+    "transformer",
+    "transformer_lm",
+    "transformer_seq",
+    "utransformer_seq",
     "vit",
 ]

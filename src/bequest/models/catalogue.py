@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bequest.data.datasets import Dataset
 from bequest.errors import ConfigError, ModelError
 from bequest.registry import Registry, nearest
 from bequest.seeding import derive
@@ -40,6 +41,23 @@ def build_model(
             ) from error
 
 
+def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Module:
+    """A network for ``data``: :func:`build_model`, told of its vocabulary and padding where it asks for them.
+
+    Raises:
+        InputError: See :func:`build_model`.
+    """
+    options = {**token_options(name, len(data.vocabulary), data.padding), **options}
+    return build_model(name, data.input_shape, len(data.classes), seed=seed, **options)
+
+
+def token_options(name: str, vocabulary: int, padding: int | None) -> dict[str, int]:
+    """What the model ``name`` asks to know of its tokens: how many there are, and which one is padding."""
+    known = inspect.signature(MODELS[name]).parameters
+    told = {"vocabulary": vocabulary or None, "padding": padding}
+    return {key: value for key, value in told.items() if key in known and value is not None}
+
+
 def check_options(name: str, options: dict[str, Any]) -> None:
     """Raise ConfigError unless the model ``name`` takes every one of ``options``."""
     parameters = inspect.signature(MODELS[name]).parameters.values()
@@ -64,4 +82,5 @@ def state_count(model: nn.Module) -> int:
 
     What Keras calls the total of parameters.
     """
-    return sum(value.numel() for value in model.state_dict().values() if value.is_floating_point())
+    numbers = [*model.parameters(), *model.buffers()]  # a tensor with two names comes once
+    return sum(value.numel() for value in numbers if value.is_floating_point())

@@ -18,6 +18,8 @@ from bequest.models.catalogue import MODELS
 IMAGE_AXES = 3
 GROUP = 16
 """Channels that share a kernel."""
+TOGETHER = 64
+"""So many samples are summed at a time: more of them leave the processor's cache."""
 REDUCTION = 4
 EXPANSION = 4
 
@@ -53,10 +55,12 @@ def involve(
         raise ModelError(
             "involution needs a kernel for each pixel", expected=pixels, got=tuple(kernels.shape[3:])
         )
-    answer: Tensor = _Involve.apply(  # type: ignore[no-untyped-call]
-        x, kernels.to(x.dtype), size, stride
-    )
-    return answer
+    parts = zip(torch.split(x, TOGETHER), torch.split(kernels.to(x.dtype), TOGETHER), strict=True)
+    answers: list[Tensor] = [
+        _Involve.apply(*part, size, stride)  # type: ignore[no-untyped-call]
+        for part in parts
+    ]
+    return torch.cat(answers) if len(answers) > 1 else answers[0]
 
 
 class _Involve(torch.autograd.Function):

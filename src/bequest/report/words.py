@@ -40,6 +40,10 @@ MEASURES = {
     "brier": MeasureWords("Brier score", "", "lower"),
     "ece": _ECE,
     "expected_calibration_error": _ECE,
+    "balanced_accuracy": MeasureWords("balanced accuracy", "mean over classes", "higher"),
+    "a_accuracy": MeasureWords("A-accuracy", "mean over counts of attractors", "higher"),
+    "d_accuracy": MeasureWords("D-accuracy", "mean over distances", "higher"),
+    "perplexity": MeasureWords("perplexity", "per word", "lower"),
     "macro_f1": MeasureWords("F1", "mean over classes", "higher"),
     "ece_mass": MeasureWords("calibration error, bins of equal mass", "share", "lower"),
     "confidence_gap": MeasureWords("mean |confidence − correct|", "share", "lower"),
@@ -57,6 +61,7 @@ MEASURES = {
     "gain": MeasureWords("gain over the control", "share right", "higher"),
     "training_seconds": MeasureWords("time of training", "seconds", "lower"),
     "preparation_seconds": MeasureWords("time before training, stores included", "seconds", "lower"),
+    "path_approach": MeasureWords("approach to the teacher in training", "share of the first distance"),
     "barrier": MeasureWords("barrier", "loss above the chord", "lower"),
     "parameters": MeasureWords("parameters"),
     "corrupted": MeasureWords("accuracy under corruption", "mean over levels", "higher"),
@@ -70,7 +75,7 @@ MEASURES = {
 }
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
 """Methods of intervals whose names are set otherwise than they are written in records."""
-SIMILARITIES = ("cka", "layer_cka", "rsa", "procrustes")
+SIMILARITIES = ("cka", "layer_cka", "rsa", "procrustes", "path_approach")
 CHARTS = {
     "agreement": ChartWords(
         "Agreement with the teachers",
@@ -80,6 +85,15 @@ CHARTS = {
     ),
     "robustness": ChartWords(
         "Robustness", "What is left of each arm as the inputs move away from training.", 20
+    ),
+    "attractors": ChartWords(
+        "Attractors",
+        "Accuracy as more nouns of the other number stand between subject and verb; training showed few. The "
+        "line for the commoner number says what is to be had without reading the sentence.",
+        21,
+    ),
+    "distance": ChartWords(
+        "Distance", "Accuracy as subject and verb move apart, however many nouns stand between them.", 22
     ),
     "budget": ChartWords("Budget", "How much is handed over for each question that the student may ask.", 25),
     "efficiency": ChartWords(
@@ -117,7 +131,9 @@ CHARTS = {
     "barrier": ChartWords(
         "Barriers", "The loss on the straight line between two solutions: a ridge means two basins.", 46
     ),
-    "theory": ChartWords("Theory", "What the solvable model predicts, and what simulation finds.", 48),
+    "theory": ChartWords(
+        "Theory", "Lines are the limit of infinitely many inputs, dots simulations at finite size.", 48
+    ),
     "training": ChartWords("Training", "How each arm learned, epoch by epoch.", 90),
 }
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from torch import nn
 
 from bequest.distill.score import score
 from bequest.measure import barrier, match_weights, seed_interval
 from bequest.measure.basins import Barrier
+from bequest.measure.symmetries import Place, Symmetry, heads
+from bequest.models.transformer import Block, Transformer
 from bequest.records import Curve, Measurement, Point
 from bequest.studies.cells import PROBE_SPLIT
 from bequest.studies.estimates import over_seeds
 from bequest.studies.evidence import Evidence
 
 POINTS = 11
+NORM_SAMPLES = 1000
+"""Training inputs on which BatchNorm's statistics are estimated anew at every point."""
+
 FORMS = {"barrier": False, "barrier/matched": True}
 """Measure names, and whether hidden units are matched first."""
 
@@ -77,8 +83,25 @@ def _line(evidence: Evidence, first: str, second: str, seed: int, matched: bool)
     other = seed if first != second else seeds[(seeds.index(seed) + 1) % len(seeds)]
     start, end = evidence.network(first, seed), evidence.network(second, other)
     if matched:
-        end = match_weights(end, start).model
-    return barrier(start, end, lambda model: _loss(evidence, model), points=POINTS)
+        end = match_weights(end, start, symmetries=_written(end)).model
+    inputs = torch.split(evidence.data["train"].x[:NORM_SAMPLES], NORM_SAMPLES // 4)
+    return barrier(start, end, lambda model: _loss(evidence, model), points=POINTS, batches=inputs)
+
+
+def _written(model: nn.Module) -> tuple[Symmetry, ...] | None:
+    """The symmetries of a network whose modules do not tell them; None for those that do."""
+    if not isinstance(model, Transformer):
+        return None
+    found: list[Symmetry] = []
+    for place, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
+        name = f"blocks.{place}"
+        width, units = block.mix.in_features // block.heads, block.expand.out_features
+        stacked = (f"{name}.attend.weight", f"{name}.attend.bias")
+        found.append(heads(name, block.heads, width, stacked=stacked, output=f"{name}.mix.weight"))
+        inner = (Place(f"{name}.expand.weight", 0), Place(f"{name}.expand.bias", 0))
+        found.append(Symmetry(f"{name}.expand", units, (*inner, Place(f"{name}.contract.weight", 1))))
+    return tuple(found)
 
 
 def _loss(evidence: Evidence, model: nn.Module) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.data.batches import Source
-from bequest.data.corruptions import CORRUPTIONS
+from bequest.data.corruptions import CORRUPTIONS, corrupt
 from bequest.data.datasets import Dataset, Split, load_dataset
 from bequest.data.transforms import parse_transform
 from bequest.data.views import parse_views
@@ -27,24 +28,31 @@ from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import parse_objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
-from bequest.distill.score import predict, tokens_of
+from bequest.distill.score import predict, score, tokens_of
 from bequest.distill.teachers import Teacher
 from bequest.errors import BequestError, RunFolderError
 from bequest.files import write_bytes, write_json, write_text
 from bequest.measure import checkpoint_epochs, severity_curve
-from bequest.models.catalogue import build_model
-from bequest.models.taps import PENULTIMATE, activations
+from bequest.models.catalogue import build_for
+from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import load_weights, save_weights
 from bequest.records import RunRecord, read_record, write_record
 from bequest.seeding import derive, numpy_generator
 from bequest.studies.parts import part_of
 from bequest.studies.plan import Cell, Plan
-from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, StartSpec
+from bequest.studies.reading import Reading
+from bequest.studies.simulating import simulated
+from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, StartSpec, compared_splits
 from bequest.studies.starts import begin, source_scores
 from bequest.studies.storing import from_store
 
 PROBE_SPLIT = "test"
 PATH_SAMPLES = 100
+AGAIN = "again"
+"""What a snapshot calls the answers to the same samples, asked a second time."""
+ABOUT = "about_"
+"""Begins the names of arrays that say what else is known of the samples."""
+
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -79,6 +87,11 @@ class CellFolder:
         """Penultimate activations on the test split, trained and untrained."""
         return self.path / "activations.npz"
 
+    @property
+    def simulation(self) -> Path:
+        """What the solvable model does at each setting, by the setting's key, as JSON."""
+        return self.path / "simulation.json"
+
     def outputs(self, split: str) -> Path:
         """ids, labels and logits on ``split``."""
         return self.path / "outputs" / f"{split}.npz"
@@ -97,6 +110,11 @@ class CellFolder:
     def robustness(self) -> Path:
         """Accuracy at every level of every corruption, as JSON."""
         return self.path / "robustness.json"
+
+    @property
+    def perplexity(self) -> Path:
+        """A language model's perplexity on the test split, as JSON."""
+        return self.path / "perplexity.json"
 
     def snapshot(self, epoch: int) -> Path:
         """Penultimate activations after ``epoch`` on the first samples of the test split."""
@@ -119,7 +137,10 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
     folder = cell_folder(root, cell.id)
     started = time.perf_counter()
     try:
-        record = _run(plan, cell, root, folder, started)
+        if plan.study.theory:
+            record = simulated(cell, folder.simulation, started)
+        else:
+            record = _run(plan, cell, root, folder, started)
     except BequestError as error:
         record = _failed(cell, str(error), started)
     except (RuntimeError, ValueError, MemoryError, OSError) as error:
@@ -130,15 +151,18 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
 
 def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
     """The training of a cell that another rank leads: nothing is written here."""
-    lesson = _lesson(plan, cell, root, _data_of(plan, cell))
+    if plan.study.theory:
+        return  # the first rank draws the solvable model alone
+    lesson = _lesson(plan, cell, root, own_data(plan, cell))
     _begin(lesson.student, cell, root)
     lesson.run()
 
 
-def _data_of(plan: Plan, cell: Cell) -> Dataset:
-    """What a cell trains on: the study's data with its splits, or the source task's."""
-    if _shown(cell):
-        return study_data(plan.study.data, plan.study.splits)
+def own_data(plan: Plan, cell: Cell) -> Dataset:
+    """What a cell trains on: the study's data with its splits, another form of it, or the source task's."""
+    data = plan.study.data
+    if _shown(cell) and cell.config["data"] == data.plain():
+        return study_data(data, plan.study.splits)
     return study_data(DataSpec.model_validate(cell.config["data"]), {})
 
 
@@ -166,7 +190,7 @@ def study_data(data: DataSpec, splits: Mapping[str, SplitSpec]) -> Dataset:
     return _study_data(key)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _study_data(key: str) -> Dataset:
     spec, splits = json.loads(key)
     data = load_dataset(spec["name"], **spec.get("options", {}))
@@ -176,14 +200,17 @@ def _study_data(key: str) -> Dataset:
 
 
 def shifted(data: Dataset, spec: SplitSpec) -> Split:
-    """The samples of ``spec.of`` under each variant in turn; copy k of sample i has id i·K + k."""
+    """The samples of ``spec.of`` corrupted, or under each variant; copy k of sample i has id i·K + k."""
     base = data[spec.of]
+    if spec.corruption is not None:
+        return Split(corrupt(spec.corruption, base.x, base.ids, spec.level), base.y, base.ids)
     if not spec.variants:
         return base
     count = len(spec.variants)
     x = torch.cat([parse_transform(variant)(base.x) for variant in spec.variants])
     ids = torch.cat([base.ids * count + k for k in range(count)])
-    return Split(x, None if base.y is None else base.y.repeat(count), ids)
+    about = {name: values.repeat(count) for name, values in base.about.items()}
+    return Split(x, None if base.y is None else base.y.repeat(count), ids, about)
 
 
 def save_arrays(path: Path, **arrays: np.ndarray | Tensor) -> None:
@@ -210,20 +237,26 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _run(plan: Plan, cell: Cell, root: Path, folder: CellFolder, started: float) -> RunRecord:
-    data = _data_of(plan, cell)
-    lesson = _lesson(plan, cell, root, data)
+    own = own_data(plan, cell)
+    data = study_data(plan.study.data, plan.study.splits) if _shown(cell) else own
+    lesson, reading = _lesson(plan, cell, root, own), Reading.of(own)
     prepared = time.perf_counter()
-    untrained = _answers(lesson.student, plan, data) if _shown(cell) else {}
+    splits = compared_splits(plan.study)
+    untrained = _answers(lesson.student, splits, data, reading) if _shown(cell) else {}
     began = _begin(lesson.student, cell, root)
     trained = lesson.run(
-        callbacks=[_snapshots(lesson, folder, data)] if cell.arm in plan.study.measures.paths else (),
+        callbacks=[_snapshots(lesson, folder, data, reading)]
+        if cell.arm in plan.study.measures.paths
+        else (),
         checkpoint=checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS),
     )
     evaluating = time.perf_counter()
     if _shown(cell):
-        _write_outputs(plan, lesson, folder, data, untrained)
+        _write_outputs(plan, lesson.student, folder, data, reading, untrained)
         _write_robustness(plan, lesson.student, folder, data)
         _write_source(lesson.student, cell, root)
+    if reading.next_token:
+        write_json(folder.perplexity, exp(score(lesson.student, own[PROBE_SPLIT])["nll"]))
     write_text(folder.metrics, "".join(json.dumps(row) + "\n" for row in trained.outcome.history))
     save_weights(folder.weights, lesson.student)
     folder.checkpoint.unlink(missing_ok=True)
@@ -255,6 +288,7 @@ def _lesson(plan: Plan, cell: Cell, root: Path, data: Dataset) -> Lesson:
         teachers=tuple(_teacher(plan, arm, cell, root, data) for arm in cell.needs),
         combine=parse_combination(config["combine"]) if config["combine"] else None,
         plain_accuracy=_plain_accuracy(cell, root),
+        padding=data.padding,
     )
     return from_store(lesson, root, config["codec"]) if config["mode"] == "stored" else lesson
 
@@ -268,7 +302,7 @@ def start_of(cell: Cell) -> int:
 def build_network(spec: dict[str, Any], data: Dataset, *, seed: int) -> nn.Module:
     """The network that a cell's configuration describes, freshly initialised."""
     options = spec.get("options", {})
-    return build_model(spec["family"], data.input_shape, len(data.classes), seed=seed, **options)
+    return build_for(spec["family"], data, seed=seed, **options)
 
 
 def _plain_accuracy(cell: Cell, root: Path) -> float | None:
@@ -307,39 +341,46 @@ def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> T
     return Teacher(model, name=arm, mode="eval" if mode == "stored" else mode)
 
 
-def _answers(network: nn.Module, plan: Plan, data: Dataset) -> dict[str, Tensor]:
-    """Logits on every split, and penultimate activations on the test split."""
-    found = {name: predict(network, data[name].x) for name in plan.study.splits}
-    return {**found, PENULTIMATE: activations(network, data[PROBE_SPLIT].x)[PENULTIMATE]}
+def _answers(network: nn.Module, splits: Iterable[str], data: Dataset, reading: Reading) -> dict[str, Tensor]:
+    """Logits on every one of ``splits``, and penultimate activations on the test split."""
+    found = {name: reading.logits(network, data[name]) for name in splits}
+    return {**found, PENULTIMATE: reading.penultimate(network, data[PROBE_SPLIT].x)}
 
 
 def _write_outputs(
-    plan: Plan, lesson: Lesson, folder: CellFolder, data: Dataset, untrained: dict[str, Tensor]
+    plan: Plan,
+    student: nn.Module,
+    folder: CellFolder,
+    data: Dataset,
+    reading: Reading,
+    untrained: dict[str, Tensor],
 ) -> None:
     """Everything that the measures read, as the student answers after and before its training."""
-    trained = _answers(lesson.student, plan, data)
+    trained = _answers(student, plan.study.splits, data, reading)
     for name in plan.study.splits:
         split = data[name]
-        labels = {} if split.y is None else {"labels": split.y}
-        logits = {"logits": trained[name], "untrained_logits": untrained[name]}
-        save_arrays(folder.outputs(name), ids=split.ids, **logits, **labels)
-    tokens = tokens_of(lesson.student, data[PROBE_SPLIT].x)
+        known = {} if split.y is None else {"labels": split.y}
+        known |= {f"{ABOUT}{key}": values for key, values in split.about.items()}
+        before = {"untrained_logits": untrained[name]} if name in untrained else {}
+        save_arrays(folder.outputs(name), ids=split.ids, logits=trained[name], **before, **known)
+    tokens = None if reading.next_token else tokens_of(student, data[PROBE_SPLIT].x)
     if tokens is not None:
         save_arrays(folder.tokens, ids=data[PROBE_SPLIT].ids, tokens=tokens)
     activated = {"penultimate": trained[PENULTIMATE], "untrained": untrained[PENULTIMATE]}
     save_arrays(folder.activations, ids=data[PROBE_SPLIT].ids, **activated)
 
 
-def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset) -> Callback:
+def _snapshots(lesson: Lesson, folder: CellFolder, data: Dataset, reading: Reading) -> Callback:
     """Keeps activations after epochs 0, 1, 2, 4 ... and the last; a resumed run finds the earlier ones."""
-    samples = len(data["train"])
+    samples = len(lesson.data["train"])
     last = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
     due = set(checkpoint_epochs(last))
     probe = data[PROBE_SPLIT].x[:PATH_SAMPLES]
 
     def keep(epoch: int, student: nn.Module) -> None:
         if epoch in due:
-            save_arrays(folder.snapshot(epoch), **activations(student, probe))
+            asked = [reading.penultimate(student, probe) for _ in range(2)]
+            save_arrays(folder.snapshot(epoch), **dict(zip((PENULTIMATE, AGAIN), asked, strict=True)))
 
     return keep
 

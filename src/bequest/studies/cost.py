@@ -12,7 +12,7 @@ from torch import nn
 
 from bequest.data.outline import Outline, outline_of
 from bequest.distill.recipe import Recipe
-from bequest.models.catalogue import build_model
+from bequest.models.catalogue import build_model, token_options
 from bequest.models.workload import Workload, workload_of
 from bequest.studies.plan import Cell, Plan
 
@@ -69,10 +69,14 @@ def study_cost(plan: Plan) -> list[ArmCost]:
         DataError: If the dataset must be loaded to know its size, and is absent.
         ModelError: If a network cannot be built.
     """
-    study = plan.study
-    sizes = _Sizes(outline_of(study.data.name, study.data.options))
     first = {cell.arm: cell for cell in plan.cells if cell.seed == 0}
-    return [_arm_cost(cell, first, sizes, study.seeds) for cell in first.values()]
+    sizes: dict[str, _Sizes] = {}
+    for cell in first.values():
+        data = cell.config["data"]
+        key = repr(data)
+        sizes[key] = sizes.get(key) or _Sizes(outline_of(data["name"], data.get("options", {})))
+    own = {arm: sizes[repr(cell.config["data"])] for arm, cell in first.items()}
+    return [_arm_cost(cell, first, own[arm], plan.study.seeds) for arm, cell in first.items()]
 
 
 class _Sizes:
@@ -90,15 +94,10 @@ class _Sizes:
 
     def of(self, student: Mapping[str, Any]) -> Workload:
         """The workload of the network that a cell's configuration describes."""
-        key = repr(student)
+        key, data, name = repr(student), self.outline, student["family"]
         if key not in self._known:
-            model: nn.Module = build_model(
-                student["family"],
-                self.outline.input_shape,
-                self.outline.classes,
-                seed=0,
-                **student.get("options", {}),
-            )
+            options = {**token_options(name, data.vocabulary, data.padding), **student.get("options", {})}
+            model: nn.Module = build_model(name, data.input_shape, data.classes, seed=0, **options)
             self._known[key] = workload_of(model, self.inputs)
         return self._known[key]
 
@@ -112,7 +111,7 @@ def _arm_cost(cell: Cell, first: Mapping[str, Cell], sizes: _Sizes, seeds: int) 
     steps = recipe.total_steps(samples)
     rows = steps * recipe.batch
     learns = PASSES if config["mode"] == "online" else 1
-    asked = _asked(config, rows, samples) if learns == 1 else float(rows)
+    asked = float(rows) if config["mode"] in ("online", "noisy") else _asked(config, rows, samples)
     flops = PASSES * own.flops * rows + sum(learns * teacher.flops * asked for teacher in teachers)
     kernels: float = steps * PASSES * recipe.accumulate * own.kernels
     kernels += sum(learns * teacher.kernels for teacher in teachers) * asked / recipe.batch

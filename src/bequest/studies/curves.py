@@ -15,7 +15,9 @@ from bequest.studies.layers import layer_curves
 from bequest.studies.locality import attention_curves
 from bequest.studies.maps import path_curves
 from bequest.studies.measuring import BY_BUDGET
-from bequest.studies.plan import shown_arms
+from bequest.studies.plan import charted_arms
+from bequest.studies.spec import compared_splits
+from bequest.studies.strata import strata_curves
 
 BINS = 15
 
@@ -27,6 +29,7 @@ def study_curves(evidence: Evidence, measurements: Sequence[Measurement]) -> lis
         *_training(evidence),
         *_reliability(evidence),
         *_robustness(evidence),
+        *strata_curves(evidence),
         *efficiency_curves(evidence),
         *layer_curves(evidence),
         *attention_curves(evidence),
@@ -37,7 +40,7 @@ def study_curves(evidence: Evidence, measurements: Sequence[Measurement]) -> lis
 
 def _training(evidence: Evidence) -> Iterator[Curve]:
     """Validation accuracy over epochs, mean and interval over seeds."""
-    for arm in shown_arms(evidence.plan.study):
+    for arm in charted_arms(evidence.plan.study):
         histories = [evidence.history(arm, seed) for seed in evidence.seeds(arm)]
         epochs = sorted({int(row["epoch"]) for history in histories for row in history})
         points = []
@@ -81,7 +84,7 @@ def _budget(evidence: Evidence, measurements: Sequence[Measurement]) -> Iterator
 def _robustness(evidence: Evidence) -> Iterator[Curve]:
     """Accuracy over the levels of each corruption, mean and interval over seeds; level 0 is clean."""
     for family in evidence.plan.study.measures.corruptions:
-        for arm in shown_arms(evidence.plan.study):
+        for arm in charted_arms(evidence.plan.study):
             found = [evidence.robustness(arm, seed)[family] for seed in evidence.seeds(arm)]
             if not found:
                 continue
@@ -100,8 +103,8 @@ def _robustness(evidence: Evidence) -> Iterator[Curve]:
 
 def _reliability(evidence: Evidence) -> Iterator[Curve]:
     """Accuracy against confidence, all seeds' predictions together."""
-    for arm in shown_arms(evidence.plan.study):
-        for split in evidence.plan.study.splits:
+    for arm in charted_arms(evidence.plan.study):
+        for split in compared_splits(evidence.plan.study):
             found = [evidence.predictions(arm, seed, split) for seed in evidence.seeds(arm)]
             if not found:
                 continue

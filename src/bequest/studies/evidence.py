@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,17 @@ from bequest.measure import predictions_of
 from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import load_weights
 from bequest.records import RunRecord, read_record
-from bequest.studies.cells import CellFolder, build_network, cell_folder, load_arrays, start_of, study_data
+from bequest.studies.cells import (
+    ABOUT,
+    AGAIN,
+    CellFolder,
+    build_network,
+    cell_folder,
+    load_arrays,
+    own_data,
+    start_of,
+    study_data,
+)
 from bequest.studies.plan import Plan
 
 Array = NDArray[Any]
@@ -28,11 +39,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Predictions:
-    """One network's answers on one split, rows in the order of ``ids``."""
+    """One network's answers on one split, rows in the order of ``ids``; ``about`` tells more of them."""
 
     ids: Array
     labels: Array
     logits: Array
+    about: Mapping[str, Array] = field(default_factory=dict)
 
     @cached_property
     def log_probs(self) -> Array:
@@ -64,7 +76,7 @@ class Evidence:
 
     plan: Plan
     root: Path
-    _outputs: dict[tuple[str, int, str], dict[str, Array]] = field(default_factory=dict)
+    _outputs: dict[tuple[str, int, str], dict[str, Any]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     _activations: dict[tuple[str, int], dict[str, Array]] = field(default_factory=dict)
 
@@ -79,7 +91,8 @@ class Evidence:
             self._outputs[key] = load_arrays(self._folder(arm, seed).outputs(split))
         found = self._outputs[key]
         logits = found["untrained_logits" if untrained else "logits"]
-        return Predictions(found["ids"], found["labels"], logits)
+        about = {name.removeprefix(ABOUT): x for name, x in found.items() if name.startswith(ABOUT)}
+        return Predictions(found["ids"], found["labels"], logits, about)
 
     def penultimate(self, arm: str, seed: int, *, untrained: bool = False) -> Array:
         """Penultimate activations (N, F) of ``arm`` on the test split, after or before training."""
@@ -97,10 +110,23 @@ class Evidence:
         """What was asked of ``arm`` and what came of it."""
         return read_record(self._folder(arm, seed).record, RunRecord)
 
+    def simulation(self, arm: str, seed: int, key: str) -> dict[str, float]:
+        """What the solvable model's ``arm`` does at the setting with this key; NaN where undefined."""
+        place = (arm, seed, "simulation")
+        if place not in self._outputs:
+            self._outputs[place] = read_json(self._folder(arm, seed).simulation)
+        found: dict[str, Any] = self._outputs[place][key]
+        return {name: float("nan") if value is None else float(value) for name, value in found.items()}
+
     def robustness(self, arm: str, seed: int) -> dict[str, list[float]]:
         """Accuracy at every level of every corruption, the clean one first."""
         found: dict[str, list[float]] = read_json(self._folder(arm, seed).robustness)
         return found
+
+    def perplexity(self, arm: str, seed: int) -> float | None:
+        """Perplexity of ``arm`` on the test split; None for what is no language model."""
+        path = self._folder(arm, seed).perplexity
+        return float(read_json(path)) if path.exists() else None
 
     def source(self, arm: str, seed: int) -> dict[str, dict[str, float]] | None:
         """Scores on the source task before and after training; None where ``arm`` does not start from it."""
@@ -114,13 +140,20 @@ class Evidence:
         found = {int(path.stem): load_arrays(path)[PENULTIMATE] for path in paths}
         return {epoch: x.reshape(len(x), -1) for epoch, x in found.items()}
 
+    def asked_twice(self, arm: str, seed: int) -> list[Array]:
+        """The last snapshot of penultimate activations, and the same network's when it was asked again."""
+        last = max(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
+        kept = load_arrays(last)
+        return [kept[name].reshape(len(kept[name]), -1) for name in (PENULTIMATE, AGAIN)]
+
     def network(self, arm: str, seed: int, *, untrained: bool = False) -> nn.Module:
         """The network of ``arm``, after or before training."""
         cell = self.plan.cell(arm, seed)
         if untrained:
             return build_network(cell.config["student"], self.data, seed=start_of(cell))
         return load_weights(
-            self._folder(arm, seed).weights, build_network(cell.config["student"], self.data, seed=0)
+            self._folder(arm, seed).weights,
+            build_network(cell.config["student"], own_data(self.plan, cell), seed=0),
         )
 
     @cached_property

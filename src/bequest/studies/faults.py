@@ -15,30 +15,58 @@ from bequest.distill.signals import parse_codec
 from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
-from bequest.studies.spec import ModelSpec, SourceSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.solvable import theory_faults
+from bequest.studies.spec import ModelSpec, SourceSpec, SplitSpec, StudySpec, arm_recipe, model_of
 from bequest.studies.starts import weights_digest_at
 
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
     """One line for each thing that is wrong, each beginning with its path."""
-    if located(study.data.name)[0] not in DATASETS:
+    circular = _circle(study)
+    if circular:
+        yield f"arms: {' and '.join(circular)} teach each other in a circle"
+    if study.theory is not None:
+        yield from theory_faults(study)
+        yield from _claim_faults(study)
+        return
+    if not study.data.name:
+        yield "data: must name a dataset, unless [theory] describes the solvable model"
+    elif located(study.data.name)[0] not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
     yield from _source_faults(study)
+    for name, spec in study.datasets.items():
+        if located(spec.name)[0] not in DATASETS:
+            yield f"datasets.{name}.name: {not_known('dataset', spec.name, DATASETS)}"
     for name, model in study.models.items():
         yield from _trial(f"models.{name}", partial(check_options, model.family, model.options))
         yield from _start_faults(study, name, model)
+        if model.data is not None and model.data not in study.datasets:
+            yield f"models.{name}.data: {not_known('dataset of the study', model.data, study.datasets)}"
     for name, split in study.splits.items():
-        for variant in split.variants:
-            yield from _trial(f"splits.{name}", partial(parse_transform, variant))
+        yield from _split_faults(f"splits.{name}", split)
     for name, sources in study.queries.items():
         yield from _query_faults(name, sources)
     yield from _measure_faults(study)
-    circular = _circle(study)
     for name in study.arms:
         yield from _arm_faults(study, name)
-    if circular:
-        yield f"arms: {' and '.join(circular)} teach each other in a circle"
     yield from _claim_faults(study)
+
+
+def _split_faults(path: str, split: SplitSpec) -> Iterator[str]:
+    for variant in split.variants:
+        yield from _trial(path, partial(parse_transform, variant))
+    if split.corruption is None:
+        if split.level is not None:
+            yield f"{path}.level: there is no corruption"
+        return
+    if split.variants:
+        yield f"{path}: give variants or a corruption, not both"
+    if split.corruption not in CORRUPTIONS:
+        yield f"{path}.corruption: {not_known('corruption', split.corruption, CORRUPTIONS)}"
+        return
+    known = CORRUPTIONS[split.corruption]
+    if (split.level or known.published or len(known.levels) + 1) > len(known.levels):
+        yield f"{path}.level: {split.corruption} needs a level of 1..{len(known.levels)}"
 
 
 def _source_faults(study: StudySpec) -> Iterator[str]:
@@ -83,6 +111,9 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
         for other in value:
             if other not in study.arms:
                 yield f"{path}.{key}: {not_known('arm', other, study.arms)}"
+    for teacher in (study.arms[each] for each in arm.teachers if each in study.arms):
+        if model_of(study, teacher.student).data != model_of(study, arm.student).data:
+            yield f"{path}.teachers: {teacher.student} and {arm.student} are trained on different data"
     if arm.queries is not None and arm.queries not in study.queries:
         yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
     if arm.mode == "stored":
@@ -98,14 +129,14 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
 
 def _claim_faults(study: StudySpec) -> Iterator[str]:
     quoted = [(f"claims.{claim.id}", claim.arm, claim.split) for claim in study.claims]
-    quoted += [(f"claims.{c.id}.against", c.against, None) for c in study.claims if c.against]
+    quoted += [(f"claims.{c.id}.against", c.against, c.against_split) for c in study.claims if c.against]
     quoted += [(f"claims.{c.id}.teacher", c.teacher, None) for c in study.claims if c.teacher]
     if study.answer is not None:
         quoted += [(f"answer.values.{k}", v.arm, v.split) for k, v in study.answer.values.items()]
     for path, arm, split in quoted:
         if arm not in study.arms:
             yield f"{path}: {not_known('arm', arm, study.arms)}"
-        if split is not None and split not in study.splits:
+        if split is not None and split not in study.splits and split not in study.measures.groups:
             yield f"{path}: {not_known('split', split, study.splits)}"
 
 
@@ -114,9 +145,10 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
     for name in wanted.corruptions:
         if name not in CORRUPTIONS:
             yield f"measures.corruptions: {not_known('corruption', name, CORRUPTIONS)}"
-    for arm in [*wanted.paths, *(arm for pair in wanted.barriers for arm in pair)]:
+    for arm in [*wanted.paths, *wanted.charted, *(arm for pair in wanted.barriers for arm in pair)]:
         if arm not in study.arms:
             yield f"measures: {not_known('arm', arm, study.arms)}"
+    yield from _group_faults(study)
     yield from _budget_faults(study)
     yield from _efficiency_faults(study)
     for model in wanted.layers:
@@ -126,6 +158,18 @@ def _measure_faults(study: StudySpec) -> Iterator[str]:
         students = {study.arms[arm].student for arm in (first, second) if arm in study.arms}
         if len(students) > 1:
             yield f"measures.barriers: {first} and {second} are not of one architecture"
+        elif any(model_of(study, student).data is not None for student in students):
+            yield f"measures.barriers: {first} is trained on other data than the splits have"
+
+
+def _group_faults(study: StudySpec) -> Iterator[str]:
+    wanted = study.measures
+    for name in (*wanted.splits, *(split for group in wanted.groups.values() for split in group)):
+        if name not in study.splits:
+            yield f"measures: {not_known('split', name, study.splits)}"
+    for name, group in wanted.groups.items():
+        if name in study.splits or not group:
+            yield f"measures.groups.{name}: expected a name that no split has, and a split or more"
 
 
 def _budget_faults(study: StudySpec) -> Iterator[str]:

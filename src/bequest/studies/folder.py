@@ -16,6 +16,8 @@ from bequest.files import remove_partials, write_text
 from bequest.records import StudyRecord, read_record
 from bequest.studies.plan import Plan, make_plan
 
+STORES = "stores"
+"""The folder of a run in which its stores lie."""
 RESULTS = ("measurements.json", "curves.json", "claims.json", "report.html")
 
 
@@ -61,8 +63,10 @@ class RunFolder:
             RunFolderError: If it holds another configuration's run, or cannot be written.
         """
         if fresh and self.configuration.exists():
-            shutil.rmtree(self.path / "cells", ignore_errors=True)
-            for name in (*RESULTS, "study.json", "study.toml"):
+            for name in ("cells", STORES):
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            logs = [log.name for log in self.path.glob("worker-*.log")]
+            for name in (*RESULTS, *logs, "study.json", "study.toml"):
                 (self.path / name).unlink(missing_ok=True)
         if self.configuration.exists():
             self._refuse_another(plan)

@@ -13,7 +13,8 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
-from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.solvable import settings_of, without_arms
+from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, data_of, model_of
 from bequest.studies.starts import start_config
 
 Scale = Literal["smoke", "small", "paper"]
@@ -159,10 +160,11 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
     """The arm with the same student and queries whose teachers are plain students of the same kind."""
     spec = study.arms[arm]
     for name, other in study.arms.items():
-        alike = (other.student, other.queries, other.objective) == (
+        alike = (other.student, other.queries, other.objective, other.mode) == (
             spec.student,
             spec.queries,
             spec.objective,
+            spec.mode,
         )
         teachers = [study.arms[teacher] for teacher in other.teachers]
         if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
@@ -171,14 +173,15 @@ def self_taught(study: StudySpec, arm: str) -> str | None:
 
 
 def compared(study: StudySpec) -> list[tuple[str, str]]:
-    """Arms and the teachers they are compared with: their own, and that of whom they control."""
+    """Arms beside teachers: their own, and those of the arms they control or are the plain form of."""
     found: dict[tuple[str, str], None] = {}
     for arm in shown_arms(study):
         spec, control = study.arms[arm], control_of(study, arm)
+        plain = plain_of(study, spec.student)
         for teacher in spec.teachers:
             found[arm, teacher] = None
-            if control and study.arms[teacher].student != spec.student:
-                found[control, teacher] = None
+            if study.arms[teacher].student != spec.student:
+                found |= {(who, teacher): None for who in (control, plain) if who}
     return list(found)
 
 
@@ -194,6 +197,12 @@ def plain_of(study: StudySpec, student: str, queries: str | None = None) -> str 
         if found == (student, (), queries, "target"):
             return name
     return None
+
+
+def charted_arms(study: StudySpec) -> list[str]:
+    """The arms whose curves are drawn."""
+    wanted = study.measures.charted
+    return [name for name in shown_arms(study) if not wanted or name in wanted]
 
 
 def arm_records(study: StudySpec) -> tuple[ArmRecord, ...]:
@@ -232,6 +241,8 @@ def _objective_name(arm: ArmSpec) -> str:
 
 def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], Cell]) -> Cell:
     spec = study.arms[arm]
+    if study.theory is not None:
+        return _simulated_cell(study, arm, seed)
     needs = {teacher: done[teacher, seed].id for teacher in spec.teachers}
     sources = study.queries[spec.queries] if spec.queries else ()
     config: dict[str, Any] = {
@@ -241,11 +252,13 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
         "combine": spec.combine or {},
         "sources": [source.plain() for source in sources],
         "recipe": arm_recipe(study, arm).plain(),
-        "data": study.data.plain(),
+        "data": data_of(study, spec.student).plain(),
         "splits": {name: split.plain() for name, split in study.splits.items()},
         "corruptions": list(study.measures.corruptions),
         "snapshots": arm in study.measures.paths,
     }
+    if model_of(study, spec.student).data is not None:
+        config["tests"] = study.data.plain()
     if study.measures.corrupted_samples:
         config["corrupted_samples"] = study.measures.corrupted_samples
     if spec.mode == "stored":
@@ -255,10 +268,23 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
     config |= start_config(study, arm, begun)
     if spec.restart:
         config["restart"] = spec.restart
+    if study.measures.splits:
+        config["compared"] = compared_splits(study)
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
     plain = plain_of(study, spec.student) or plain_of(study, spec.student, spec.queries)
     alone = done[plain, seed].id if plain and set(spec.teachers) - {plain} else None
     return Cell(content_hash(key), arm, seed, config, needs, alone, begun)
+
+
+def _simulated_cell(study: StudySpec, arm: str, seed: int) -> Cell:
+    """A cell of the solvable model: it draws its own data and teachers, and needs no other."""
+    assert study.theory is not None
+    config = {
+        "settings": [setting.plain() for setting in settings_of(study, arm)],
+        "inputs": study.theory.inputs,
+        "samples": study.theory.samples,
+    }
+    return Cell(content_hash({"format": CELL_FORMAT, **config, "seed": seed}), arm, seed, config, {})
 
 
 def _in_order(study: StudySpec) -> list[str]:
@@ -302,11 +328,14 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
     budget = measures.get("budget")
     if budget and not {arm for line in budget.get("lines", {}).values() for arm in line} <= set(kept):
         del measures["budget"]
-    lines = measures.get("efficiency", {}).get("lines", {})
-    if not {arm for line in lines.values() for arm in line} <= set(kept):
-        del measures["efficiency"]
+    measures["charted"] = [arm for arm in measures.get("charted", []) if arm in kept]
+    if efficiency := measures.get("efficiency"):
+        lines = {name: [arm for arm in line if arm in kept] for name, line in efficiency["lines"].items()}
+        measures["efficiency"] = {**efficiency, "lines": {name: line for name, line in lines.items() if line}}
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
+    if "theory" in resolved:
+        resolved = without_arms(resolved, set(kept))
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}
     if not quoted <= set(kept):
         result.pop("answer", None)

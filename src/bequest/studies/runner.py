@@ -30,6 +30,8 @@ from bequest.studies.measuring import measure_study
 from bequest.studies.plan import Cell, Plan, arm_records, make_plan, read_study, resolve
 from bequest.studies.pool import Answer, LocalPool
 from bequest.studies.ranks import RankPool, follow, leading
+from bequest.studies.spec import described_splits
+from bequest.studies.theories import measure_theory, theory_curves
 
 Progress = Callable[["Update"], None]
 
@@ -163,9 +165,11 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
 def _conclude(plan: Plan, folder: RunFolder, failed: dict[str, Answer], started: float) -> StudyRecord:
     """Measure, judge, and write the study's record last."""
     evidence = Evidence(plan, folder.path)
-    measurements = measure_study(evidence)
+    theory = plan.study.theory is not None
+    measurements = measure_theory(evidence) if theory else measure_study(evidence)
     write_records(folder / "measurements.json", measurements)
-    write_records(folder / "curves.json", study_curves(evidence, measurements))
+    curves = theory_curves(evidence) if theory else study_curves(evidence, measurements)
+    write_records(folder / "curves.json", curves)
     write_records(folder / "claims.json", judge(plan.study.claims, measurements))
     answer = plan.study.answer
     sentence = answer_sentence(answer, measurements, plan.study.seeds) if answer else None
@@ -193,7 +197,7 @@ def _write_study(
         config_hash=plan.hash,
         command=command_line(),
         arms=arm_records(plan.study),
-        splits={name: split.description for name, split in plan.study.splits.items()},
+        splits=described_splits(plan.study),
         seeds=tuple(range(plan.study.seeds)),
         cells=tuple(_cell_record(cell, records.get(cell.id), failed or {}) for cell in plan.cells),
         provenance=Provenance.here(),

@@ -10,9 +10,7 @@ from bequest.data.batches import Batches, Source
 from bequest.distill.lesson import Lesson
 from bequest.distill.signals import build_store, parse_codec
 from bequest.errors import ConfigError
-
-STORES = "stores"
-"""The folder of a run in which its stores lie."""
+from bequest.studies.folder import STORES
 
 
 def from_store(lesson: Lesson, root: Path, codec: object) -> Lesson:

@@ -20,6 +20,7 @@ from bequest.theory.observables import (
     nll,
     reliability,
 )
+from bequest.theory.optima import Optimum, optimise
 from bequest.theory.prediction import observe
 from bequest.theory.separability import separability_threshold
 from bequest.theory.simulation import Simulation, simulate, simulate_chain
@@ -33,6 +34,7 @@ __all__ = [
     "Law",
     "Learner",
     "Mixture",
+    "Optimum",
     "OrderParameters",
     "Reliability",
     "Scaling",
@@ -54,6 +56,7 @@ __all__ = [
     "law",
     "nll",
     "observe",
+    "optimise",
     "oracle_error",
     "reliability",
     "separability_threshold",

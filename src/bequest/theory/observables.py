@@ -7,6 +7,7 @@ here follows from that :class:`Law`; it serves the theory's order parameters and
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -225,9 +226,15 @@ def _mean_of_margin(function: Callable[[Array], Array], law: Law) -> Array:
     return result.reshape(width.shape)
 
 
+@cache
+def _legendre() -> tuple[Array, Array]:
+    """Nodes and weights on [−1, 1]; finding them takes longer than using them."""
+    return np.polynomial.legendre.leggauss(48)
+
+
 def _within(label: Array, mean: Array, width: Array, low: float, high: float) -> Array:
     """Mass, mass that is right, and summed confidence of samples with low < |h| ≤ high, (3, *grid)."""
-    unit, weights = np.polynomial.legendre.leggauss(48)
+    unit, weights = _legendre()
     total = np.zeros((3, *width.shape))
     for right, (start, stop) in ((1.0, (low, high)), (0.0, (-high, -low))):
         ends = [np.clip((end - mean) / width, -9.0, 9.0) for end in (start, stop)]

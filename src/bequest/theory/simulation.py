@@ -23,6 +23,9 @@ from bequest.theory.prediction import names
 CHUNK = 2048
 """Fresh samples that are drawn at a time."""
 
+THREADED = 500
+"""Below so many inputs draws run in one thread: several would mostly wait for each other."""
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -74,7 +77,7 @@ def simulate(
         inputs: N.
         seeds: Draws, numbered from 0; or their numbers.
         samples: Fresh samples of each draw that the test observables are measured on.
-        workers: Draws at a time, one thread each; the result does not depend on it.
+        workers: Draws at a time, one thread each, from 500 inputs on; the result does not depend on it.
 
     Raises:
         ConfigError: Lists every argument that is out of range, or is not one number.
@@ -119,7 +122,7 @@ def simulate_chain(
 
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
-    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(workers if inputs >= THREADED else 1) as pool:
         rows = list(pool.map(run, numbers))
     measured = tuple(
         {name: np.array([row[a][name] for row in rows]) for name in names(a)} for a in range(len(chain))
@@ -128,24 +131,36 @@ def simulate_chain(
 
 
 def draw(mixture: Mixture, inputs: int, seed: int) -> Draw:
-    """The training samples of one seed: M = round(αN) of them, at least two."""
+    """The training samples of one seed: M = round(αN) of them, at least two.
+
+    Of their labels round(ρM) are ones, at least one and not all, instead of about ρM at random: the limit
+    N → ∞ is the same, and draws differ less, so that theory is put to a sharper test.
+    """
     generator = numpy_generator(seed, "theory", "training", inputs)
     count = max(2, round(float(np.asarray(mixture.alpha)) * inputs))
     centre = generator.standard_normal(inputs)
-    return Draw(*_samples(mixture, centre, count, generator), centre)
+    ones = min(max(1, round(float(np.asarray(mixture.rho)) * count)), count - 1)
+    signs = generator.permutation(np.where(np.arange(count) < ones, 1.0, -1.0))
+    return Draw(_inputs(mixture, centre, signs, generator), signs, centre)
 
 
-def _samples(
+def _fresh(
     mixture: Mixture, centre: Array, count: int, generator: np.random.Generator
 ) -> tuple[Array, Array]:
-    size = centre.size
+    """Samples whose labels are drawn one by one."""
     signs = np.where(generator.random(count) < float(np.asarray(mixture.rho)), 1.0, -1.0)
+    return _inputs(mixture, centre, signs, generator), signs
+
+
+def _inputs(mixture: Mixture, centre: Array, signs: Array, generator: np.random.Generator) -> Array:
+    """x/√N of samples with these labels, (M, 1 + N), with ones in front."""
+    count, size = signs.size, centre.size
     x = np.empty((count, 1 + size))
     x[:, 0] = 1.0
     x[:, 1:] = generator.standard_normal((count, size))
     x[:, 1:] *= np.sqrt(float(np.asarray(mixture.delta)) / size)
     x[:, 1:] += signs[:, None] * (centre / size)
-    return x, signs
+    return x
 
 
 def _run(
@@ -210,7 +225,7 @@ def _measure_fresh(
     """Error, likelihood, Brier score and agreement on fresh samples."""
     margins = []
     for first in range(0, samples, CHUNK):
-        x, signs = _samples(mixture, centre, min(CHUNK, samples - first), generator)
+        x, signs = _fresh(mixture, centre, min(CHUNK, samples - first), generator)
         margins.append(signs * (x @ weights.T).T)
     margin = np.concatenate(margins, axis=1)
     wrong = margin < 0

@@ -1,0 +1,68 @@
+"""What networks for token sequences share: padding, the last word, embeddings that are also the head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bequest.errors import ModelError
+
+SEQUENCE_AXES = 1
+
+
+def check_sequence(input_shape: Sequence[int], vocabulary: int, what: str) -> int:
+    """The columns of one input.
+
+    Raises:
+        ModelError: If one input is no token sequence, or the vocabulary is not known.
+    """
+    if len(input_shape) != SEQUENCE_AXES or vocabulary < 1:
+        raise ModelError(
+            f"a {what} needs token sequences",
+            expected="inputs (L,) and the size of their vocabulary",
+            got=f"inputs {tuple(input_shape)}, vocabulary {vocabulary}",
+            remedy="use a dataset with a vocabulary, such as agreement",
+        )
+    return int(input_shape[0])
+
+
+def words_of(x: Tensor, padding: int) -> Tensor:
+    """``x`` (N, L) without the columns that are padding in every row; at least one column is left."""
+    used = int((x != padding).any(0).nonzero().max()) + 1 if bool((x != padding).any()) else 1
+    return x[:, :used]
+
+
+def last_word(states: Tensor, x: Tensor, padding: int) -> Tensor:
+    """The state (N, F) at each row's last word, of ``states`` (N, L, F)."""
+    last = ((x != padding).sum(1) - 1).clamp(min=0)
+    return states[torch.arange(len(x), device=x.device), last]
+
+
+class TiedHead(nn.Module):
+    """Next-token logits from states: a projection, then the embedding's own matrix, and a bias a token.
+
+    Args:
+        embedding: Whose weights are the head's, so that they are trained once.
+        width: Features of a state; projected to the embedding's.
+    """
+
+    def __init__(self, embedding: nn.Embedding, width: int, *, project: bool) -> None:
+        super().__init__()
+        size = embedding.embedding_dim
+        self.project = nn.Linear(width, size) if project or width != size else nn.Identity()
+        self.tokens = nn.Linear(size, embedding.num_embeddings)
+        self.tokens.weight = embedding.weight
+        nn.init.zeros_(self.tokens.bias)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Logits (..., V) of states (..., F)."""
+        logits: Tensor = self.tokens(self.project(states))
+        return logits
+
+
+def padded_to(logits: Tensor, length: int) -> Tensor:
+    """Logits (N, L, C) with rows of zeros behind the last word of the batch, (N, ``length``, C)."""
+    missing = length - logits.shape[1]
+    return nn.functional.pad(logits, (0, 0, 0, missing)) if missing else logits

@@ -1,0 +1,284 @@
+"""Transformer classifiers and language models; the block may be shared over depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from bequest.errors import ModelError
+from bequest.models.catalogue import MODELS
+from bequest.models.sequence import TiedHead, check_sequence, last_word, padded_to, words_of
+
+POSITIONS = 1024
+EXPANSION = 4
+
+
+class Block(nn.Module):
+    """Self-attention and a feed-forward layer, each behind a LayerNorm and beside a shortcut."""
+
+    def __init__(self, width: int, heads: int, dropout: float, attention_dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attend = nn.Linear(width, 3 * width)
+        self.mix = nn.Linear(width, width)
+        self.expand = nn.Linear(width, EXPANSION * width)
+        self.contract = nn.Linear(EXPANSION * width, width)
+        self.drop, self.drop_weights = nn.Dropout(dropout), nn.Dropout(attention_dropout)
+
+    def forward(self, x: Float[Tensor, "n l f"], seen: Bool[Tensor, "n 1 l l"]) -> Float[Tensor, "n l f"]:
+        """``x`` after one block; a position attends to those that ``seen`` marks."""
+        query, key, value = (
+            self.attend(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+        weights = self.drop_weights(scores.masked_fill(~seen, -torch.inf).softmax(-1))
+        x = x + self.drop(self.mix((weights @ value).transpose(1, 2).flatten(2)))
+        added: Tensor = self.drop(self.contract(self.expand(self.norm2(x)).relu()))
+        return x + added
+
+
+class Transformer(nn.Module):
+    """Pre-norm Transformer over token sequences, with learned positions.
+
+    Args:
+        vocabulary: Token ids.
+        classes: Width of the logits.
+        width: Features of a position.
+        layers: Blocks, or passes through the one block that is shared.
+        heads: Of the attention; divides ``width``.
+        causal: A position sees those before it only, and the answer is made at the last word; else every
+            word sees every word, and the answer is made at a token of its own, put before them.
+        shared: All passes share one block.
+        next_token: Answer at every word, through the embedding's own weights.
+        dropout: On what attention and feed-forward layer add.
+        attention_dropout: On attention weights.
+        input_dropout: On embeddings.
+        positions: The longest sequence.
+        padding: The token that fills rows up, on the right; nobody attends to it.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        classes: int,
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+        causal: bool,
+        shared: bool = False,
+        next_token: bool = False,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        positions: int = POSITIONS,
+        padding: int = 0,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ModelError("heads must divide the width", expected=f"a multiple of {heads}", got=width)
+        self.padding, self.causal, self.next_token, self.passes = padding, causal, next_token, layers
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(positions, width)
+        for table in (self.embedding, self.positions):
+            nn.init.normal_(table.weight, std=width**-0.5)
+        self.first = None if causal else nn.Parameter(torch.randn(width) * width**-0.5)
+        self.enter = nn.Dropout(input_dropout)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, dropout, attention_dropout) for _ in range(1 if shared else layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = (
+            TiedHead(self.embedding, width, project=False) if next_token else nn.Linear(width, classes)
+        )
+
+    def forward(self, x: Int[Tensor, "n l"]) -> Float[Tensor, "n ..."]:
+        """Logits (N, C), or (N, L, C) of a language model; what is behind the last word changes nothing.
+
+        Raises:
+            ModelError: If a sequence is longer than there are positions.
+        """
+        words = words_of(x, self.padding)
+        states = self._embedded(words)
+        seen = self._seen(words)
+        for turn in range(self.passes):
+            states = self.blocks[turn % len(self.blocks)](states, seen)
+        states = self.norm(states)
+        if self.next_token:
+            return padded_to(self.head(states), x.shape[1])
+        logits: Tensor = self.head(last_word(states, words, self.padding) if self.causal else states[:, 0])
+        return logits
+
+    def _embedded(self, words: Tensor) -> Tensor:
+        if words.shape[1] > self.positions.num_embeddings:
+            raise ModelError(
+                "a sequence is too long",
+                expected=f"at most {self.positions.num_embeddings} tokens",
+                got=words.shape[1],
+                remedy="raise the model's option positions",
+            )
+        states = self.embedding(words) + self.positions.weight[: words.shape[1]]
+        if self.first is not None:
+            states = torch.cat([self.first.expand(len(words), 1, -1), states], 1)
+        entered: Tensor = self.enter(states)
+        return entered
+
+    def _seen(self, words: Tensor) -> Tensor:
+        """Which position attends to which, bool (N, 1, L, L); every one to itself, so that none is empty."""
+        there = words != self.padding
+        if self.first is not None:
+            there = torch.cat([torch.ones_like(there[:, :1]), there], 1)
+        length = there.shape[1]
+        itself = torch.eye(length, dtype=torch.bool, device=words.device)
+        seen = there[:, None, None, :].expand(-1, 1, length, -1)
+        return (seen.tril() if self.causal else seen) | itself
+
+
+@MODELS.register("transformer")
+def transformer(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    vocabulary: int = 0,
+    padding: int = 0,
+    width: int = 64,
+    layers: int = 3,
+    heads: int = 4,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    positions: int = POSITIONS,
+) -> Transformer:
+    """Transformer that classifies a sentence: bidirectional, at a token of its own put before the words.
+
+    Args:
+        input_shape: (L,), tokens of one sentence.
+        classes: Width of the logits.
+        vocabulary: Token ids; default: those of the data.
+        padding: The token that fills rows up; default: that of the data.
+        width: Features of a position.
+        layers: Blocks, or passes through the shared one.
+        heads: Of the attention.
+        dropout: On what each layer adds.
+        attention_dropout: On attention weights.
+        input_dropout: On embeddings.
+        positions: The longest sequence.
+
+    Raises:
+        ModelError: If one input is no token sequence, or the heads do not divide the width.
+    """
+    check_sequence(input_shape, vocabulary, "transformer")
+    return Transformer(
+        vocabulary,
+        classes,
+        width=width,
+        layers=layers,
+        heads=heads,
+        causal=False,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        input_dropout=input_dropout,
+        positions=positions,
+        padding=padding,
+    )
+
+
+@MODELS.register("transformer_seq")
+def transformer_seq(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    vocabulary: int = 0,
+    padding: int = 0,
+    width: int = 64,
+    layers: int = 3,
+    heads: int = 4,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    positions: int = POSITIONS,
+) -> Transformer:
+    """Transformer whose words see those before them only; the last one answers. See :func:`transformer`."""
+    check_sequence(input_shape, vocabulary, "transformer_seq")
+    return Transformer(
+        vocabulary,
+        classes,
+        width=width,
+        layers=layers,
+        heads=heads,
+        causal=True,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        input_dropout=input_dropout,
+        positions=positions,
+        padding=padding,
+    )
+
+
+@MODELS.register("utransformer_seq")
+def utransformer_seq(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    vocabulary: int = 0,
+    padding: int = 0,
+    width: int = 64,
+    layers: int = 3,
+    heads: int = 4,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    positions: int = POSITIONS,
+) -> Transformer:
+    """As :func:`transformer_seq`, with one block through which every pass goes: recurrence in depth."""
+    check_sequence(input_shape, vocabulary, "utransformer_seq")
+    return Transformer(
+        vocabulary,
+        classes,
+        width=width,
+        layers=layers,
+        heads=heads,
+        causal=True,
+        shared=True,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        input_dropout=input_dropout,
+        positions=positions,
+        padding=padding,
+    )
+
+
+@MODELS.register("transformer_lm")
+def transformer_lm(
+    input_shape: Sequence[int],
+    classes: int,
+    *,
+    padding: int = 0,
+    width: int = 64,
+    layers: int = 3,
+    heads: int = 4,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    positions: int = POSITIONS,
+) -> Transformer:
+    """Causal Transformer language model with tied embeddings; ``classes`` is the vocabulary."""
+    check_sequence(input_shape, classes, "transformer_lm")
+    return Transformer(
+        classes,
+        classes,
+        width=width,
+        layers=layers,
+        heads=heads,
+        causal=True,
+        next_token=True,
+        dropout=dropout,
+        attention_dropout=attention_dropout,
+        input_dropout=input_dropout,
+        positions=positions,
+        padding=padding,
+    )

@@ -1,0 +1,162 @@
+"""The study of light teachers: its smoke scale as a whole, its files, its full-size models."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+import bequest as bq
+from bequest.data import Dataset, Split
+from bequest.data.fractions import fraction
+from bequest.data.views import parse_views
+from bequest.distill.objectives import parse_objective
+from bequest.distill.recipe import Recipe
+from bequest.files import read_json
+from bequest.measure import attention_distance, cka
+from bequest.models import build_model
+from bequest.models.taps import activations
+from bequest.records import RunRecord, read_record
+from bequest.report.folder import read_run
+from bequest.studies.cells import cell_folder
+from bequest.studies.evidence import Evidence
+from bequest.studies.plan import read_study
+from bequest.studies.runner import planned
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The smoke run: its folder, result and measurements."""
+    out = tmp_path_factory.mktemp("habib2023") / "run"
+    result = bq.run("habib2023", scale="smoke", out=out, workers=min(2, os.cpu_count() or 1))
+    return out, result, read_json(out / "measurements.json")
+
+
+def found(smoke, measure, arm, **where):
+    return [
+        m
+        for m in smoke[2]
+        if (m["measure"], m["arm"]) == (measure, arm) and all(m[k] == v for k, v in where.items())
+    ]
+
+
+def test_every_cell_runs_and_every_claim_of_its_arms_is_measured(smoke):
+    out, result, _ = smoke
+    assert result.failed == ()
+    assert result.study.status == "complete"
+    claims = read_json(out / "claims.json")
+    assert len(claims) >= 8
+    assert all(claim["value"] is not None for claim in claims)
+    assert read_run(out).study.name == "habib2023"
+
+
+def test_stored_answers_teach_what_live_teachers_teach(smoke):
+    plan = planned("habib2023", scale="smoke")
+    for seed in (0, 1):
+        logits = {}
+        for arm in ("cit<-cnn&inn", "cit<-cnn&inn live"):
+            folder = cell_folder(smoke[0], plan.cell(arm, seed).id)
+            logits[arm] = np.load(folder.outputs("test"))["logits"]
+            modes = {teacher.mode for teacher in read_record(folder.record, RunRecord).teachers}
+            assert modes == ({"eval"} if "live" in arm else {"stored"})
+        np.testing.assert_allclose(*logits.values(), rtol=1e-3, atol=1e-3)
+
+
+def test_tokens_are_set_beside_each_teacher(smoke):
+    names = {"class token", "convolution token", "involution token"}
+    for measure in ("agreement", "error_consistency"):
+        for teacher in ("cnn", "inn"):
+            tokens = [m for m in found(smoke, measure, "cit<-cnn&inn", teacher=teacher) if m["layer"]]
+            assert {m["layer"] for m in tokens} == names
+    assert found(smoke, "token_specialisation", "cit<-cnn&inn")
+    assert not found(smoke, "token_specialisation", "vit<-cnn+inn")
+    plan = planned("habib2023", scale="smoke")
+    values = []
+    for seed in (0, 1):
+        student, teacher = (cell_folder(smoke[0], plan.cell(a, seed).id) for a in ("cit<-cnn&inn", "inn"))
+        own = np.load(student.tokens)["tokens"][:, 2].argmax(1)
+        values.append((own == np.load(teacher.outputs("test"))["logits"].argmax(1)).mean())
+    (told,) = found(smoke, "agreement", "cit<-cnn&inn", teacher="inn", layer="involution token")
+    assert list(told["per_seed"].values()) == pytest.approx(values)
+
+
+def test_layers_locality_corruptions_and_times_are_measured(smoke):
+    for mark in ("", "/null", "/ceiling"):
+        (m,) = found(smoke, f"layer_cka{mark}", "cit<-cnn&inn", teacher="cnn")
+        assert -1 <= m["value"] <= 1
+    blocks = [m for m in found(smoke, "attention_distance", "cit") if m["layer"]]
+    assert [m["layer"] for m in blocks] == ["block 1", "block 2"]
+    (mean,) = [m for m in found(smoke, "attention_distance", "cit") if not m["layer"]]
+    assert mean["value"] == pytest.approx(np.mean([m["value"] for m in blocks]))
+    assert 0 < mean["value"] < 4 * 2 * 2**0.5
+    assert not found(smoke, "attention_distance", "cnn")
+    assert found(smoke, "corrupted_accuracy", "cnn")
+    assert found(smoke, "training_seconds", "cit")[0]["value"] > 0
+    charts = {c["chart"] for c in read_json(smoke[0] / "curves.json")}
+    assert {"efficiency", "layers", "attention", "robustness", "training"} <= charts
+
+
+def test_likeness_over_layers_is_the_mean_of_the_best_and_distances_are_those_of_the_maps(smoke):
+    evidence = Evidence(planned("habib2023", scale="smoke"), smoke[0])
+    x = evidence.data["test"].x[:500]
+    student, teacher = evidence.network("cit<-cnn&inn", 1), evidence.network("inn", 1)
+    first = [a.mean(1) for a in activations(student, x, ["blocks.0", "blocks.1"]).values()]
+    second = [a.mean((2, 3)) for a in activations(teacher, x, ["layer1", "layer2"]).values()]
+    best = [max(cka(a.numpy(), b.numpy()) for b in second) for a in first]
+    (told,) = found(smoke, "layer_cka", "cit<-cnn&inn", teacher="inn")
+    assert told["per_seed"]["1"] == pytest.approx(np.mean(best))
+    curves = [c for c in read_json(smoke[0] / "curves.json") if c["chart"] == "layers"]
+    (curve,) = [c for c in curves if (c["arm"], c["teacher"]) == ("cit<-cnn&inn", "inn")]
+    assert [point["label"] for point in curve["points"]] == ["blocks.0", "blocks.1"]
+    weights = activations(student, x[:200], ["blocks.1.attention.weights"])["blocks.1.attention.weights"]
+    expected = attention_distance(weights.numpy(), (3, 3), patch=4.0).mean()
+    (block,) = found(smoke, "attention_distance", "cit<-cnn&inn", layer="block 2")
+    assert block["per_seed"]["1"] == pytest.approx(expected)
+
+
+def test_the_efficiency_chart_counts_samples_and_gains_are_paired(smoke):
+    curves = [c for c in read_json(smoke[0] / "curves.json") if c["chart"] == "efficiency"]
+    (both,) = [c for c in curves if c["arm"] == "CiT ← CNN"]
+    train = bq.load_dataset("digits")["train"]
+    assert [p["x"] for p in both["points"]] == [len(fraction(train, 0.25, seed=0)), len(train)]
+    (gain,) = found(smoke, "gain/accuracy", "cit<-cnn")
+    own, control = (found(smoke, "accuracy", arm)[0]["per_seed"] for arm in ("cit<-cnn", "cit"))
+    assert gain["per_seed"] == pytest.approx({seed: own[seed] - control[seed] for seed in own})
+
+
+def test_two_starts_are_two_networks_and_untrained_teachers_stay_untrained(smoke):
+    plan = planned("habib2023", scale="small")
+    assert plan.cell("cnn", 0).id != plan.cell("cnn 2", 0).id
+    assert plan.cell("cnn untrained", 0).config["recipe"]["steps"] == 0
+    smoke_plan = planned("habib2023", scale="smoke")
+    folders = [cell_folder(smoke[0], smoke_plan.cell(arm, 0).id) for arm in ("cnn", "cnn 2")]
+    first, second = (np.load(folder.outputs("test"))["untrained_logits"] for folder in folders)
+    assert not np.allclose(first, second)
+
+
+def test_every_scale_is_without_fault():
+    raw = read_study("habib2023")
+    assert set(raw["scales"]) == {"smoke", "small", "paper"}
+    assert len(raw["claims"]) >= 8
+    assert planned("habib2023", scale="small").cells
+    assert planned("habib2023", scale="paper").cells
+
+
+@pytest.mark.slow
+def test_fifty_steps_of_the_full_size_models(tmp_path):
+    """DeiT-S in Co-advise's form learns 8 images from RegNetY-4.0 and RedNet-101."""
+    pixels = torch.rand(8, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    whole = Split(pixels, torch.arange(8) % 4, torch.arange(8))
+    data = Dataset("noise", {"train": whole, "validation": whole.take(torch.arange(4))}, tuple("abcd"))
+    teachers = [build_model(name, (3, 224, 224), 4, seed=0) for name in ("regnety_040", "rednet101")]
+    views = parse_views([{"name": "randaugment", "magnitude": 9.0}, {"name": "mixup"}, {"name": "erase"}])
+    store = bq.build_store(teachers, data, views=views, count=2, path=tmp_path / "store")
+    labels = {"name": "bound", "objective": {"name": "cross_entropy", "smoothing": 0.1}, "token": 0}
+    objective = parse_objective([labels, {"name": "tokens"}])
+    student = build_model("deit_small", (3, 224, 224), 4, seed=0, form="advised")
+    recipe = Recipe(optimizer="adamw", lr=1e-4, weight_decay=0.05, clip=15.0, batch=2, steps=50)
+    fitted = bq.distill(student, data, signal=store, objective=objective, recipe=recipe)
+    assert fitted.record.steps == 50
+    assert np.isfinite(fitted.record.last["loss"])
