@@ -15,7 +15,8 @@ PARTS = ("training", "preparation")
 def measure_seconds(evidence: Evidence) -> Iterator[Measurement]:
     """Wall time of every arm's training, and of what came before it: data, teachers, the store's build.
 
-    Only where ``measures.seconds`` asks for it, as no two runs agree on it. Arms that share a store: the one that built it has the time of the build, the others only read.
+    Only where ``measures.seconds`` asks for it, as no two runs agree on it. Of arms that share a store, the
+    one that built it has the time of the build; the others only read.
     """
     study = evidence.plan.study
     for arm in shown_arms(study) if study.measures.seconds else ():
