@@ -61,7 +61,7 @@ def test_only_the_arms_that_are_kept_stay_on_the_chart(tiny):
 )
 def test_faults_are_found_before_anything_runs(tiny, change, text):
     study = with_parts(tiny)
-    study["arms"]["plain"] = {"student": "mlp"}
+    study["arms"]["plain"] = {"student": "mlp", "queries": "views"}
     study["measures"] = change
     with pytest.raises(ConfigError, match=text):
         make_plan(resolve(study), scale="small")

@@ -79,6 +79,17 @@ def setting_at(study: StudySpec, arm: str, at: Mapping[str, Value]) -> Setting:
     return Setting(mixture, tuple(learners))
 
 
+def stacked(settings: Sequence[Setting]) -> Setting:
+    """Settings of one arm as one, each of whose parameters is an array with an entry a setting."""
+    first = settings[0]
+    mixture: dict[str, Value] = {name: np.array([s.mixture[name] for s in settings]) for name in MIXTURE}
+    learners = tuple(
+        {**learner, **{name: np.array([s.learners[k][name] for s in settings]) for name in OWN}}
+        for k, learner in enumerate(first.learners)
+    )
+    return Setting(mixture, learners)
+
+
 def chain_of(study: StudySpec, arm: str) -> list[str]:
     """The arm and all who taught it, directly or not, each after its teachers."""
     found: list[str] = []

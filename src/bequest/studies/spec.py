@@ -324,6 +324,7 @@ class MeasuresSpec(Config):
         efficiency: What the chart of data efficiency shows.
         layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
         attention: Whether it is measured how far transformers look.
+        seconds: Whether wall times are measurements too; these differ from run to run.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
@@ -339,6 +340,7 @@ class MeasuresSpec(Config):
     efficiency: EfficiencySpec | None = None
     layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     attention: bool = False
+    seconds: bool = False
 
 
 class StudySpec(Config):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,48 +13,48 @@ from bequest.studies.estimates import over_seeds
 from bequest.studies.evidence import Evidence
 from bequest.studies.measuring import inherited
 from bequest.studies.plan import control_of, shown_arms
-from bequest.studies.solvable import Setting, Value, axis_values, setting_at
+from bequest.studies.solvable import Setting, Value, axis_values, setting_at, stacked
 from bequest.studies.spec import AxisSpec, StudySpec, TheoryChart
-from bequest.theory import Mixture, bayes_error, law, observe, solve_chain
+from bequest.theory import Mixture, bayes_error, observe, solve_chain
 from bequest.theory.parameters import Array
-from bequest.theory.prediction import of_law, of_pair
 
-IN_THEORY, OFF_THEORY = "{}_in_theory", "{}_off_theory"
+IN_THEORY, OFF_THEORY = "_in_theory", "_off_theory"
 BAYES = "Bayes-optimal"
-ACCURACY = 1e-8
+ACCURACY, DRAWN = 1e-8, 1e-6
+"""Of what is measured, and of what is drawn."""
 
 
 def measure_theory(evidence: Evidence) -> list[Measurement]:
     """Every observable of every arm at every split: simulated, in theory, and their difference."""
     study = evidence.plan.study
     assert study.theory is not None
-    found: list[Measurement] = []
-    for name in study.theory.observables:
-        for arm in shown_arms(study):
-            for split in study.splits:
-                found += _measured(evidence, arm, split, name)
+    found = [m for arm in shown_arms(study) for m in _measured(evidence, arm, study.theory.observables)]
+    order = {name: place for place, name in enumerate(study.theory.observables)}
+    found.sort(key=lambda m: order[m.measure.removesuffix(IN_THEORY).removesuffix(OFF_THEORY)])
     return [*found, *_inheritances(evidence)]
 
 
-def _measured(evidence: Evidence, arm: str, split: str, name: str) -> Iterator[Measurement]:
-    study = evidence.plan.study
-    setting = setting_at(study, arm, study.splits[split].at)
-    values = _simulated(evidence, arm, setting, name)
-    expected = _solved(setting, name)
-    if not values or expected is None:
-        return
-    known = float(expected)
-    where = {"arm": arm, "split": split}
+def _measured(evidence: Evidence, arm: str, names: Sequence[str]) -> Iterator[Measurement]:
+    """The observables of one arm at every split; theory is solved at all of them at once."""
+    splits = evidence.plan.study.splits
+    settings = [setting_at(evidence.plan.study, arm, split.at) for split in splits.values()]
+    expected = _solved(stacked(settings), names)
+    for name, by_split in expected.items():
+        for split, setting, exact in zip(splits, settings, by_split.tolist(), strict=True):
+            values = _simulated(evidence, arm, setting, name)
+            if values:
+                yield from _beside(values, exact, name, {"arm": arm, "split": split})
+
+
+def _beside(
+    values: dict[int, float], exact: float, name: str, where: dict[str, str]
+) -> Iterator[Measurement]:
+    """An observable as simulated, in theory, and the difference."""
     yield over_seeds(values, measure=name, **where)
-    yield Measurement(
-        measure=IN_THEORY.format(name),
-        value=known,
-        n=0,
-        reason=None if np.isfinite(known) else "the model has no solution there",
-        **where,
-    )
-    gaps = {seed: value - known for seed, value in values.items()}
-    yield over_seeds(gaps, measure=OFF_THEORY.format(name), **where)
+    reason = None if np.isfinite(exact) else "the model has no solution there"
+    yield Measurement(measure=name + IN_THEORY, value=exact, n=0, reason=reason, **where)
+    gaps = {seed: value - exact for seed, value in values.items()}
+    yield over_seeds(gaps, measure=name + OFF_THEORY, **where)
 
 
 def _inheritances(evidence: Evidence) -> Iterator[Measurement]:
@@ -81,17 +81,11 @@ def _simulated(evidence: Evidence, arm: str, setting: Setting, name: str) -> dic
     return {seed: values[name] for seed, values in found.items() if name in values}
 
 
-def _solved(setting: Setting, name: str) -> Array | None:
-    """An observable in theory, in the shape of the setting's parameters; None for what there is not."""
+def _solved(setting: Setting, names: Sequence[str], accuracy: float = ACCURACY) -> dict[str, Array]:
+    """Observables in theory, in the shape of the setting's parameters; only those that there are."""
     mixture, learners = setting.built()
-    solution = solve_chain(mixture, learners, accuracy=ACCURACY, throw=False)
-    if name.startswith("training"):
-        return observe(solution)[name]
-    last = len(learners) - 1
-    found = of_law(law(solution, last))
-    if last:
-        found |= of_pair(law(solution, last - 1), law(solution, last), solution.overlap(last, last - 1))
-    return found.get(name)
+    solution = solve_chain(mixture, learners, accuracy=accuracy, throw=False)
+    return observe(solution, only=names)
 
 
 def theory_curves(evidence: Evidence) -> list[Curve]:
@@ -164,8 +158,8 @@ def _map(study: StudySpec, chart: TheoryChart, y: AxisSpec, arm: str) -> Curve:
 
 def _on(study: StudySpec, arm: str, at: dict[str, Value], name: str, shape: tuple[int, ...]) -> Array | None:
     """An observable of ``arm`` on a grid; the same everywhere where the grid does not touch the arm."""
-    values = _solved(setting_at(study, arm, at), name)
-    return None if values is None else np.broadcast_to(values, shape)
+    values = _solved(setting_at(study, arm, at), [name], DRAWN)
+    return np.broadcast_to(values[name], shape) if name in values else None
 
 
 def _words(observable: str) -> str:
