@@ -86,10 +86,12 @@ def test_layers_locality_corruptions_and_times_are_measured(smoke):
     for mark in ("", "/null", "/ceiling"):
         (m,) = found(smoke, f"layer_cka{mark}", "cit<-cnn&inn", teacher="cnn")
         assert -1 <= m["value"] <= 1
-    blocks = [m for m in found(smoke, "attention_distance", "cit") if m["layer"]]
-    assert [m["layer"] for m in blocks] == ["block 1", "block 2"]
-    (mean,) = [m for m in found(smoke, "attention_distance", "cit") if not m["layer"]]
-    assert mean["value"] == pytest.approx(np.mean([m["value"] for m in blocks]))
+    (mean,) = found(smoke, "attention_distance", "cit")
+    (curve,) = [
+        c for c in read_json(smoke[0] / "curves.json") if (c["chart"], c["arm"]) == ("attention", "cit")
+    ]
+    assert [point["x"] for point in curve["points"]] == [1, 2]
+    assert mean["value"] == pytest.approx(np.mean([point["y"] for point in curve["points"]]))
     assert 0 < mean["value"] < 4 * 2 * 2**0.5
     assert not found(smoke, "attention_distance", "cnn")
     assert found(smoke, "corrupted_accuracy", "cnn")
@@ -110,10 +112,11 @@ def test_likeness_over_layers_is_the_mean_of_the_best_and_distances_are_those_of
     curves = [c for c in read_json(smoke[0] / "curves.json") if c["chart"] == "layers"]
     (curve,) = [c for c in curves if (c["arm"], c["teacher"]) == ("cit<-cnn&inn", "inn")]
     assert [point["label"] for point in curve["points"]] == ["blocks.0", "blocks.1"]
-    weights = activations(student, x[:200], ["blocks.1.attention.weights"])["blocks.1.attention.weights"]
-    expected = attention_distance(weights.numpy(), (3, 3), patch=4.0).mean()
-    (block,) = found(smoke, "attention_distance", "cit<-cnn&inn", layer="block 2")
-    assert block["per_seed"]["1"] == pytest.approx(expected)
+    names = [f"blocks.{k}.attention.weights" for k in (0, 1)]
+    weights = activations(student, x[:200], names).values()
+    expected = [attention_distance(w.numpy(), (3, 3), patch=4.0).mean() for w in weights]
+    (distance,) = found(smoke, "attention_distance", "cit<-cnn&inn")
+    assert distance["per_seed"]["1"] == pytest.approx(np.mean(expected))
 
 
 def test_the_efficiency_chart_counts_samples_and_gains_are_paired(smoke):

@@ -13,7 +13,7 @@ from bequest.records import Curve, Measurement, Point
 from bequest.studies.cells import PROBE_SPLIT
 from bequest.studies.estimates import over_seeds
 from bequest.studies.evidence import Array, Evidence
-from bequest.studies.plan import compared
+from bequest.studies.plan import charted_arms, compared
 
 SAMPLES = 500
 MEASURE = "layer_cka"
@@ -44,7 +44,10 @@ def measure_layers(evidence: Evidence) -> Iterator[Measurement]:
 
 def layer_curves(evidence: Evidence) -> Iterator[Curve]:
     """The largest CKA with a layer of the teacher over the student's layers, mean and interval over seeds."""
+    charted = charted_arms(evidence.plan.study)
     for arm, teacher in _pairs(evidence):
+        if arm not in charted:
+            continue
         seeds = evidence.seeds(arm, teacher)
         best = [matrix(evidence, (arm, seed, False), (teacher, seed, False)).max(1) for seed in seeds]
         names = evidence.plan.study.measures.layers[evidence.plan.study.arms[arm].student]

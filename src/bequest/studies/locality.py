@@ -13,26 +13,25 @@ from bequest.records import Curve, Measurement, Point
 from bequest.studies.cells import PROBE_SPLIT
 from bequest.studies.estimates import over_seeds
 from bequest.studies.evidence import Array, Evidence
-from bequest.studies.plan import shown_arms
+from bequest.studies.plan import charted_arms, shown_arms
 
 SAMPLES = 200
 MEASURE = "attention_distance"
 
 
 def measure_attention(evidence: Evidence) -> Iterator[Measurement]:
-    """The mean attention distance in pixels of every transformer, over all its blocks and of each."""
+    """The mean attention distance in pixels of every transformer, over all its blocks."""
     for arm, found in _distances(evidence).items():
         means = {seed: float(values.mean()) for seed, values in found.items()}
         yield over_seeds(means, measure=MEASURE, arm=arm, split=PROBE_SPLIT)
-        for k in range(min(len(values) for values in found.values())):
-            block = {seed: float(values[k]) for seed, values in found.items()}
-            where = {"split": PROBE_SPLIT, "layer": f"block {k + 1}"}
-            yield over_seeds(block, measure=MEASURE, arm=arm, **where)
 
 
 def attention_curves(evidence: Evidence) -> Iterator[Curve]:
     """Attention distance over the blocks, mean and interval over seeds."""
+    charted = charted_arms(evidence.plan.study)
     for arm, found in _distances(evidence).items():
+        if arm not in charted:
+            continue
         points = []
         for k, values in enumerate(zip(*found.values(), strict=True), 1):
             y = seed_interval(list(values))
