@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def pays_off(
         for k in range(2)
     ]
     store = bq.open_store(folder / "1")
-    sources = store.sources(data)
+    sources = tuple(replace(source, split=data["train"]) for source in store.sources(data))
     labelled = (Source("train", data["train"], view, view_seed=0),)
     recipe = Recipe(batch=batch, optimizer="adamw", lr=1e-4, steps=10**6)
 
@@ -202,9 +203,9 @@ def main() -> None:
             ),
             "DeiT-Ti with RegNetY-4.0 and RedNet-101, 224×224": pays_off(
                 folder / "large",
-                build_model("deit_tiny", large, 1000, seed=0, form="advised"),
-                [build_model(name, large, 1000, seed=0) for name in ("regnety_040", "rednet101")],
-                noise(8, large, 1000),
+                build_model("deit_tiny", large, 8, seed=0, form="advised"),
+                [build_model(name, large, 8, seed=0) for name in ("regnety_040", "rednet101")],
+                noise(8, large, 8),
                 batch=4,
                 steps=1,
                 rounds=rounds,

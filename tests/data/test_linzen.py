@@ -9,8 +9,9 @@ import torch
 
 from bequest.data.grammar import Grammar, sentences
 from bequest.data.inflection import present
-from bequest.data.lexicon import VERBS
+from bequest.data.lexicon import VERBS, VOCABULARY
 from bequest.data.linzen import COLUMNS, FILE, linzen
+from bequest.data.outline import outline_of
 from bequest.errors import DataError
 
 
@@ -116,3 +117,10 @@ def test_files_that_are_not_there_or_not_right(root, tmp_path):
         linzen(root=str(tmp_path))
     with pytest.raises(DataError, match="no such option"):
         linzen(root=str(root), unknown_verbs="guess")
+
+
+def test_its_size_is_known_before_it_is_there():
+    one, other = outline_of("linzen", {}), outline_of("linzen", {"form": "language", "rows": 1000})
+    assert (one.input_shape, one.classes, one.samples) == ((51,), 2, 157_721)
+    assert (other.classes, other.samples, other.padding) == (one.vocabulary, 100, 0)
+    assert outline_of("agreement", {"train": 50}).vocabulary == len(VOCABULARY)

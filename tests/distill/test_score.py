@@ -30,6 +30,16 @@ def test_predictions_do_not_depend_on_how_many_are_made_at_once(network, toy):
     assert half.dtype == torch.float32
 
 
+def test_sequences_are_scored_alike_however_many_come_at_once(monkeypatch):
+    words, x = nn.Embedding(5, 5), torch.randint(1, 5, (7, 4))
+    y = x.roll(-1, 1)
+    y[:, 3] = UNLABELLED
+    whole = score(words, Split(x, y, torch.arange(7)))
+    monkeypatch.setattr("bequest.distill.score.SEQUENCES", 2)
+    pieces = score(words, Split(x, y, torch.arange(7)))
+    assert pieces == pytest.approx(whole)
+
+
 def test_positions_without_a_label_are_left_out():
     words = nn.Embedding(5, 3)
     x = torch.tensor([[1, 2, 0], [3, 0, 0]])

@@ -7,7 +7,7 @@ import torch
 
 from bequest.data.agreement import agreement
 from bequest.errors import ModelError
-from bequest.models.catalogue import build_for, build_model, parameter_count
+from bequest.models.catalogue import build_for, build_model, parameter_count, state_count
 from bequest.models.taps import activations, head_of
 from bequest.models.weights import load_weights, save_weights, weights_digest
 
@@ -115,6 +115,7 @@ def test_the_head_is_the_embedding_and_stays_it(name, tmp_path):
     again = load_weights(tmp_path / "w.safetensors", built(name))
     assert weights_digest(again) == weights_digest(model)
     assert head_of(again)[1].weight is again.embedding.weight
+    assert state_count(model) == parameter_count(model)
 
 
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *LANGUAGE])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bequest.errors import ConfigError, UnknownName
+from bequest.studies import faults, starts
 from bequest.studies.plan import arm_records, bundled, control_of, make_plan, read_study, resolve
 from bequest.studies.spec import compared_splits
 
@@ -82,7 +83,7 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
     tiny["queries"]["views"][1]["views"][0]["pixel"] = 3
     tiny["arms"]["mlp<-cnn"]["teachers"] = ["cn"]
     tiny["arms"]["mlp<-mlp"]["queries"] = "veiws"
-    tiny["arms"]["mlp"]["student"] = "transformer"
+    tiny["arms"]["mlp"]["student"] = "perceiver"
     tiny["arms"]["cnn"]["objective"] = {"name": "cross_entropy", "smooth": 1}
     tiny["arms"]["cnn"]["recipe"] = {"lr": -1}
     tiny["claims"][0]["split"] = "tset"
@@ -97,7 +98,7 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
         "queries.views.views: 0: pixel: unknown key; did you mean 'pixels'?",
         "arms.mlp<-cnn.teachers: there is no arm 'cn'; did you mean 'cnn'?",
         "arms.mlp<-mlp.queries: there is no queries 'veiws'; did you mean 'views'?",
-        "arms.mlp.student: there is no model 'transformer'",
+        "arms.mlp.student: there is no model 'perceiver'",
         "arms.cnn.objective: smooth: unknown key; did you mean 'smoothing'?",
         "arms.cnn: lr: input should be greater than 0",
         "claims.better: there is no split 'tset'; did you mean 'test'?",
@@ -114,7 +115,9 @@ def test_contradictions_are_named(tiny):
         plan_of(resolve(tiny, settings=["recipe.accumulate=7"]))
 
 
-def test_bundled_studies_are_sound_at_every_scale():
+def test_bundled_studies_are_sound_at_every_scale(monkeypatch):
+    monkeypatch.setattr(faults, "weights_digest_at", lambda path: "weights that this machine may lack")
+    monkeypatch.setattr(starts, "weights_digest_at", lambda path: "weights that this machine may lack")
     assert "digits" in bundled()
     for name in bundled():
         raw = read_study(name)
@@ -170,3 +173,31 @@ def test_online_arms_have_online_controls(tiny):
     study = plan_of(tiny).study
     assert control_of(study, "mlp<-cnn online") == "mlp<-mlp online"
     assert control_of(study, "mlp<-cnn") == "mlp<-mlp"
+
+
+def test_faults_of_models_on_other_data_are_named(tiny):
+    tiny["datasets"] = {"language": {"name": "agreement"}, "lost": {"name": "agrement"}}
+    tiny["models"]["cnn"]["data"] = "language"
+    tiny["models"]["mlp"]["data"] = "langage"
+    tiny["measures"] = {"charted": ["mlpp"], "barriers": [["cnn", "cnn"]]}
+    with pytest.raises(ConfigError) as caught:
+        plan_of(tiny)
+    text = str(caught.value)
+    for part in (
+        "datasets.lost.name: there is no dataset 'agrement'; did you mean 'agreement'?",
+        "models.mlp.data: there is no dataset of the study 'langage'; did you mean 'language'?",
+        "arms.mlp<-cnn.teachers: cnn and mlp are trained on different data",
+        "measures: there is no arm 'mlpp'; did you mean 'mlp'?",
+        "measures.barriers: cnn is trained on other data than the splits have",
+    ):
+        assert part in text
+
+
+def test_a_model_on_other_data_has_cells_that_know_both(tiny):
+    tiny["datasets"] = {"other": {"name": "digits", "options": {"border": 3}}}
+    tiny["models"]["cnn"]["data"] = "other"
+    del tiny["arms"]["mlp<-cnn"], tiny["claims"], tiny["answer"]
+    plan = plan_of(tiny)
+    assert plan.cell("cnn", 0).config["data"]["options"] == {"border": 3}
+    assert plan.cell("cnn", 0).config["tests"]["name"] == "digits"
+    assert "tests" not in plan.cell("mlp", 0).config

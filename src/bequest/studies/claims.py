@@ -64,6 +64,7 @@ def _judge(claim: ClaimSpec, measurements: Sequence[Measurement]) -> Verdict:
     where = f" on {claim.split}" if claim.split else ""
     taken_off = f" − {claim.against}" + (f" on {beyond}" if claim.against_split else "")
     contrast = f"{claim.measure}{where}: {claim.arm}" + (taken_off if claim.against else "")
+    contrast += f", beside {claim.teacher}" if claim.teacher else ""
     sign = "±" if claim.direction == "within" else ""
     found, reason = _value(claim, own, other)
     word: Word = "undecided"

@@ -78,13 +78,15 @@ def bundled() -> list[str]:
     )
 
 
-def read_study(study: str | Path) -> dict[str, Any]:
-    """The TOML of a bundled study, or of a file.
+def read_study(study: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """The TOML of a bundled study, or of a file; a study that is given as a table is itself.
 
     Raises:
         UnknownName: If it is neither.
         ConfigError: If the file is not TOML.
     """
+    if isinstance(study, Mapping):
+        return dict(study)
     path = Path(study)
     if path.suffix == ".toml" or path.is_file():
         return read_toml(path)
@@ -188,13 +190,12 @@ def shown_arms(study: StudySpec) -> list[str]:
     return [name for name, arm in study.arms.items() if arm.shown]
 
 
-def plain_of(study: StudySpec, student: str, per_class: int | None = None) -> str | None:
-    """The arm that trains ``student`` on true labels of the training inputs, or of a few-shot subset."""
+def plain_of(study: StudySpec, student: str, queries: str | None = None) -> str | None:
+    """The arm that trains ``student`` on true labels: of the training inputs, or of ``queries``."""
     for name, arm in study.arms.items():
-        if (arm.student, arm.teachers, arm.task) == (student, (), "target"):
-            samples = few_shot_of(study, name)
-            if samples == per_class if per_class else arm.queries is None:
-                return name
+        found = (arm.student, arm.teachers, arm.queries, arm.task)
+        if found == (student, (), queries, "target"):
+            return name
     return None
 
 
@@ -202,12 +203,6 @@ def charted_arms(study: StudySpec) -> list[str]:
     """The arms whose curves are drawn."""
     wanted = study.measures.charted
     return [name for name in shown_arms(study) if not wanted or name in wanted]
-
-
-def few_shot_of(study: StudySpec, arm: str) -> int | None:
-    """Samples a class in the few-shot subset that ``arm`` trains on; None if it has more than a subset."""
-    sources = study.queries.get(study.arms[arm].queries or "", ())
-    return sources[0].per_class if len(sources) == 1 else None
 
 
 def arm_records(study: StudySpec) -> tuple[ArmRecord, ...]:
@@ -276,7 +271,7 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
     if study.measures.splits:
         config["compared"] = compared_splits(study)
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
-    plain = plain_of(study, spec.student, few_shot_of(study, arm))
+    plain = plain_of(study, spec.student) or plain_of(study, spec.student, spec.queries)
     alone = done[plain, seed].id if plain and set(spec.teachers) - {plain} else None
     return Cell(content_hash(key), arm, seed, config, needs, alone, begun)
 

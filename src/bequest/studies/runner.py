@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bequest.distill.parallel import Ranks
 from bequest.errors import RunFolderError
@@ -77,7 +77,7 @@ class Result:
 
 
 def run(
-    study: str | Path,
+    study: str | Path | Mapping[str, Any],
     *,
     scale: str = "small",
     seeds: int | None = None,
@@ -92,7 +92,7 @@ def run(
     """Run a study, or finish one that was interrupted; what is done is not done again.
 
     Args:
-        study: A bundled name (``bequest ls studies``) or the path of a TOML file.
+        study: A bundled name (``bequest ls studies``), the path of a TOML file, or its content.
         scale: ``smoke``, ``small`` or ``paper``.
         seeds: Seeds an arm; default: the study's.
         arms: Run these only, with what they need.
@@ -120,7 +120,7 @@ def run(
 
 
 def planned(
-    study: str | Path,
+    study: str | Path | Mapping[str, Any],
     *,
     scale: str = "small",
     seeds: int | None = None,
@@ -129,7 +129,7 @@ def planned(
 ) -> Plan:
     """The checked plan of a study at a scale; see :func:`run`."""
     resolved = resolve(read_study(study), scale=scale, seeds=seeds, arms=arms, settings=settings)
-    return make_plan(resolved, scale=scale, where=str(study))
+    return make_plan(resolved, scale=scale, where=study["name"] if isinstance(study, Mapping) else str(study))
 
 
 def usable_cores() -> int:

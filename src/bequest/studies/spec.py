@@ -49,6 +49,7 @@ class StartSpec(Config):
         prefix: See :func:`bequest.models.pretrained.adoption.adopt`.
         rename: Likewise.
         tolerance: Likewise.
+        keep_head: Likewise; for weights that tell the very same classes apart.
     """
 
     arm: str | None = None
@@ -56,6 +57,7 @@ class StartSpec(Config):
     prefix: str = ""
     rename: dict[str, str] = Field(default_factory=dict)
     tolerance: float = Field(0.0, ge=0, le=1)
+    keep_head: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> StartSpec:
@@ -322,6 +324,7 @@ class MeasuresSpec(Config):
         efficiency: What the chart of data efficiency shows.
         layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
         attention: Whether it is measured how far transformers look.
+        seconds: Whether wall times are measurements too; these differ from run to run.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
@@ -337,6 +340,7 @@ class MeasuresSpec(Config):
     efficiency: EfficiencySpec | None = None
     layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     attention: bool = False
+    seconds: bool = False
 
 
 class StudySpec(Config):
