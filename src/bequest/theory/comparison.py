@@ -36,7 +36,10 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """One observable of one learner: ``deviation`` is (theory − mean)/standard error."""
+    """One observable of one learner: ``deviation`` is (theory − mean)/standard error.
+
+    It is NaN where all draws agree to rounding and theory does not: a count on few samples.
+    """
 
     learner: int
     observable: str
@@ -87,7 +90,7 @@ def _compared(learner: int, name: str, theory: float, simulated: Estimate) -> Co
     if abs(gap) <= ROUNDING * max(1.0, abs(theory)):
         deviation = 0.0  # all draws agree with theory, as where everything is called a zero
     else:
-        deviation = gap / sure if sure > 0 else float("nan")
+        deviation = gap / sure if sure > ROUNDING * max(1.0, abs(theory)) else float("nan")
     return Comparison(learner, name, theory, simulated, deviation)
 
 
