@@ -1,8 +1,8 @@
 """The solvable model beside simulation: twelve points at N = 1000, and the way there over N.
 
-Usage: OMP_NUM_THREADS=1 python benchmarks/theory_check.py [--inputs 1000] [--seeds 20] [--draws 1500]
+Usage: OMP_NUM_THREADS=1 python benchmarks/theory_check.py [--inputs 1000] [--seeds 20] [--draws 3000]
 
-Prints JSON; the tables of docs/theory.md are made from it by docs/figures/theory.py.
+Prints JSON, from which benchmarks/theory_figures.py makes the tables and the figure of docs/theory.md.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def checked(point: tuple[float, ...], inputs: int, seeds: int) -> dict[str, Any]
 
 
 def scaling(draws: int) -> list[dict[str, Any]]:
-    """Spread and bias of every observable over N at one point, with their exponents."""
-    chain = [Learner(0.3), Learner(0.1, 0.7, 1.0)]
-    rows = finite_size(Mixture(2, 1, 0.2), chain, sizes=(25, 50, 100, 200, 400), seeds=draws)
+    """Spread and bias of every observable over N where the bias is large, with their exponents."""
+    chain = [Learner(0.01), Learner(0.01, 0.5, 1.0)]
+    rows = finite_size(Mixture(1, 1, 0.5), chain, sizes=(20, 40, 80, 160, 320), seeds=draws, samples=500)
     return [
         {
             "learner": row.learner,
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--draws", type=int, default=1500)
+    parser.add_argument("--draws", type=int, default=3000)
     options = parser.parse_args()
     start = time.perf_counter()
     points = []

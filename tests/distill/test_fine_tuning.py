@@ -58,6 +58,14 @@ def test_the_rate_decays_with_depth_and_rates_multiply_it():
     }  # fmt: skip
 
 
+def test_the_head_has_a_rate_of_its_own_unless_a_pattern_fits_it():
+    model = build_model("mlp", (4,), 3, seed=0, hidden=[5])
+    found = rates(model, head_rate=15.0, rates={"3.bias": 2.0})
+    assert {name: rate for name, (rate, _) in found.items()} == {
+        "1.weight": 1.0, "1.bias": 1.0, "3.weight": 15.0, "3.bias": 2.0,
+    }  # fmt: skip
+
+
 def test_layers_join_from_the_head_down():
     model = build_model("mlp", (4,), 3, seed=0, hidden=[5, 5])
     found = rates(model, unfreeze=0.6)

@@ -106,6 +106,16 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(finish
     assert "--fresh" in str(caught.value)
 
 
+def test_a_fresh_start_leaves_nothing_of_an_interrupted_run(tiny, write_study, tmp_path):
+    study, root = write_study(tiny), tmp_path / "run"
+    bq.run(study, out=root, arms=["mlp"], seeds=1, workers=1)
+    (root / "stores" / "abc").mkdir(parents=True)
+    for _ in range(2):  # as if it had been killed between the clearing and the first file
+        result = bq.run(study, out=root, arms=["mlp"], seeds=1, workers=1, fresh=True)
+        assert result.trained == 1
+    assert not (root / "stores").exists()
+
+
 def test_a_foreign_folder_and_an_unwritable_one_are_refused(tiny, write_study, tmp_path):
     study = write_study(tiny)
     (tmp_path / "foreign").mkdir()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bequest.theory import Learner, Mixture, compare, finite_size, simulate, simulate_chain
-from bequest.theory.comparison import estimate
+from bequest.theory.comparison import _bias_slope, estimate
 from bequest.theory.simulation import draw
 
 
@@ -66,14 +66,19 @@ def test_every_order_parameter_is_within_three_standard_errors_of_a_thousand_inp
 
 @pytest.mark.slow
 def test_fluctuations_fall_like_the_root_and_the_bias_like_the_inverse_of_the_size():
-    rows = finite_size(
-        Mixture(2, 1, 0.2), [Learner(0.3), Learner(0.1, 0.7, 1.0)], sizes=(25, 50, 100, 200, 400), seeds=1500
-    )
-    for row in rows:
-        if row.observable in ("m", "q", "b", "error", "overlap"):
-            assert row.slope == pytest.approx(-0.5, abs=0.12), row
-    biased = [row.bias_slope for row in rows if row.observable in ("q", "b", "overlap", "training_error")]
-    assert np.nanmedian(biased) == pytest.approx(-1.0, abs=0.35), biased
+    rows = {f"{row['learner']}.{row['observable']}": row for row in CHECK.scaling(1500)}
+    for name in ("0.m", "0.q", "0.b", "1.m", "1.q", "1.b", "1.overlap"):
+        assert rows[name]["spread_exponent"] == pytest.approx(-0.5, abs=0.08), rows[name]
+    assert rows["1.q"]["bias_exponent"] == pytest.approx(-1.0, abs=0.3), rows["1.q"]
+
+
+def test_the_exponent_of_a_bias_is_found_and_that_of_noise_is_not():
+    inputs, error = np.array([20.0, 40.0, 80.0, 160.0]), np.full(4, 0.001)
+    generator = np.random.default_rng(0)
+    found = [_bias_slope(inputs, 1.0 / inputs + generator.normal(0, 0.001, 4), error) for _ in range(50)]
+    assert np.mean(found) == pytest.approx(-1.0, abs=0.05)
+    assert all(np.isnan(_bias_slope(inputs, generator.normal(0, 0.001, 4), error)) for _ in range(50))
+    assert np.isnan(_bias_slope(inputs, 1.0 / inputs, np.zeros(4)))
 
 
 def test_fluctuations_shrink_with_the_size():

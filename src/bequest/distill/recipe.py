@@ -14,6 +14,7 @@ from bequest.config import Config
 from bequest.distill.fine_tuning import heights_of, start_of
 from bequest.distill.schedules import Constant, Schedule
 from bequest.errors import ConfigError
+from bequest.models.taps import head_of
 from bequest.registry import Registry, nearest
 
 OPTIMIZERS: Registry[Callable[..., torch.optim.Optimizer]] = Registry("optimizer")
@@ -39,6 +40,7 @@ class Recipe(Config):
         rates: Patterns on parameter names to factors on ``lr``, such as ``{"head.*": 10, "body.*": 0.1}``;
             the first that fits counts, and 0 leaves a parameter as it is. The parameters of an objective are
             called ``objective.*``.
+        head_rate: Factor on ``lr`` for the head, the last linear layer; ``rates`` come before it.
         layer_decay: Each layer learns by this factor slower than the one above it; the head at the full rate.
             ``rates`` multiply it. For what a layer is see :func:`bequest.distill.fine_tuning.layers_of`.
         unfreeze: Gradual unfreezing: the head learns from the first step, the layers below it join one by one
@@ -67,6 +69,7 @@ class Recipe(Config):
     optimizer: str = "adam"
     lr: float = Field(1e-3, gt=0)
     rates: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    head_rate: float | None = Field(None, gt=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     unfreeze: float | None = Field(None, gt=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
@@ -124,7 +127,13 @@ class Recipe(Config):
         if learned is not None:
             named |= {f"objective.{name}": value for name, value in learned.named_parameters()}
         heights = heights_of(student) if self.layer_decay < 1 or self.unfreeze else {}
-        groups = self._groups({name: v for name, v in named.items() if v.requires_grad}, heights)
+        trainable = {name: value for name, value in named.items() if value.requires_grad}
+        factors = {name: self._factor(name, 1.0) for name in trainable}
+        if self.head_rate is not None:
+            head = head_of(student)[0]
+            names = [name for name in factors if name.startswith(f"{head}.")]
+            factors |= {name: self._factor(name, self.head_rate) for name in names}
+        groups = self._groups(trainable, factors, heights)
         options = dict(self.options)
         if self.optimizer in FUSED:
             options.setdefault("fused", True)
@@ -133,9 +142,10 @@ class Recipe(Config):
         except (TypeError, ValueError) as error:
             raise ConfigError.of("recipe", [f"options: {self.optimizer} refuses them: {error}"]) from None
 
-    def _groups(self, named: Mapping[str, nn.Parameter], heights: Mapping[str, int]) -> list[dict[str, Any]]:
+    def _groups(
+        self, named: Mapping[str, nn.Parameter], factors: Mapping[str, float], heights: Mapping[str, int]
+    ) -> list[dict[str, Any]]:
         """Parameters of one rate, one decay and one start each; matrices decay, vectors do not."""
-        factors = {name: self._factor(name) for name in named}
         unused = [p for p in self.rates if not any(fnmatchcase(name, p) for name in named)]
         if unused:
             raise ConfigError.of("recipe", [f"rates: {_no_parameter(p, named)}" for p in unused])
@@ -155,8 +165,8 @@ class Recipe(Config):
             for (factor, decay, start), parameters in groups.items()
         ]
 
-    def _factor(self, name: str) -> float:
-        return next((f for pattern, f in self.rates.items() if fnmatchcase(name, pattern)), 1.0)
+    def _factor(self, name: str, otherwise: float) -> float:
+        return next((f for pattern, f in self.rates.items() if fnmatchcase(name, pattern)), otherwise)
 
 
 def _no_parameter(pattern: str, named: Iterable[str]) -> str:

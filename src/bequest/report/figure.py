@@ -76,7 +76,13 @@ class Level:
     """A colour of a map and the values that it stands for."""
 
     colour: str
-    text: str
+    low: str
+    high: str
+
+    @property
+    def text(self) -> str:
+        """Both ends."""
+        return f"{self.low} – {self.high}"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from bequest.report.palette import Styles
 from bequest.report.scales import Scale, looks_logarithmic, scale_over, tick_text
 from bequest.report.words import anchor, chart_words
 
-MOST_LEVELS = 9
+MOST_LEVELS = 12
 MOST_TABLE_ROWS = 13
 RISING = ("#00306f", "#2a5480", "#55738c", "#7e9292", "#a9b08f", "#d3cb7c", "#fde945")
 """Dark blue to yellow: rising for every reader, and in grey print."""
@@ -43,7 +43,7 @@ class Levels:
         """Each colour with the values that it stands for."""
         known = [tick_text(edge) for edge in self.edges]
         return tuple(
-            Level(colour, f"{low} – {high}")
+            Level(colour, low, high)
             for colour, (low, high) in zip(self.colours, pairwise(known), strict=True)
         )
 

@@ -131,7 +131,9 @@ CHARTS = {
     "barrier": ChartWords(
         "Barriers", "The loss on the straight line between two solutions: a ridge means two basins.", 46
     ),
-    "theory": ChartWords("Theory", "What the solvable model predicts, and what simulation finds.", 48),
+    "theory": ChartWords(
+        "Theory", "Lines are the limit of infinitely many inputs, dots simulations at finite size.", 48
+    ),
     "training": ChartWords("Training", "How each arm learned, epoch by epoch.", 90),
 }
 

@@ -41,6 +41,7 @@ from bequest.seeding import derive, numpy_generator
 from bequest.studies.parts import part_of
 from bequest.studies.plan import Cell, Plan
 from bequest.studies.reading import Reading
+from bequest.studies.simulating import simulated
 from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec, StartSpec, compared_splits
 from bequest.studies.starts import begin, source_scores
 from bequest.studies.storing import from_store
@@ -85,6 +86,11 @@ class CellFolder:
     def activations(self) -> Path:
         """Penultimate activations on the test split, trained and untrained."""
         return self.path / "activations.npz"
+
+    @property
+    def simulation(self) -> Path:
+        """What the solvable model does at each setting, by the setting's key, as JSON."""
+        return self.path / "simulation.json"
 
     def outputs(self, split: str) -> Path:
         """ids, labels and logits on ``split``."""
@@ -131,7 +137,10 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
     folder = cell_folder(root, cell.id)
     started = time.perf_counter()
     try:
-        record = _run(plan, cell, root, folder, started)
+        if plan.study.theory:
+            record = simulated(cell, folder.simulation, started)
+        else:
+            record = _run(plan, cell, root, folder, started)
     except BequestError as error:
         record = _failed(cell, str(error), started)
     except (RuntimeError, ValueError, MemoryError, OSError) as error:
@@ -142,6 +151,8 @@ def run_cell(plan: Plan, cell: Cell, root: Path) -> RunRecord:
 
 def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
     """The training of a cell that another rank leads: nothing is written here."""
+    if plan.study.theory:
+        return  # the first rank draws the solvable model alone
     lesson = _lesson(plan, cell, root, own_data(plan, cell))
     _begin(lesson.student, cell, root)
     lesson.run()

@@ -59,9 +59,12 @@ def find(
 def _judge(claim: ClaimSpec, measurements: Sequence[Measurement]) -> Verdict:
     own = find(measurements, claim.measure, claim.arm, claim.split, claim.teacher)
     beside = own.teacher if own else claim.teacher
-    other = find(measurements, claim.measure, claim.against, claim.split, beside) if claim.against else None
+    beyond = claim.against_split or claim.split
+    other = find(measurements, claim.measure, claim.against, beyond, beside) if claim.against else None
     where = f" on {claim.split}" if claim.split else ""
-    contrast = f"{claim.measure}{where}: {claim.arm}" + (f" − {claim.against}" if claim.against else "")
+    taken_off = f" − {claim.against}" + (f" on {beyond}" if claim.against_split else "")
+    contrast = f"{claim.measure}{where}: {claim.arm}" + (taken_off if claim.against else "")
+    contrast += f", beside {claim.teacher}" if claim.teacher else ""
     sign = "±" if claim.direction == "within" else ""
     found, reason = _value(claim, own, other)
     word: Word = "undecided"

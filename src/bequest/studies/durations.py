@@ -15,9 +15,11 @@ PARTS = ("training", "preparation")
 def measure_seconds(evidence: Evidence) -> Iterator[Measurement]:
     """Wall time of every arm's training, and of what came before it: data, teachers, the store's build.
 
-    Arms that share a store: the one that built it has the time of the build, the others only read.
+    Only where ``measures.seconds`` asks for it, as no two runs agree on it. Of arms that share a store, the
+    one that built it has the time of the build; the others only read.
     """
-    for arm in shown_arms(evidence.plan.study):
+    study = evidence.plan.study
+    for arm in shown_arms(study) if study.measures.seconds else ():
         durations = {seed: evidence.record(arm, seed).durations for seed in evidence.seeds(arm)}
         for part in PARTS:
             values = {seed: found[part] for seed, found in durations.items() if part in found}

@@ -76,7 +76,7 @@ class Evidence:
 
     plan: Plan
     root: Path
-    _outputs: dict[tuple[str, int, str], dict[str, Array]] = field(default_factory=dict)
+    _outputs: dict[tuple[str, int, str], dict[str, Any]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     _activations: dict[tuple[str, int], dict[str, Array]] = field(default_factory=dict)
 
@@ -109,6 +109,14 @@ class Evidence:
     def record(self, arm: str, seed: int) -> RunRecord:
         """What was asked of ``arm`` and what came of it."""
         return read_record(self._folder(arm, seed).record, RunRecord)
+
+    def simulation(self, arm: str, seed: int, key: str) -> dict[str, float]:
+        """What the solvable model's ``arm`` does at the setting with this key; NaN where undefined."""
+        place = (arm, seed, "simulation")
+        if place not in self._outputs:
+            self._outputs[place] = read_json(self._folder(arm, seed).simulation)
+        found: dict[str, Any] = self._outputs[place][key]
+        return {name: float("nan") if value is None else float(value) for name, value in found.items()}
 
     def robustness(self, arm: str, seed: int) -> dict[str, list[float]]:
         """Accuracy at every level of every corruption, the clean one first."""

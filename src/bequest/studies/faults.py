@@ -15,13 +15,23 @@ from bequest.distill.signals import parse_codec
 from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
+from bequest.studies.solvable import theory_faults
 from bequest.studies.spec import ModelSpec, SourceSpec, SplitSpec, StudySpec, arm_recipe, model_of
 from bequest.studies.starts import weights_digest_at
 
 
 def faults_of_study(study: StudySpec) -> Iterator[str]:
     """One line for each thing that is wrong, each beginning with its path."""
-    if located(study.data.name)[0] not in DATASETS:
+    circular = _circle(study)
+    if circular:
+        yield f"arms: {' and '.join(circular)} teach each other in a circle"
+    if study.theory is not None:
+        yield from theory_faults(study)
+        yield from _claim_faults(study)
+        return
+    if not study.data.name:
+        yield "data: must name a dataset, unless [theory] describes the solvable model"
+    elif located(study.data.name)[0] not in DATASETS:
         yield f"data.name: {not_known('dataset', study.data.name, DATASETS)}"
     yield from _source_faults(study)
     for name, spec in study.datasets.items():
@@ -37,11 +47,8 @@ def faults_of_study(study: StudySpec) -> Iterator[str]:
     for name, sources in study.queries.items():
         yield from _query_faults(name, sources)
     yield from _measure_faults(study)
-    circular = _circle(study)
     for name in study.arms:
         yield from _arm_faults(study, name)
-    if circular:
-        yield f"arms: {' and '.join(circular)} teach each other in a circle"
     yield from _claim_faults(study)
 
 
@@ -122,7 +129,7 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
 
 def _claim_faults(study: StudySpec) -> Iterator[str]:
     quoted = [(f"claims.{claim.id}", claim.arm, claim.split) for claim in study.claims]
-    quoted += [(f"claims.{c.id}.against", c.against, None) for c in study.claims if c.against]
+    quoted += [(f"claims.{c.id}.against", c.against, c.against_split) for c in study.claims if c.against]
     quoted += [(f"claims.{c.id}.teacher", c.teacher, None) for c in study.claims if c.teacher]
     if study.answer is not None:
         quoted += [(f"answer.values.{k}", v.arm, v.split) for k, v in study.answer.values.items()]

@@ -62,9 +62,12 @@ LIKENESSES: dict[str, Callable[[Predictions, Predictions], float]] = {
 }
 """How alike a student (first) and a teacher answer on a split."""
 
+RSA_SAMPLES = 500
+"""RSA ranks all pairs of samples; it takes the first so many of the test split."""
+
 REPRESENTATIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "cka": cka,
-    "rsa": rsa,
+    "rsa": lambda x, y: rsa(x[:RSA_SAMPLES], y[:RSA_SAMPLES]),
     "procrustes": procrustes,
 }
 """How alike two models' penultimate activations are on the test split."""
@@ -138,13 +141,13 @@ class Tables:
                 for split in (*self._compared, *self._groups):
                     for name in filter(self._profile.__contains__, self._properties(split)):
                         values = [self._property(name, who, split) for who in (arm, str(control), teacher)]
-                        yield _inherited(name, values, arm, teacher, split, None)
+                        yield inherited(name, values, arm, teacher, split, None)
                 for name, split in self._comparisons():
                     if name not in self._profile:
                         continue
                     values = [self._likeness(name, who, teacher, split) for who in (arm, str(control))]
                     values.append(self._ceiling(name, teacher, split))
-                    yield _inherited(name, values, arm, teacher, split, _layer(name))
+                    yield inherited(name, values, arm, teacher, split, _layer(name))
 
     def by_budget(self) -> Iterator[Measurement]:
         """The accuracy that each arm of the budget chart took over."""
@@ -155,7 +158,7 @@ class Tables:
             control, (teacher, *_) = control_of(self._study, arm), self._study.arms[arm].teachers
             who = (arm, str(control), teacher)
             values = [self._property("accuracy", each, budget.split) for each in who]
-            found = _inherited("accuracy", values, arm, teacher, budget.split, None)
+            found = inherited("accuracy", values, arm, teacher, budget.split, None)
             yield found.model_copy(update={"measure": BY_BUDGET, "teacher": None})
 
     def _comparisons(self) -> list[tuple[str, str]]:
@@ -253,9 +256,10 @@ def _layer(name: str) -> str | None:
     return LAYER if name in REPRESENTATIONS else None
 
 
-def _inherited(
+def inherited(
     name: str, values: list[dict[int, float]], arm: str, teacher: str, split: str, layer: str | None
 ) -> Measurement:
+    """How much of a property was inherited, from its values by seed of student, control and teacher."""
     taught, control, ceiling = values
     seeds = [seed for seed in taught if seed in control and seed in ceiling]
     columns = [[by_seed[seed] for seed in seeds] for by_seed in values]

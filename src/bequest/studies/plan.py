@@ -13,6 +13,7 @@ from bequest.errors import ConfigError
 from bequest.records import ArmRecord
 from bequest.registry import unknown
 from bequest.studies.faults import faults_of_study, not_known
+from bequest.studies.solvable import settings_of, without_arms
 from bequest.studies.spec import ArmSpec, StudySpec, arm_recipe, compared_splits, data_of, model_of
 from bequest.studies.starts import start_config
 
@@ -77,13 +78,15 @@ def bundled() -> list[str]:
     )
 
 
-def read_study(study: str | Path) -> dict[str, Any]:
-    """The TOML of a bundled study, or of a file.
+def read_study(study: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """The TOML of a bundled study, or of a file; a study that is given as a table is itself.
 
     Raises:
         UnknownName: If it is neither.
         ConfigError: If the file is not TOML.
     """
+    if isinstance(study, Mapping):
+        return dict(study)
     path = Path(study)
     if path.suffix == ".toml" or path.is_file():
         return read_toml(path)
@@ -187,13 +190,12 @@ def shown_arms(study: StudySpec) -> list[str]:
     return [name for name, arm in study.arms.items() if arm.shown]
 
 
-def plain_of(study: StudySpec, student: str, per_class: int | None = None) -> str | None:
-    """The arm that trains ``student`` on true labels of the training inputs, or of a few-shot subset."""
+def plain_of(study: StudySpec, student: str, queries: str | None = None) -> str | None:
+    """The arm that trains ``student`` on true labels: of the training inputs, or of ``queries``."""
     for name, arm in study.arms.items():
-        if (arm.student, arm.teachers, arm.task) == (student, (), "target"):
-            samples = few_shot_of(study, name)
-            if samples == per_class if per_class else arm.queries is None:
-                return name
+        found = (arm.student, arm.teachers, arm.queries, arm.task)
+        if found == (student, (), queries, "target"):
+            return name
     return None
 
 
@@ -201,12 +203,6 @@ def charted_arms(study: StudySpec) -> list[str]:
     """The arms whose curves are drawn."""
     wanted = study.measures.charted
     return [name for name in shown_arms(study) if not wanted or name in wanted]
-
-
-def few_shot_of(study: StudySpec, arm: str) -> int | None:
-    """Samples a class in the few-shot subset that ``arm`` trains on; None if it has more than a subset."""
-    sources = study.queries.get(study.arms[arm].queries or "", ())
-    return sources[0].per_class if len(sources) == 1 else None
 
 
 def arm_records(study: StudySpec) -> tuple[ArmRecord, ...]:
@@ -245,6 +241,8 @@ def _objective_name(arm: ArmSpec) -> str:
 
 def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], Cell]) -> Cell:
     spec = study.arms[arm]
+    if study.theory is not None:
+        return _simulated_cell(study, arm, seed)
     needs = {teacher: done[teacher, seed].id for teacher in spec.teachers}
     sources = study.queries[spec.queries] if spec.queries else ()
     config: dict[str, Any] = {
@@ -273,9 +271,20 @@ def _cell(study: StudySpec, arm: str, seed: int, done: Mapping[tuple[str, int], 
     if study.measures.splits:
         config["compared"] = compared_splits(study)
     key = {"format": CELL_FORMAT, **config, "teachers": list(needs.values()), "seed": seed}
-    plain = plain_of(study, spec.student, few_shot_of(study, arm))
+    plain = plain_of(study, spec.student) or plain_of(study, spec.student, spec.queries)
     alone = done[plain, seed].id if plain and set(spec.teachers) - {plain} else None
     return Cell(content_hash(key), arm, seed, config, needs, alone, begun)
+
+
+def _simulated_cell(study: StudySpec, arm: str, seed: int) -> Cell:
+    """A cell of the solvable model: it draws its own data and teachers, and needs no other."""
+    assert study.theory is not None
+    config = {
+        "settings": [setting.plain() for setting in settings_of(study, arm)],
+        "inputs": study.theory.inputs,
+        "samples": study.theory.samples,
+    }
+    return Cell(content_hash({"format": CELL_FORMAT, **config, "seed": seed}), arm, seed, config, {})
 
 
 def _in_order(study: StudySpec) -> list[str]:
@@ -325,6 +334,8 @@ def _only(resolved: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
         measures["efficiency"] = {**efficiency, "lines": {name: line for name, line in lines.items() if line}}
     measures["barriers"] = [pair for pair in measures.get("barriers", []) if set(pair) <= set(kept)]
     arms = {arm: spec for arm, spec in arms.items() if arm in kept}
+    if "theory" in resolved:
+        resolved = without_arms(resolved, set(kept))
     result = {**resolved, "arms": arms, "claims": claims, "measures": measures}
     if not quoted <= set(kept):
         result.pop("answer", None)

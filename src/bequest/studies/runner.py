@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bequest.distill.parallel import Ranks
 from bequest.errors import RunFolderError
@@ -30,6 +30,8 @@ from bequest.studies.measuring import measure_study
 from bequest.studies.plan import Cell, Plan, arm_records, make_plan, read_study, resolve
 from bequest.studies.pool import Answer, LocalPool
 from bequest.studies.ranks import RankPool, follow, leading
+from bequest.studies.spec import described_splits
+from bequest.studies.theories import measure_theory, theory_curves
 
 Progress = Callable[["Update"], None]
 
@@ -75,7 +77,7 @@ class Result:
 
 
 def run(
-    study: str | Path,
+    study: str | Path | Mapping[str, Any],
     *,
     scale: str = "small",
     seeds: int | None = None,
@@ -90,7 +92,7 @@ def run(
     """Run a study, or finish one that was interrupted; what is done is not done again.
 
     Args:
-        study: A bundled name (``bequest ls studies``) or the path of a TOML file.
+        study: A bundled name (``bequest ls studies``), the path of a TOML file, or its content.
         scale: ``smoke``, ``small`` or ``paper``.
         seeds: Seeds an arm; default: the study's.
         arms: Run these only, with what they need.
@@ -118,7 +120,7 @@ def run(
 
 
 def planned(
-    study: str | Path,
+    study: str | Path | Mapping[str, Any],
     *,
     scale: str = "small",
     seeds: int | None = None,
@@ -127,7 +129,7 @@ def planned(
 ) -> Plan:
     """The checked plan of a study at a scale; see :func:`run`."""
     resolved = resolve(read_study(study), scale=scale, seeds=seeds, arms=arms, settings=settings)
-    return make_plan(resolved, scale=scale, where=str(study))
+    return make_plan(resolved, scale=scale, where=study["name"] if isinstance(study, Mapping) else str(study))
 
 
 def usable_cores() -> int:
@@ -163,9 +165,11 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
 def _conclude(plan: Plan, folder: RunFolder, failed: dict[str, Answer], started: float) -> StudyRecord:
     """Measure, judge, and write the study's record last."""
     evidence = Evidence(plan, folder.path)
-    measurements = measure_study(evidence)
+    theory = plan.study.theory is not None
+    measurements = measure_theory(evidence) if theory else measure_study(evidence)
     write_records(folder / "measurements.json", measurements)
-    write_records(folder / "curves.json", study_curves(evidence, measurements))
+    curves = theory_curves(evidence) if theory else study_curves(evidence, measurements)
+    write_records(folder / "curves.json", curves)
     write_records(folder / "claims.json", judge(plan.study.claims, measurements))
     answer = plan.study.answer
     sentence = answer_sentence(answer, measurements, plan.study.seeds) if answer else None
@@ -193,7 +197,7 @@ def _write_study(
         config_hash=plan.hash,
         command=command_line(),
         arms=arm_records(plan.study),
-        splits={name: split.description for name, split in plan.study.splits.items()},
+        splits=described_splits(plan.study),
         seeds=tuple(range(plan.study.seeds)),
         cells=tuple(_cell_record(cell, records.get(cell.id), failed or {}) for cell in plan.cells),
         provenance=Provenance.here(),

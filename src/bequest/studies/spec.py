@@ -29,6 +29,7 @@ class SplitSpec(Config):
         variants: Transforms (``{name = "translate", dx = 2, dy = 2}``); each makes one copy of every sample.
         corruption: A corruption (``bequest ls corruptions``) instead of variants.
         level: Its level; default: the published one.
+        at: Parameters of the solvable model that make the split, which is then a place in its space.
     """
 
     description: str
@@ -36,6 +37,7 @@ class SplitSpec(Config):
     variants: tuple[dict[str, Any], ...] = ()
     corruption: str | None = None
     level: int | None = Field(None, ge=1)
+    at: dict[str, float] = Field(default_factory=dict)
 
 
 class StartSpec(Config):
@@ -47,6 +49,7 @@ class StartSpec(Config):
         prefix: See :func:`bequest.models.pretrained.adoption.adopt`.
         rename: Likewise.
         tolerance: Likewise.
+        keep_head: Likewise; for weights that tell the very same classes apart.
     """
 
     arm: str | None = None
@@ -54,6 +57,7 @@ class StartSpec(Config):
     prefix: str = ""
     rename: dict[str, str] = Field(default_factory=dict)
     tolerance: float = Field(0.0, ge=0, le=1)
+    keep_head: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> StartSpec:
@@ -110,6 +114,88 @@ class SourceSpec(Config):
     student_views: tuple[dict[str, Any], ...] = ()
 
 
+class LearnerSpec(Config):
+    """A learner of the solvable model; see :class:`bequest.theory.Learner`."""
+
+    penalty: float = Field(1.0, ge=0)
+    eta: float = Field(1.0, gt=0, le=1)
+    mix: float = Field(1.0, ge=0, le=1)
+    temperature: float = Field(1.0, gt=0)
+    loss: Literal["logistic", "square"] = "logistic"
+    target: Literal["soft", "hard"] = "soft"
+
+
+class AxisSpec(Config):
+    """A parameter of the solvable model that a chart goes through.
+
+    Attributes:
+        parameter: ``alpha``, ``delta``, ``rho`` or ``WHO.penalty`` (``eta``, ``mix``, ``temperature``), with
+            WHO an arm, a kind of student, or ``*`` for every learner.
+        title: What a reader sees.
+        start: The first value.
+        stop: The last value.
+        count: How many there are.
+        log: Whether they are spaced by equal factors.
+    """
+
+    parameter: str
+    title: str
+    start: float
+    stop: float
+    count: int = Field(41, ge=2, le=400)
+    log: bool = False
+
+
+class TheoryChart(Config):
+    """A chart of theory, with simulations as dots.
+
+    Attributes:
+        title: Its heading.
+        note: What it shows.
+        arms: One line, or one map, an arm.
+        x: The axis.
+        y: A second axis makes the chart a map.
+        observable: What is shown; a name of :func:`bequest.theory.observe`.
+        less: On a map, the arm whose value is taken off.
+        at: Parameters that differ from the study's.
+        simulated: Where on the x axis dots are drawn.
+        bayes: Whether the least error that any learner can have is drawn too.
+    """
+
+    title: str
+    note: str = ""
+    arms: tuple[str, ...]
+    x: AxisSpec
+    y: AxisSpec | None = None
+    observable: str = "error"
+    less: str | None = None
+    at: dict[str, float] = Field(default_factory=dict)
+    simulated: tuple[float, ...] = ()
+    bayes: bool = False
+
+
+class TheorySpec(Config):
+    """The solvable model that takes the place of data and networks.
+
+    Attributes:
+        alpha: Samples per input.
+        delta: Variance of the noise.
+        rho: P(y = 1).
+        inputs: N of the simulations.
+        samples: Fresh samples of each.
+        observables: What is measured on every split.
+        charts: What is drawn.
+    """
+
+    alpha: float = Field(gt=0)
+    delta: float = Field(1.0, gt=0)
+    rho: float = Field(0.5, gt=0, lt=1)
+    inputs: int = Field(400, ge=10)
+    samples: int = Field(4000, ge=100)
+    observables: tuple[str, ...] = ("error",)
+    charts: dict[str, TheoryChart] = Field(default_factory=dict)
+
+
 class ArmSpec(Config):
     """A way to train one student.
 
@@ -130,6 +216,7 @@ class ArmSpec(Config):
         restart: Another number, other initial weights: a second network of the same kind.
         label: What a reader sees.
         aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
+        learner: In a study of the solvable model, what the student is there.
     """
 
     student: str
@@ -145,6 +232,7 @@ class ArmSpec(Config):
     restart: int = Field(0, ge=0)
     label: str | None = None
     aside: bool = False
+    learner: LearnerSpec | None = None
 
     @property
     def shown(self) -> bool:
@@ -156,7 +244,7 @@ class ClaimSpec(Config):
     """A sentence that the evidence will judge.
 
     The value is ``measure`` of ``arm`` on ``split`` (beside ``teacher``, for likenesses), less that of
-    ``against`` (paired by seed) where given.
+    ``against`` (paired by seed) where given, on ``against_split`` where that is another.
     ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it lies below;
     ``below``: the reverse; ``within``: upheld inside ±margin, contradicted outside.
     """
@@ -169,6 +257,7 @@ class ClaimSpec(Config):
     split: str | None = None
     teacher: str | None = None
     against: str | None = None
+    against_split: str | None = None
     direction: Direction = "above"
     margin: float = 0.0
     paper_value: float | None = None
@@ -235,6 +324,7 @@ class MeasuresSpec(Config):
         efficiency: What the chart of data efficiency shows.
         layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
         attention: Whether it is measured how far transformers look.
+        seconds: Whether wall times are measurements too; these differ from run to run.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
@@ -250,6 +340,7 @@ class MeasuresSpec(Config):
     efficiency: EfficiencySpec | None = None
     layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     attention: bool = False
+    seconds: bool = False
 
 
 class StudySpec(Config):
@@ -258,9 +349,10 @@ class StudySpec(Config):
     name: str
     title: str
     question: str
-    data: DataSpec
+    data: DataSpec = DataSpec(name="")
     datasets: dict[str, DataSpec] = Field(default_factory=dict)
     source: DataSpec | None = None
+    theory: TheorySpec | None = None
     seeds: int = Field(5, ge=1)
     recipe: Recipe = Recipe()
     splits: dict[str, SplitSpec]
@@ -275,6 +367,13 @@ class StudySpec(Config):
 def compared_splits(study: StudySpec) -> list[str]:
     """The splits on which models are compared with each other."""
     return [name for name in study.splits if not study.measures.splits or name in study.measures.splits]
+
+
+def described_splits(study: StudySpec) -> dict[str, str]:
+    """What a reader sees of every split, in reading order: the compared ones, groups, the others."""
+    groups = {name: f"mean over {', '.join(parts)}" for name, parts in study.measures.groups.items()}
+    first = {name: study.splits[name].description for name in compared_splits(study)}
+    return {**first, **groups, **{name: split.description for name, split in study.splits.items()}}
 
 
 def arm_recipe(study: StudySpec, arm: str) -> Recipe:

@@ -38,7 +38,7 @@ def start_config(study: StudySpec, arm: str, begun: str | None) -> dict[str, Any
         found |= {"task": "source", "data": study.source.plain()}
     elif start is not None:
         digest = begun or weights_digest_at(start.weights or "")
-        found |= {"start": start.plain(), "start_digest": digest}
+        found |= {"start": start.model_dump(mode="json", exclude_defaults=True), "start_digest": digest}
         found |= {} if study.source is None else {"source": study.source.plain()}
     return found
 
@@ -90,7 +90,14 @@ def begin(network: nn.Module, start: StartSpec, source: Path | None) -> str:
         ModelError: If the weights do not fit.
     """
     weights = read_weights(source if source is not None else located_weights(start.weights or ""))
-    adoption = adopt(network, weights, prefix=start.prefix, rename=start.rename, tolerance=start.tolerance)
+    adoption = adopt(
+        network,
+        weights,
+        prefix=start.prefix,
+        rename=start.rename,
+        keep_head=start.keep_head,
+        tolerance=start.tolerance,
+    )
     return f"{'the source task' if source else weights.origin}: {adoption}"
 
 

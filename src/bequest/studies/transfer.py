@@ -66,7 +66,7 @@ def _speed(evidence: Evidence, arm: str) -> Iterator[Measurement]:
 def epochs_to(history: list[dict[str, float]], reach: float) -> float:
     """The first epoch after which validation accuracy is at least ``reach``; NaN with a reason if none is.
 
-    >>> epochs_to([{"epoch": 0, "accuracy": 0.1}, {"epoch": 2, "accuracy": 0.6}], 0.5)
+    >>> epochs_to([{"epoch": 0.0, "accuracy": 0.1}, {"epoch": 2.0, "accuracy": 0.6}], 0.5)
     2.0
     """
     for row in history:

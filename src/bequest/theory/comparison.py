@@ -17,6 +17,11 @@ from bequest.theory.simulation import Simulation, simulate_chain
 from bequest.theory.solver import solve_chain
 
 LEVEL = 0.95
+ROUNDING = 1e-12
+"""A difference of this size is one of rounding."""
+
+SEEN = 25.0
+EXPONENTS = np.linspace(-3.0, 0.0, 301)
 
 
 class Estimate(NamedTuple):
@@ -79,7 +84,10 @@ def compare(simulation: Simulation) -> list[Comparison]:
 def _compared(learner: int, name: str, theory: float, simulated: Estimate) -> Comparison:
     gap = theory - simulated.mean
     sure = simulated.standard_error
-    deviation = gap / sure if sure > 0 else (0.0 if gap == 0 else float("nan"))
+    if abs(gap) <= ROUNDING * max(1.0, abs(theory)):
+        deviation = 0.0  # all draws agree with theory, as where everything is called a zero
+    else:
+        deviation = gap / sure if sure > 0 else float("nan")
     return Comparison(learner, name, theory, simulated, deviation)
 
 
@@ -88,9 +96,10 @@ class Scaling:
     """How an observable's simulation approaches theory: arrays over the sizes N.
 
     ``bias`` = mean − theory with its ``standard_error``; ``spread`` is the standard deviation between draws.
-    ``slope`` is the exponent of the spread, fitted on logarithms: −½ where fluctuations are Gaussian.
-    ``bias_slope`` is the exponent of |bias| over the sizes where it exceeds two standard errors; NaN with
-    fewer than two of them.
+    ``slope`` is the exponent of the spread, fitted on logarithms: −½ where fluctuations are Gaussian. That of
+    an observable on fresh samples holds their own scatter too, which does not fall with N.
+    ``bias_slope`` is the exponent p of bias = c N^p, fitted to all sizes with their standard errors; NaN
+    unless the fit explains at least ``SEEN`` standard errors squared: most biases are too small to be seen.
     """
 
     learner: int
@@ -146,7 +155,6 @@ def _scaled(learner: int, name: str, inputs: Array, theory: float, values: list[
     spread = np.array([np.nanstd(one, ddof=1) for one in values])
     bias = np.array([np.nanmean(one) for one in values]) - theory
     error = spread / np.sqrt([np.isfinite(one).sum() for one in values])
-    seen = np.abs(bias) > 2.0 * error
     return Scaling(
         learner,
         name,
@@ -156,8 +164,19 @@ def _scaled(learner: int, name: str, inputs: Array, theory: float, values: list[
         error,
         spread,
         _slope(inputs, spread),
-        _slope(inputs[seen], np.abs(bias[seen])),
+        _bias_slope(inputs, bias, error),
     )
+
+
+def _bias_slope(inputs: Array, bias: Array, error: Array) -> float:
+    """The exponent of least squares; choosing sizes by what is seen there would favour the lucky ones."""
+    if not (error > 0).all():
+        return float("nan")
+    shape = (inputs / inputs[0]) ** EXPONENTS[:, None] / error
+    held = bias / error
+    explained = (shape @ held) ** 2 / (shape**2).sum(axis=1)
+    best = int(explained.argmax())
+    return float(EXPONENTS[best]) if explained[best] >= SEEN else float("nan")
 
 
 def _slope(x: Array, y: Array) -> float:

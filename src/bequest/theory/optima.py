@@ -16,9 +16,8 @@ import numpy as np
 
 from bequest.errors import ConfigError
 from bequest.theory.mixture import Mixture
-from bequest.theory.observables import law
 from bequest.theory.parameters import RANGES, Array, Indices, Mask, checked
-from bequest.theory.prediction import of_law, of_pair
+from bequest.theory.prediction import names, observe
 from bequest.theory.solution import Solution
 from bequest.theory.solver import solve
 
@@ -151,6 +150,8 @@ def _checked(
     faults += [f"{name}: is sought, and cannot be given too" for name in over if name in point]
     if observable not in OBSERVABLES:
         faults.append(f"observable: must be one of {', '.join(OBSERVABLES)} (got {observable!r})")
+    elif learner == 0 and observable not in names(0):
+        faults.append(f"observable: the teacher has no {observable}")
     if learner not in (0, -1, 1) or sign not in (1, -1):
         faults.append(f"learner must be 0 or -1 and sign 1 or -1 (got {learner} and {sign})")
     for name, (low, high) in ranges.items():
@@ -170,10 +171,7 @@ def _checked(
 
 
 def _observed(solution: Solution, observable: str, learner: int) -> Array:
-    own = of_law(law(solution, learner))
-    if observable in own:
-        return own[observable]
-    return of_pair(law(solution, 0), law(solution, -1), solution.overlap(-1, 0))[observable]
+    return observe(solution, learner, [observable])[observable]
 
 
 def _real(places: Array, over: Sequence[str], ranges: Mapping[str, tuple[float, ...]]) -> list[Array]:

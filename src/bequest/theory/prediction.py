@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 import numpy as np
 
 from bequest.theory import observables, training
@@ -32,12 +34,17 @@ def names(learner: int) -> tuple[str, ...]:
     return OWN if learner == 0 else (*OWN, *SHARED)
 
 
-def observe(solution: Solution, learner: int = -1) -> dict[str, Array]:
+def observe(solution: Solution, learner: int = -1, only: Collection[str] | None = None) -> dict[str, Array]:
     """All observables of one learner of a solved chain, by name, each in the grid's shape.
 
     Those of fresh samples follow from the order parameters alone, see :mod:`bequest.theory.observables`;
     those of training samples from the proximal points. ``overlap``, ``cosine``, ``agreement`` and
     ``agreement_on_errors`` compare with the learner before; the first has none.
+
+    Args:
+        solution: What :func:`~bequest.theory.solve` or :func:`~bequest.theory.solve_chain` returned.
+        learner: Which, counted as in Python.
+        only: The names wanted, of those that the learner has; default all.
 
     >>> from bequest.theory import Mixture, solve
     >>> seen = observe(solve(Mixture(2, 1, 0.2), lambda_teacher=1, lambda_student=0.001, eta=0.7))
@@ -45,32 +52,42 @@ def observe(solution: Solution, learner: int = -1) -> dict[str, Array]:
     0.19255
     """
     a = range(len(solution.learners))[learner]
-    found = {**of_law(law(solution, a)), "training_error": training.training_error(solution, a)}
-    found["training_loss"] = training.training_loss(solution, a)
-    if a:
-        found |= of_pair(law(solution, a - 1), law(solution, a), solution.overlap(a, a - 1))
-    return {name: found[name] for name in names(a)}
+    wanted = [name for name in names(a) if only is None or name in only]
+    own = law(solution, a)
+    found: dict[str, Array] = {}
+    for name in wanted:
+        if name in SHARED:
+            found[name] = _of_pair(name, law(solution, a - 1), own, solution.overlap(a, a - 1))
+        elif name in TRAINING:
+            found[name] = TRAINING[name](solution, a)
+        else:
+            found[name] = of_law(name, own)
+    return found
 
 
-def of_law(law: Law) -> dict[str, Array]:
-    """What follows from one classifier's order parameters."""
-    return {
-        "m": np.asarray(law.m),
-        "q": np.asarray(law.q),
-        "b": np.asarray(law.b),
-        "alignment": observables.alignment(law),
-        "error": observables.error(law),
-        "nll": observables.nll(law),
-        "brier": observables.brier(law),
-        "calibration_error": observables.calibration_error(law),
-    }
+def of_law(name: str, law: Law) -> Array:
+    """An observable that follows from one classifier's order parameters."""
+    return FRESH[name](law) if name in FRESH else np.asarray(getattr(law, name))
 
 
-def of_pair(before: Law, law: Law, overlap: Array) -> dict[str, Array]:
-    """What follows from two classifiers' order parameters; errors are those of the one ``before``."""
-    return {
-        "overlap": overlap,
-        "cosine": observables.cosine(before, law, overlap),
-        "agreement": observables.agreement(before, law, overlap),
-        "agreement_on_errors": observables.agreement_on_errors(before, law, overlap),
-    }
+def _of_pair(name: str, before: Law, law: Law, overlap: Array) -> Array:
+    """An observable of two classifiers; errors are those of the one ``before``."""
+    return overlap if name == "overlap" else PAIRED[name](before, law, overlap)
+
+
+TRAINING: dict[str, Callable[[Solution, int], Array]] = {
+    "training_error": training.training_error,
+    "training_loss": training.training_loss,
+}
+FRESH: dict[str, Callable[[Law], Array]] = {
+    "alignment": observables.alignment,
+    "error": observables.error,
+    "nll": observables.nll,
+    "brier": observables.brier,
+    "calibration_error": observables.calibration_error,
+}
+PAIRED: dict[str, Callable[[Law, Law, Array], Array]] = {
+    "cosine": observables.cosine,
+    "agreement": observables.agreement,
+    "agreement_on_errors": observables.agreement_on_errors,
+}

@@ -1,0 +1,204 @@
+"""A study of the solvable model: its arms are learners, its splits and charts are parameters.
+
+Nothing is trained on data: a cell draws the model at finite N at every setting that its arm is needed at, and
+theory is solved where it is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.config import content_hash
+from bequest.studies.spec import ArmSpec, AxisSpec, LearnerSpec, StudySpec, TheoryChart
+from bequest.theory import Learner, Mixture
+
+Value = float | NDArray[Any]
+MIXTURE = ("alpha", "delta", "rho")
+OWN = ("penalty", "eta", "mix", "temperature")
+TAUGHT_ONLY = ("mix", "temperature")
+"""What has no meaning for a learner without a teacher."""
+
+EVERY = "*"
+"""In place of an arm: every learner."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A mixture and the chain of learners whose last is the arm; a value may be an array."""
+
+    mixture: dict[str, Value]
+    learners: tuple[dict[str, Any], ...]
+
+    @property
+    def key(self) -> str:
+        """Equal settings have equal keys, whatever they are needed for."""
+        return content_hash({"mixture": self.mixture, "learners": list(self.learners)})
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"mixture": self.mixture, "learners": list(self.learners)}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Setting:
+        """The inverse of :meth:`plain`."""
+        return cls(dict(plain["mixture"]), tuple(plain["learners"]))
+
+    def built(self) -> tuple[Mixture, tuple[Learner, ...]]:
+        """What :func:`bequest.theory.solve_chain` takes."""
+        return Mixture(**self.mixture), tuple(Learner(**learner) for learner in self.learners)
+
+
+def setting_at(study: StudySpec, arm: str, at: Mapping[str, Value]) -> Setting:
+    """The model of ``arm`` with the parameters ``at`` laid over the study's.
+
+    A parameter is ``alpha``, ``delta``, ``rho``, or ``WHO.penalty`` (``eta``, ``mix``, ``temperature``),
+    where WHO is an arm, a kind of student, or ``*``. What does not touch the arm's chain changes nothing.
+    """
+    assert study.theory is not None
+    mixture: dict[str, Value] = {name: at.get(name, getattr(study.theory, name)) for name in MIXTURE}
+    chain = chain_of(study, arm)
+    learners = []
+    for name in chain:
+        spec = study.arms[name]
+        learner = (spec.learner or LearnerSpec()).model_dump(mode="json")
+        if not spec.teachers:
+            learner |= {"mix": 0.0, "temperature": 1.0}
+        for key, value in at.items():
+            who, dot, parameter = key.rpartition(".")
+            touched = dot and who in (name, spec.student, EVERY)
+            if touched and (spec.teachers or parameter not in TAUGHT_ONLY):
+                learner[parameter] = value
+        if spec.teachers:
+            learner["teachers"] = [chain.index(teacher) for teacher in spec.teachers]
+        learners.append(learner)
+    return Setting(mixture, tuple(learners))
+
+
+def stacked(settings: Sequence[Setting]) -> Setting:
+    """Settings of one arm as one, each of whose parameters is an array with an entry a setting."""
+    first = settings[0]
+    mixture: dict[str, Value] = {name: np.array([s.mixture[name] for s in settings]) for name in MIXTURE}
+    learners = tuple(
+        {**learner, **{name: np.array([s.learners[k][name] for s in settings]) for name in OWN}}
+        for k, learner in enumerate(first.learners)
+    )
+    return Setting(mixture, learners)
+
+
+def chain_of(study: StudySpec, arm: str) -> list[str]:
+    """The arm and all who taught it, directly or not, each after its teachers."""
+    found: list[str] = []
+
+    def add(name: str) -> None:
+        for teacher in study.arms[name].teachers:
+            add(teacher)
+        if name not in found:
+            found.append(name)
+
+    add(arm)
+    return found
+
+
+def settings_of(study: StudySpec, arm: str) -> list[Setting]:
+    """Every setting at which ``arm`` is simulated: the splits, and the dots of its charts; each once."""
+    assert study.theory is not None
+    found: dict[str, Setting] = {}
+    for split in study.splits.values():
+        setting = setting_at(study, arm, split.at)
+        found[setting.key] = setting
+    for chart in study.theory.charts.values():
+        if arm in chart.arms and chart.y is None:
+            for x in chart.simulated:
+                setting = setting_at(study, arm, {**chart.at, chart.x.parameter: x})
+                found[setting.key] = setting
+    return list(found.values())
+
+
+def axis_values(axis: AxisSpec) -> NDArray[Any]:
+    """The values that an axis goes through."""
+    spaced = np.geomspace if axis.log else np.linspace
+    return np.array([float(f"{value:.9g}") for value in spaced(axis.start, axis.stop, axis.count)])
+
+
+def without_arms(resolved: Mapping[str, Any], kept: set[str]) -> dict[str, Any]:
+    """A configuration whose places and charts speak of the arms that are ``kept`` alone."""
+    arms, theory = resolved["arms"], resolved["theory"]
+    there = {*kept, *(arms[arm].get("student") for arm in kept)}
+    gone = {*arms, *(arm.get("student") for arm in arms.values())} - there
+
+    def lasting(at: Mapping[str, float]) -> dict[str, float]:
+        return {name: value for name, value in at.items() if name.rpartition(".")[0] not in gone}
+
+    charts = {}
+    for name, chart in theory.get("charts", {}).items():
+        shown = [arm for arm in chart.get("arms", []) if arm in kept]
+        axes = [chart[axis]["parameter"] for axis in ("x", "y") if axis in chart]
+        if shown and chart.get("less", shown[0]) in kept and all(lasting({axis: 0.0}) for axis in axes):
+            charts[name] = {**chart, "arms": shown, "at": lasting(chart.get("at", {}))}
+    splits = {
+        name: {**split, "at": lasting(split.get("at", {}))} for name, split in resolved["splits"].items()
+    }
+    return {**resolved, "theory": {**theory, "charts": charts}, "splits": splits}
+
+
+def theory_faults(study: StudySpec) -> Iterator[str]:
+    """What is wrong with a study of the solvable model, one line a fault."""
+    assert study.theory is not None
+    for name, arm in study.arms.items():
+        yield from _arm_faults(study, name, arm)
+    if any(True for _ in _circular(study)):
+        return
+    places = {f"splits.{name}.at": split.at for name, split in study.splits.items()}
+    for name, chart in study.theory.charts.items():
+        places[f"theory.charts.{name}.at"] = chart.at
+        yield from _chart_faults(study, f"theory.charts.{name}", chart)
+    for path, at in places.items():
+        yield from _place_faults(study, path, list(at))
+
+
+def _arm_faults(study: StudySpec, name: str, arm: ArmSpec) -> Iterator[str]:
+    if arm.learner is None:
+        yield f"arms.{name}.learner: an arm of the solvable model is a learner; give it one"
+    for teacher in arm.teachers:
+        if teacher not in study.arms:
+            yield f"arms.{name}.teachers: there is no arm {teacher!r}"
+    if arm.control is not None and arm.control not in study.arms:
+        yield f"arms.{name}.control: there is no arm {arm.control!r}"
+
+
+def _circular(study: StudySpec) -> Iterator[str]:
+    """Arms without a place in an order in which each comes after its teachers."""
+    placed: set[str] = set()
+    waiting = set(study.arms)
+    while ready := {arm for arm in waiting if set(study.arms[arm].teachers) <= placed}:
+        placed |= ready
+        waiting -= ready
+    yield from sorted(waiting)
+
+
+def _chart_faults(study: StudySpec, path: str, chart: TheoryChart) -> Iterator[str]:
+    for arm in (*chart.arms, *([chart.less] if chart.less else [])):
+        if arm not in study.arms:
+            yield f"{path}.arms: there is no arm {arm!r}"
+    axes = [chart.x, *([chart.y] if chart.y else [])]
+    yield from _place_faults(study, path, [axis.parameter for axis in axes])
+    for axis in axes:
+        if axis.log and min(axis.start, axis.stop) <= 0:
+            yield f"{path}: {axis.parameter} in equal factors must lie above 0"
+    if chart.y is not None and chart.simulated:
+        yield f"{path}.simulated: a map is theory alone"
+
+
+def _place_faults(study: StudySpec, path: str, parameters: Sequence[str]) -> Iterator[str]:
+    known = {*study.arms, *(arm.student for arm in study.arms.values()), EVERY}
+    for parameter in parameters:
+        who, dot, name = parameter.rpartition(".")
+        if not dot and parameter not in MIXTURE:
+            yield f"{path}: {parameter!r} is none of {', '.join(MIXTURE)}, and no ARM.PARAMETER"
+        elif dot and (who not in known or name not in OWN):
+            yield f"{path}: {parameter!r} must be an arm or student and one of {', '.join(OWN)}"
