@@ -200,7 +200,10 @@ class RunRecord(Record):
 
 
 class ArmRecord(Record):
-    """An arm as the report shows it. ``control`` names the arm that it is read against."""
+    """An arm as the report shows it. ``control`` names the arm that it is read against.
+
+    Those that are not ``charted`` stand in the tables behind charts, not in the pictures.
+    """
 
     name: str
     role: Role
@@ -210,6 +213,7 @@ class ArmRecord(Record):
     control: str | None = None
     queries: str | None = None
     objective: str | None = None
+    charted: bool = True
 
 
 class CellRecord(Record):

@@ -143,3 +143,15 @@ def test_a_comparison_names_its_extremes():
     )
     empty = comparison_figure("agreement", [agreement("a", None, "no outputs")], [], [], STYLES)
     assert empty.summary == "No agreement could be computed."
+
+
+def test_arms_that_are_not_charted_stand_in_the_table_alone():
+    found = styles([*ARMS[:2], ARMS[2].model_copy(update={"charted": False}), ARMS[3]])
+    both = [share(name, 0.5, 0.4, 0.6) for name in "ab"]
+    figure = inheritance_figure(both, found)
+    assert {dot.style.name for dot in dots(figure)} == {"b"}
+    assert [style.name for style in figure.legend] == ["b"]
+    assert len(figure.table.rows) == 2
+    assert "1 further arm is in the table." in figure.notes
+    assert found["b"].marker == STYLES["a"].marker  # the first of its role on the page
+    assert len(dots(inheritance_figure(both[:1], found))) == 1  # rather all than none

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bequest.records import ArmRecord, Role
+from bequest.records import ArmRecord, Measurement, Role
 
 Theme = dict[Role, tuple[str, ...]]
 
@@ -40,7 +40,10 @@ _ORDER: tuple[Role, ...] = ("teacher", "control", "taught")
 
 @dataclass(frozen=True)
 class Style:
-    """How an arm is named and drawn. ``index`` is its place on the page: teachers, controls, taught."""
+    """How an arm is named and drawn. ``index`` is its place on the page: teachers, controls, taught.
+
+    Arms that are not ``charted`` come last of their role, and only into tables.
+    """
 
     index: int
     name: str
@@ -50,6 +53,7 @@ class Style:
     dark: str
     marker: str
     dash: str
+    charted: bool = True
 
     @property
     def hollow(self) -> bool:
@@ -64,6 +68,11 @@ class Styles(dict[str, Style]):
         """How the page names ``arm``."""
         return self[arm].label if arm is not None and arm in self else arm or ""
 
+    def charted(self, found: Iterable[Measurement]) -> list[Measurement]:
+        """What is drawn of ``found``: the charted arms, or all where none of them is."""
+        known = list(found)
+        return [m for m in known if m.arm not in self or self[m.arm].charted] or known
+
     def sorted(self, arms: Iterable[str]) -> list[Style]:
         """The styles of ``arms``, each once, in the order of the page."""
         wanted = set(arms)
@@ -72,7 +81,8 @@ class Styles(dict[str, Style]):
 
 def styles(arms: Iterable[ArmRecord], others: Iterable[str] = ()) -> Styles:
     """A style for each arm, and for each name in ``others`` that is no arm of the study."""
-    known = sorted(arms, key=lambda arm: _ORDER.index(arm.role))
+    known = sorted(arms, key=lambda arm: (_ORDER.index(arm.role), not arm.charted))
+    aside = {arm.name for arm in known if not arm.charted}
     named = {arm.name: (_spelt(arm.label or arm.name), arm.role) for arm in known}
     for other in others:
         role: Role = "teacher" if other.startswith("teacher") else "taught"
@@ -91,6 +101,7 @@ def styles(arms: Iterable[ArmRecord], others: Iterable[str] = ()) -> Styles:
             dark=_nth(DARK[role], place),
             marker=_nth(MARKERS[role], place),
             dash=_nth(DASHES[role], place // len(LIGHT[role]) + (place if role == "control" else 0)),
+            charted=name not in aside,
         )
     return found
 

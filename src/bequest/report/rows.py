@@ -42,8 +42,9 @@ def inheritance_figure(found: Iterable[Measurement], styles: Styles) -> Figure |
     ours = [m for m in found if m.measure.startswith(INHERITANCE)]
     if not ours:
         return None
-    ground = _Ground(scale_within(_ends(ours), [*_POLES, *_values(ours)]), styles)
-    groups = _grouped(ours, _property, ground)
+    drawn = styles.charted(ours)
+    ground = _Ground(scale_within(_ends(drawn), [*_POLES, *_values(drawn)]), styles)
+    groups = _grouped(drawn, _property, ground)
     rows = Rows(
         groups=groups,
         ticks=tuple(ground.scale.ticks(7)),
@@ -53,11 +54,11 @@ def inheritance_figure(found: Iterable[Measurement], styles: Styles) -> Figure |
     return Figure(
         id="inheritance-profile",
         title="Inheritance profile",
-        summary=_profile_summary(ours, styles),
+        summary=_profile_summary(drawn, styles),
         table=_table(ours, ground),
-        legend=tuple(styles.sorted(m.arm for m in ours)),
+        legend=tuple(styles.sorted(m.arm for m in drawn)),
         rows=rows,
-        notes=_cut_notes(groups),
+        notes=(*_cut_notes(groups), *_aside_notes(drawn, ours)),
     )
 
 
@@ -70,12 +71,13 @@ def comparison_figure(
 ) -> Figure:
     """A measure of arms against teachers, with the marks between which it can lie."""
     words = measure_words(measure)
-    scale = scale_within(_ends(found), _values((*found, *nulls, *ceilings)))
+    drawn = styles.charted(found)
+    scale = scale_within(_ends(drawn), _values((*drawn, *nulls, *ceilings)))
     ground = _Ground(scale, styles, {_place(m): m for m in nulls}, {_place(m): m for m in ceilings})
     first = {style.label: style.index for style in styles.values()}
     ordered = sorted(found, key=lambda m: first.get(styles.label(m.teacher), 0))
     rows = Rows(
-        groups=_grouped(ordered, lambda m: f"against {styles.label(m.teacher)}", ground),
+        groups=_grouped(styles.charted(ordered), lambda m: f"against {styles.label(m.teacher)}", ground),
         ticks=tuple(scale.ticks()),
         x_title=words.axis,
         has_null=bool(nulls),
@@ -86,10 +88,16 @@ def comparison_figure(
         title=capitalised(words.title),
         summary=_extremes(words.title, found, styles),
         table=_table(ordered, ground),
-        legend=tuple(styles.sorted(m.arm for m in found)),
+        legend=tuple(styles.sorted(m.arm for m in drawn)),
         rows=rows,
-        notes=_cut_notes(rows.groups),
+        notes=(*_cut_notes(rows.groups), *_aside_notes(drawn, found)),
     )
+
+
+def _aside_notes(drawn: Sequence[Measurement], found: Sequence[Measurement]) -> tuple[str, ...]:
+    """Says how many arms are in the table alone."""
+    aside = len({m.arm for m in found} - {m.arm for m in drawn})
+    return (f"{aside} further arm{'s are' if aside > 1 else ' is'} in the table.",) if aside else ()
 
 
 def _values(found: Iterable[Measurement]) -> list[float]:

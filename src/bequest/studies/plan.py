@@ -229,6 +229,7 @@ def _arm_record(study: StudySpec, name: str, arm: ArmSpec) -> ArmRecord:
         control=control_of(study, name),
         queries=arm.queries,
         objective=_objective_name(arm),
+        charted=name in charted_arms(study),
     )
 
 
