@@ -16,7 +16,16 @@ from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
 from bequest.studies.solvable import theory_faults
-from bequest.studies.spec import ModelSpec, SourceSpec, SplitSpec, StudySpec, arm_recipe, model_of
+from bequest.studies.spec import (
+    BudgetSpec,
+    EfficiencySpec,
+    ModelSpec,
+    SourceSpec,
+    SplitSpec,
+    StudySpec,
+    arm_recipe,
+    model_of,
+)
 from bequest.studies.starts import weights_digest_at
 
 
@@ -173,31 +182,35 @@ def _group_faults(study: StudySpec) -> Iterator[str]:
 
 
 def _budget_faults(study: StudySpec) -> Iterator[str]:
-    budget = study.measures.budget
-    if budget is None:
-        return
-    if budget.split not in study.splits:
-        yield f"measures.budget.split: {not_known('split', budget.split, study.splits)}"
-    for line, arms in budget.lines.items():
-        for arm in arms:
-            if arm not in study.arms:
-                yield f"measures.budget.lines.{line}: {not_known('arm', arm, study.arms)}"
-            elif not any(source.active for source in study.queries.get(study.arms[arm].queries or "", ())):
-                yield f"measures.budget.lines.{line}: {arm} has no active source"
+    def fault(arm: str) -> str | None:
+        sources = study.queries.get(study.arms[arm].queries or "", ())
+        return None if any(source.active for source in sources) else "has no active source"
+
+    return _chart_faults(study, "measures.budget", study.measures.budget, fault)
 
 
 def _efficiency_faults(study: StudySpec) -> Iterator[str]:
-    efficiency = study.measures.efficiency
-    if efficiency is None:
+    def fault(arm: str) -> str | None:
+        sources = study.queries.get(study.arms[arm].queries or "", (None,))
+        return None if len(sources) == 1 else "needs queries of one source"
+
+    return _chart_faults(study, "measures.efficiency", study.measures.efficiency, fault)
+
+
+def _chart_faults(
+    study: StudySpec, path: str, chart: BudgetSpec | EfficiencySpec | None, fault: Callable[[str], str | None]
+) -> Iterator[str]:
+    """What is wrong with a chart of lines of arms; ``fault`` says what an arm lacks to stand on it."""
+    if chart is None:
         return
-    if efficiency.split not in study.splits:
-        yield f"measures.efficiency.split: {not_known('split', efficiency.split, study.splits)}"
-    for line, arms in efficiency.lines.items():
+    if chart.split not in study.splits:
+        yield f"{path}.split: {not_known('split', chart.split, study.splits)}"
+    for line, arms in chart.lines.items():
         for arm in arms:
             if arm not in study.arms:
-                yield f"measures.efficiency.lines.{line}: {not_known('arm', arm, study.arms)}"
-            elif len(study.queries.get(study.arms[arm].queries or "", (None,))) != 1:
-                yield f"measures.efficiency.lines.{line}: {arm} needs queries of one source"
+                yield f"{path}.lines.{line}: {not_known('arm', arm, study.arms)}"
+            elif lacking := fault(arm):
+                yield f"{path}.lines.{line}: {arm} {lacking}"
 
 
 def _circle(study: StudySpec) -> list[str]:
