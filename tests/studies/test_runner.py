@@ -84,6 +84,16 @@ def test_the_same_command_again_trains_nothing(finished):
     assert {name: (folder / "run" / name).read_bytes() for name in RESULTS} == before
 
 
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_lost_result_is_made_again_without_training(finished, name):
+    folder, _, _ = finished
+    path = folder / "run" / name
+    before = path.read_bytes()
+    path.unlink()
+    assert bq.run(folder / "study.toml", out=folder / "run").trained == 0
+    assert path.read_bytes() == before
+
+
 def test_a_lost_cell_is_done_again_with_the_same_bytes(finished):
     folder, _, _ = finished
     root = folder / "run"

@@ -18,7 +18,8 @@ from bequest.studies.plan import Plan, make_plan
 
 STORES = "stores"
 """The folder of a run in which its stores lie."""
-RESULTS = ("measurements.json", "curves.json", "claims.json", "report.html")
+MEASURED = ("measurements.json", "curves.json", "claims.json")
+RESULTS = (*MEASURED, "report.html")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class RunFolder:
         else:
             self._refuse_foreign()
             write_text(self.configuration, to_toml({"scale": plan.scale, **plan.resolved}))
+
+    def complete(self) -> bool:
+        """True if every cell has been measured and judged, and what came of it is there."""
+        there = all((self.path / name).exists() for name in (self.study.name, *MEASURED))
+        return there and self.record().status == "complete"
 
     def record(self) -> StudyRecord:
         """The study's record."""

@@ -142,7 +142,7 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
     root = folder.path
     there = {cell.id for cell in plan.cells if cell_folder(root, cell.id).done()}
     todo = [cell for cell in plan.cells if cell.id not in there]
-    if not todo and folder.study.exists() and folder.record().status == "complete":
+    if not todo and folder.complete():
         return Result(root, folder.record(), trained=0)
     _write_study(plan, folder, "running", started)
     failed: dict[str, Answer] = {}
