@@ -94,14 +94,17 @@ def test_a_killed_lesson_ends_with_the_same_bytes(
     assert trained.outcome.steps == 18
 
 
-def test_a_killed_online_lesson_with_active_queries_ends_with_the_same_bytes(network, toy, tmp_path):
+@pytest.mark.parametrize(("online", "by"), [(True, "divergence"), (False, "random"), (False, "entropy")])
+def test_a_killed_lesson_with_active_queries_ends_with_the_same_bytes(network, toy, tmp_path, online, by):
     def lesson():
-        active = ActiveSpec(by="divergence", budget=30, rounds=3)
+        active = ActiveSpec(by=by, budget=30, rounds=3)
         sources = (
             Source("train", toy["train"], Identity(), 0.5),
             Source("pool", toy["train"].unlabelled(), Shift(2), 0.5, view_count=3, active=active),
         )
-        teachers = (OnlineTeacher(network(2, dropout=0.2)), Teacher(network(3), mode="noisy"))
+        teachers = (Teacher(network(2)), Teacher(network(3)))
+        if online:
+            teachers = (OnlineTeacher(network(2, dropout=0.2)), Teacher(network(3), mode="noisy"))
         return Lesson(
             network(1, dropout=0.2), toy, sources, KD(), RECIPE, 0, teachers=teachers, combine=MeanLogits()
         )

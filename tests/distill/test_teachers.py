@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from bequest.data.batches import Batches
-from bequest.data.queries import Generated, Source
+from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.data.views import Identity, Shift
 from bequest.distill import teachers
 from bequest.distill.combine import MeanLogits
+from bequest.distill.ranking import Ranking
 from bequest.distill.teachers import Combined, LiveTeachers, Signal, Teacher
 from bequest.errors import ModelError, TeacherChanged, UnknownName
 
@@ -185,6 +186,22 @@ def test_answers_to_finitely_many_views_are_looked_up_for_the_very_pixels(networ
         (logits,), _ = live.answer(batch)
         assert torch.allclose(logits, model.network(batch.x), atol=1e-6)
     assert model.asked == 3 * 72
+
+
+@pytest.mark.parametrize(("by", "asked"), [("random", 4 + 8 + 12), ("divergence", 3 * 72)])
+def test_of_a_pool_only_what_is_needed_is_answered(network, toy, by, asked):
+    """A choice that needs no teacher asks about what was chosen so far, again in each round."""
+    model = Counting(network())
+    pool = ActiveSpec(by=by, budget=12, rounds=3)
+    sources = (Source("pool", toy["train"], Shift(2), view_count=3, active=pool),)
+    live = LiveTeachers([Teacher(model)], sources, seed=7)
+    rank = Ranking(network(1), live)
+    batches = Batches(sources, batch=8, seed=7, steps=30, rank=rank)
+    for step in range(30):
+        for batch in (batches.at(step), batches.at(step).every(2, 1)):
+            (logits,), _ = live.answer(batch)
+            assert torch.allclose(logits, model.network(batch.x), atol=1e-6)
+    assert model.asked == asked
 
 
 def test_too_many_answers_are_not_kept(network, toy, monkeypatch):

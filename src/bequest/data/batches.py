@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ class Batch:
         parts, at = [], 0
         for part in self.parts:
             rows = part.rows[(start - at) % count :: count]
-            parts += [Part(part.source, rows, part.view)] if len(rows) else []
+            parts += [replace(part, rows=rows)] if len(rows) else []
             at += len(part.rows)
 
         def cut(values: Tensor | None) -> Tensor | None:

@@ -47,6 +47,11 @@ class ActiveSpec(Config):
             raise ValueError(f"a budget of {self.budget} cannot be spread over {self.rounds} rounds")
         return self
 
+    @property
+    def asks_teachers(self) -> bool:
+        """True if teachers answer the whole pool before it can be ranked."""
+        return self.by in ("divergence", "disagreement")
+
     def starts(self, *, steps: int, steps_per_epoch: int) -> list[int]:
         """The step before which each round chooses; rounds that the run does not reach are left out.
 

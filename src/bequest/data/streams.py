@@ -20,11 +20,15 @@ POOL_CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of one source in one batch, in one view."""
+    """Rows of one source in one batch, in one view.
+
+    ``among`` names, where the source asks about few, all rows that it asks about in that view for now.
+    """
 
     source: int
     rows: Tensor
     view: int
+    among: Tensor | None = None
 
 
 class Shown(NamedTuple):
@@ -153,6 +157,7 @@ class ChosenStream(Stream):
         self._rank = rank
         self._samples = SplitStream(index, source, rows, seed)
         self._now: tuple[int, Tensor, Shown, _Order] | None = None
+        self._asked: dict[int, Tensor] = {}
         self._check()
 
     def draw(self, step: int, every: int = 1, start: int = 0) -> Drawn:
@@ -194,8 +199,11 @@ class ChosenStream(Stream):
         """The queries of the first ``current`` rounds by view, as they are shown, and their order."""
         if self._now is None or self._now[0] != current:
             queries = torch.cat(self.chosen[:current]).sort().values
-            pieces = [self._samples.shown(part.rows, part.view) for part in self._parts(queries)]
-            shown = _joined(pieces)
+            self._asked = {}
+            asked = self._parts(queries)
+            shown = _joined([self._samples.shown(part.rows, part.view) for part in asked])
+            if not self.spec.asks_teachers:
+                self._asked = {part.view: part.rows for part in asked}
             name = f"{self.source.name}/{current}"
             order = _Order(len(queries), self.rows, self._seed, name, queries.device)
             self._now = (current, queries, shown, order)
@@ -206,7 +214,10 @@ class ChosenStream(Stream):
         views, samples = queries // len(self.source.split), queries % len(self.source.split)
         kinds, counts = torch.unique_consecutive(views, return_counts=True)
         pieces = torch.split(samples, counts.tolist())
-        return [Part(self.index, rows, v) for v, rows in zip(kinds.tolist(), pieces, strict=True)]
+        return [
+            Part(self.index, rows, view, self._asked.get(view))
+            for view, rows in zip(kinds.tolist(), pieces, strict=True)
+        ]
 
     def _views(self) -> int:
         return 1 if self.source.plain else self.source.view_count or 1

@@ -208,7 +208,8 @@ class LiveTeachers:
 
     Where a source has finitely many views (one, if it shows its samples as they are), a teacher in eval
     mode would answer each pass over a view alike; its logits are then computed once, a whole view at a
-    time, and looked up, if they are not too many.
+    time, and looked up, if they are not too many. Of a source that asks about a few rows only those are
+    answered, anew each time that they become more, so that answers do not depend on when a run resumed.
 
     Args:
         teachers: One or many.
@@ -233,7 +234,7 @@ class LiveTeachers:
         self._sources = tuple(sources)
         self._features = [[n for n in features if n in t.known_features()] for t in self.teachers]
         self._seed = seed
-        self._tables: dict[tuple[int, int, int], Tensor | None] = {}
+        self._tables: dict[tuple[int, int, int], tuple[int, Tensor | None]] = {}
         for name in features:
             if not any(name in found for found in self._features):
                 known = {name for teacher in self.teachers for name in teacher.known_features()}
@@ -270,11 +271,14 @@ class LiveTeachers:
 
     def _table(self, index: int, part: Part) -> Tensor | None:
         key = (index, part.source, 0 if self._sources[part.source].plain else part.view)
-        if key not in self._tables:
+        asked = -1 if part.among is None else len(part.among)
+        if key not in self._tables or self._tables[key][0] != asked:
             source, teacher = self._sources[part.source], self.teachers[index]
-            looked_up = isinstance(source, Source) and self._finite(part.source)
-            self._tables[key] = _answers(teacher, source, key[2], self._seed or 0) if looked_up else None
-        return self._tables[key]
+            table = None
+            if isinstance(source, Source) and self._finite(part.source):
+                table = _answers(teacher, source, key[2], self._seed or 0, part.among)
+            self._tables[key] = (asked, table)
+        return self._tables[key][1]
 
 
 class Combined:
@@ -290,13 +294,17 @@ class Combined:
         return self._combine(logits), features
 
 
-def _answers(teacher: Teacher, source: AnySource, view: int, seed: int) -> Tensor | None:
-    """The answers to a whole view of a source; None where those to all its views would be too many."""
-    assert isinstance(source, Source)
-    stream = SplitStream(0, source, 1, seed)
-    every = torch.arange(len(source.split), device=source.split.ids.device)
-    first, *rest = (stream.shown(rows, view).x for rows in torch.split(every, CHUNK))
+def _answers(
+    teacher: Teacher, source: Source, view: int, seed: int, among: Tensor | None = None
+) -> Tensor | None:
+    """The answers to a whole view of a source, NaN in rows that are not ``among``; None where too many."""
+    stream, size = SplitStream(0, source, 1, seed), len(source.split)
+    rows = torch.arange(size, device=source.split.ids.device) if among is None else among
+    first, *rest = (stream.shown(chunk, view).x for chunk in torch.split(rows, CHUNK))
     answers = [teacher(first)]
-    if answers[0][0].nbytes * len(every) * (source.view_count or 1) > LOOKUP_BYTES:
+    if answers[0][0].nbytes * size * (source.view_count or 1) > LOOKUP_BYTES:
         return None
-    return torch.cat([*answers, *(teacher(chunk) for chunk in rest)])
+    found = torch.cat([*answers, *(teacher(chunk) for chunk in rest)])
+    if among is None:
+        return found
+    return found.new_full((size, *found.shape[1:]), torch.nan).index_copy_(0, among, found)
