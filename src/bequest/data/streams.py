@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -156,8 +156,7 @@ class ChosenStream(Stream):
         self._starts = tuple(starts)
         self._rank = rank
         self._samples = SplitStream(index, source, rows, seed)
-        self._now: tuple[int, Tensor, Shown, _Order] | None = None
-        self._asked: dict[int, Tensor] = {}
+        self._now: _Chosen | None = None
         self._check()
 
     def draw(self, step: int, every: int = 1, start: int = 0) -> Drawn:
@@ -165,10 +164,10 @@ class ChosenStream(Stream):
         current = sum(begin <= step for begin in self._starts)
         for begin in range(len(self.chosen), current):
             self._choose(begin)
-        queries, shown, order = self._taken(current)
-        at, _ = order.at(step - self._starts[current - 1])
+        chosen = self._taken(current)
+        at, _ = chosen.order.at(step - self._starts[current - 1])
         at = at.sort().values[start::every]
-        return self._parts(queries.index_select(0, at)), shown.at(at)
+        return self._parts(chosen.queries.index_select(0, at), chosen.asked), chosen.shown.at(at)
 
     def pool(self) -> Iterator[Drawn]:
         """The whole pool in chunks, view by view."""
@@ -195,27 +194,27 @@ class ChosenStream(Stream):
         best = scores.argsort(descending=True, stable=True)[: self.spec.sizes()[number]]
         self.chosen.append(best.to(self.source.split.ids.device))
 
-    def _taken(self, current: int) -> tuple[Tensor, Shown, _Order]:
-        """The queries of the first ``current`` rounds by view, as they are shown, and their order."""
-        if self._now is None or self._now[0] != current:
+    def _taken(self, current: int) -> _Chosen:
+        """What the first ``current`` rounds chose."""
+        if self._now is None or self._now.rounds != current:
             queries = torch.cat(self.chosen[:current]).sort().values
-            self._asked = {}
-            asked = self._parts(queries)
-            shown = _joined([self._samples.shown(part.rows, part.view) for part in asked])
-            if not self.spec.asks_teachers:
-                self._asked = {part.view: part.rows for part in asked}
-            name = f"{self.source.name}/{current}"
-            order = _Order(len(queries), self.rows, self._seed, name, queries.device)
-            self._now = (current, queries, shown, order)
-        return self._now[1:]
+            parts = self._parts(queries, {})
+            self._now = _Chosen(
+                current,
+                queries,
+                _joined([self._samples.shown(part.rows, part.view) for part in parts]),
+                _Order(len(queries), self.rows, self._seed, f"{self.source.name}/{current}", queries.device),
+                {} if self.spec.asks_teachers else {part.view: part.rows for part in parts},
+            )
+        return self._now
 
-    def _parts(self, queries: Tensor) -> list[Part]:
+    def _parts(self, queries: Tensor, asked: Mapping[int, Tensor]) -> list[Part]:
         """One part a view; ``queries`` are in rising order."""
         views, samples = queries // len(self.source.split), queries % len(self.source.split)
         kinds, counts = torch.unique_consecutive(views, return_counts=True)
         pieces = torch.split(samples, counts.tolist())
         return [
-            Part(self.index, rows, view, self._asked.get(view))
+            Part(self.index, rows, view, asked.get(view))
             for view, rows in zip(kinds.tolist(), pieces, strict=True)
         ]
 
@@ -258,3 +257,16 @@ class _Order:
             self._permuted = torch.randperm(self._size, generator=generator).to(self._device)
             self._pass = passes
         return self._permuted[place * self._rows : (place + 1) * self._rows], passes
+
+
+class _Chosen(NamedTuple):
+    """What so many rounds chose: queries by view, as they are shown, in which order.
+
+    ``asked``, by view, is the rows that teachers are asked about; empty where they answer the whole pool.
+    """
+
+    rounds: int
+    queries: Tensor
+    shown: Shown
+    order: _Order
+    asked: Mapping[int, Tensor]

@@ -104,7 +104,7 @@ def test_a_student_of_the_store_is_the_student_of_the_teacher(
 
 @pytest.mark.slow
 def test_students_agree_on_the_digits_schedule(tmp_path: Path) -> None:
-    """The schedule of the bundled study: CNN for 50 epochs, MLP for 120, views of half of the queries."""
+    """The queries of the bundled study, trained for longer: CNN for 50 epochs, MLP for 120, views of half."""
     data = bq.load_dataset("digits")
     cnn = bq.fit("cnn", data, epochs=50, lr=1e-3, batch=64)
     train = data["train"].unlabelled()
