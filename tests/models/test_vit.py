@@ -109,6 +109,23 @@ def test_patches_are_cut_row_by_row() -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("weight_init", ["xavier", "trunc_normal"])
+def test_initial_weights_have_the_deviation_that_is_told(weight_init) -> None:
+    options = {"weight_init": weight_init, "position_std": 0.1}
+    model = build_model("vit", SHAPE, 10, seed=0, width=96, depth=1, **options)
+    layer = model.blocks[0].mlp[0]
+    expected = (2 / (layer.in_features + layer.out_features)) ** 0.5 if weight_init == "xavier" else 0.02
+    assert float(layer.weight.detach().std()) == pytest.approx(expected, rel=0.03)
+    assert not layer.bias.any()
+    assert float(model.positions.detach().std()) == pytest.approx(0.1, rel=0.1)
+
+
+def test_published_sizes_start_as_published() -> None:
+    model = build_model("deit_tiny", (3, 32, 32), 10, seed=0)
+    for values in (model.blocks[0].mlp[0].weight, model.positions):
+        assert float(values.detach().std()) == pytest.approx(0.02, rel=0.1)
+
+
 def test_drop_path_leaves_whole_samples_out_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
     layer, x = DropPath(0.25), torch.ones(4000, 2, 3)
@@ -127,6 +144,7 @@ def test_drop_path_leaves_whole_samples_out_and_keeps_the_mean() -> None:
         ((3, 18, 16), {}, "multiples of 4"),
         (SHAPE, {"width": 30, "heads": 4}, "heads share the width"),
         (SHAPE, {"form": "advice"}, "no form 'advice'"),
+        (SHAPE, {"weight_init": "he"}, "no weight_init 'he'"),
         (SHAPE, {"form": "advised", "stem": 24}, "multiple of 16 channels"),
     ],
 )

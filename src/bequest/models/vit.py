@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,13 +17,31 @@ from bequest.models.tokens import Tokens
 
 IMAGE_AXES = 3
 DEVIATION = 0.02
-"""Of the initial weights of linear layers, tokens and positions."""
+"""Of the initial tokens, and of positions and linear layers as DeiT starts them."""
 TOKENS: dict[str, tuple[str, ...]] = {
     "class": ("class",),
     "distilled": ("class", "distillation"),
     "advised": ("class", "convolution", "involution"),
 }
 """The tokens of each form that have a head, in the order of the heads."""
+
+
+def _small(module: nn.Module) -> None:
+    """Linear layers as DeiT starts them; convolutions keep PyTorch's weights."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=DEVIATION)
+        nn.init.zeros_(module.bias)
+
+
+def _xavier(module: nn.Module) -> None:
+    """Linear layers that keep the scale of what passes them, at any width."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+WEIGHT_INITS: dict[str, Callable[[nn.Module], None]] = {"trunc_normal": _small, "xavier": _xavier}
+"""How the initial weights of linear layers are drawn."""
 
 
 class Attention(nn.Module):
@@ -167,9 +185,10 @@ class VisionTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.heads = nn.ModuleList(nn.Linear(width, classes) for _ in range(self.extra))
-        self.apply(_start)
-        for parameter in (self.positions, *embedding.tokens.values()):
-            nn.init.trunc_normal_(parameter, std=DEVIATION)
+        self.apply(WEIGHT_INITS[size["weight_init"]])
+        for token in embedding.tokens.values():
+            nn.init.trunc_normal_(token, std=DEVIATION)
+        nn.init.trunc_normal_(self.positions, std=size["position_std"])
 
     @override
     def forward(self, x: Float[Tensor, "n c h w"]) -> Tensor | Tokens:
@@ -195,16 +214,19 @@ def transformer(
     mlp: float = 4.0,
     drop_path: float = 0.0,
     stem: int = 64,
+    weight_init: str = "trunc_normal",
+    position_std: float = DEVIATION,
 ) -> VisionTransformer:
     """Vision transformer of any size; see :func:`vit`."""
-    _check(input_shape, form, width, heads, patch)
+    _check(input_shape, form, width, heads, patch, weight_init)
     channels, height, across = input_shape
     grid = (height // patch, across // patch)
     embedding = (
         TwoStems(channels, width, patch, stem) if form == "advised" else Patches(channels, width, patch, form)
     )
     size = {"width": width, "depth": depth, "heads": heads, "patch": patch, "mlp": mlp}
-    return VisionTransformer(embedding, grid, classes, form=form, drop_path=drop_path, **size)
+    drawn = {"weight_init": weight_init, "position_std": position_std}
+    return VisionTransformer(embedding, grid, classes, form=form, drop_path=drop_path, **size, **drawn)
 
 
 @MODELS.register("vit")
@@ -220,6 +242,8 @@ def vit(
     mlp: float = 4.0,
     drop_path: float = 0.0,
     stem: int = 64,
+    weight_init: str = "xavier",
+    position_std: float = 0.3,
 ) -> VisionTransformer:
     """Vision transformer.
 
@@ -237,6 +261,10 @@ def vit(
         drop_path: Share of the samples for which the last block's branches are left out in training; earlier
             blocks have less, linearly.
         stem: Channels inside the stems of the form ``advised``; a multiple of 32.
+        weight_init: Initial weights of the linear layers. ``xavier``: uniform in ±√(6 / (in + out)), which keeps
+            the scale at every width. ``trunc_normal``: normal with deviation 0.02 whatever the width, as DeiT
+            has it; narrow transformers then hardly learn in their first hundreds of steps.
+        position_std: Deviation of the initial positions, normal; DeiT's is 0.02.
 
     Raises:
         ModelError: If one input is no image, or the sizes do not divide each other.
@@ -252,6 +280,8 @@ def vit(
         mlp=mlp,
         drop_path=drop_path,
         stem=stem,
+        weight_init=weight_init,
+        position_std=position_std,
     )
 
 
@@ -275,7 +305,13 @@ def deit_small(
     )
 
 
-def _check(input_shape: Sequence[int], form: str, width: int, heads: int, patch: int) -> None:
+def _check(
+    input_shape: Sequence[int], form: str, width: int, heads: int, patch: int, weight_init: str
+) -> None:
+    if weight_init not in WEIGHT_INITS:
+        raise ModelError(
+            f"a vit has no weight_init {weight_init!r}", expected=", ".join(WEIGHT_INITS), got=weight_init
+        )
     if form not in TOKENS:
         raise ModelError(f"a vit has no form {form!r}", expected=", ".join(TOKENS), got=form)
     if len(input_shape) != IMAGE_AXES or any(side % patch for side in input_shape[1:]):
@@ -291,10 +327,3 @@ def _check(input_shape: Sequence[int], form: str, width: int, heads: int, patch:
 def _rows(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n l d"]:
     """Positions row by row."""
     return maps.flatten(2).transpose(1, 2)
-
-
-def _start(module: nn.Module) -> None:
-    """Initial weights of the linear layers; convolutions keep PyTorch's."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=DEVIATION)
-        nn.init.zeros_(module.bias)
