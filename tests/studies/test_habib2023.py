@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-import torch
+from PIL import Image
 
 import bequest as bq
-from bequest.data import Dataset, Split
+from bequest.config import to_toml
 from bequest.data.fractions import fraction
-from bequest.data.views import parse_views
-from bequest.distill.objectives import parse_objective
-from bequest.distill.recipe import Recipe
 from bequest.files import read_json
 from bequest.measure import attention_distance, cka
-from bequest.models import build_model
 from bequest.models.taps import activations
 from bequest.records import RunRecord, read_record
 from bequest.report.folder import read_run
@@ -121,11 +120,11 @@ def test_likeness_over_layers_is_the_mean_of_the_best_and_distances_are_those_of
 
 def test_the_efficiency_chart_counts_samples_and_gains_are_paired(smoke):
     curves = [c for c in read_json(smoke[0] / "curves.json") if c["chart"] == "efficiency"]
-    (both,) = [c for c in curves if c["arm"] == "CiT ← CNN"]
+    (both,) = [c for c in curves if c["arm"] == "ViT ← CNN"]
     train = bq.load_dataset("digits")["train"]
     assert [p["x"] for p in both["points"]] == [len(fraction(train, 0.25, seed=0)), len(train)]
-    (gain,) = found(smoke, "gain/accuracy", "cit<-cnn")
-    own, control = (found(smoke, "accuracy", arm)[0]["per_seed"] for arm in ("cit<-cnn", "cit"))
+    (gain,) = found(smoke, "gain/accuracy", "vit<-cnn")
+    own, control = (found(smoke, "accuracy", arm)[0]["per_seed"] for arm in ("vit<-cnn", "vit<-vit"))
     assert gain["per_seed"] == pytest.approx({seed: own[seed] - control[seed] for seed in own})
 
 
@@ -148,18 +147,38 @@ def test_every_scale_is_without_fault():
 
 
 @pytest.mark.slow
-def test_fifty_steps_of_the_full_size_models(tmp_path):
-    """DeiT-S in Co-advise's form learns 8 images from RegNetY-4.0 and RedNet-101."""
-    pixels = torch.rand(8, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    whole = Split(pixels, torch.arange(8) % 4, torch.arange(8))
-    data = Dataset("noise", {"train": whole, "validation": whole.take(torch.arange(4))}, tuple("abcd"))
-    teachers = [build_model(name, (3, 224, 224), 4, seed=0) for name in ("regnety_040", "rednet101")]
-    views = parse_views([{"name": "randaugment", "magnitude": 9.0}, {"name": "mixup"}, {"name": "erase"}])
-    store = bq.build_store(teachers, data, views=views, count=2, path=tmp_path / "store")
-    labels = {"name": "bound", "objective": {"name": "cross_entropy", "smoothing": 0.1}, "token": 0}
-    objective = parse_objective([labels, {"name": "tokens"}])
-    student = build_model("deit_small", (3, 224, 224), 4, seed=0, form="advised")
-    recipe = Recipe(optimizer="adamw", lr=1e-4, weight_decay=0.05, clip=15.0, batch=2, steps=50)
-    fitted = bq.distill(student, data, signal=store, objective=objective, recipe=recipe)
-    assert fitted.record.steps == 50
-    assert np.isfinite(fitted.record.last["loss"])
+def test_fifty_steps_of_the_full_size_models_on_two_ranks(tmp_path):
+    """Scale ``paper`` on a few images: DeiT-S in Co-advise's form, RegNetY-4.0 and RedNet-101."""
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 2)):
+        for kind in "abcd":
+            folder = tmp_path / "imagenet" / split / kind
+            folder.mkdir(parents=True)
+            for k in range(count):
+                pixels = generator.integers(0, 256, (224, 224, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{k}.png")
+    raw = read_study("habib2023")
+    paper = raw["scales"]["paper"]
+    paper["recipe"] |= {"steps": 50, "batch": 4}
+    paper["data"]["options"] |= {"validation": 0.2}
+    paper["queries"]["views"][0] |= {"view_count": 2}
+    paper["measures"] |= {"corruptions": []}
+    for name in ("cnn", "inn"):
+        paper["models"][name]["recipe"] |= {"steps": 4, "lr": 1e-3}
+    (tmp_path / "study.toml").write_text(to_toml(raw), encoding="utf-8")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = "-m bequest run study.toml --scale paper --arms cit<-cnn&inn --out run"
+    environment = {**os.environ, "BEQUEST_DATA": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*torchrun, *command.split()],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = [read_record(path, RunRecord) for path in (tmp_path / "run" / "cells").glob("*/record.json")]
+    (record,) = (found for found in records if found.arm == "cit<-cnn&inn")
+    assert (record.status, record.steps) == ("done", 50), record.error
+    assert [teacher.mode for teacher in record.teachers] == ["stored", "stored"]
+    folder = cell_folder(tmp_path / "run", record.id)
+    _, *looks = map(json.loads, folder.metrics.read_text("utf-8").splitlines())
+    assert np.isfinite([look["loss"] for look in looks]).all()
+    assert np.load(folder.outputs("test"))["logits"].shape == (8, 4)
