@@ -261,9 +261,9 @@ def vit(
         drop_path: Share of the samples for which the last block's branches are left out in training; earlier
             blocks have less, linearly.
         stem: Channels inside the stems of the form ``advised``; a multiple of 32.
-        weight_init: Initial weights of the linear layers. ``xavier``: uniform in ±√(6 / (in + out)), which keeps
-            the scale at every width. ``trunc_normal``: normal with deviation 0.02 whatever the width, as DeiT
-            has it; narrow transformers then hardly learn in their first hundreds of steps.
+        weight_init: Initial weights of the linear layers. ``xavier``: uniform in ±√(6 / (in + out)), which
+            keeps the scale at every width. ``trunc_normal``: normal with deviation 0.02 whatever the width,
+            as DeiT has it; narrow transformers then hardly learn in their first hundreds of steps.
         position_std: Deviation of the initial positions, normal; DeiT's is 0.02.
 
     Raises:
