@@ -64,8 +64,11 @@ def test_split_folders_are_found_and_can_be_named(photos, tmp_path):
     }  # fmt: skip
     named = load_dataset(f"folder:{root}", size=4, splits={"train": "train", "test": "val"})
     assert len(named["test"]) == 12
-    with pytest.raises(DataError, match="no such split"):
+    for k in range(10):
+        (root / f"z{k}").mkdir()
+    with pytest.raises(DataError, match="no such split") as caught:
         load_dataset(f"folder:{root}", splits={"train": "trian"})
+    assert "folders train, val, z0, z1, z2, z3, z4, z5, and 4 more" in str(caught.value)
 
 
 def _saved(image, path):

@@ -194,12 +194,16 @@ def _folder_listings(root: Path, splits: Mapping[str, str] | None) -> dict[str, 
         if split not in NAMES or name not in there:
             raise DataError(
                 f"{root} has no such split",
-                expected=f"splits {', '.join(NAMES)}; folders {', '.join(there)}",
+                expected=f"splits {', '.join(NAMES)}; folders {_several(list(there), ', ')}",
                 got=f"{split} = {name!r}",
             )
         places[split] = there[name]
     if places and "train" not in places:
-        raise DataError(f"{root} has no folder of training images", expected="train/CLASS/*", got=list(there))
+        raise DataError(
+            f"{root} has no folder of training images",
+            expected="train/CLASS/*",
+            got=_several(list(there), ", "),
+        )
     listings = {split: _listing(root, place) for split, place in (places or {"train": root}).items()}
     if not listings["train"].names:
         raise DataError(
@@ -356,6 +360,7 @@ def _id(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:ID_BYTES], "big")
 
 
-def _several(lines: Sequence[str]) -> str:
-    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return "; ".join(lines[:SHOWN]) + more
+def _several(names: Sequence[str], mark: str = "; ") -> str:
+    """The first few, and how many more."""
+    more = f"{mark}and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return mark.join(names[:SHOWN]) + more
