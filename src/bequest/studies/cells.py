@@ -343,8 +343,9 @@ def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> T
 
 def _answers(network: nn.Module, splits: Iterable[str], data: Dataset, reading: Reading) -> dict[str, Tensor]:
     """Logits on every one of ``splits``, and penultimate activations on the test split."""
-    found = {name: reading.logits(network, data[name]) for name in splits}
-    return {**found, PENULTIMATE: reading.penultimate(network, data[PROBE_SPLIT].x)}
+    probed, features = reading.both(network, data[PROBE_SPLIT])
+    others = {name: reading.logits(network, data[name]) for name in splits if name != PROBE_SPLIT}
+    return {**others, PROBE_SPLIT: probed, PENULTIMATE: features}
 
 
 def _write_outputs(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from bequest.data.datasets import Dataset, Split
-from bequest.distill.score import predict
-from bequest.models.taps import PENULTIMATE, activations
+from bequest.distill.score import BATCH, predict
+from bequest.models.taps import PENULTIMATE, activations, tapped
 from bequest.models.verbs import verb_logits, verb_states
 
 
@@ -30,6 +31,17 @@ class Reading:
     def logits(self, network: nn.Module, split: Split) -> Tensor:
         """Logits (N, C) in the label space of ``split``."""
         return verb_logits(network, split) if self.next_token else predict(network, split.x)
+
+    def both(self, network: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
+        """What :meth:`logits` and :meth:`penultimate` give, in one pass where the network allows it."""
+        if self.next_token:
+            return self.logits(network, split), self.penultimate(network, split.x)
+        logits, features = [], []
+        with tapped(network, [PENULTIMATE]) as caught:
+            for chunk in torch.split(split.x, BATCH):
+                logits.append(predict(network, chunk))
+                features.append(caught[PENULTIMATE].clone())
+        return torch.cat(logits), torch.cat(features)
 
     def penultimate(self, network: nn.Module, x: Tensor) -> Tensor:
         """Penultimate activations, (N, F) or (N, ...)."""
