@@ -145,6 +145,7 @@ def test_drop_path_leaves_whole_samples_out_and_keeps_the_mean() -> None:
         (SHAPE, {"width": 30, "heads": 4}, "heads share the width"),
         (SHAPE, {"form": "advice"}, "no form 'advice'"),
         (SHAPE, {"weight_init": "he"}, "no weight_init 'he'"),
+        (SHAPE, {"position_std": -0.1}, "position_std is a deviation"),
         (SHAPE, {"form": "advised", "stem": 24}, "multiple of 16 channels"),
     ],
 )

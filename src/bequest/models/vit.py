@@ -218,7 +218,8 @@ def transformer(
     position_std: float = DEVIATION,
 ) -> VisionTransformer:
     """Vision transformer of any size; see :func:`vit`."""
-    _check(input_shape, form, width, heads, patch, weight_init)
+    _check(input_shape, form, width, heads, patch)
+    _check_start(weight_init, position_std)
     channels, height, across = input_shape
     grid = (height // patch, across // patch)
     embedding = (
@@ -305,13 +306,16 @@ def deit_small(
     )
 
 
-def _check(
-    input_shape: Sequence[int], form: str, width: int, heads: int, patch: int, weight_init: str
-) -> None:
+def _check_start(weight_init: str, position_std: float) -> None:
     if weight_init not in WEIGHT_INITS:
         raise ModelError(
             f"a vit has no weight_init {weight_init!r}", expected=", ".join(WEIGHT_INITS), got=weight_init
         )
+    if position_std < 0:
+        raise ModelError("position_std is a deviation", expected="0 or more", got=position_std)
+
+
+def _check(input_shape: Sequence[int], form: str, width: int, heads: int, patch: int) -> None:
     if form not in TOKENS:
         raise ModelError(f"a vit has no form {form!r}", expected=", ".join(TOKENS), got=form)
     if len(input_shape) != IMAGE_AXES or any(side % patch for side in input_shape[1:]):
