@@ -19,7 +19,7 @@ def with_parts(tiny):
         arms[f"mlp {name}"] = {"student": "mlp", "queries": name}
     tiny["claims"], tiny["answer"] = [], None
     del tiny["answer"]
-    tiny["measures"] = {"efficiency": {"lines": {"MLP": ["mlp part", "mlp all"]}}}
+    tiny["measures"] = {"efficiency": {"lines": {"MLP": ["mlp all", "mlp part"]}}}
     return tiny
 
 
@@ -27,9 +27,11 @@ def test_points_are_sorted_by_the_samples_that_were_seen(tiny, write_study, tmp_
     result = bq.run(write_study(with_parts(tiny)), out=tmp_path / "run", seeds=1, workers=1)
     assert result.failed == ()
     (curve,) = [c for c in read_json(tmp_path / "run" / "curves.json") if c["chart"] == "efficiency"]
-    assert [(point["x"], point["label"]) for point in curve["points"]] == [
-        (pytest.approx(130, abs=5), "mlp part"),
-        (1297, "mlp all"),
+    measured = read_json(tmp_path / "run" / "measurements.json")
+    accuracy = {m["arm"]: m["value"] for m in measured if (m["measure"], m["split"]) == ("accuracy", "test")}
+    assert [(point["x"], point["y"]) for point in curve["points"]] == [
+        (pytest.approx(130, abs=5), accuracy["mlp part"]),
+        (1297, accuracy["mlp all"]),
     ]
 
 

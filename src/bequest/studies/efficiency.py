@@ -35,9 +35,7 @@ def efficiency_curves(evidence: Evidence) -> Iterator[Curve]:
         for arm in arms:
             found = seed_interval(list(_accuracies(evidence, arm, spec.split if spec else "").values()))
             samples = _samples(evidence, arm)
-            points.append(
-                Point(x=samples, y=found.value, low=found.low, high=found.high, n=found.n, label=arm)
-            )
+            points.append(Point(x=samples, y=found.value, low=found.low, high=found.high, n=found.n))
         yield Curve(
             chart="efficiency",
             arm=line,
