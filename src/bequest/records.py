@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bequest.errors import RunFolderError
 from bequest.files import read_json, write_json
 
-VERSION = 1
+VERSION = 2
+"""2: digests of files, codes for reasons, titles of measures, what a verdict was expected to be."""
 
 Status = Literal["waiting", "running", "done", "failed"]
 Role = Literal["teacher", "control", "taught"]
@@ -40,7 +41,8 @@ class Measurement(Record):
 
     ``measure`` is a name of ``bequest ls measures``; the inheritance of a property P is
     ``inheritance/P``. ``value`` is the mean of ``per_seed`` unless ``method`` says otherwise; ``low``
-    and ``high`` bound it at ``level``. Undefined numbers are None and have a ``reason``.
+    and ``high`` bound it at ``level``. Undefined numbers are None and have a ``reason``, a sentence, with a
+    ``reason_code``, a value of :class:`bequest.measures.Reason`.
     """
 
     measure: str
@@ -56,6 +58,7 @@ class Measurement(Record):
     method: str = ""
     per_seed: dict[str, float | None] = Field(default_factory=dict)
     reason: str | None = None
+    reason_code: str | None = None
 
     @field_validator("value", "low", "high", mode="before")
     @classmethod
@@ -119,20 +122,41 @@ class Curve(Record):
 
 
 class Verdict(Record):
-    """A claim and what the evidence says: upheld, contradicted or undecided."""
+    """A claim and what the evidence says: upheld, contradicted or undecided.
+
+    ``published`` is a number that the cited paper prints, ``expected`` one of an own pilot. ``low`` and
+    ``high`` are the plain interval; ``adjusted_low`` and ``adjusted_high`` the one that the verdict uses, at
+    5 % for the family of the study's claims. An ``exploratory`` claim was made after seeing its data and is
+    no member of that family. ``arms`` are the arms that the claim is about.
+    """
 
     id: str
     text: str
     source: str
     contrast: str
     verdict: Literal["upheld", "contradicted", "undecided"]
-    paper_value: float | None = None
+    published: float | None = None
+    expected: float | None = None
+    exploratory: bool = False
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    adjusted_low: float | None = None
+    adjusted_high: float | None = None
     margin: float = 0.0
     n: int = 0
+    arms: tuple[str, ...] = ()
     reason: str | None = None
+    reason_code: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, content: Any) -> Any:
+        """Version 1 called every expected number a paper's; records do not tell which of them were."""
+        if isinstance(content, dict) and "paper_value" in content:
+            content = dict(content)
+            content["expected"] = content.pop("paper_value")
+        return content
 
 
 class Provenance(Record):
@@ -174,8 +198,36 @@ class TeacherRecord(Record):
     validation: dict[str, float] = Field(default_factory=dict)
 
 
+class MeasureRecord(Record):
+    """What a reader needs to know of a measure; see :class:`bequest.measures.Measure`."""
+
+    title: str
+    unit: str = ""
+    better: Literal["higher", "lower"] | None = None
+    group: Literal["property", "likeness", "representation", "derived"] = "property"
+    of: str = ""
+    mark: str = ""
+
+
+class SectionRecord(Record):
+    """A section of the page for one kind of evidence: heading, one sentence of what it shows, its place.
+
+    ``charts`` are the names of its curves, ``measures`` those of its measurements that are drawn beside
+    them; sections are ordered by ``place``.
+    """
+
+    title: str
+    intro: str = ""
+    place: int = 50
+    charts: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+
+
 class RunRecord(Record):
-    """One cell: what was asked, what came of it; ``start`` says what became of pretrained weights."""
+    """One cell: what was asked, what came of it; ``start`` says what became of pretrained weights.
+
+    ``files`` holds the SHA-256 of each file of the cell's folder by its path there.
+    """
 
     version: int = VERSION
     id: str
@@ -197,6 +249,7 @@ class RunRecord(Record):
     last: dict[str, float] = Field(default_factory=dict)
     selected: dict[str, float] = Field(default_factory=dict)
     durations: dict[str, float] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class ArmRecord(Record):
@@ -228,7 +281,13 @@ class CellRecord(Record):
 
 
 class StudyRecord(Record):
-    """A study's run: ``study.json``. The report starts from here."""
+    """A study's run: ``study.json``. The report starts from here.
+
+    ``measures`` describes each measure by its name, ``sections`` each kind of evidence by its key;
+    ``picture`` names the chart that stands beside the answer, ``profile_arms`` the arms of the inheritance
+    profile. ``measuring_key`` is a hash of all that decides the measurements; ``files`` holds the SHA-256 of
+    each result by its name.
+    """
 
     version: int = VERSION
     name: str
@@ -247,6 +306,12 @@ class StudyRecord(Record):
     data_digest: str | None = None
     seconds: float | None = None
     notes: tuple[str, ...] = ()
+    measures: dict[str, MeasureRecord] = Field(default_factory=dict)
+    sections: dict[str, SectionRecord] = Field(default_factory=dict)
+    profile_arms: tuple[str, ...] = ()
+    picture: str | None = None
+    measuring_key: str | None = None
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 def _none_unless_finite(value: Any) -> Any:

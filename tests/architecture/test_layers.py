@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "src" / "bequest"
-BASE = {"errors", "config", "seeding", "records", "registry", "files", "memory", "streams", "variants"}
+BASE = {
+    "errors",
+    "config",
+    "seeding",
+    "records",
+    "registry",
+    "files",
+    "memory",
+    "streams",
+    "variants",
+    "measures",
+}
 MAY_IMPORT = {
     "base": set(),
     "data": {"base"},

@@ -276,7 +276,7 @@ def claims() -> list[Verdict]:
             id="clean-hands-over",
             text="Distilling on the training images alone hands translation invariance over.",
             contrast="accuracy[mlp<-cnn, translated] - accuracy[mlp<-mlp, translated] > 0",
-            verdict="contradicted", paper_value=0.12, value=-0.003, low=-0.011, high=0.005,
+            verdict="contradicted", published=0.12, value=-0.003, low=-0.011, high=0.005,
             margin=0.02, **shared,
         ),
         Verdict(

@@ -76,7 +76,7 @@ def _judge(claim: ClaimSpec, measurements: Sequence[Measurement]) -> Verdict:
         source=claim.source,
         contrast=f"{contrast}, {claim.direction} {sign}{claim.margin:g}",
         verdict=word,
-        paper_value=claim.paper_value,
+        published=claim.paper_value,
         value=_finite(found.value) if found else None,
         low=_finite(found.low) if found else None,
         high=_finite(found.high) if found else None,

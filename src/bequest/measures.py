@@ -1,0 +1,191 @@
+"""The catalogue of measures: what each is called, its unit, which direction is better, and what it needs.
+
+Everything that names a measure asks here: claims and answers of a study, ``bequest ls measures``, the report.
+A name is one of the catalogue, or derived from one:
+
+* ``inheritance/P``, ``inheritance_by_budget/P``, ``gain/P``: a property or likeness P, compared over arms;
+* ``L/null``, ``L/ceiling``, ``L/other_teacher``, ``L/own_minus_other``: reference values of a likeness L;
+* ``P/in_theory``, ``P/off_theory``: the solvable model's value of P, and how far a simulation is from it;
+* ``F/X``: the measure F at one value X of its parameter, such as ``epochs_to/0.9``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal
+
+from bequest.errors import UnknownName
+from bequest.registry import Registry
+
+Better = Literal["higher", "lower"]
+Group = Literal["property", "likeness", "representation", "derived"]
+Need = Literal["split", "teacher", "layer", "several_tokens", "strata", "source_task", "corruptions"]
+
+
+class Reason(StrEnum):
+    """Why a value, or its interval, is undefined. Code compares these; prose is for readers."""
+
+    NO_SAMPLES = "no_samples"
+    ONE_SEED = "one_seed"
+    TOO_FEW = "too_few"
+    NO_GAP = "no_gap"
+    NO_WIDTH = "no_width"
+    NO_ERRORS = "no_errors"
+    ALWAYS_SAME = "always_same"
+    CONSTANT = "constant"
+    NOT_MEASURED = "not_measured"
+    NOT_REACHED = "not_reached"
+    NOT_FINITE = "not_finite"
+    NO_SOLUTION = "no_solution"
+    UNDEFINED_SEED = "undefined_seed"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One entry of the catalogue.
+
+    Attributes:
+        name: As studies and records write it.
+        title: What a reader sees.
+        unit: Unit or range, such as ``nats``; empty where there is none.
+        better: The better direction; None where neither is.
+        group: ``property`` of one model on a split; ``likeness`` of two models' answers on a split;
+            ``representation``: likeness of two models' activations; ``derived`` from other measures.
+        needs: What there must be for it to exist.
+        parametric: Names of the form ``name/value`` are values of this measure.
+        of: The measure that a derived one is computed from; empty otherwise.
+        mark: The derivation, such as ``inheritance`` or ``null``; empty otherwise.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Better | None = None
+    group: Group = "property"
+    needs: frozenset[Need] = frozenset({"split"})
+    parametric: bool = False
+    of: str = ""
+    mark: str = ""
+
+    @property
+    def axis(self) -> str:
+        """Title with unit, for an axis or a column."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+MEASURES: Registry[Measure] = Registry("measure")
+
+PREFIXES = {
+    "inheritance": ("inheritance of {}", "share of the gap"),
+    "inheritance_by_budget": ("inheritance of {} at a budget of queries", "share of the gap"),
+    "gain": ("gain in {} over the control", ""),
+}
+MARKS = {
+    "null": "{}, untrained student",
+    "ceiling": "{}, two seeds of the teacher",
+    "other_teacher": "{}, with another teacher of the family",
+    "own_minus_other": "{}, own teacher less another of the family",
+    "in_theory": "{}, in theory",
+    "off_theory": "{}, simulated less theory",
+}
+
+
+def add(
+    name: str,
+    title: str,
+    unit: str = "",
+    better: Better | None = None,
+    group: Group = "property",
+    *,
+    needs: tuple[Need, ...] = ("split",),
+    parametric: bool = False,
+) -> Measure:
+    """Add a measure to the catalogue; a name is added once."""
+    entry = Measure(name, title, unit, better, group, frozenset(needs), parametric)
+    return MEASURES.add(name, entry)
+
+
+def measure_named(name: str) -> Measure:
+    """The measure that ``name`` stands for, derived ones included.
+
+    Raises:
+        UnknownName: If there is none; names the nearest.
+
+    >>> measure_named("inheritance/accuracy").title, measure_named("cka/null").mark
+    ('inheritance of accuracy', 'null')
+    >>> measure_named("acuracy")
+    Traceback (most recent call last):
+    bequest.errors.UnknownName: there is no measure 'acuracy'
+    ...
+    """
+    if name in MEASURES:
+        return MEASURES[name]
+    head, _, tail = name.partition("/")
+    if head in PREFIXES and tail:
+        title, unit = PREFIXES[head]
+        base = measure_named(tail)
+        return replace(
+            base,
+            name=name,
+            title=title.format(base.title),
+            unit=unit or base.unit,
+            better=base.better if head == "gain" else None,
+            group="derived",
+            of=base.name,
+            mark=head,
+        )
+    if tail in MARKS and head in MEASURES:
+        base = MEASURES[head]
+        return replace(base, name=name, title=MARKS[tail].format(base.title), of=head, mark=tail)
+    if tail and head in MEASURES and MEASURES[head].parametric:
+        base = MEASURES[head]
+        return replace(base, name=name, title=f"{base.title}, {tail.replace('_', ' ')}")
+    return MEASURES[name]  # raises, naming the nearest
+
+
+def is_measure(name: str) -> bool:
+    """Whether :func:`measure_named` knows ``name``."""
+    try:
+        measure_named(name)
+    except UnknownName:
+        return False
+    return True
+
+
+# Of one model on a split.
+add("accuracy", "accuracy", "share right", "higher")
+add("balanced_accuracy", "balanced accuracy", "mean over classes", "higher")
+add("macro_f1", "F1", "mean over classes", "higher")
+add("nll", "negative log-likelihood", "nats", "lower")
+add("brier", "Brier score", "", "lower")
+add("ece", "calibration error (ECE)", "share", "lower")
+add("ece_mass", "calibration error, bins of equal mass", "share", "lower")
+add("confidence_gap", "mean |confidence − correct|", "share", "lower")
+add("d_accuracy", "D-accuracy", "mean over distances", "higher", needs=("split", "strata"))
+add("a_accuracy", "A-accuracy", "mean over counts of attractors", "higher", needs=("split", "strata"))
+add("perplexity", "perplexity", "per word", "lower")
+
+# Of a student and a teacher: their answers on a split, then their representations.
+add("agreement", "agreement", "share of equal answers", None, "likeness", needs=("split", "teacher"))
+add(
+    "agreement_on_errors",
+    "agreement where the teacher is wrong",
+    "share",
+    None,
+    "likeness",
+    needs=("split", "teacher"),
+)
+add(
+    "error_consistency",
+    "error consistency",
+    "Cohen's κ of being right",
+    None,
+    "likeness",
+    needs=("split", "teacher"),
+)
+add("kl", "divergence from the teacher", "nats", None, "likeness", needs=("split", "teacher"))
+add("cka", "CKA", "unbiased, linear", None, "representation", needs=("split", "teacher", "layer"))
+add("rsa", "RSA", "rank correlation", None, "representation", needs=("split", "teacher", "layer"))
+add("procrustes", "Procrustes similarity", "", None, "representation", needs=("split", "teacher", "layer"))
