@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bequest.records import Curve, Point
-from bequest.report.charts import chart_figure
+from bequest.report.curve_charts import chart_figure
 from bequest.report.folder import read_run
-from bequest.report.heat import heat_figure
+from bequest.report.heat_maps import heat_figure
 from bequest.report.palette import styles
-from bequest.report.picture import write_picture
+from bequest.report.svg_file import write_picture
 
 CHARTS = {
     "theory/the teacher's penalty": "theory-penalty",

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 def check_files(out: Path | None, chart: Path | None, observable: str) -> list[str]:
     """What is wrong with the files and the observable that were asked for; one line each."""
-    from bequest.report.picture import check_picture
+    from bequest.report.svg_file import check_picture
 
     faults = []
     if observable not in names(1):
@@ -99,10 +99,10 @@ def write_table(path: Path | None, rows: Sequence[Row]) -> None:
 
 def draw(path: Path, setting: Setting, rows: Sequence[Row], observable: str) -> None:
     """Draw the sweep: lines over one parameter, a map of the student over two."""
-    from bequest.report.charts import chart_figure
-    from bequest.report.heat import heat_figure
+    from bequest.report.curve_charts import chart_figure
+    from bequest.report.heat_maps import heat_figure
     from bequest.report.palette import styles
-    from bequest.report.picture import write_picture
+    from bequest.report.svg_file import write_picture
 
     curves = (
         _lines(setting, rows, observable) if len(setting.swept) == 1 else [_map(setting, rows, observable)]

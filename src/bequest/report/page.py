@@ -12,14 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from bequest.files import write_text
 from bequest.report import numbers
+from bequest.report.dot_charts import INHERITANCE, inheritance_figure
 from bequest.report.downloads import downloads
-from bequest.report.evidence import evidence
 from bequest.report.folder import Run, read_run
 from bequest.report.palette import Styles, styles
-from bequest.report.reproduce import reproduction
-from bequest.report.rows import INHERITANCE, inheritance_figure
+from bequest.report.reproduction import reproduction
+from bequest.report.sections import evidence
 from bequest.report.tables import ArmsTable, arms_tables, methods, other_numbers
-from bequest.report.words import anchor, capitalised, joined
+from bequest.report.titles import anchor, capitalised, joined
 
 MOST_BYTES = 2_000_000
 _MARGIN = 2_000  # bytes for the links around the data

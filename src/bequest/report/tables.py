@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bequest.records import Measurement
+from bequest.report.dot_charts import INHERITANCE
 from bequest.report.figure import DataTable
 from bequest.report.folder import Run
 from bequest.report.numbers import ABSENT, number, pair
 from bequest.report.palette import Style, Styles
-from bequest.report.rows import INHERITANCE
-from bequest.report.words import METHODS, MeasureWords, measure_words
+from bequest.report.titles import METHODS, MeasureWords, measure_words
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bequest.records import Curve, Point
+from bequest.report.curve_paths import band_path, line_path, mean_curve, thinned
 from bequest.report.figure import DataTable, Figure, Mark, Panel, Series
-from bequest.report.lines import band_path, line_path, mean_curve, thinned
 from bequest.report.numbers import ABSENT, count, number, with_interval
 from bequest.report.palette import Style, Styles
 from bequest.report.scales import Scale, Tick, looks_logarithmic, scale_over, scale_within
 from bequest.report.summaries import peaks, places, story
-from bequest.report.words import anchor, chart_words
+from bequest.report.titles import anchor, chart_words
 
 MOST_TABLE_ROWS = 60
 MOST_PANELS = 80

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bequest.records import Curve, Point
-from bequest.report import reliability
+from bequest.report import reliability_charts
 from bequest.report.palette import styles
-from bequest.report.reliability import calibration_gap, reliability_figures
+from bequest.report.reliability_charts import calibration_gap, reliability_figures
 
 STYLES = styles([], ["a", "b"])
 
@@ -74,7 +74,7 @@ def test_a_split_without_answers_says_so():
 
 
 def test_no_more_panels_are_drawn_than_a_page_has_room_for(monkeypatch):
-    monkeypatch.setattr(reliability, "MOST_PANELS", 5)
+    monkeypatch.setattr(reliability_charts, "MOST_PANELS", 5)
     curves = [bins(arm, f"split {k}", (0.9, 0.8, 10)) for arm in "ab" for k in range(4)]
     figures = reliability_figures(curves, STYLES)
     assert [figure.title for figure in figures] == ["split 0", "split 1"]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bequest.records import Curve, Point
-from bequest.report.charts import MOST_PANELS, left_out
+from bequest.report.curve_charts import MOST_PANELS, left_out
 from bequest.report.figure import Bar, DataTable, Figure, Mark, Panel, Series
 from bequest.report.numbers import ABSENT, count, number, with_interval
 from bequest.report.palette import Style, Styles
 from bequest.report.scales import Scale, Tick
-from bequest.report.words import anchor
+from bequest.report.titles import anchor
 
 _UNIT = Scale(0.0, 1.0)
 _TICKS = (Tick(0, "0"), Tick(50, "0.5"), Tick(100, "1"))

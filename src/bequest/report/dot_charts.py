@@ -13,7 +13,7 @@ from bequest.report.figure import DataTable, Dot, Figure, Row, RowGroup, Rows
 from bequest.report.numbers import ABSENT, number, pair, with_interval
 from bequest.report.palette import Styles
 from bequest.report.scales import Scale, Tick, scale_within
-from bequest.report.words import anchor, capitalised, joined, measure_words
+from bequest.report.titles import anchor, capitalised, joined, measure_words
 
 INHERITANCE = "inheritance/"
 _LINE = 11  # pixels from one arm's dot to the next

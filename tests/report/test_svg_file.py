@@ -9,10 +9,10 @@ import pytest
 
 from bequest.errors import DataError, MissingExtra
 from bequest.records import Curve, Point
-from bequest.report.charts import chart_figure
-from bequest.report.heat import heat_figure
+from bequest.report.curve_charts import chart_figure
+from bequest.report.heat_maps import heat_figure
 from bequest.report.palette import styles
-from bequest.report.picture import HEIGHT, WIDTH, picture, write_picture
+from bequest.report.svg_file import HEIGHT, WIDTH, picture, write_picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 AXES = {"x_title": "a < b", "y_title": "error"}

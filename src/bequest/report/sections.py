@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bequest.records import Curve, Measurement
-from bequest.report.charts import chart_figure
+from bequest.report.curve_charts import chart_figure
+from bequest.report.dot_charts import comparison_figure
 from bequest.report.figure import Figure, Section
 from bequest.report.folder import Run
-from bequest.report.heat import heat_figure
+from bequest.report.heat_maps import heat_figure
 from bequest.report.palette import Styles
-from bequest.report.reliability import reliability_figures
-from bequest.report.rows import comparison_figure
+from bequest.report.reliability_charts import reliability_figures
 from bequest.report.tables import is_comparison
-from bequest.report.words import SIMILARITIES, ChartWords, anchor, chart_words
+from bequest.report.titles import SIMILARITIES, ChartWords, anchor, chart_words
 
 _MARKS = ("value", "null", "ceiling")
 

@@ -12,7 +12,7 @@ from bequest.report.figure import Cell, DataTable, Figure, Level, Mark, Panel, S
 from bequest.report.numbers import ABSENT, number
 from bequest.report.palette import Styles
 from bequest.report.scales import Scale, looks_logarithmic, scale_over, tick_text
-from bequest.report.words import anchor, chart_words
+from bequest.report.titles import anchor, chart_words
 
 MOST_LEVELS = 12
 MOST_TABLE_ROWS = 13

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bequest.records import Curve, Point
-from bequest.report import charts
-from bequest.report.charts import MOST_TABLE_ROWS, chart_figure
-from bequest.report.lines import MOST_POINTS, band_path, line_path, mean_curve, thinned
+from bequest.report import curve_charts
+from bequest.report.curve_charts import MOST_TABLE_ROWS, chart_figure
+from bequest.report.curve_paths import MOST_POINTS, band_path, line_path, mean_curve, thinned
 from bequest.report.palette import styles
 from bequest.report.scales import Scale
 
@@ -104,7 +104,7 @@ def test_panels_are_told_apart_by_quantity_split_and_layer_and_share_their_axes(
 
 
 def test_no_more_panels_are_drawn_than_a_page_has_room_for(monkeypatch):
-    monkeypatch.setattr(charts, "MOST_PANELS", 2)
+    monkeypatch.setattr(curve_charts, "MOST_PANELS", 2)
     figure = chart_figure("robustness", [curve("a", [0, 1], split=f"s{k}") for k in range(4)], STYLES)
     assert [panel.title for panel in figure.panels] == ["s0", "s1"]
     assert figure.notes == ("Not drawn, for want of room, but in curves.json: y (s2), y (s3).",)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bequest.records import Curve, Measurement, Point
-from bequest.report.evidence import evidence
 from bequest.report.folder import read_run
 from bequest.report.palette import styles
+from bequest.report.sections import evidence
 
 
 @pytest.fixture

@@ -141,5 +141,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = (resources.files("bequest.report") / "templates" / "picture.svg").read_text(encoding="utf-8")
+    text = (resources.files("bequest.report") / "templates" / "figure.svg").read_text(encoding="utf-8")
     return environment.from_string(text)

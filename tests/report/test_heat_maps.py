@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bequest.records import Curve, Point
-from bequest.report.heat import MOST_LEVELS, heat_figure, levels_over
+from bequest.report.heat_maps import MOST_LEVELS, heat_figure, levels_over
 from bequest.report.palette import styles
 
 XS, YS = (0.01, 0.1, 1.0, 10.0), (0.2, 0.4, 0.6)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bequest.records import ArmRecord, Measurement
+from bequest.report.dot_charts import comparison_figure, inheritance_figure
 from bequest.report.palette import styles
-from bequest.report.rows import comparison_figure, inheritance_figure
 
 ARMS = [
     ArmRecord(name="cnn", role="teacher", student="cnn", label="CNN"),
