@@ -24,7 +24,29 @@ Need = Literal["split", "teacher", "layer", "several_tokens", "strata", "source_
 
 
 class Reason(StrEnum):
-    """Why a value, or its interval, is undefined. Code compares these; prose is for readers."""
+    """Why a value, or its interval, is undefined. Code compares these; prose is for readers.
+
+    Attributes:
+        NO_SAMPLES: Nothing to average: no samples, seeds, pairs or batches.
+        ONE_SEED: One seed, or one pair of seeds, has no spread.
+        TOO_FEW: Fewer samples, classes or checkpoints than the formula needs.
+        NO_GAP: Teacher and control do not differ, or ceiling and null do not: there is no share of nothing.
+        NO_WIDTH: The interval has no width: all values are equal, and a verdict cannot rest on it.
+        NO_ERRORS: A model that makes no error has no errors to compare.
+        ALWAYS_SAME: A model is always right or always wrong, so that kappa says nothing.
+        CONSTANT: Features, similarities or checkpoints do not vary.
+        NO_STRUCTURE: A map is no better than a map of shuffled distances, or its stress is poor.
+        NO_DIRECTION: Steps lead in no direction, as those of a random walk.
+        ZERO_REFERENCE: A ratio's denominator is 0, such as a clean accuracy of 0.
+        NOT_MEASURED: Nobody measured it.
+        NOT_REACHED: A level that is asked about was never reached.
+        NOT_FINITE: A number that it is computed from is not finite.
+        NO_SOLUTION: An equation has no solution, such as a best temperature.
+        UNDEFINED_SEED: It is undefined at one seed or pair at least, so that a mean over them is too.
+        UNDEFINED_PART: It is undefined at one part at least, such as a corruption or a level.
+        UNDEFINED_RESAMPLE: It is undefined in a resample, so that there is no bootstrap interval.
+        OTHER: Anything else.
+    """
 
     NO_SAMPLES = "no_samples"
     ONE_SEED = "one_seed"
@@ -34,11 +56,16 @@ class Reason(StrEnum):
     NO_ERRORS = "no_errors"
     ALWAYS_SAME = "always_same"
     CONSTANT = "constant"
+    NO_STRUCTURE = "no_structure"
+    NO_DIRECTION = "no_direction"
+    ZERO_REFERENCE = "zero_reference"
     NOT_MEASURED = "not_measured"
     NOT_REACHED = "not_reached"
     NOT_FINITE = "not_finite"
     NO_SOLUTION = "no_solution"
     UNDEFINED_SEED = "undefined_seed"
+    UNDEFINED_PART = "undefined_part"
+    UNDEFINED_RESAMPLE = "undefined_resample"
     OTHER = "other"
 
 

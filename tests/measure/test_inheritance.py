@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from bequest.errors import DataError
-from bequest.measure import inheritance, inheritance_profile, reason_of
+from bequest.measure import code_of, inheritance, inheritance_profile, reason_of
+from bequest.measures import Reason
 
 
 def seeds(seed: int, n: int = 6, share: float = 0.6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -63,7 +64,7 @@ def test_the_ends_of_the_scale():
     nothing, everything = inheritance(control, control, teacher), inheritance(teacher, control, teacher)
     assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
     assert (everything.value, everything.low, everything.high) == pytest.approx((1, 1, 1), abs=1e-6)
-    assert nothing.reason == "the interval has no width"
+    assert (nothing.reason, nothing.code) == ("the interval has no width", Reason.NO_WIDTH)
 
 
 def test_no_gap_is_undefined_and_says_how_small_it_was():
@@ -75,21 +76,24 @@ def test_no_gap_is_undefined_and_says_how_small_it_was():
     assert found.reason.startswith("teacher and control do not differ: ")
     assert found.reason.endswith("over 5 seeds")
     assert reason_of(found.value) == found.reason
+    assert found.code is code_of(found.value) is Reason.NO_GAP
     same = inheritance([0.5, 0.6], [0.1, 0.2], [0.1, 0.2])
     assert same.reason.startswith("teacher and control do not differ: 0 [0, 0]")
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"),
+    ("values", "reason", "code"),
     [
-        (([], [], []), "no seeds"),
-        (([0.5], [0.1], [0.9]), "one seed cannot tell whether teacher and control differ"),
-        (([0.5, math.nan], [0.1, 0.1], [0.9, 0.8]), "undefined in 1 of 2 seeds"),
-        (([0.5, 0.5], [0.1, 0.1], [math.nan, 0.8]), "undefined in 1 of 2 seeds"),
+        (([], [], []), "no seeds", Reason.NO_SAMPLES),
+        (([0.5], [0.1], [0.9]), "one seed cannot tell whether teacher and control differ", Reason.ONE_SEED),
+        (([0.5], [0.9], [0.9]), "one seed cannot tell whether teacher and control differ", Reason.ONE_SEED),
+        (([0.5, math.nan], [0.1, 0.1], [0.9, 0.8]), "undefined in 1 of 2 seeds", Reason.UNDEFINED_SEED),
+        (([0.5, 0.5], [0.1, 0.1], [math.nan, 0.8]), "undefined in 1 of 2 seeds", Reason.UNDEFINED_SEED),
     ],
 )
-def test_too_little_is_undefined(values, reason):
-    assert inheritance(*values).reason == reason
+def test_too_little_is_undefined_and_told_apart_from_no_gap(values, reason, code):
+    found = inheritance(*values)
+    assert (found.reason, found.code) == (reason, code)
 
 
 def test_a_gap_that_resampling_can_turn_round_has_no_bootstrap_interval():
@@ -98,6 +102,7 @@ def test_a_gap_that_resampling_can_turn_round_has_no_bootstrap_interval():
     assert found.value == pytest.approx(0.5)
     assert math.isnan(found.low)
     assert found.reason == "the gap changes sign among resamples"
+    assert found.code is Reason.UNDEFINED_RESAMPLE
 
 
 def test_the_bootstrap_keeps_seeds_together():

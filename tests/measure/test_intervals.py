@@ -19,6 +19,7 @@ from bequest.measure import (
     seed_interval,
     seed_sample_interval,
 )
+from bequest.measures import Reason
 
 numbers = st.lists(st.floats(-10, 10), min_size=2, max_size=12).filter(lambda v: np.ptp(v) > 1e-6)
 
@@ -74,6 +75,7 @@ def test_the_bootstrap_equals_scipys_percentiles_up_to_resampling():
 def test_one_seed_has_a_value_and_no_interval():
     found = seed_interval([0.5])
     assert (found.value, found.n, found.reason) == (0.5, 1, "one seed has no interval")
+    assert found.code is Reason.ONE_SEED
     assert math.isnan(found.low)
     assert math.isnan(found.high)
     assert not found.excludes_zero
@@ -84,6 +86,7 @@ def test_equal_seeds_say_so():
     assert found.excludes_zero
     exact = seed_interval([0.5, 0.5])
     assert (exact.low, exact.high, exact.reason) == (0.5, 0.5, "all seeds are equal")
+    assert exact.code is Reason.NO_WIDTH
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,7 @@ def test_undefined_seeds_make_an_undefined_mean(values, reason):
     found = seed_interval(values)
     assert math.isnan(found.value)
     assert found.reason == reason == reason_of(found.value)
+    assert found.code is (Reason.UNDEFINED_SEED if values else Reason.NO_SAMPLES)
 
 
 def test_wrong_input_is_named():
@@ -146,6 +150,7 @@ def test_a_statistic_that_resampling_can_lose_has_no_interval():
     assert math.isnan(found.low)
     assert found.reason.startswith("undefined in ")
     assert found.reason.endswith(" of 99 resamples")
+    assert found.code is Reason.UNDEFINED_RESAMPLE
     assert bootstrap_interval(lambda rows: 1.0, 0).reason == "no samples"
     nothing = bootstrap_interval(lambda rows: error_consistency(one, one | True), 3, draws=9)
     assert nothing.reason == "the second model is always right"

@@ -79,7 +79,7 @@ from bequest.measure.similarity import (
 )
 from bequest.measure.strata import Strata, accuracy_by, constant_accuracy_by, mean_accuracy_by
 from bequest.measure.symmetries import Place, Symmetry, check_symmetries, heads, permuted, symmetries_of
-from bequest.measure.undefined import Undefined, reason_of
+from bequest.measure.undefined import Undefined, code_of, reason_of
 
 __all__ = [
     "Barrier",
@@ -121,6 +121,7 @@ __all__ = [
     "cka_matrix",
     "class_accuracy",
     "classwise_calibration_error",
+    "code_of",
     "consistency_gap",
     "constant_accuracy_by",
     "corruption_robustness",

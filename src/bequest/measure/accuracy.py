@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from bequest.measure.arrays import Array, Floats, Integers, at_least, classes, same_length
 from bequest.measure.arrays import scores as checked_scores
-from bequest.measure.undefined import Undefined
+from bequest.measure.undefined import no_samples
 
 
 def predictions_of(scores: Array) -> Integers:
@@ -46,7 +46,7 @@ def accuracy(scores: Array, labels: Array, *, top: int = 1) -> float:
     """
     at_least(top, 1, "top")
     hits = _ranks(scores, labels) < top
-    return float(hits.mean()) if hits.size else Undefined("no samples")
+    return float(hits.mean()) if hits.size else no_samples()
 
 
 def class_accuracy(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:
@@ -70,7 +70,7 @@ def balanced_accuracy(scores: Array, labels: Array) -> float:
     0.5
     """
     found = class_accuracy(scores, labels)
-    return float(np.nanmean(found)) if not np.isnan(found).all() else Undefined("no samples")
+    return float(np.nanmean(found)) if not np.isnan(found).all() else no_samples()
 
 
 def macro_f1(scores: Array, labels: Array) -> float:
@@ -84,7 +84,7 @@ def macro_f1(scores: Array, labels: Array) -> float:
     counts = _confusion(scores, labels)
     named = counts.sum(axis=0) + counts.sum(axis=1)
     if not named.any():
-        return Undefined("no samples")
+        return no_samples()
     occurs = named > 0
     return float((2 * np.diag(counts)[occurs] / named[occurs]).mean())
 

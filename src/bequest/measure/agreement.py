@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 
 from bequest.errors import DataError
 from bequest.measure.arrays import Array, Booleans, classes, flags, log_probabilities, same_length
-from bequest.measure.undefined import Undefined
+from bequest.measure.undefined import Undefined, no_samples
+from bequest.measures import Reason
 
 
 def agreement(predictions: Array, other_predictions: Array) -> float:
@@ -32,7 +33,7 @@ def agreement(predictions: Array, other_predictions: Array) -> float:
     """
     one, other = classes(predictions, "predictions"), classes(other_predictions, "other_predictions")
     count = same_length(predictions=one, other_predictions=other)
-    return float((one == other).mean()) if count else Undefined("no samples")
+    return float((one == other).mean()) if count else no_samples()
 
 
 def error_consistency(correct: Array, other_correct: Array) -> float:
@@ -58,10 +59,11 @@ def error_consistency(correct: Array, other_correct: Array) -> float:
     """
     one, other = flags(correct, "correct"), flags(other_correct, "other_correct")
     if not same_length(correct=one, other_correct=other):
-        return Undefined("no samples")
+        return no_samples()
     for name, found in (("the first", one), ("the second", other)):
         if found.all() or not found.any():
-            return Undefined(f"{name} model is always {'right' if found.all() else 'wrong'}")
+            always = f"{name} model is always {'right' if found.all() else 'wrong'}"
+            return Undefined(always, Reason.ALWAYS_SAME)
     a, b = float(one.mean()), float(other.mean())
     expected = a * b + (1 - a) * (1 - b)
     return (float((one == other).mean()) - expected) / (1 - expected)
@@ -121,7 +123,9 @@ def agreement_on_errors(predictions: Array, teacher_predictions: Array, labels: 
     """
     own, theirs, truth = _answers(predictions, teacher_predictions, labels)
     wrong = theirs != truth
-    return float((own == theirs)[wrong].mean()) if wrong.any() else Undefined("the teacher makes no error")
+    if not wrong.any():
+        return Undefined("the teacher makes no error", Reason.NO_ERRORS)
+    return float((own == theirs)[wrong].mean())
 
 
 def teacher_student_kl(teacher_log_probs: Array, student_log_probs: Array) -> Float[np.ndarray, " n"]:
@@ -197,7 +201,7 @@ class ErrorOverlap:
     def jaccard(self) -> float:
         """Shared errors among all errors of either, in [0, 1]; NaN where there is none."""
         union = self.both + self.first_only + self.second_only
-        return self.both / union if union else Undefined("neither model makes an error")
+        return self.both / union if union else Undefined("neither model makes an error", Reason.NO_ERRORS)
 
 
 def error_overlap(correct: Array, other_correct: Array) -> ErrorOverlap:

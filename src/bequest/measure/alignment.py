@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bequest.measure.arrays import Array, Floats, matrix, not_finite, same_length
 from bequest.measure.undefined import Undefined
+from bequest.measures import Reason
 
 BLOCK = 1 << 19
 """Numbers of a float64 block that are held at once: 4 MiB."""
@@ -153,11 +154,12 @@ def self_hsic(side: Centred, unbiased: bool) -> float:
     """HSIC(x, x); NaN with a reason where there is nothing to compare."""
     count, least = len(side.x), 4 if unbiased else 2
     if count < least:
-        return Undefined(f"{count} samples; CKA needs {least} or more")
+        return Undefined(f"{count} samples; CKA needs {least} or more", Reason.TOO_FEW)
     spread, offset = float(side.norms.sum()), count * float(side.mean @ side.mean)
     found = hsic(squared_product(side, side), side.norms, side.norms, unbiased)
     if spread <= ROUNDING * offset or found <= CANCELLED * spread**2:
-        return Undefined(f"the features of {side.name} are constant, or differ in one sample only")
+        reason = f"the features of {side.name} are constant, or differ in one sample only"
+        return Undefined(reason, Reason.CONSTANT)
     return found
 
 

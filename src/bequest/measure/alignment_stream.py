@@ -18,7 +18,8 @@ from bequest.measure.alignment import (
     unbiased_hsic,
 )
 from bequest.measure.arrays import Array, Floats, matrix, not_finite, same_length
-from bequest.measure.undefined import Undefined, reason_of
+from bequest.measure.undefined import Undefined, no_samples, reason_of
+from bequest.measures import Reason
 
 
 @final
@@ -67,7 +68,7 @@ class CkaStream:
         """CKA of all samples so far; NaN with a reason where it is undefined."""
         least = 4 if unbiased else 2
         if self._sides is None or self.count < least:
-            return Undefined(f"{self.count} samples; CKA needs {least} or more")
+            return Undefined(f"{self.count} samples; CKA needs {least} or more", Reason.TOO_FEW)
         left, right = self._sides
         own = [side.hsic(self.count, unbiased) for side in (left, right)]
         for found in own:
@@ -119,7 +120,8 @@ class _Side:
         mean = self.shift + self.total / count
         found = _from_sums(self, self, self.square, self.norms_squared, count, unbiased)
         if spread <= ROUNDING * count * float(mean @ mean) or found <= CANCELLED * spread**2:
-            return Undefined(f"the features of {self.name} are constant, or differ in one sample only")
+            reason = f"the features of {self.name} are constant, or differ in one sample only"
+            return Undefined(reason, Reason.CONSTANT)
         return found
 
 
@@ -173,8 +175,8 @@ def minibatch_cka(batches: Iterable[tuple[Array, Array]], *, unbiased: bool = Tr
         sums += np.array([shared, *own]) / weight
         seen += 1
     if not seen:
-        return Undefined("no batches")
+        return no_samples("batches")
     for name, own_sum in (("x", sums[1]), ("y", sums[2])):
         if own_sum <= 0:
-            return Undefined(f"the features of {name} are constant in every batch")
+            return Undefined(f"the features of {name} are constant in every batch", Reason.CONSTANT)
     return float(sums[0] / np.sqrt(sums[1] * sums[2]))

@@ -17,6 +17,7 @@ from bequest.errors import DataError, ModelError
 from bequest.measure.agreement import agreement
 from bequest.measure.arrays import Array, Floats, Values, at_least, same_length, vector
 from bequest.measure.undefined import Undefined
+from bequest.measures import Reason
 
 T = TypeVar("T")
 
@@ -119,11 +120,7 @@ def barrier(
     shares = np.array(_shares(points))
     height = barrier_height(shares, losses)
     undefined = np.isnan(height)
-    at = (
-        Undefined("there is no barrier height")
-        if undefined
-        else float(shares[_rise(shares, losses).argmax()])
-    )
+    at = height if undefined else float(shares[_rise(shares, losses).argmax()])
     return Barrier(shares, losses, height, at)
 
 
@@ -138,7 +135,8 @@ def barrier_height(shares: Values, losses: Values) -> float:
     t, found = vector(shares, "shares"), vector(losses, "losses")
     at_least(same_length(shares=t, losses=found), 2, "the number of points")
     if not np.isfinite(found).all():
-        return Undefined(f"the loss is not finite at share {t[~np.isfinite(found)][0]:g}")
+        reason = f"the loss is not finite at share {t[~np.isfinite(found)][0]:g}"
+        return Undefined(reason, Reason.NOT_FINITE)
     return float(max(_rise(t, found).max(), 0.0))
 
 

@@ -24,7 +24,8 @@ from bequest.measure.arrays import (
     scores,
 )
 from bequest.measure.intervals import Estimate, bootstrap_interval
-from bequest.measure.undefined import Undefined
+from bequest.measure.undefined import Undefined, no_samples
+from bequest.measures import Reason
 
 Binning = Literal["width", "mass"]
 BINNINGS = ("width", "mass")
@@ -53,7 +54,7 @@ class ReliabilityTable:
         """Σ_b (n_b / N) |accuracy_b − confidence_b|: the expected calibration error."""
         held = self.count > 0
         if not held.any():
-            return Undefined("no samples")
+            return no_samples()
         gaps = np.abs(self.accuracy[held] - self.confidence[held])
         return float((self.count[held] * gaps).sum() / self.count.sum())
 
@@ -61,7 +62,7 @@ class ReliabilityTable:
     def largest_gap(self) -> float:
         """max_b |accuracy_b − confidence_b|: the maximum calibration error, which small bins rule."""
         gaps = np.abs(self.accuracy - self.confidence)
-        return float(np.nanmax(gaps)) if self.count.any() else Undefined("no samples")
+        return float(np.nanmax(gaps)) if self.count.any() else no_samples()
 
 
 def reliability(
@@ -169,7 +170,7 @@ def mean_confidence_gap(probs: Array, labels: Array) -> float:
     0.375
     """
     confidence, correct = _answers(probs, labels)
-    return float(np.abs(confidence - correct).mean()) if len(confidence) else Undefined("no samples")
+    return float(np.abs(confidence - correct).mean()) if len(confidence) else no_samples()
 
 
 def classwise_calibration_error(
@@ -191,7 +192,7 @@ def classwise_calibration_error(
     table = probabilities(probs)
     truth = classes(labels, "labels", count=table.shape[1])
     if not same_length(probs=table, labels=truth):
-        return Undefined("no samples")
+        return no_samples()
     errors = [_table(table[:, k], truth == k, bins, binning).error for k in range(table.shape[1])]
     return float(np.mean(errors))
 
@@ -217,14 +218,15 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     table = scores(logits, "logits")
     truth = classes(labels, "labels", count=table.shape[1])
     if not same_length(logits=table, labels=truth):
-        return Undefined("no samples")
+        return no_samples()
     if not np.isfinite(table).all():
         raise DataError("logits holds -inf", expected="finite logits")
     lead = table - np.take_along_axis(table, truth[:, None], axis=1)
     if lead.mean() >= 0:
-        return Undefined("no temperature is best: the logits say nothing about the labels")
+        reason = "no temperature is best: the logits say nothing about the labels"
+        return Undefined(reason, Reason.NO_SOLUTION)
     if lead.max() <= 0:
-        return Undefined("no temperature is best: every answer is right")
+        return Undefined("no temperature is best: every answer is right", Reason.NO_ERRORS)
     scale = float(np.abs(lead).max())
     lead /= scale
 

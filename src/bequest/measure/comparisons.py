@@ -9,6 +9,7 @@ from scipy import stats
 from bequest.errors import DataError
 from bequest.measure.arrays import Values, at_least, same_length, share, vector
 from bequest.measure.undefined import Undefined
+from bequest.measures import Reason
 
 
 def paired_p_value(treated: Values, control: Values) -> float:
@@ -31,10 +32,14 @@ def paired_p_value(treated: Values, control: Values) -> float:
     """
     first, second = vector(treated, "treated"), vector(control, "control")
     if same_length(treated=first, control=second) < 2:
-        return Undefined(f"{len(first)} pairs; a test needs 2 or more")
+        return Undefined(
+            f"{len(first)} pairs; a test needs 2 or more",
+            Reason.ONE_SEED if len(first) else Reason.NO_SAMPLES,
+        )
     gaps = first - second
     if np.isnan(gaps).any():
-        return Undefined(f"undefined in {int(np.isnan(gaps).sum())} of {len(gaps)} pairs")
+        reason = f"undefined in {int(np.isnan(gaps).sum())} of {len(gaps)} pairs"
+        return Undefined(reason, Reason.UNDEFINED_SEED)
     if (gaps == gaps[0]).all():
         return 1.0 if gaps[0] == 0 else 0.0
     return float(stats.ttest_1samp(gaps, 0.0).pvalue)

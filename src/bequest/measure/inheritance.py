@@ -15,8 +15,10 @@ from bequest.measure.intervals import (
     paired_interval,
     t_quantile,
     undefined_mean,
+    without_interval,
 )
-from bequest.measure.undefined import Undefined
+from bequest.measure.undefined import Undefined, code_of, reason_of
+from bequest.measures import Reason
 
 RatioMethod = Literal["fieller", "bootstrap"]
 RATIO_METHODS = ("fieller", "bootstrap")
@@ -53,8 +55,8 @@ def inheritance(
         seed: Seed of the bootstrap.
 
     Returns:
-        ``value`` is NaN, with a reason, where the paired interval of teacher − control contains 0 (or does
-        not exist: one seed).
+        ``value`` is NaN, with a reason and its code, where the paired interval of teacher − control contains
+        0 (``Reason.NO_GAP``) or does not exist (``Reason.ONE_SEED``: one seed cannot tell).
 
     Raises:
         DataError: If lengths differ, or level or method is unknown.
@@ -67,16 +69,16 @@ def inheritance(
     at_least(draws, 1, "draws")
     p, c, t = vector(taught, "taught"), vector(control, "control"), vector(teacher, "teacher")
     same_length(taught=p, control=c, teacher=t)
-    reason = _no_ratio(p - c, t - c, paired_interval(t, c, level=level))
-    if reason is not None:
-        return Estimate(Undefined(reason), len(p), np.nan, np.nan, level, method, reason)
+    missing = _no_ratio(p - c, t - c, paired_interval(t, c, level=level))
+    if missing is not None:
+        return without_interval(missing, len(p), level, method)
     gained, gap = p - c, t - c
     ends = (
         _fieller(gained, gap, level) if method == "fieller" else _bootstrap(gained, gap, level, draws, seed)
     )
-    note = None if np.isfinite(ends).all() else "the gap changes sign among resamples"
-    note = "the interval has no width" if ends[0] == ends[1] else note
-    return Estimate(float(gained.mean() / gap.mean()), len(p), *ends, level, method, note)
+    note = _remark(*ends)
+    value = float(gained.mean() / gap.mean())
+    return Estimate(value, len(p), *ends, level, method, reason_of(note), code_of(note))
 
 
 def inheritance_profile(
@@ -94,17 +96,25 @@ def inheritance_profile(
     return {name: inheritance(*values, level=level, method=method) for name, values in properties.items()}
 
 
-def _no_ratio(gained: Floats, gap: Floats, gap_found: Estimate) -> str | None:
+def _remark(low: float, high: float) -> float:
+    """What is to be said of an interval; a number where nothing is."""
+    if np.isnan(low) or np.isnan(high):
+        return Undefined("the gap changes sign among resamples", Reason.UNDEFINED_RESAMPLE)
+    return Undefined("the interval has no width", Reason.NO_WIDTH) if low == high else 0.0
+
+
+def _no_ratio(gained: Floats, gap: Floats, gap_found: Estimate) -> Undefined | None:
     """Why the ratio is undefined; None where it is defined."""
     missing = undefined_mean(gained + gap, "seed")
     if missing is not None:
         return missing
     if len(gap) == 1:
-        return "one seed cannot tell whether teacher and control differ"
+        return Undefined("one seed cannot tell whether teacher and control differ", Reason.ONE_SEED)
     if not gap_found.excludes_zero:
-        return (
+        return Undefined(
             f"teacher and control do not differ: {gap_found.value:.3g} "
-            f"[{gap_found.low:.3g}, {gap_found.high:.3g}] over {gap_found.n} seeds"
+            f"[{gap_found.low:.3g}, {gap_found.high:.3g}] over {gap_found.n} seeds",
+            Reason.NO_GAP,
         )
     return None
 

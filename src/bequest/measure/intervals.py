@@ -23,7 +23,8 @@ from bequest.measure.arrays import (
     share,
     vector,
 )
-from bequest.measure.undefined import Undefined, reason_of
+from bequest.measure.undefined import Undefined, code_of, no_samples, reason_of
+from bequest.measures import Reason
 from bequest.seeding import numpy_generator
 
 Method = Literal["t", "bootstrap"]
@@ -45,6 +46,7 @@ class Estimate:
         level: Confidence level, such as 0.95.
         method: How the interval was made.
         reason: Why the value or its interval is undefined or has no width; None where all is well.
+        code: The same for programs.
     """
 
     value: float
@@ -54,6 +56,7 @@ class Estimate:
     level: float
     method: str
     reason: str | None = None
+    code: Reason | None = None
 
     @property
     def excludes_zero(self) -> bool:
@@ -157,7 +160,7 @@ def proportion_interval(correct: Array, *, level: float = 0.95) -> Estimate:
     hits = flags(correct, "correct")
     share(level, "level")
     if not len(hits):
-        return Estimate(Undefined("no samples"), 0, np.nan, np.nan, level, "wilson", "no samples")
+        return without_interval(no_samples(), 0, level, "wilson")
     found = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
     return Estimate(float(hits.mean()), len(hits), float(found.low), float(found.high), level, "wilson")
 
@@ -193,15 +196,15 @@ def bootstrap_interval(
     """
     share(level, "level")
     at_least(draws, 1, "draws")
-    value = statistic(np.arange(count)) if count else Undefined("no samples")
+    value = statistic(np.arange(count)) if count else no_samples()
     if np.isnan(value):
-        return Estimate(value, count, np.nan, np.nan, level, "bootstrap", reason_of(value))
+        return without_interval(value, count, level, "bootstrap")
     generator = numpy_generator(seed, "bootstrap")
     found = np.array([statistic(generator.integers(0, count, size=count)) for _ in range(draws)])
     missing = int(np.isnan(found).sum())
     if missing:
-        reason = f"undefined in {missing} of {draws} resamples"
-        return Estimate(float(value), count, np.nan, np.nan, level, "bootstrap", reason)
+        why = Undefined(f"undefined in {missing} of {draws} resamples", Reason.UNDEFINED_RESAMPLE)
+        return without_interval(float(value), count, level, "bootstrap", why)
     low, high = _percentiles(found, level)
     return Estimate(float(value), count, low, high, level, "bootstrap")
 
@@ -234,12 +237,13 @@ def seed_sample_interval(
     at_least(draws, 1, "draws")
     table, method = features(values, "values"), "bootstrap over seeds, then samples"
     if not table.size:
-        reason = "no seeds" if not len(table) else "no samples"
-        return Estimate(Undefined(reason), len(table), np.nan, np.nan, level, method, reason)
+        missing = no_samples("seeds" if not len(table) else "samples")
+        return without_interval(missing, len(table), level, method)
     value = float(table.mean())
     if 1 in table.shape:
-        reason = f"one {'seed' if len(table) == 1 else 'sample'} has no interval"
-        return Estimate(value, len(table), np.nan, np.nan, level, method, reason)
+        return without_interval(
+            value, len(table), level, method, alone("seed" if len(table) == 1 else "sample")
+        )
     low, high = _percentiles(_crossed_means(table, draws, seed), level)
     return Estimate(value, len(table), low, high, level, method)
 
@@ -278,24 +282,41 @@ def _mean(values: Floats, unit: str, level: float, method: str, draws: int, seed
     at_least(draws, 1, "draws")
     if np.isinf(values).any():
         raise DataError("a value is infinite", expected="finite numbers, or NaN where undefined")
-    reason = undefined_mean(values, unit)
-    if reason is not None:
-        return Estimate(Undefined(reason), len(values), np.nan, np.nan, level, method, reason)
+    missing = undefined_mean(values, unit)
+    if missing is not None:
+        return without_interval(missing, len(values), level, method)
     value = float(values.mean())
     if len(values) == 1:
-        return Estimate(value, 1, np.nan, np.nan, level, method, f"one {unit} has no interval")
+        return without_interval(value, 1, level, method, alone(unit))
     if (values == values[0]).all():
-        return Estimate(value, len(values), value, value, level, method, f"all {unit}s are equal")
+        reason = f"all {unit}s are equal"
+        return Estimate(value, len(values), value, value, level, method, reason, Reason.NO_WIDTH)
     low, high = _t_ends(values, level) if method == "t" else _bootstrap_ends(values, level, draws, seed)
     return Estimate(value, len(values), low, high, level, method)
 
 
-def undefined_mean(values: Floats, unit: str) -> str | None:
+def without_interval(
+    value: float, n: int, level: float, method: str, why: Undefined | None = None
+) -> Estimate:
+    """A value without an interval: for the reason ``why``, or because the value itself is undefined."""
+    cause = value if why is None else why
+    return Estimate(value, n, np.nan, np.nan, level, method, reason_of(cause), code_of(cause))
+
+
+def undefined_mean(values: Floats, unit: str) -> Undefined | None:
     """Why ``values`` have no mean; None where they have one."""
     if not len(values):
-        return f"no {unit}s"
+        return no_samples(f"{unit}s")
     missing = int(np.isnan(values).sum())
-    return f"undefined in {missing} of {len(values)} {unit}s" if missing else None
+    if not missing:
+        return None
+    return Undefined(f"undefined in {missing} of {len(values)} {unit}s", Reason.UNDEFINED_SEED)
+
+
+def alone(unit: str) -> Undefined:
+    """Why one value has no interval: a spread takes two."""
+    code = Reason.TOO_FEW if unit == "sample" else Reason.ONE_SEED
+    return Undefined(f"one {unit} has no interval", code)
 
 
 def _t_ends(values: Floats, level: float) -> tuple[float, float]:

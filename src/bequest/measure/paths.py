@@ -16,6 +16,7 @@ from bequest.measure.alignment import cka
 from bequest.measure.arrays import Array, Floats, at_least, plain
 from bequest.measure.similarity import Measure, similarity_matrix
 from bequest.measure.undefined import Undefined
+from bequest.measures import Reason
 from bequest.seeding import numpy_generator
 
 POOR_STRESS = 0.2
@@ -71,6 +72,7 @@ class PathMap:
         null: (D,), the stress of as many maps of the same distances in random order.
         p_value: The share of null maps with no more stress, the map itself counted among them.
         reason: Why there is no path to be seen; None where stress and null allow one.
+        code: The same for programs.
     """
 
     points: Float[np.ndarray, "k 2"]
@@ -78,6 +80,7 @@ class PathMap:
     null: Float[np.ndarray, " d"]
     p_value: float
     reason: str | None
+    code: Reason | None = None
 
     @property
     def shows_path(self) -> bool:
@@ -109,8 +112,8 @@ def path_map(distances: Array, *, draws: int = 49, seed: int = 0) -> PathMap:
     at_least(draws, 1, "draws")
     table = _checked(distances)
     if not table.any():
-        nothing = Undefined("all checkpoints are the same")
-        return PathMap(np.zeros((len(table), 2)), nothing, np.zeros(0), nothing, nothing.reason)
+        nothing = Undefined("all checkpoints are the same", Reason.CONSTANT)
+        return PathMap(np.zeros((len(table), 2)), nothing, np.zeros(0), nothing, nothing.reason, nothing.code)
     points, stress = _mapped(table)
     generator = numpy_generator(seed, "path map null")
     upper = np.triu_indices(len(table), 1)
@@ -120,7 +123,8 @@ def path_map(distances: Array, *, draws: int = 49, seed: int = 0) -> PathMap:
         shuffled[upper] = generator.permutation(table[upper])
         null[draw] = _mapped(shuffled + shuffled.T)[1]
     p_value = (1 + int((null <= stress + 1e-9).sum())) / (1 + draws)
-    return PathMap(points, stress, null, p_value, _no_path(stress, null, p_value))
+    reason = _no_path(stress, null, p_value)
+    return PathMap(points, stress, null, p_value, reason, Reason.NO_STRUCTURE if reason else None)
 
 
 def path_length(distances: Array) -> float:
@@ -133,7 +137,7 @@ def path_length(distances: Array) -> float:
     """
     table = _checked(distances, least=0)
     if len(table) < 2:
-        return Undefined(f"{len(table)} checkpoints make no path")
+        return Undefined(f"{len(table)} checkpoints make no path", Reason.TOO_FEW)
     return float(np.diag(table, 1).sum())
 
 
@@ -150,7 +154,9 @@ def straightness(distances: Array) -> float:
     if np.isnan(length):
         return length
     table = plain(distances, "distances")
-    return float(table[0, -1]) / length if length > 0 else Undefined("the checkpoints are all the same")
+    if length > 0:
+        return float(table[0, -1]) / length
+    return Undefined("the checkpoints are all the same", Reason.CONSTANT)
 
 
 def direction_to(distances: Array, target_distances: Array) -> Float[np.ndarray, " k"]:
@@ -198,7 +204,7 @@ def approach(target_distances: Array) -> float:
     if target.ndim != 1 or not len(target) or not np.isfinite(target).all():
         raise DataError("target_distances has the wrong shape", expected="(K,), finite", got=target.shape)
     if target[0] == 0:
-        return Undefined("the first checkpoint is the target")
+        return Undefined("the first checkpoint is the target", Reason.ZERO_REFERENCE)
     return 1 - float(target[-1]) / float(target[0])
 
 

@@ -10,7 +10,8 @@ from sklearn.linear_model import RidgeClassifierCV
 from bequest.errors import DataError
 from bequest.measure.arrays import Array, classes, same_length
 from bequest.measure.arrays import features as checked
-from bequest.measure.undefined import Undefined
+from bequest.measure.undefined import Undefined, no_samples
+from bequest.measures import Reason
 
 PENALTIES = tuple(10.0**k for k in range(-3, 7))
 
@@ -55,13 +56,14 @@ def linear_probe(
     if len(y) and len(truth) and x.shape[1] != t.shape[1]:
         raise DataError("test features differ in number", expected=x.shape[1], got=t.shape[1])
     if len(np.unique(y)) < 2:
-        return Undefined(f"{len(np.unique(y))} classes in the training set; a probe needs 2 or more")
+        reason = f"{len(np.unique(y))} classes in the training set; a probe needs 2 or more"
+        return Undefined(reason, Reason.TOO_FEW)
     if not len(truth):
-        return Undefined("no test samples")
+        return no_samples("test samples")
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     varied = deviation > 1e-12 * np.abs(x).max(axis=0)
     if not varied.any():
-        return Undefined("the features are constant")
+        return Undefined("the features are constant", Reason.CONSTANT)
     x, t = ((side[:, varied] - mean[varied]) / deviation[varied] for side in (x, t))
     reader = RidgeClassifierCV(alphas=np.array(penalties)).fit(x, y)
     return float((reader.predict(t) == truth).mean())

@@ -13,7 +13,8 @@ from bequest.data.corruptions import MNIST_C, Corruption
 from bequest.errors import DataError
 from bequest.measure.accuracy import accuracy
 from bequest.measure.arrays import Array
-from bequest.measure.undefined import Undefined, reason_of
+from bequest.measure.undefined import Undefined, code_of, no_samples, reason_of
+from bequest.measures import Reason
 
 Answer = Callable[[Tensor], Array]
 """Images (N, C, H, W) in [0, 1] to scores (N, K): a model in eval mode, its normalisation included."""
@@ -40,12 +41,11 @@ class SeverityCurve:
     def relative(self) -> float:
         """The mean over levels above 0 of value / clean value; NaN with a reason where there is none."""
         clean, corrupted = float(self.values[0]), self.values[1:]
-        if reason := _no_share(clean):
-            return Undefined(reason)
+        if (missing := _no_share(clean)) is not None:
+            return missing
         if np.isnan(corrupted).any():
-            return Undefined(
-                f"{self.name} is undefined at level {int(self.levels[1:][np.isnan(corrupted)][0])}"
-            )
+            level = int(self.levels[1:][np.isnan(corrupted)][0])
+            return Undefined(f"{self.name} is undefined at level {level}", Reason.UNDEFINED_PART)
         return float(corrupted.mean()) / clean
 
 
@@ -123,11 +123,13 @@ def relative_to_clean(clean: float, corrupted: Mapping[str, float]) -> Robustnes
     values = dict(corrupted)
     lost = [name for name, value in values.items() if np.isnan(value)]
     if not values or lost:
-        missing = Undefined(f"undefined under {', '.join(lost)}" if lost else "no corruptions")
+        missing = no_samples("corruptions")
+        if lost:
+            missing = Undefined(f"undefined under {', '.join(lost)}", Reason.UNDEFINED_PART)
         return Robustness(clean, values, missing, missing)
     mean = float(np.mean(list(values.values())))
-    reason = _no_share(clean)
-    return Robustness(clean, values, mean, Undefined(reason) if reason else mean / clean)
+    no_share = _no_share(clean)
+    return Robustness(clean, values, mean, mean / clean if no_share is None else no_share)
 
 
 def corruption_robustness(
@@ -166,7 +168,8 @@ def corruption_robustness(
     return relative_to_clean(clean, found)
 
 
-def _no_share(clean: float) -> str | None:
+def _no_share(clean: float) -> Undefined | None:
+    """Why there is no share of the clean score; None where there is one."""
     if np.isnan(clean):
-        return f"the clean score is undefined: {reason_of(clean)}"
-    return "the clean score is 0" if clean == 0 else None
+        return Undefined(f"the clean score is undefined: {reason_of(clean)}", code_of(clean) or Reason.OTHER)
+    return Undefined("the clean score is 0", Reason.ZERO_REFERENCE) if clean == 0 else None

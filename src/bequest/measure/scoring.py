@@ -16,7 +16,7 @@ from bequest.measure.arrays import (
     probabilities,
     same_length,
 )
-from bequest.measure.undefined import Undefined
+from bequest.measure.undefined import no_samples
 
 
 def nll(log_probs: Array, labels: Array) -> float:
@@ -38,7 +38,7 @@ def nll(log_probs: Array, labels: Array) -> float:
     table = log_probabilities(log_probs)
     truth = classes(labels, "labels", count=table.shape[1])
     if not same_length(log_probs=table, labels=truth):
-        return Undefined("no samples")
+        return no_samples()
     return float(-np.take_along_axis(table, truth[:, None], axis=1).mean())
 
 
@@ -51,7 +51,7 @@ def brier(probs: Array, labels: Array) -> float:
     0.4
     """
     table, hits = _outcomes(probs, labels)
-    return float(((table - hits) ** 2).sum(axis=1).mean()) if len(table) else Undefined("no samples")
+    return float(((table - hits) ** 2).sum(axis=1).mean()) if len(table) else no_samples()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def brier_parts(probs: Array, labels: Array, *, bins: int = 15) -> BrierParts:
     at_least(bins, 1, "bins")
     table, hits = _outcomes(probs, labels)
     if not len(table):
-        return BrierParts(*[Undefined("no samples")] * 5)
+        return BrierParts(*[no_samples()] * 5)
     reliability, resolution, within = np.sum(
         [_class_parts(table[:, k], hits[:, k], bins) for k in range(table.shape[1])], axis=0
     )

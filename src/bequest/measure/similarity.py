@@ -12,7 +12,8 @@ from scipy import linalg, stats
 
 from bequest.measure.alignment import ROUNDING, Centred, centred, cka, cka_matrix, cross_product
 from bequest.measure.arrays import Array, Floats, at_least, features, matrix, one_of, same_length
-from bequest.measure.undefined import Undefined
+from bequest.measure.undefined import Undefined, no_samples
+from bequest.measures import Reason
 from bequest.seeding import numpy_generator
 
 Measure = Callable[[Array, Array], float]
@@ -53,7 +54,7 @@ def rsa(x: Array, y: Array, *, between: Between = "pearson", comparison: Compari
     one_of(comparison, COMPARISONS, "comparison")
     one, other = features(x, "x"), features(y, "y")
     if same_length(x=one, y=other) < 3:
-        return Undefined(f"{len(one)} samples; RSA needs 3 or more")
+        return Undefined(f"{len(one)} samples; RSA needs 3 or more", Reason.TOO_FEW)
     upper = np.triu_indices(len(one), 1)
     lists = []
     for name, side in (("x", one), ("y", other)):
@@ -87,7 +88,7 @@ def cosine_of_cosines(x: Array, y: Array) -> float:
     """
     one, other = features(x, "x"), features(y, "y")
     if not same_length(x=one, y=other):
-        return Undefined("no samples")
+        return no_samples()
     rows = []
     for name, side in (("x", one), ("y", other)):
         similar = _similarities(side, name, "cosine")
@@ -121,10 +122,10 @@ def procrustes(x: Array, y: Array) -> float:
     """
     one, other = centred(x, "x"), centred(y, "y")
     if same_length(x=one.x, y=other.x) < 2:
-        return Undefined(f"{len(one.x)} samples; Procrustes needs 2 or more")
+        return Undefined(f"{len(one.x)} samples; Procrustes needs 2 or more", Reason.TOO_FEW)
     for side in (one, other):
         if side.norms.sum() <= ROUNDING * len(side.x) * float(side.mean @ side.mean) or not side.norms.any():
-            return Undefined(f"the features of {side.name} are constant")
+            return Undefined(f"the features of {side.name} are constant", Reason.CONSTANT)
     wide = len(one.x) < min(one.x.shape[1], other.x.shape[1])
     product = _reduced(one).T @ _reduced(other) if wide else cross_product(one, other)
     total = np.sqrt(one.norms.sum() * other.norms.sum())
@@ -168,7 +169,7 @@ class Similarity:
         """(value − null) / (ceiling − null): 0 at the null, 1 at the ceiling; NaN where these are equal."""
         gap = self.ceiling - self.null
         if np.isnan(gap) or gap == 0:
-            return Undefined("there is no ceiling apart from the null")
+            return Undefined("there is no ceiling apart from the null", Reason.NO_GAP)
         return (self.value - self.null) / gap
 
 
@@ -187,7 +188,7 @@ def referenced(
     >>> found.value > 0.4 > found.null
     True
     """
-    top = Undefined("no ceiling was given") if ceiling is None else measure(*ceiling)
+    top = Undefined("no ceiling was given", Reason.NOT_MEASURED) if ceiling is None else measure(*ceiling)
     return Similarity(measure(*pair), measure(*null), top)
 
 
@@ -220,7 +221,8 @@ def _similarities(side: Floats, name: str, between: str) -> Floats | Undefined:
     if not norms.all():
         row = int(np.flatnonzero(norms[:, 0] == 0)[0])
         what = "constant" if between == "pearson" else "zero"
-        return Undefined(f"the features of {name} are {what} in sample {row}, which has no direction")
+        reason = f"the features of {name} are {what} in sample {row}, which has no direction"
+        return Undefined(reason, Reason.CONSTANT)
     directions = side / norms
     found: Floats = directions @ directions.T
     return found
@@ -229,7 +231,7 @@ def _similarities(side: Floats, name: str, between: str) -> Floats | Undefined:
 def _compared(one: Floats, other: Floats, comparison: str) -> float:
     for name, values in (("x", one), ("y", other)):
         if np.ptp(values) < 10.0**-DECIMALS:
-            return Undefined(f"the samples of {name} are all equally alike")
+            return Undefined(f"the samples of {name} are all equally alike", Reason.CONSTANT)
     if comparison == "spearman":
         one, other = (stats.rankdata(values.round(DECIMALS)) for values in (one, other))
     if comparison != "cosine":

@@ -17,6 +17,7 @@ from bequest.measure.accuracy import balanced_accuracy
 from bequest.measure.arrays import Array, Floats, Integers, classes, same_length
 from bequest.measure.arrays import scores as checked_scores
 from bequest.measure.undefined import Undefined
+from bequest.measures import Reason
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ def mean_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
     0.5
     """
     found = accuracy_by(scores, labels, strata).accuracy
-    return float(found.mean()) if found.size else Undefined("no sample belongs to a stratum")
+    if not found.size:
+        return Undefined("no sample belongs to a stratum", Reason.NO_SAMPLES)
+    return float(found.mean())
 
 
 def constant_accuracy_by(labels: Array, strata: Array, *, count: int) -> Floats:

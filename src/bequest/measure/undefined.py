@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import math
 
+from bequest.measures import Reason
+
 
 class Undefined(float):
-    """NaN with a ``reason``: what a measure returns where its formula has no value.
+    """NaN with a ``reason`` for readers and a ``code`` for programs: what a measure without a value returns.
 
-    It is a float and behaves as NaN everywhere; :func:`reason_of` reads the reason.
+    It is a float and behaves as NaN everywhere; :func:`reason_of` and :func:`code_of` read the two.
 
-    >>> value = Undefined("no samples")
-    >>> value != value, reason_of(value), reason_of(0.5)
-    (True, 'no samples', None)
+    >>> value = Undefined("no samples", code=Reason.NO_SAMPLES)
+    >>> value != value, reason_of(value), code_of(value), reason_of(0.5)
+    (True, 'no samples', <Reason.NO_SAMPLES: 'no_samples'>, None)
     """
 
     reason: str
+    code: Reason
 
-    def __new__(cls, reason: str) -> Undefined:  # noqa: D102
+    def __new__(cls, reason: str, code: Reason = Reason.OTHER) -> Undefined:  # noqa: D102
         value = super().__new__(cls, math.nan)
-        value.reason = reason
+        value.reason, value.code = reason, code
         return value
 
     def __repr__(self) -> str:
         return f"nan ({self.reason})"
 
-    def __reduce__(self) -> tuple[type[Undefined], tuple[str]]:
-        return (Undefined, (self.reason,))
+    def __reduce__(self) -> tuple[type[Undefined], tuple[str, Reason]]:
+        return (Undefined, (self.reason, self.code))
 
 
 def reason_of(value: float) -> str | None:
-    """Why ``value`` is NaN; None for a number that exists."""
+    """Why ``value`` is NaN, in words; None for a number that exists."""
     if isinstance(value, Undefined):
         return value.reason
     return "the value is not a number" if math.isnan(value) else None
+
+
+def code_of(value: float) -> Reason | None:
+    """Why ``value`` is NaN, as a code; ``Reason.OTHER`` for a plain NaN, None for a number that exists."""
+    if isinstance(value, Undefined):
+        return value.code
+    return Reason.OTHER if math.isnan(value) else None
+
+
+def no_samples(what: str = "samples") -> Undefined:
+    """The mean of nothing."""
+    return Undefined(f"no {what}", Reason.NO_SAMPLES)
