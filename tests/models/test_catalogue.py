@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
 from bequest.errors import ConfigError, ModelError, UnknownName
-from bequest.models import build_model, parameter_count, state_count
+from bequest.models import MODELS, build_model, parameter_count, state_count, vit
+from bequest.models.catalogue import token_options
 from bequest.models.maxout import Maxout
 
 
@@ -78,3 +81,12 @@ def test_maxout_keeps_the_largest_of_neighbouring_channels():
 def test_a_maxout_cnn_that_cannot_be_is_refused(shape, options, said):
     with pytest.raises(ModelError, match=said):
         build_model("maxout_cnn", shape, 10, seed=0, **options)
+
+
+def test_fields_of_an_options_class_are_the_options_of_a_factory():
+    assert token_options("lstm", 30, 0) == {"vocabulary": 30, "padding": 0}
+    assert token_options("lstm_lm", 30, 0) == {"padding": 0}
+    assert inspect.signature(MODELS["vit"]).parameters["position_std"].default == 0.3
+    assert (vit.__name__, MODELS.summary("vit")) == ("vit", "Vision transformer.")
+    with pytest.raises(ConfigError, match="did you mean 'attention_dropout'"):
+        build_model("transformer", (9,), 2, seed=0, vocabulary=9, attention_droput=0.1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +17,45 @@ from bequest.registry import Registry, nearest
 from bequest.seeding import derive
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
+
+Options = TypeVar("Options")
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def options_from(
+    kind: type[Options],
+) -> Callable[[Callable[[Sequence[int], int, Options], Network]], Callable[..., Network]]:
+    """A decorator: the fields of the dataclass ``kind`` become the options of a factory.
+
+    The factory takes ``(input_shape, classes, options)``; what it becomes takes ``(input_shape, classes,
+    **fields)``, and its signature says so, which is where the catalogue reads the options of a model.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Size:
+    ...     width: int = 4
+    >>> @options_from(Size)
+    ... def linear(input_shape, classes, options):
+    ...     return nn.Linear(options.width, classes)
+    >>> linear((4,), 2, width=8).in_features, list(inspect.signature(linear).parameters)
+    (8, ['input_shape', 'classes', 'width'])
+    """
+
+    def decorate(build: Callable[[Sequence[int], int, Options], Network]) -> Callable[..., Network]:
+        @functools.wraps(build)
+        def factory(input_shape: Sequence[int], classes: int, **options: Any) -> Network:
+            return build(input_shape, classes, kind(**options))
+
+        positional = list(inspect.signature(build).parameters.values())[:2]
+        fields = [
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+            )
+            for field in dataclasses.fields(kind)  # type: ignore[arg-type]
+        ]
+        factory.__signature__ = inspect.Signature([*positional, *fields])  # type: ignore[attr-defined]
+        return factory
+
+    return decorate
 
 
 def build_model(
@@ -42,7 +83,7 @@ def build_model(
 
 
 def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Module:
-    """A network for ``data``: :func:`build_model`, told of its vocabulary and padding where it asks for them.
+    """A network for ``data``: :func:`build_model` with the vocabulary and padding of the data as options.
 
     Raises:
         InputError: See :func:`build_model`.
@@ -52,21 +93,21 @@ def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Modu
 
 
 def token_options(name: str, vocabulary: int, padding: int | None) -> dict[str, int]:
-    """What the model ``name`` asks to know of its tokens: how many there are, and which one is padding."""
-    known = inspect.signature(MODELS[name]).parameters
-    told = {"vocabulary": vocabulary or None, "padding": padding}
-    return {key: value for key, value in told.items() if key in known and value is not None}
+    """The options of the model ``name`` that follow from the data: size of the vocabulary, padding token."""
+    parameters = inspect.signature(MODELS[name]).parameters
+    of_the_data = {"vocabulary": vocabulary or None, "padding": padding}
+    return {key: value for key, value in of_the_data.items() if key in parameters and value is not None}
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
     """Raise ConfigError unless the model ``name`` takes every one of ``options``."""
     parameters = inspect.signature(MODELS[name]).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    names = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     faults = []
     for key in options:
-        if key not in known:
-            close = nearest(key, known, count=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+        if key not in names:
+            close = nearest(key, names, count=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"options: {', '.join(names) or 'none'}"
             faults.append(f"{key}: unknown option; {hint}")
     if faults:
         raise ConfigError.of(f"model {name!r}", faults)

@@ -3,52 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bequest.models.catalogue import MODELS
+from bequest.models.catalogue import MODELS, options_from
 from bequest.models.sequence import TiedHead, check_sequence, last_word, padded_to, words_of
 
 
+@dataclass(frozen=True)
+class LSTMOptions:
+    """Options of an LSTM.
+
+    Attributes:
+        padding: The token that fills rows up, on the right; default: that of the data.
+        width: Of the embedding and of every state.
+        layers: LSTM layers.
+        dropout: Between layers and before the head.
+        input_dropout: On embeddings.
+    """
+
+    padding: int = 0
+    width: int = 64
+    layers: int = 2
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class LSTMClassifierOptions(LSTMOptions):
+    """Options of an LSTM that classifies.
+
+    Attributes:
+        vocabulary: Token ids; default: those of the data.
+    """
+
+    vocabulary: int = 0
+
+
 class LSTM(nn.Module):
-    """Reads word by word; the answer is made of the state at the last word, or at every word.
+    """Reads word by word; the logits are computed from the state at the last word, or at every word.
 
     Args:
         vocabulary: Token ids.
         classes: Width of the logits.
-        width: Of the embedding and of every state.
-        layers: LSTM layers.
-        dropout: Between layers and on what leaves the last.
-        input_dropout: On embeddings.
-        padding: The token that fills rows up, on the right.
-        next_token: Answer at every word, through the embedding's own weights.
+        options: Sizes and rates.
+        next_token: Answer at every word, through the weights of the embedding.
     """
 
-    def __init__(
-        self,
-        vocabulary: int,
-        classes: int,
-        *,
-        width: int,
-        layers: int,
-        dropout: float,
-        input_dropout: float,
-        padding: int,
-        next_token: bool,
-    ) -> None:
+    def __init__(self, vocabulary: int, classes: int, options: LSTMOptions, *, next_token: bool) -> None:
         super().__init__()
-        self.padding, self.next_token = padding, next_token
+        width, layers = options.width, options.layers
+        self.padding, self.next_token = options.padding, next_token
         self.embedding = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
-        self.enter = nn.Dropout(input_dropout)
-        between = dropout if layers > 1 else 0.0
+        self.enter = nn.Dropout(options.input_dropout)
+        between = options.dropout if layers > 1 else 0.0  # PyTorch warns where there is nothing between
         self.states = nn.LSTM(width, width, layers, batch_first=True, dropout=between)
-        self.leave = nn.Dropout(dropout)
+        self.leave = nn.Dropout(options.dropout)
         self.head = TiedHead(self.embedding, width, project=True) if next_token else nn.Linear(width, classes)
 
     def forward(self, x: Int[Tensor, "n l"]) -> Float[Tensor, "n ..."]:
-        """Logits (N, C), or (N, L, C) of a language model; what is behind the last word changes nothing."""
+        """Logits (N, C), or (N, L, C) of a language model; tokens behind the last word change nothing."""
         words = words_of(x, self.padding)
         states, _ = self.states(self.enter(self.embedding(words)))
         if not self.next_token:
@@ -58,65 +75,25 @@ class LSTM(nn.Module):
 
 
 @MODELS.register("lstm")
-def lstm(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    vocabulary: int = 0,
-    padding: int = 0,
-    width: int = 64,
-    layers: int = 2,
-    dropout: float = 0.0,
-    input_dropout: float = 0.0,
-) -> LSTM:
+@options_from(LSTMClassifierOptions)
+def lstm(input_shape: Sequence[int], classes: int, options: LSTMClassifierOptions) -> LSTM:
     """LSTM that classifies a sentence by its state at the last word.
 
     Args:
         input_shape: (L,), tokens of one sentence.
         classes: Width of the logits.
-        vocabulary: Token ids; default: those of the data.
-        padding: The token that fills rows up; default: that of the data.
-        width: Of embedding and states.
-        layers: LSTM layers.
-        dropout: Between layers and before the head.
-        input_dropout: On embeddings.
+        options: Each field of :class:`LSTMClassifierOptions` as a keyword.
 
     Raises:
-        ModelError: If one input is no token sequence.
+        ModelError: If one input is not a token sequence.
     """
-    check_sequence(input_shape, vocabulary, "lstm")
-    return LSTM(
-        vocabulary,
-        classes,
-        width=width,
-        layers=layers,
-        dropout=dropout,
-        input_dropout=input_dropout,
-        padding=padding,
-        next_token=False,
-    )
+    check_sequence(input_shape, options.vocabulary, "lstm")
+    return LSTM(options.vocabulary, classes, options, next_token=False)
 
 
 @MODELS.register("lstm_lm")
-def lstm_lm(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    padding: int = 0,
-    width: int = 64,
-    layers: int = 2,
-    dropout: float = 0.0,
-    input_dropout: float = 0.0,
-) -> LSTM:
+@options_from(LSTMOptions)
+def lstm_lm(input_shape: Sequence[int], classes: int, options: LSTMOptions) -> LSTM:
     """LSTM language model with tied embeddings; ``classes`` is the vocabulary. See :func:`lstm`."""
     check_sequence(input_shape, classes, "lstm_lm")
-    return LSTM(
-        classes,
-        classes,
-        width=width,
-        layers=layers,
-        dropout=dropout,
-        input_dropout=input_dropout,
-        padding=padding,
-        next_token=True,
-    )
+    return LSTM(classes, classes, options, next_token=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from bequest.errors import ModelError
-from bequest.models.catalogue import MODELS
+from bequest.models.catalogue import MODELS, options_from
 from bequest.models.sequence import TiedHead, check_sequence, last_word, padded_to, words_of
 
 POSITIONS = 1024
@@ -41,55 +42,79 @@ class Block(nn.Module):
         return x + added
 
 
+@dataclass(frozen=True)
+class TransformerOptions:
+    """Options of a Transformer over tokens.
+
+    Attributes:
+        padding: The token that fills rows up, on the right; default: that of the data.
+        width: Features of a position.
+        layers: Blocks, or passes through the one block that is shared.
+        heads: Of the attention; divides ``width``.
+        dropout: On what attention and feed-forward layer add.
+        attention_dropout: On attention weights.
+        input_dropout: On embeddings.
+        positions: The longest sequence.
+    """
+
+    padding: int = 0
+    width: int = 64
+    layers: int = 3
+    heads: int = 4
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    input_dropout: float = 0.0
+    positions: int = POSITIONS
+
+
+@dataclass(frozen=True)
+class TransformerClassifierOptions(TransformerOptions):
+    """Options of a Transformer that classifies.
+
+    Attributes:
+        vocabulary: Token ids; default: those of the data.
+    """
+
+    vocabulary: int = 0
+
+
 class Transformer(nn.Module):
     """Pre-norm Transformer over token sequences, with learned positions.
 
     Args:
         vocabulary: Token ids.
         classes: Width of the logits.
-        width: Features of a position.
-        layers: Blocks, or passes through the one block that is shared.
-        heads: Of the attention; divides ``width``.
-        causal: A position sees those before it only, and the answer is made at the last word; else every
-            word sees every word, and the answer is made at a token of its own, put before them.
+        options: Sizes and rates.
+        causal: A position attends to itself and those before it only, and the last word answers; else every
+            word attends to every word, and a learned token put before them answers.
         shared: All passes share one block.
-        next_token: Answer at every word, through the embedding's own weights.
-        dropout: On what attention and feed-forward layer add.
-        attention_dropout: On attention weights.
-        input_dropout: On embeddings.
-        positions: The longest sequence.
-        padding: The token that fills rows up, on the right; nobody attends to it.
+        next_token: Answer at every word, through the weights of the embedding.
     """
 
     def __init__(
         self,
         vocabulary: int,
         classes: int,
+        options: TransformerOptions,
         *,
-        width: int,
-        layers: int,
-        heads: int,
         causal: bool,
         shared: bool = False,
         next_token: bool = False,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        positions: int = POSITIONS,
-        padding: int = 0,
     ) -> None:
         super().__init__()
-        if width % heads:
+        width, layers, heads = options.width, options.layers, options.heads
+        if heads < 1 or width % heads:
             raise ModelError("heads must divide the width", expected=f"a multiple of {heads}", got=width)
-        self.padding, self.causal, self.next_token, self.passes = padding, causal, next_token, layers
+        self.padding, self.causal, self.next_token, self.passes = options.padding, causal, next_token, layers
         self.embedding = nn.Embedding(vocabulary, width)
-        self.positions = nn.Embedding(positions, width)
+        self.positions = nn.Embedding(options.positions, width)
         for table in (self.embedding, self.positions):
             nn.init.normal_(table.weight, std=width**-0.5)
         self.first = None if causal else nn.Parameter(torch.randn(width) * width**-0.5)
-        self.enter = nn.Dropout(input_dropout)
+        self.enter = nn.Dropout(options.input_dropout)
         self.blocks = nn.ModuleList(
-            Block(width, heads, dropout, attention_dropout) for _ in range(1 if shared else layers)
+            Block(width, heads, options.dropout, options.attention_dropout)
+            for _ in range(1 if shared else layers)
         )
         self.norm = nn.LayerNorm(width)
         self.head = (
@@ -97,7 +122,7 @@ class Transformer(nn.Module):
         )
 
     def forward(self, x: Int[Tensor, "n l"]) -> Float[Tensor, "n ..."]:
-        """Logits (N, C), or (N, L, C) of a language model; what is behind the last word changes nothing.
+        """Logits (N, C), or (N, L, C) of a language model; tokens behind the last word change nothing.
 
         Raises:
             ModelError: If a sequence is longer than there are positions.
@@ -128,157 +153,62 @@ class Transformer(nn.Module):
         return entered
 
     def _seen(self, words: Tensor) -> Tensor:
-        """Which position attends to which, bool (N, 1, L, L); every one to itself, so that none is empty."""
-        there = words != self.padding
+        """Which position attends to which, bool (N, 1, L, L)."""
+        is_word = words != self.padding
         if self.first is not None:
-            there = torch.cat([torch.ones_like(there[:, :1]), there], 1)
-        length = there.shape[1]
+            is_word = torch.cat([torch.ones_like(is_word[:, :1]), is_word], 1)
+        length = is_word.shape[1]
+        # Every position attends to itself: a softmax over nothing, in a row of padding, would be NaN.
         itself = torch.eye(length, dtype=torch.bool, device=words.device)
-        seen = there[:, None, None, :].expand(-1, 1, length, -1)
+        seen = is_word[:, None, None, :].expand(-1, 1, length, -1)
         return (seen.tril() if self.causal else seen) | itself
 
 
 @MODELS.register("transformer")
+@options_from(TransformerClassifierOptions)
 def transformer(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    vocabulary: int = 0,
-    padding: int = 0,
-    width: int = 64,
-    layers: int = 3,
-    heads: int = 4,
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    input_dropout: float = 0.0,
-    positions: int = POSITIONS,
+    input_shape: Sequence[int], classes: int, options: TransformerClassifierOptions
 ) -> Transformer:
-    """Transformer that classifies a sentence: bidirectional, at a token of its own put before the words.
+    """Transformer that classifies a sentence: bidirectional, by a learned token put before the words.
 
     Args:
         input_shape: (L,), tokens of one sentence.
         classes: Width of the logits.
-        vocabulary: Token ids; default: those of the data.
-        padding: The token that fills rows up; default: that of the data.
-        width: Features of a position.
-        layers: Blocks, or passes through the shared one.
-        heads: Of the attention.
-        dropout: On what each layer adds.
-        attention_dropout: On attention weights.
-        input_dropout: On embeddings.
-        positions: The longest sequence.
+        options: Each field of :class:`TransformerClassifierOptions` as a keyword.
 
     Raises:
-        ModelError: If one input is no token sequence, or the heads do not divide the width.
+        ModelError: If one input is not a token sequence, or the heads do not divide the width.
     """
-    check_sequence(input_shape, vocabulary, "transformer")
-    return Transformer(
-        vocabulary,
-        classes,
-        width=width,
-        layers=layers,
-        heads=heads,
-        causal=False,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-        input_dropout=input_dropout,
-        positions=positions,
-        padding=padding,
-    )
+    check_sequence(input_shape, options.vocabulary, "transformer")
+    return Transformer(options.vocabulary, classes, options, causal=False)
 
 
 @MODELS.register("transformer_seq")
+@options_from(TransformerClassifierOptions)
 def transformer_seq(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    vocabulary: int = 0,
-    padding: int = 0,
-    width: int = 64,
-    layers: int = 3,
-    heads: int = 4,
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    input_dropout: float = 0.0,
-    positions: int = POSITIONS,
+    input_shape: Sequence[int], classes: int, options: TransformerClassifierOptions
 ) -> Transformer:
-    """Transformer whose words see those before them only; the last one answers. See :func:`transformer`."""
-    check_sequence(input_shape, vocabulary, "transformer_seq")
-    return Transformer(
-        vocabulary,
-        classes,
-        width=width,
-        layers=layers,
-        heads=heads,
-        causal=True,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-        input_dropout=input_dropout,
-        positions=positions,
-        padding=padding,
-    )
+    """Transformer whose words attend to those before them only; the last one answers.
+
+    See :func:`transformer`.
+    """
+    check_sequence(input_shape, options.vocabulary, "transformer_seq")
+    return Transformer(options.vocabulary, classes, options, causal=True)
 
 
 @MODELS.register("utransformer_seq")
+@options_from(TransformerClassifierOptions)
 def utransformer_seq(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    vocabulary: int = 0,
-    padding: int = 0,
-    width: int = 64,
-    layers: int = 3,
-    heads: int = 4,
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    input_dropout: float = 0.0,
-    positions: int = POSITIONS,
+    input_shape: Sequence[int], classes: int, options: TransformerClassifierOptions
 ) -> Transformer:
-    """As :func:`transformer_seq`, with one block through which every pass goes: recurrence in depth."""
-    check_sequence(input_shape, vocabulary, "utransformer_seq")
-    return Transformer(
-        vocabulary,
-        classes,
-        width=width,
-        layers=layers,
-        heads=heads,
-        causal=True,
-        shared=True,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-        input_dropout=input_dropout,
-        positions=positions,
-        padding=padding,
-    )
+    """As :func:`transformer_seq`, with one block for all passes: recurrence in depth."""
+    check_sequence(input_shape, options.vocabulary, "utransformer_seq")
+    return Transformer(options.vocabulary, classes, options, causal=True, shared=True)
 
 
 @MODELS.register("transformer_lm")
-def transformer_lm(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    padding: int = 0,
-    width: int = 64,
-    layers: int = 3,
-    heads: int = 4,
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    input_dropout: float = 0.0,
-    positions: int = POSITIONS,
-) -> Transformer:
+@options_from(TransformerOptions)
+def transformer_lm(input_shape: Sequence[int], classes: int, options: TransformerOptions) -> Transformer:
     """Causal Transformer language model with tied embeddings; ``classes`` is the vocabulary."""
     check_sequence(input_shape, classes, "transformer_lm")
-    return Transformer(
-        classes,
-        classes,
-        width=width,
-        layers=layers,
-        heads=heads,
-        causal=True,
-        next_token=True,
-        dropout=dropout,
-        attention_dropout=attention_dropout,
-        input_dropout=input_dropout,
-        positions=positions,
-        padding=padding,
-    )
+    return Transformer(classes, classes, options, causal=True, next_token=True)

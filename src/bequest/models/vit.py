@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bequest.errors import ModelError
-from bequest.models.catalogue import MODELS
+from bequest.models.catalogue import MODELS, options_from
 from bequest.models.involution import Involution, convolution
 from bequest.models.tokens import Tokens
 
@@ -79,8 +80,8 @@ class DropPath(nn.Module):
         """``x``, or zeros for some samples."""
         if not self.training or self.rate == 0:
             return x
-        kept = torch.rand(len(x), 1, 1, device=x.device) >= self.rate
-        return x * kept / (1 - self.rate)
+        survives = torch.rand(len(x), 1, 1, device=x.device) >= self.rate
+        return x * survives / (1 - self.rate)
 
 
 class TransformerBlock(nn.Module):
@@ -162,95 +163,15 @@ class TwoStems(nn.Module):
         return torch.cat([first, *means, by_convolution + by_involution], 1)
 
 
-class VisionTransformer(nn.Module):
-    """Tokens and patches with positions, transformer blocks, a norm, a linear head a token.
-
-    With one token the answer is its logits, else :class:`~bequest.models.tokens.Tokens`, whose logits are
-    the mean of the heads'. ``extra`` is the number of positions before those of the patches, which lie on
-    ``grid`` (rows, columns) of squares of ``patch`` pixels. The class token's head is the last linear layer,
-    so that its features are the ``penultimate`` activation.
-    """
-
-    def __init__(
-        self, embedding: Patches | TwoStems, grid: tuple[int, int], classes: int, **size: Any
-    ) -> None:
-        super().__init__()
-        width, depth, form = size["width"], size["depth"], size["form"]
-        self.extra, self.grid, self.patch = len(TOKENS[form]), grid, int(size["patch"])
-        self.embedding = embedding
-        self.positions = nn.Parameter(torch.zeros(1, self.extra + grid[0] * grid[1], width))
-        rates = [size["drop_path"] * k / max(1, depth - 1) for k in range(depth)]
-        self.blocks = nn.Sequential(
-            *(TransformerBlock(width, size["heads"], size["mlp"], rate) for rate in rates)
-        )
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.heads = nn.ModuleList(nn.Linear(width, classes) for _ in range(self.extra))
-        self.apply(WEIGHT_INITS[size["weight_init"]])
-        for token in embedding.tokens.values():
-            nn.init.trunc_normal_(token, std=DEVIATION)
-        nn.init.trunc_normal_(self.positions, std=size["position_std"])
-
-    @override
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Tensor | Tokens:
-        """Logits, or those of every token and their mean."""
-        tokens = self.norm(self.blocks(self.embedding(x) + self.positions))
-        logits: list[Tensor] = [head(tokens[:, self.extra - 1 - k]) for k, head in enumerate(self.heads)]
-        logits.reverse()
-        if self.extra == 1:
-            return logits[0]
-        every = torch.stack(logits, 1)
-        return Tokens(every.mean(1), every)
+AS_DEIT: dict[str, Any] = {"weight_init": "trunc_normal", "position_std": DEVIATION}
+"""How DeiT starts; :func:`vit` starts so that narrow transformers learn too."""
 
 
-def transformer(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    form: str,
-    width: int,
-    depth: int,
-    heads: int,
-    patch: int,
-    mlp: float = 4.0,
-    drop_path: float = 0.0,
-    stem: int = 64,
-    weight_init: str = "trunc_normal",
-    position_std: float = DEVIATION,
-) -> VisionTransformer:
-    """Vision transformer of any size; see :func:`vit`."""
-    _check(input_shape, form, width, heads, patch)
-    _check_start(weight_init, position_std)
-    channels, height, across = input_shape
-    grid = (height // patch, across // patch)
-    embedding = (
-        TwoStems(channels, width, patch, stem) if form == "advised" else Patches(channels, width, patch, form)
-    )
-    size = {"width": width, "depth": depth, "heads": heads, "patch": patch, "mlp": mlp}
-    drawn = {"weight_init": weight_init, "position_std": position_std}
-    return VisionTransformer(embedding, grid, classes, form=form, drop_path=drop_path, **size, **drawn)
+@dataclass(frozen=True)
+class VitOptions:
+    """Options of a vision transformer.
 
-
-@MODELS.register("vit")
-def vit(
-    input_shape: Sequence[int],
-    classes: int,
-    *,
-    form: str = "class",
-    width: int = 96,
-    depth: int = 4,
-    heads: int = 4,
-    patch: int = 4,
-    mlp: float = 4.0,
-    drop_path: float = 0.0,
-    stem: int = 64,
-    weight_init: str = "xavier",
-    position_std: float = 0.3,
-) -> VisionTransformer:
-    """Vision transformer.
-
-    Args:
-        input_shape: (channels, height, width) of one image.
-        classes: Width of each head's logits.
+    Attributes:
         form: ``class``: one token, one head (Dosovitskiy et al. 2021). ``distilled``: DeiT's distillation
             token with a head of its own besides. ``advised``: Co-advise's two stems, with a token for a
             convolutional and one for an involutional teacher.
@@ -266,24 +187,74 @@ def vit(
             keeps the scale at every width. ``trunc_normal``: normal with deviation 0.02 whatever the width,
             as DeiT has it; narrow transformers then hardly learn in their first hundreds of steps.
         position_std: Deviation of the initial positions, normal; DeiT's is 0.02.
+    """
+
+    form: str = "class"
+    width: int = 96
+    depth: int = 4
+    heads: int = 4
+    patch: int = 4
+    mlp: float = 4.0
+    drop_path: float = 0.0
+    stem: int = 64
+    weight_init: str = "xavier"
+    position_std: float = 0.3
+
+
+class VisionTransformer(nn.Module):
+    """Tokens and patches with positions, transformer blocks, a norm, a linear head a token.
+
+    With one token the answer is its logits, else :class:`~bequest.models.tokens.Tokens`, whose logits are
+    the mean of the heads'. ``extra`` is the number of positions before those of the patches, which lie on
+    ``grid`` (rows, columns) of squares of ``patch`` pixels. The class token's head is the last linear layer,
+    so that its features are the ``penultimate`` activation.
+    """
+
+    def __init__(
+        self, embedding: Patches | TwoStems, grid: tuple[int, int], classes: int, options: VitOptions
+    ) -> None:
+        super().__init__()
+        width, depth = options.width, options.depth
+        self.extra, self.grid, self.patch = len(TOKENS[options.form]), grid, options.patch
+        self.embedding = embedding
+        self.positions = nn.Parameter(torch.zeros(1, self.extra + grid[0] * grid[1], width))
+        rates = [options.drop_path * k / max(1, depth - 1) for k in range(depth)]
+        self.blocks = nn.Sequential(
+            *(TransformerBlock(width, options.heads, options.mlp, rate) for rate in rates)
+        )
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.heads = nn.ModuleList(nn.Linear(width, classes) for _ in range(self.extra))
+        self.apply(WEIGHT_INITS[options.weight_init])
+        for token in embedding.tokens.values():
+            nn.init.trunc_normal_(token, std=DEVIATION)
+        nn.init.trunc_normal_(self.positions, std=options.position_std)
+
+    @override
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Tensor | Tokens:
+        """Logits, or those of every token and their mean."""
+        tokens = self.norm(self.blocks(self.embedding(x) + self.positions))
+        logits: list[Tensor] = [head(tokens[:, self.extra - 1 - k]) for k, head in enumerate(self.heads)]
+        logits.reverse()
+        if self.extra == 1:
+            return logits[0]
+        every = torch.stack(logits, 1)
+        return Tokens(every.mean(1), every)
+
+
+@MODELS.register("vit")
+@options_from(VitOptions)
+def vit(input_shape: Sequence[int], classes: int, options: VitOptions) -> VisionTransformer:
+    """Vision transformer.
+
+    Args:
+        input_shape: (channels, height, width) of one image.
+        classes: Width of each head's logits.
+        options: Each field of :class:`VitOptions` as a keyword.
 
     Raises:
-        ModelError: If one input is no image, or the sizes do not divide each other.
+        ModelError: If one input is not an image, or the sizes do not divide each other.
     """
-    return transformer(
-        input_shape,
-        classes,
-        form=form,
-        width=width,
-        depth=depth,
-        heads=heads,
-        patch=patch,
-        mlp=mlp,
-        drop_path=drop_path,
-        stem=stem,
-        weight_init=weight_init,
-        position_std=position_std,
-    )
+    return vision_transformer(input_shape, classes, options)
 
 
 @MODELS.register("deit_tiny")
@@ -291,9 +262,8 @@ def deit_tiny(
     input_shape: Sequence[int], classes: int, *, form: str = "class", drop_path: float = 0.1
 ) -> VisionTransformer:
     """DeiT-Ti/16 of Touvron et al. 2021, 5.7 M parameters for 1,000 classes; see :func:`vit`."""
-    return transformer(
-        input_shape, classes, form=form, width=192, depth=12, heads=3, patch=16, drop_path=drop_path
-    )
+    options = VitOptions(form, width=192, depth=12, heads=3, patch=16, drop_path=drop_path, **AS_DEIT)
+    return vision_transformer(input_shape, classes, options)
 
 
 @MODELS.register("deit_small")
@@ -301,30 +271,46 @@ def deit_small(
     input_shape: Sequence[int], classes: int, *, form: str = "class", drop_path: float = 0.1
 ) -> VisionTransformer:
     """DeiT-S/16 of Touvron et al. 2021, 22 M parameters for 1,000 classes; see :func:`vit`."""
-    return transformer(
-        input_shape, classes, form=form, width=384, depth=12, heads=6, patch=16, drop_path=drop_path
+    options = VitOptions(form, width=384, depth=12, heads=6, patch=16, drop_path=drop_path, **AS_DEIT)
+    return vision_transformer(input_shape, classes, options)
+
+
+def vision_transformer(input_shape: Sequence[int], classes: int, options: VitOptions) -> VisionTransformer:
+    """Vision transformer of any size; see :func:`vit`."""
+    _check_sizes(input_shape, options)
+    _check_start(options)
+    channels, height, across = input_shape
+    width, patch = options.width, options.patch
+    embedding = (
+        TwoStems(channels, width, patch, options.stem)
+        if options.form == "advised"
+        else Patches(channels, width, patch, options.form)
     )
+    return VisionTransformer(embedding, (height // patch, across // patch), classes, options)
 
 
-def _check_start(weight_init: str, position_std: float) -> None:
-    if weight_init not in WEIGHT_INITS:
+def _check_start(options: VitOptions) -> None:
+    if options.weight_init not in WEIGHT_INITS:
         raise ModelError(
-            f"a vit has no weight_init {weight_init!r}", expected=", ".join(WEIGHT_INITS), got=weight_init
+            f"a vit has no weight_init {options.weight_init!r}",
+            expected=", ".join(WEIGHT_INITS),
+            got=options.weight_init,
         )
-    if position_std < 0:
-        raise ModelError("position_std is a deviation", expected="0 or more", got=position_std)
+    if options.position_std < 0:
+        raise ModelError("position_std is a deviation", expected="0 or more", got=options.position_std)
 
 
-def _check(input_shape: Sequence[int], form: str, width: int, heads: int, patch: int) -> None:
+def _check_sizes(input_shape: Sequence[int], options: VitOptions) -> None:
+    form, width, heads, patch = options.form, options.width, options.heads, options.patch
     if form not in TOKENS:
         raise ModelError(f"a vit has no form {form!r}", expected=", ".join(TOKENS), got=form)
-    if len(input_shape) != IMAGE_AXES or any(side % patch for side in input_shape[1:]):
+    if patch < 1 or len(input_shape) != IMAGE_AXES or any(side % patch for side in input_shape[1:]):
         raise ModelError(
             "a vit cuts images into patches",
             expected=f"inputs (C, H, W), H and W multiples of {patch}",
             got=tuple(input_shape),
         )
-    if width % heads:
+    if heads < 1 or width % heads:
         raise ModelError("heads share the width", expected=f"a multiple of {heads}", got=width)
 
 
