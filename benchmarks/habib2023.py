@@ -29,7 +29,7 @@ from bequest.data.datasets import Dataset, Split
 from bequest.data.views import parse_views
 from bequest.distill.objectives import CrossEntropy, parse_objective
 from bequest.distill.recipe import Recipe
-from bequest.distill.signals.replay import Replay
+from bequest.distill.stores.replay import Replay
 from bequest.distill.teachers import LiveTeachers, Teacher
 from bequest.distill.trainer import Trainer
 from bequest.models import build_model

@@ -27,8 +27,8 @@ from bequest.data.views import Shift
 from bequest.distill.lesson import Lesson
 from bequest.distill.objectives import KD, CrossEntropy
 from bequest.distill.recipe import Recipe
-from bequest.distill.signals.codecs import Dense, Sampled, TopK
-from bequest.distill.signals.job import shown
+from bequest.distill.stores.codecs import Dense, Sampled, TopK
+from bequest.distill.stores.job import shown
 from bequest.distill.teachers import Teacher
 from bequest.models import build_model
 

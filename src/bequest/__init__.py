@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bequest.data.views import Shift
     from bequest.distill.fit import Fitted, distill, fit
     from bequest.distill.objectives import KD
-    from bequest.distill.signals import build_store, open_store
+    from bequest.distill.stores import build_store, open_store
     from bequest.studies.runner import run
 
 __all__ = [
@@ -29,8 +29,8 @@ _HOMES = {
     "KD": "bequest.distill.objectives",
     "Fitted": "bequest.distill.fit",
     "Shift": "bequest.data.views",
-    "build_store": "bequest.distill.signals",
-    "open_store": "bequest.distill.signals",
+    "build_store": "bequest.distill.stores",
+    "open_store": "bequest.distill.stores",
     "fit": "bequest.distill.fit",
     "load_dataset": "bequest.data.datasets",
     "run": "bequest.studies.runner",

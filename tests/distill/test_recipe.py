@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bequest.distill.objectives.features import OrthogonalProjector
+from bequest.distill.objectives.feature_losses import OrthogonalProjector
 from bequest.distill.recipe import OPTIMIZERS, Recipe
 from bequest.errors import ConfigError
 

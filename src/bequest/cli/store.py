@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from bequest.data.datasets import Dataset
-    from bequest.distill.signals import SignalStore
+    from bequest.distill.stores import SignalStore
     from bequest.distill.teachers import Teacher
 
 app = typer.Typer(
@@ -65,8 +65,8 @@ def build(
     Under torchrun (torchrun --nproc-per-node 4 -m bequest store build ...) each process answers its share.
     """
     from bequest.data.views import parse_views
-    from bequest.distill.signals import build_store, parse_codec
-    from bequest.distill.signals.folder import rank_and_world
+    from bequest.distill.stores import build_store, parse_codec
+    from bequest.distill.stores.folder import rank_and_world
 
     teachers, found = _asked(teacher, model_option, data, data_option)
     with _Progress(quiet=as_json or rank_and_world()[0] > 0) as progress:
@@ -92,7 +92,7 @@ def build(
 @app.command(epilog=INFO)
 def info(folder: Folder, as_json: AsJson = False) -> None:
     """Say what a store holds: size, bytes a record, teachers, views, codec."""
-    from bequest.distill.signals import open_store
+    from bequest.distill.stores import open_store
 
     _print(_described(folder, open_store(folder, checksums=False)), as_json=as_json)
 
@@ -111,7 +111,7 @@ def verify(
     """Compare every file with its checksum, then, given the teachers, some answers with theirs."""
     from dataclasses import asdict
 
-    from bequest.distill.signals import verify_store
+    from bequest.distill.stores import verify_store
 
     teachers, found = _asked(teacher, model_option, data, data_option) if teacher else ([], None)
     result = asdict(verify_store(folder, teachers=teachers, data=found, samples=samples, seed=seed))

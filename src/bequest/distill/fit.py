@@ -22,7 +22,7 @@ from bequest.distill.objectives import KD, CrossEntropy, Objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import Scores, predict, score
-from bequest.distill.signals.store import SignalStore
+from bequest.distill.stores.store import SignalStore
 from bequest.distill.teachers import Combine, Signal, Teacher
 from bequest.errors import InputError
 from bequest.models.catalogue import build_for

@@ -23,8 +23,8 @@ from bequest.distill.preflight import check_teachers
 from bequest.distill.ranking import Ranking
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import Scores, score
-from bequest.distill.signals.replay import Replay
-from bequest.distill.signals.store import SignalStore
+from bequest.distill.stores.replay import Replay
+from bequest.distill.stores.store import SignalStore
 from bequest.distill.teachers import Combine, Combined, LiveTeachers, Signal, Teacher
 from bequest.distill.trainer import BATCH_NORM, Trainer
 from bequest.models.catalogue import parameter_count

@@ -11,7 +11,7 @@ from bequest.data.transforms import parse_transform
 from bequest.data.views import parse_views
 from bequest.distill.combine import parse_combination
 from bequest.distill.objectives import parse_objective
-from bequest.distill.signals import parse_codec
+from bequest.distill.stores import parse_codec
 from bequest.errors import ConfigError, InputError
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest

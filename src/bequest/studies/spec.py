@@ -205,7 +205,7 @@ class ArmSpec(Config):
         mode: How the teachers answer: ``eval``; ``noisy`` as in training; ``online``: each starts anew from
             its arm's initial weights and learns the labels on each batch while it teaches; ``stored``: once,
             into a store in the run folder, from which the student learns.
-        codec: How stored answers are kept; see :func:`bequest.distill.signals.parse_codec`.
+        codec: How stored answers are kept; see :func:`bequest.distill.stores.parse_codec`.
         combine: How several teachers' answers become one (``{name = "mean_logits"}``); default: each apart.
         objective: Default: cross-entropy without teachers, KD with. A list is a sum.
         queries: A name of ``[queries]``; default: the training inputs as they are.

@@ -8,7 +8,7 @@ from pathlib import Path
 from bequest.config import content_hash
 from bequest.data.batches import Batches, Source
 from bequest.distill.lesson import Lesson
-from bequest.distill.signals import build_store, parse_codec
+from bequest.distill.stores import build_store, parse_codec
 from bequest.errors import ConfigError
 from bequest.studies.folder import STORES
 
@@ -22,7 +22,7 @@ def from_store(lesson: Lesson, root: Path, codec: object) -> Lesson:
     Args:
         lesson: With live teachers.
         root: The run folder.
-        codec: How the answers are kept; see :func:`bequest.distill.signals.parse_codec`.
+        codec: How the answers are kept; see :func:`bequest.distill.stores.parse_codec`.
 
     Raises:
         ConfigError: If the lesson's inputs are made for each step.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from bequest.distill.exchange import UNLABELLED, Exchange
-from bequest.distill.objectives import logits as losses
+from bequest.distill.objectives import logit_losses as losses
 from bequest.errors import ObjectiveError
 from bequest.registry import unknown
 

@@ -11,8 +11,8 @@ from typing import Any
 from bequest.data.batches import Source
 from bequest.data.datasets import Dataset, Split, as_dataset, as_pool
 from bequest.data.views import Identity, View
-from bequest.distill.signals.codecs import Codec, parse_codec
-from bequest.distill.signals.folder import (
+from bequest.distill.stores.codecs import Codec, parse_codec
+from bequest.distill.stores.folder import (
     BUILDING,
     Kept,
     alone,
@@ -22,8 +22,8 @@ from bequest.distill.signals.folder import (
     taken_up,
     until,
 )
-from bequest.distill.signals.job import Goal, Job, manifest_of
-from bequest.distill.signals.manifest import (
+from bequest.distill.stores.job import Goal, Job, manifest_of
+from bequest.distill.stores.manifest import (
     MANIFEST,
     Collection,
     Manifest,
@@ -31,9 +31,9 @@ from bequest.distill.signals.manifest import (
     read_manifest,
     write_manifest,
 )
-from bequest.distill.signals.store import SignalStore, input_digest, open_store
-from bequest.distill.signals.workers import answer_in_processes
-from bequest.distill.signals.writer import PIECE_BYTES, PIECE_SECONDS, finished, journal_path
+from bequest.distill.stores.store import SignalStore, input_digest, open_store
+from bequest.distill.stores.workers import answer_in_processes
+from bequest.distill.stores.writer import PIECE_BYTES, PIECE_SECONDS, finished, journal_path
 from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError, SignalError
 

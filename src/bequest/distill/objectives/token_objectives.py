@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bequest.distill.exchange import Exchange
-from bequest.distill.objectives.answers import KD
+from bequest.distill.objectives.logit_objectives import KD
 from bequest.distill.objectives.objective import Objective, Parts
 from bequest.errors import ObjectiveError
 from bequest.variants import Listed, strict

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bequest.distill.signals.codecs import Codec, parse_codec
-from bequest.distill.signals.manifest import Manifest
+from bequest.distill.stores.codecs import Codec, parse_codec
+from bequest.distill.stores.manifest import Manifest
 
 PAGE = (Path(__file__).parents[3] / "docs" / "stores.md").read_text(encoding="utf-8")
 

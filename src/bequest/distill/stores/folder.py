@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bequest.distill.signals.job import Job
-from bequest.distill.signals.manifest import (
+from bequest.distill.stores.job import Job
+from bequest.distill.stores.manifest import (
     MANIFEST,
     SHORT,
     Collection,
@@ -23,8 +23,8 @@ from bequest.distill.signals.manifest import (
     differences,
     read_manifest,
 )
-from bequest.distill.signals.recording import CHECKED
-from bequest.distill.signals.writer import described, finished
+from bequest.distill.stores.recording import CHECKED
+from bequest.distill.stores.writer import described, finished
 from bequest.errors import SignalError
 from bequest.files import remove_partials, write_text
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from bequest.data.datasets import Dataset, Split
-from bequest.distill.signals.job import answers, shown
-from bequest.distill.signals.recording import Recording
-from bequest.distill.signals.store import SignalStore, open_store
+from bequest.distill.stores.job import answers, shown
+from bequest.distill.stores.recording import Recording
+from bequest.distill.stores.store import SignalStore, open_store
 from bequest.distill.teachers import Teacher
 from bequest.seeding import torch_generator
 
@@ -63,7 +63,7 @@ def verify_store(
     Raises:
         SignalError: If a file is damaged, the teachers are others, or the data is other data; names it.
     """
-    from bequest.distill.signals.build import as_teachers
+    from bequest.distill.stores.build import as_teachers
 
     store = open_store(path, checksums=True)
     files = sum(len(manifest.shards) for manifest in store.manifests)

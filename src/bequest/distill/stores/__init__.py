@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bequest.distill.signals.build import build_store
-from bequest.distill.signals.codecs import Codec, Dense, Sampled, TopK, parse_codec
-from bequest.distill.signals.store import SignalStore, open_store
-from bequest.distill.signals.verify import Verification, verify_store
+from bequest.distill.stores.build import build_store
+from bequest.distill.stores.codecs import Codec, Dense, Sampled, TopK, parse_codec
+from bequest.distill.stores.store import SignalStore, open_store
+from bequest.distill.stores.verify import Verification, verify_store
 
 __all__ = [
     "Codec",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from bequest.distill.objectives import KD, CrossEntropy, kd, parse_objective
-from bequest.distill.signals.codecs import (
+from bequest.distill.stores.codecs import (
     Codec,
     Dense,
     Sampled,

@@ -1,4 +1,4 @@
-"""Objectives that read a teacher's logits; their formulas are in :mod:`bequest.distill.objectives.logits`."""
+"""Objectives of a teacher's logits; :mod:`bequest.distill.objectives.logit_losses` has their formulas."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bequest.distill.exchange import UNLABELLED, Exchange
-from bequest.distill.objectives import logits as losses
-from bequest.distill.objectives.labels import label_loss, likelier_labels
+from bequest.distill.objectives import logit_losses as losses
+from bequest.distill.objectives.label_objectives import label_loss, likelier_labels
 from bequest.distill.objectives.objective import Objective, Parts
 from bequest.distill.schedules import NOT_NEGATIVE, POSITIVE, SHARE, Fraction, Temperature, Weight, at
 from bequest.errors import ObjectiveError
@@ -186,7 +186,8 @@ class OFA(AnswerObjective, name="ofa"):
 class Standardised(Objective, name="standardised"):
     """Any objective of logits, with the logits of student and teacher standardised over classes first.
 
-    The defaults are those of its paper, and equal :func:`~bequest.distill.objectives.logits.standardised_kd`.
+    The defaults are those of its paper:
+    :func:`~bequest.distill.objectives.logit_losses.standardised_kd`.
     """
 
     objective: Objective = KD(temperature=2.0)

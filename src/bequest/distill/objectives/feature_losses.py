@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import orthogonal
 
-from bequest.distill.objectives.logits import FLAT, precise
+from bequest.distill.objectives.logit_losses import FLAT, precise
 from bequest.errors import ObjectiveError
 
 Loss = Float[Tensor, ""]

@@ -10,10 +10,10 @@ from bequest.data.batches import AnySource, Batches, Source
 from bequest.data.datasets import Dataset, Split
 from bequest.data.views import View
 from bequest.distill.objectives import Objective
-from bequest.distill.signals.codecs import reading_temperature
-from bequest.distill.signals.manifest import MANIFEST, SHORT, Collection, Manifest, read_manifest
-from bequest.distill.signals.recording import Recording
-from bequest.distill.signals.replay import Replay
+from bequest.distill.stores.codecs import reading_temperature
+from bequest.distill.stores.manifest import MANIFEST, SHORT, Collection, Manifest, read_manifest
+from bequest.distill.stores.recording import Recording
+from bequest.distill.stores.replay import Replay
 from bequest.distill.teachers import Teacher
 from bequest.errors import SignalError
 from bequest.records import TeacherRecord

@@ -1,4 +1,4 @@
-"""Objectives that read activations; their formulas are in :mod:`bequest.distill.objectives.features`."""
+"""Objectives that read activations; :mod:`bequest.distill.objectives.feature_losses` has their formulas."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from bequest.distill.exchange import Exchange
-from bequest.distill.objectives.answers import of_whole_batch
 from bequest.distill.objectives.checks import check_names
-from bequest.distill.objectives.features import OrthogonalProjector, cka_guidance, pooled, vkd
+from bequest.distill.objectives.feature_losses import OrthogonalProjector, cka_guidance, pooled, vkd
+from bequest.distill.objectives.logit_objectives import of_whole_batch
 from bequest.distill.objectives.objective import Objective, Parts
 from bequest.errors import ObjectiveError
 from bequest.variants import Listed, strict
@@ -49,7 +49,7 @@ class CKA(FeatureObjective, name="cka"):
     """Guidance: 1 - CKA between layers of the student and of a guide, trained or not, averaged over pairs.
 
     The k-th of ``student_layers`` is guided by the k-th of ``teacher_layers``. See
-    :func:`~bequest.distill.objectives.features.cka_guidance`.
+    :func:`~bequest.distill.objectives.feature_losses.cka_guidance`.
     """
 
     student_layers: Listed[str]
@@ -103,7 +103,7 @@ class VkD(FeatureObjective, name="vkd"):
     """Feature distillation through an orthogonal projector, trained with the student.
 
     Feature maps and token sequences are averaged over positions first. See
-    :func:`~bequest.distill.objectives.features.vkd`.
+    :func:`~bequest.distill.objectives.feature_losses.vkd`.
     """
 
     student_layer: str = "penultimate"

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from bequest.data.datasets import Split
-from bequest.distill.signals.job import Goal, Job
+from bequest.distill.stores.job import Goal, Job
 from bequest.errors import SignalError, WorkerLost
 
 _job: Job | None = None

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bequest.distill.signals.manifest import ArrayEntry, Shard
+from bequest.distill.stores.manifest import ArrayEntry, Shard
 from bequest.errors import SignalError
 
 PIECE_BYTES = 32 << 20

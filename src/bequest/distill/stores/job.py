@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bequest.data.batches import Source
-from bequest.distill.signals.codecs import Codec, check_finite
-from bequest.distill.signals.manifest import (
+from bequest.distill.stores.codecs import Codec, check_finite
+from bequest.distill.stores.manifest import (
     ArrayEntry,
     DataEntry,
     Manifest,
@@ -24,7 +24,7 @@ from bequest.distill.signals.manifest import (
     TeacherEntry,
     ViewsEntry,
 )
-from bequest.distill.signals.writer import LOGITS, PIECE_BYTES, PIECE_SECONDS, ViewWriter
+from bequest.distill.stores.writer import LOGITS, PIECE_BYTES, PIECE_SECONDS, ViewWriter
 from bequest.distill.teachers import Teacher
 from bequest.errors import SignalError, WorkerLost
 
@@ -54,7 +54,7 @@ class Job:
         teachers: Who answers.
         goals: One a source.
         batch: Rows a forward pass.
-        pieces: See :class:`~bequest.distill.signals.writer.ViewWriter`.
+        pieces: See :class:`~bequest.distill.stores.writer.ViewWriter`.
     """
 
     teachers: tuple[Teacher, ...]

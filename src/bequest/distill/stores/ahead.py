@@ -11,8 +11,8 @@ import torch
 
 from bequest.data.batches import Batches, Source
 from bequest.data.streams import SplitStream
-from bequest.distill.signals.recording import Recording
-from bequest.distill.signals.writer import LOGITS, file_name
+from bequest.distill.stores.recording import Recording
+from bequest.distill.stores.writer import LOGITS, file_name
 
 STEPS = 4
 """Steps that are read ahead where a view is too large to be kept in memory."""

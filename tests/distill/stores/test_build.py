@@ -22,11 +22,11 @@ import bequest as bq
 from bequest.data.batches import Source
 from bequest.data.datasets import Dataset
 from bequest.data.views import Flip, Identity, Shift
-from bequest.distill.signals import build as builder
-from bequest.distill.signals import writer
-from bequest.distill.signals.codecs import parse_codec
-from bequest.distill.signals.job import _plain
-from bequest.distill.signals.manifest import MANIFEST, ArrayEntry
+from bequest.distill.stores import build as builder
+from bequest.distill.stores import writer
+from bequest.distill.stores.codecs import parse_codec
+from bequest.distill.stores.job import _plain
+from bequest.distill.stores.manifest import MANIFEST, ArrayEntry
 from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError, DataError, SignalError
 

@@ -14,8 +14,8 @@ from torch import nn
 import bequest as bq
 from bequest.data.datasets import Dataset
 from bequest.data.views import Shift
-from bequest.distill.signals import verify_store
-from bequest.distill.signals.manifest import MANIFEST, Manifest, read_manifest
+from bequest.distill.stores import verify_store
+from bequest.distill.stores.manifest import MANIFEST, Manifest, read_manifest
 from bequest.distill.teachers import Teacher
 from bequest.errors import SignalError
 
@@ -59,7 +59,7 @@ def test_a_bit_that_rots_after_the_first_opening_is_found_by_verify(folder: Path
 
 
 def test_the_second_opening_reads_no_array_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bequest.distill.signals import recording
+    from bequest.distill.stores import recording
 
     read: list[str] = []
     plain = recording._sha256

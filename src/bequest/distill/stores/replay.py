@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bequest.data.batches import Batch, Batches, Part
-from bequest.distill.signals.ahead import ReadAhead
-from bequest.distill.signals.recording import Recording
+from bequest.distill.stores.ahead import ReadAhead
+from bequest.distill.stores.recording import Recording
 
 
 class Replay:

@@ -15,8 +15,8 @@ from torch import Tensor
 from bequest.data.batches import Source
 from bequest.data.datasets import Split
 from bequest.data.views import View, parse_views
-from bequest.distill.signals.codecs import Codec, parse_codec
-from bequest.distill.signals.manifest import (
+from bequest.distill.stores.codecs import Codec, parse_codec
+from bequest.distill.stores.manifest import (
     REBUILD,
     SHORT,
     ArrayEntry,
@@ -25,7 +25,7 @@ from bequest.distill.signals.manifest import (
     Shard,
     read_manifest,
 )
-from bequest.distill.signals.writer import LOGITS, NPY_MAGIC, described, file_name, npy_header
+from bequest.distill.stores.writer import LOGITS, NPY_MAGIC, described, file_name, npy_header
 from bequest.errors import RunFolderError, SignalError
 from bequest.files import read_json, write_json
 

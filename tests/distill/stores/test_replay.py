@@ -21,9 +21,9 @@ from bequest.distill.combine import MeanLogits
 from bequest.distill.lesson import Lesson
 from bequest.distill.objectives import KD, CrossEntropy, parse_objective
 from bequest.distill.recipe import Recipe
-from bequest.distill.signals.ahead import ReadAhead, free_memory
-from bequest.distill.signals.codecs import Sampled, TopK
-from bequest.distill.signals.job import shown
+from bequest.distill.stores.ahead import ReadAhead, free_memory
+from bequest.distill.stores.codecs import Sampled, TopK
+from bequest.distill.stores.job import shown
 from bequest.distill.teachers import LiveTeachers, Teacher
 from bequest.errors import SignalError
 

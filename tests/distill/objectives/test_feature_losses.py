@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bequest.distill.objectives import OrthogonalProjector, cka_guidance, vkd
-from bequest.distill.objectives.features import pooled
+from bequest.distill.objectives.feature_losses import pooled
 from bequest.errors import ObjectiveError
 
 QUICK = settings(deadline=None, max_examples=15)
