@@ -251,6 +251,27 @@ def test_a_point_that_is_not_reached_is_said_to_be(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("rho", [0.5, 0.2])
+def test_a_copy_of_a_barely_penalised_teacher_is_solved_in_time(rho):
+    """A first search strays to weights of size e¹⁹; it is left before it costs minutes."""
+    copy = solve(Mixture(1.2, 1, rho), lambda_teacher=1e-3, lambda_student=1e-8)
+    assert copy.student.q == pytest.approx(float(copy.teacher.q), rel=1e-4)
+    assert copy.student.overlap == pytest.approx(float(copy.teacher.q), rel=1e-4)
+
+
+def test_a_point_that_costs_too_much_is_said_to(monkeypatch):
+    monkeypatch.setattr(link_solver, "MOST_WORK", 1e5)
+    asked = {"lambda_teacher": 1e-3, "lambda_student": [1e-8, 1.0]}
+    solution = solve(Mixture(1.2, 1, 0.5), **asked, throw=False)
+    assert solution.status.tolist() == [Status.EXHAUSTED, Status.CONVERGED]
+    assert np.isnan([solution.student.m[0], solution.residual[0]]).all()
+    assert np.isfinite(solution.teacher.m).all()
+    with pytest.raises(NotConverged) as caught:
+        solve(Mixture(1.2, 1, 0.5), **asked)
+    assert "the first is exhausted" in str(caught.value)
+    assert caught.value.remedy.startswith("the limit on work was reached: give the learner a larger penalty")
+
+
 def test_plain_values_carry_none_for_what_is_undefined():
     plain_values = solve(Mixture(1, 1, 0.5), lambda_teacher=0, lambda_student=0.1, throw=False).plain()
     assert plain_values["teacher"] == {"m": None, "q": None, "v": None, "b": None, "error": None}

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from bequest.theory import Learner, Mixture, solve, solve_chain, training_error, training_loss
+from bequest.theory import (
+    Learner,
+    Mixture,
+    estimate,
+    simulate,
+    solve,
+    solve_chain,
+    training_error,
+    training_loss,
+)
 from bequest.theory.losses import LOSSES
 from bequest.theory.simulation import lesson_of
 
@@ -78,3 +87,36 @@ def test_nothing_is_said_of_what_is_not_solved():
     solution = solve(Mixture(1, 1, 0.3), lambda_teacher=0.0, lambda_student=1.0, throw=False)
     assert np.isnan(training_error(solution))
     assert np.isnan(training_loss(solution, 0))
+
+
+PEAK = {"lambda_teacher": 0.175, "eta": 0.5, "mix": 1.0}
+SAMPLES_PER_INPUT, PENALTIES = np.array([0.4, 0.45, 0.5, 0.55]), np.array([1e-5, 1e-4, 1e-3])
+
+
+def at_the_peak(alpha, penalty):
+    return solve(Mixture(alpha, 1.0, 0.2), lambda_student=penalty, **PEAK)
+
+
+def test_near_the_peak_of_distillation_the_steep_axis_is_not_skipped():
+    """There the training margin moves hundreds of times as far with the teacher's field as with its own."""
+    samples = 400_000
+    solution = at_the_peak(SAMPLES_PER_INPUT[:, None], PENALTIES)
+    wrong = training_error(solution)
+    for i, alpha in enumerate(SAMPLES_PER_INPUT):
+        for j, penalty in enumerate(PENALTIES):
+            drawn_error = (drawn(at_the_peak(alpha, penalty), samples)[1] < 0).mean()
+            scatter = np.sqrt(wrong[i, j] / samples)
+            assert wrong[i, j] == pytest.approx(drawn_error, abs=4 * scatter), (alpha, penalty)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alpha", SAMPLES_PER_INPUT)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_near_the_peak_exact_minimisers_miss_as_many(alpha, penalty):
+    exact = simulate(
+        Mixture(alpha, 1.0, 0.2), lambda_student=penalty, **PEAK, inputs=1000, seeds=60, samples=100
+    )
+    for function, name in ((training_error, "training_error"), (training_loss, "training_loss")):
+        simulated = estimate(exact.measured[1][name])
+        theory = float(function(at_the_peak(alpha, penalty)))
+        assert theory == pytest.approx(simulated.mean, abs=3 * simulated.standard_error), name

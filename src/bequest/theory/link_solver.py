@@ -42,6 +42,13 @@ FINER = 1.5
 
 MOST_CHECKS = 6
 
+MOST_WORK = 4e7
+"""Nodes × labels × evaluations that one point may cost, about ten seconds. A search that strays to ever
+larger weights needs ever more nodes, and would not end."""
+
+DIRECT_SHARE = 0.25
+"""The part of it that is spent before the path of a rescue begins."""
+
 
 class LinkSolver:
     """The solution of learner ``a`` at every point of ``setting``, given the learners before it."""
@@ -52,6 +59,9 @@ class LinkSolver:
         self.inverse = self._identity(setting.size)
         self.residual = np.full(setting.size, np.inf)
         self.steps = np.zeros(setting.size, dtype=np.int64)
+        self.work = np.zeros(setting.size)
+        self.most_work = DIRECT_SHARE * MOST_WORK
+        self.exhausted = np.zeros(setting.size, dtype=np.bool_)
         self.shrink = np.ones(setting.size)
 
     def solve(self) -> None:
@@ -88,7 +98,7 @@ class LinkSolver:
         failed = self._failed()
         self._restart(failed)
         self._settle(failed, RESCUE, by_newton=True)
-        failed = self._failed()
+        failed, self.most_work = self._failed(), MOST_WORK
         asked = self.setting.penalty[self.a, failed]
         easy, floor = np.maximum(asked, 10.0), np.maximum(asked, 1e-12)
         self.setting.penalty[self.a, failed] = easy
@@ -102,16 +112,17 @@ class LinkSolver:
         return np.flatnonzero(~(self.residual <= COARSE))
 
     def _restart(self, points: Indices) -> None:
+        self.exhausted[points] = False
         self.x[:, points] = first_guess(self.setting.take(points), self.state.take(points), self.a)
 
     def _fine(self) -> None:
-        points = np.arange(self.setting.size)
+        points = np.flatnonzero(~self.exhausted)
         for _ in range(MOST_CHECKS):
             self._iterate(points, self.accuracy)
             stuck = points[~(self.residual[points] <= self.accuracy)]
             self._iterate(stuck, self.accuracy, by_newton=True)
             self._check(points)
-            points = points[~(self.residual[points] <= self.accuracy)]
+            points = points[~(self.residual[points] <= self.accuracy) & ~self.exhausted[points]]
             if not points.size:
                 return
             self.shrink[points] *= FINER
@@ -119,25 +130,40 @@ class LinkSolver:
     def _iterate(self, points: Indices, accuracy: float, *, by_newton: bool = False) -> None:
         """Iterate the ``points`` from where they are, block by block."""
         for block, chosen in self._blocks(points, accuracy):
+            nodes = _nodes(chosen)
+            # a Newton step evaluates the map once for each unknown, once at its end, and once to begin with
+            price = nodes * (self.x.shape[0] + 2 if by_newton else 1)
+            most_steps = min(FREE_STEPS, int((self.most_work - self.work[block].max()) // price))
+            if most_steps < 1:
+                self._give_up(block)
+                continue
             link, x, stop = self._link(block, chosen, accuracy), self.x[:, block], accuracy / 3.0
             if by_newton:
-                outcome = newton(link, x, tolerance=stop, most_steps=FREE_STEPS)
+                outcome = newton(link, x, tolerance=stop, most_steps=most_steps)
             else:
                 inverse = self.inverse[..., block]
-                outcome = fixed_point(link, x, tolerance=stop, most_steps=FREE_STEPS, inverse=inverse)
+                outcome = fixed_point(link, x, tolerance=stop, most_steps=most_steps, inverse=inverse)
             self.x[:, block], self.inverse[..., block] = outcome.x, outcome.inverse
             self.residual[block] = outcome.residual
             self.steps[block] += outcome.steps
+            self.work[block] += nodes * outcome.steps
 
     def _check(self, points: Indices) -> None:
         """Residuals with finer rules; what that last step gives is the solution."""
         for block, chosen in self._blocks(points, self.accuracy, FINER):
+            if self.work[block].max() + _nodes(chosen) > self.most_work:
+                self._give_up(block)
+                continue
             link = self._link(block, chosen, self.accuracy)
             image = link.step(self.x[:, block])
             residual = np.abs((image - self.x[:, block]) / link.scale(self.x[:, block])).max(axis=0)
             self.residual[block] = np.where(np.isfinite(residual), residual, np.inf)
             self.steps[block] += 1
+            self.work[block] += _nodes(chosen)
             link.write(self.state, block, unpack(image, link.state))
+
+    def _give_up(self, block: Indices) -> None:
+        self.residual[block], self.exhausted[block] = np.inf, True
 
     def _link(self, block: Indices, chosen: list[Rule], accuracy: float) -> Link:
         setting, state = self.setting.take(block), self.state.take(block)
@@ -158,3 +184,8 @@ class LinkSolver:
 
     def _identity(self, points: int) -> Array:
         return np.repeat(np.eye(4 + 2 * self.a)[:, :, None], points, axis=2)
+
+
+def _nodes(chosen: list[Rule]) -> float:
+    """Nodes × labels of one evaluation at one point."""
+    return 2.0 * float(np.prod([rule.nodes.size for rule in chosen]))

@@ -23,6 +23,8 @@ class Status(StrEnum):
     """λ = 0 (or as good as) on separable data: the logistic minimiser diverges."""
     UNDETERMINED = "undetermined"
     """λ = 0 with fewer samples than inputs: infinitely many minimisers."""
+    EXHAUSTED = "exhausted"
+    """The limit on work was reached: the search strays to weights that need ever more nodes."""
     STALLED = "stalled"
     """The residual did not come down to the accuracy asked for."""
 

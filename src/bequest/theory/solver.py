@@ -14,7 +14,7 @@ from bequest.theory.learner import Learner, check_chain
 from bequest.theory.link_solver import LinkSolver
 from bequest.theory.macrostate import Macrostate, Setting
 from bequest.theory.mixture import Mixture
-from bequest.theory.parameters import Array, Indices, Numbers, checked
+from bequest.theory.parameters import Array, Indices, Mask, Numbers, checked
 from bequest.theory.separability import separability_threshold
 from bequest.theory.solution import Solution, Status
 
@@ -129,10 +129,14 @@ def _solve(
         alive = np.flatnonzero(status == Status.CONVERGED)
         if not alive.size:
             break
-        _solve_link(setting, state, a, alive, steps, residual, accuracy)
-        failed = alive[~(residual[alive] <= accuracy)]
+        exhausted = _solve_link(setting, state, a, alive, steps, residual, accuracy)
+        unsolved = ~(residual[alive] <= accuracy)
+        failed = alive[unsolved]
         if failed.size:
-            status[failed] = np.where(_separable(setting.take(failed), a), Status.SEPARABLE, Status.STALLED)
+            ending = np.where(exhausted[unsolved], Status.EXHAUSTED, Status.STALLED)
+            # without distillation, what has no end is the growth of the weights
+            plain = (setting.mix[a] == 0)[failed] & _separable(setting.take(failed), a)
+            status[failed] = np.where(plain, Status.SEPARABLE, ending)
             state.forget(failed, a)
     residual = np.where(status == Status.CONVERGED, residual, np.nan)
     solution = Solution(
@@ -158,8 +162,12 @@ def _solve_link(
     steps: NDArray[np.int64],
     residual: Array,
     accuracy: float,
-) -> None:
-    """Solve learner ``a`` once for each distinct point: a sweep over the student shares its teacher."""
+) -> Mask:
+    """Solve learner ``a`` once for each distinct point: a sweep over the student shares its teacher.
+
+    Returns:
+        Which of the ``alive`` points were given up for what they cost.
+    """
     first, which = _distinct(setting.take(alive), a)
     some = alive[first]
     part = state.take(some)
@@ -169,6 +177,7 @@ def _solve_link(
         getattr(state, field.name)[..., alive] = getattr(part, field.name)[..., which]
     steps[alive] += link.steps[which]
     residual[alive] = np.maximum(residual[alive], link.residual[which])
+    return np.asarray(link.exhausted[which])
 
 
 def _distinct(setting: Setting, a: int) -> tuple[Indices, Indices]:
@@ -265,5 +274,6 @@ def _require(solution: Solution) -> None:
 REMEDIES = {
     Status.SEPARABLE: "the training set can be separated: give every learner of its labels a penalty above 0",
     Status.UNDETERMINED: "fewer samples than inputs: give the learner a penalty above 0",
+    Status.EXHAUSTED: "the limit on work was reached: give the learner a larger penalty",
     Status.STALLED: "ask for less accuracy, or solve it in one call with points of larger penalty",
 }

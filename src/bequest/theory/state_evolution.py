@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bequest.theory.channel import Channel, Conjugates, Tape, Unknowns, factor, factor_row
+from bequest.theory.learner import Learner
 from bequest.theory.losses import LOSSES
 from bequest.theory.macrostate import Macrostate, Setting
 from bequest.theory.parameters import Array, Indices
@@ -83,7 +84,7 @@ def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accurac
         channel = Channel(setting, tape, rows[:a, :a], a)
         x = unknowns_of(state, a)
         row = channel.row(x)
-        if _gives_hard_labels(setting, a):
+        if gives_decisions(setting.learners, a):
             nodes, weights = split(rule, channel.crossing(x, row), accuracy)
         else:
             nodes, weights = (one[:, None, None, None] for one in (rule.nodes, rule.weights))
@@ -92,10 +93,11 @@ def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accurac
     return tape
 
 
-def _gives_hard_labels(setting: Setting, a: int) -> bool:
+def gives_decisions(learners: Sequence[Learner], a: int) -> bool:
+    """Whether a later learner takes hard labels from learner ``a``."""
     return any(
         learner.target == "hard" and a in learner.taught_by(position)
-        for position, learner in enumerate(setting.learners)
+        for position, learner in enumerate(learners)
     )
 
 

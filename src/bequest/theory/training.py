@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
@@ -11,18 +11,19 @@ from scipy.special import ndtr
 from bequest.theory.blocks import blocks
 from bequest.theory.channel import Channel, Tape, factor, over_nodes
 from bequest.theory.macrostate import Macrostate, Setting
-from bequest.theory.parameters import Array
+from bequest.theory.panels import BATCH, expectations
+from bequest.theory.parameters import Array, Indices
 from bequest.theory.quadrature import Rule, level
 from bequest.theory.solution import Solution
-from bequest.theory.state_evolution import reaches, tabulate, unknowns_of
+from bequest.theory.state_evolution import gives_decisions, reaches, tabulate, unknowns_of
 
 ACCURACY = 1e-8
 
 MARGIN = 1.5
 """The reach is taken for so much shorter: what is integrated here has no check of its own."""
 
-HALVINGS = 50
-"""Of the interval in which the training margin changes sign."""
+NUDGE = 1e-4
+"""How far z moves where it is measured which axis moves the training margin most."""
 
 
 def training_loss(solution: Solution, learner: int = -1) -> Float[np.ndarray, "*grid"]:
@@ -39,8 +40,10 @@ def training_loss(solution: Solution, learner: int = -1) -> Float[np.ndarray, "*
 def training_error(solution: Solution, learner: int = -1) -> Float[np.ndarray, "*grid"]:
     """The fraction of training samples whose given label the learner misses, in [0, 1].
 
-    The axis along which the margin moves most is integrated in closed form, Φ at the sign change; so nothing
-    is integrated over a jump. The margin is taken to change sign once along that axis.
+    The learner's own z is integrated in closed form: its training margin rises with z_a and changes sign
+    once, at the *crossing* ζ, so the error is E Φ(ζ) over the earlier learners' z. Near the distillation
+    peak ζ moves by hundreds where an earlier z moves by one; that axis is integrated in panels that are
+    halved where it is steep (:mod:`~bequest.theory.panels`). Any further axes are taken as smooth.
 
     >>> from bequest.theory import Mixture, solve
     >>> loose = solve(Mixture(2, 1, 0.5), lambda_teacher=[0.01, 1.0], lambda_student=1)
@@ -50,25 +53,33 @@ def training_error(solution: Solution, learner: int = -1) -> Float[np.ndarray, "
     return _over_points(solution, learner, _error)
 
 
-def _over_points(solution: Solution, learner: int, function: Callable[..., Array]) -> Array:
-    """``function`` at every point that is solved, block by block; NaN elsewhere."""
+Function = Callable[[Setting, Macrostate, int], Array]
+
+
+def _over_points(solution: Solution, learner: int, function: Function) -> Array:
+    """``function`` at every point that is solved; NaN elsewhere."""
     a = range(len(solution.learners))[learner]
-    result = np.full(solution.setting.size, np.nan)
+    values = np.full(solution.setting.size, np.nan)
     solved = np.flatnonzero(np.isfinite(solution.state.m[: a + 1]).all(axis=0))
-    if not solved.size:
-        return result.reshape(solution.shape)
-    setting, state = solution.setting.take(solved), solution.state.take(solved)
+    if solved.size:
+        values[solved] = function(solution.setting.take(solved), solution.state.take(solved), a)
+    return values.reshape(solution.shape)
+
+
+def _blocks(setting: Setting, state: Macrostate, a: int) -> Iterator[tuple[Indices, list[Rule]]]:
+    """Points that need about the same nodes for learner ``a``, with a rule for each axis."""
     reach = reaches(setting, state, a, unknowns_of(state, a))
-    widest = np.abs(factor(setting, state, a + 1)[a]).argmax(axis=0)
-    for axis in np.unique(widest):
-        same = np.flatnonzero(widest == axis)
-        for chosen, picked in blocks(level(reach[:, same] / MARGIN, ACCURACY), ACCURACY):
-            block = same[chosen]
-            result[solved[block]] = function(setting.take(block), state.take(block), a, picked, int(axis))
-    return result.reshape(solution.shape)
+    return blocks(level(reach / MARGIN, ACCURACY), ACCURACY)
 
 
-def _loss(setting: Setting, state: Macrostate, a: int, picked: list[Rule], axis: int) -> Array:  # noqa: ARG001
+def _loss(setting: Setting, state: Macrostate, a: int) -> Array:
+    values = np.empty(setting.size)
+    for block, picked in _blocks(setting, state, a):
+        values[block] = _block_loss(setting.take(block), state.take(block), a, picked)
+    return values
+
+
+def _block_loss(setting: Setting, state: Macrostate, a: int, picked: list[Rule]) -> Array:
     channel = Channel(setting, tabulate(setting, state, picked[:a], ACCURACY), factor(setting, state, a), a)
     x = unknowns_of(state, a)
     row = channel.row(x)
@@ -78,44 +89,77 @@ def _loss(setting: Setting, state: Macrostate, a: int, picked: list[Rule], axis:
     return channel.tape.mean(over_nodes(picked[a], value))
 
 
-def _error(setting: Setting, state: Macrostate, a: int, picked: list[Rule], axis: int) -> Array:
-    if axis == a:
-        tape = tabulate(setting, state, picked[:a], ACCURACY)
-        channel = Channel(setting, tape, factor(setting, state, a), a)
-        x = unknowns_of(state, a)
-        return tape.mean(np.asarray(ndtr(channel.crossing(x, channel.row(x)))))
-    weight, spins = _grid_without(setting, picked, axis)
-    low, high = np.full(weight.shape, -9.0), np.full(weight.shape, 9.0)
-    rises = _margin(setting, state, a, weight, [*spins[:axis], high, *spins[axis:]]) > 0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2.0
-        margin = _margin(setting, state, a, weight, [*spins[:axis], middle, *spins[axis:]])
-        before = (margin > 0) != rises
-        low, high = np.where(before, middle, low), np.where(before, high, middle)
-    below = ndtr((low + high) / 2.0)
-    return np.asarray((weight * np.where(rises, below, 1.0 - below)).sum(axis=(0, 1)))
+def _error(setting: Setting, state: Macrostate, a: int) -> Array:
+    if a == 0:
+        blank = Tape.blank(setting)
+        return blank.mean(np.asarray(ndtr(_crossing(setting, state, 0, blank.weight, []))))
+    values = np.empty(setting.size)
+    for block, picked in _blocks(setting, state, a):
+        part, order = setting.take(block), state.take(block)
+        steep = _steepest(part, order, a, picked[:a])
+        for axis in np.unique(steep):
+            same = np.flatnonzero(steep == axis)
+            values[block[same]] = _over_axis(part.take(same), order.take(same), a, picked[:a], int(axis))
+    return values
 
 
-def _grid_without(setting: Setting, picked: list[Rule], axis: int) -> tuple[Array, list[Array]]:
-    """Weights (K, 2, P) and nodes (K, 2, P) of every axis but one, as a flat product grid."""
+def _over_axis(setting: Setting, state: Macrostate, a: int, picked: list[Rule], axis: int) -> Array:
+    """E Φ(ζ) with panels along one earlier ``axis``, and the rules ``picked`` along the others."""
     rest = [rule for c, rule in enumerate(picked) if c != axis]
-    shape = (np.prod([rule.nodes.size for rule in rest], dtype=int), 2, setting.size)
-    nodes = np.meshgrid(*(rule.nodes for rule in rest), indexing="ij")
-    weights = np.meshgrid(*(rule.weights for rule in rest), indexing="ij")
+    weights, others = _product(rest)
+
+    def integrand(points: Indices, z: Array) -> Array:
+        part, order = setting.take(points), state.take(points)
+        label = np.stack([part.rho, 1.0 - part.rho])
+        shape = (z.shape[0] * weights.size, 2, points.size)
+        spins = [np.tile(nodes, z.shape[0])[:, None, None] for nodes in others]
+        spins.insert(axis, np.repeat(z, weights.size, axis=0)[:, None, :])
+        spins = [np.broadcast_to(one, shape) for one in spins]
+        below = ndtr(_crossing(part, order, a, np.broadcast_to(label, shape), spins))
+        over_labels = (label * below).sum(axis=1).reshape(z.shape[0], weights.size, points.size)
+        return np.asarray(np.einsum("m,kmp->kp", weights, over_labels))
+
+    return expectations(integrand, setting.size, ACCURACY, max(1, BATCH // weights.size))
+
+
+def _steepest(setting: Setting, state: Macrostate, a: int, picked: list[Rule]) -> Indices:
+    """The earlier axis along which ζ moves most, root mean square, for each point.
+
+    An axis on which decisions are handed over comes first: ζ jumps along it.
+    """
+    weights, nodes = _product(picked)
+    shape = (weights.size, 2, setting.size)
     label = np.stack([setting.rho, 1.0 - setting.rho])
-    weight = np.prod([one.ravel() for one in weights], axis=0)[:, None, None] * label
-    return weight, [np.broadcast_to(one.ravel()[:, None, None], shape) for one in nodes]
+    density = weights[:, None, None] * label
+    spins = [np.broadcast_to(one[:, None, None], shape) for one in nodes]
+    before = _crossing(setting, state, a, density, spins)
+    moved = []
+    for c in range(a):
+        nudged = [*spins[:c], spins[c] + NUDGE, *spins[c + 1 :]]
+        change = _crossing(setting, state, a, density, nudged) - before
+        jumps = gives_decisions(setting.learners[: a + 1], c)
+        moved.append(np.where(jumps, np.inf, (density * change**2).sum(axis=(0, 1))))
+    return np.asarray(np.argmax(moved, axis=0))
 
 
-def _margin(setting: Setting, state: Macrostate, a: int, weight: Array, spins: list[Array]) -> Array:
-    """The training margin of learner ``a`` where the learners' z are ``spins``."""
+def _product(picked: list[Rule]) -> tuple[Array, list[Array]]:
+    """Weights and nodes of the product of rules, flat; one node of weight 1 where there are none."""
+    weights = np.ones(1)
+    for rule in picked:
+        weights = np.outer(weights, rule.weights).ravel()
+    nodes = np.meshgrid(*(rule.nodes for rule in picked), indexing="ij")
+    return weights, [one.ravel() for one in nodes]
+
+
+def _crossing(setting: Setting, state: Macrostate, a: int, weight: Array, spins: list[Array]) -> Array:
+    """ζ, the z_a at which learner ``a``'s training margin is zero, where the earlier z are ``spins``."""
     rows = factor(setting, state, a + 1)
     tape = Tape(weight, [], [], [], None)
-    for c in range(a + 1):
+    for c in range(a):
         channel = Channel(setting, tape, rows[:c, :c], c)
         x = unknowns_of(state, c)
         cavity = channel.centre(x, rows[c]) + spins[c] * rows[c, c]
-        found = channel.proximal(cavity[None], x, None)
-        margin, force = [*tape.margin, found.margin[0]], [*tape.force, found.force[0]]
-        tape = Tape(weight, spins[: c + 1], margin, force, None)
-    return tape.margin[a]
+        at = channel.proximal(cavity[None], x, None)
+        tape = Tape(weight, spins[: c + 1], [*tape.margin, at.margin[0]], [*tape.force, at.force[0]], None)
+    channel = Channel(setting, tape, rows[:a, :a], a)
+    return channel.crossing(unknowns_of(state, a), rows[a])
