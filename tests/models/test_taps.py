@@ -7,6 +7,8 @@ from torch import nn
 from bequest.errors import ModelError, UnknownName
 from bequest.models.taps import PENULTIMATE, activations, head_of, known_activations, tapped
 
+from .odd_networks import plain, script
+
 X = torch.rand(7, 5)
 
 
@@ -82,7 +84,17 @@ def test_what_is_not_there_is_refused():
     model = Recurrent()
     with (
         tapped(model, ["named"]),
-        pytest.raises(ModelError, match="the activation 'named' is no tensor") as caught,
+        pytest.raises(ModelError, match="the activation 'named' is not a tensor") as caught,
     ):
         model(X)
     assert "got:      dict" in str(caught.value)
+
+
+def test_layers_of_a_torchscript_program_and_layers_that_do_not_run_are_refused():
+    with pytest.raises(ModelError, match="TorchScript program cannot be read"):
+        activations(script(), torch.ones(2, 4), ["0"])
+    model = plain()
+    model.forward = lambda x: model[2](model[1](model[0](x)))
+    model.unused = nn.Linear(1, 1)
+    with pytest.raises(ModelError, match="'unused' does not run"):
+        activations(model, torch.ones(2, 4), ["unused"])

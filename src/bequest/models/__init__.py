@@ -6,9 +6,9 @@ from bequest.models.involution import Involution, involve, rednet, rednet26, red
 from bequest.models.lstm import lstm, lstm_lm
 from bequest.models.maxout import maxout_cnn
 from bequest.models.mlp import mlp
-from bequest.models.pretrained import Adoption, adopt, read_weights
+from bequest.models.pretrained import Adoption, adopt, load_published, read_weights
 from bequest.models.regnet import regnety_032, regnety_040
-from bequest.models.resnet import load_published, resnet8, resnet20, resnet32, resnet44, resnet56
+from bequest.models.resnet import resnet8, resnet20, resnet32, resnet44, resnet56
 from bequest.models.transformer import transformer, transformer_lm, transformer_seq, utransformer_seq
 from bequest.models.vit import deit_small, deit_tiny, vit
 

@@ -1,11 +1,14 @@
-"""Training and eval mode of every submodule, kept and given back."""
+"""Training and eval mode of every submodule, remembered and restored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
+
+from bequest.errors import ModelError
 
 
 def modes_of(model: nn.Module) -> dict[nn.Module, bool]:
@@ -14,14 +17,14 @@ def modes_of(model: nn.Module) -> dict[nn.Module, bool]:
 
 
 def set_modes(modes: dict[nn.Module, bool]) -> None:
-    """Give submodules the modes back that :func:`modes_of` found."""
+    """Restore the modes that :func:`modes_of` returned."""
     for module, mode in modes.items():
         module.training = mode
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """``model`` in eval mode inside the block; every submodule gets its own mode back after it.
+    """``model`` in eval mode inside the block; afterwards every submodule has its former mode.
 
     >>> model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
     >>> with evaluating(model):
@@ -29,10 +32,38 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     False
     >>> model[0].training, model[1].training
     (True, False)
+
+    Raises:
+        ModelError: If the model is an exported program, which cannot change its mode.
     """
     modes = modes_of(model)
-    model.eval()
+    try:
+        model.eval()
+    except NotImplementedError as error:
+        raise ModelError(
+            "the network is an exported program, whose training or eval mode was fixed when it was exported",
+            remedy="use the nn.Module that it was exported from",
+        ) from error
     try:
         yield model
     finally:
         set_modes(modes)
+
+
+@contextmanager
+def buffers_restored(model: nn.Module) -> Iterator[None]:
+    """After the block, also after an error, the buffers of ``model`` have the values that they had before.
+
+    >>> model = nn.BatchNorm1d(1)
+    >>> with buffers_restored(model):
+    ...     _ = model(torch.tensor([[1.0], [3.0]]))
+    >>> model.running_mean.item(), model.num_batches_tracked.item()
+    (0.0, 0)
+    """
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():  # by name: a module may have bound a new tensor
+                buffer.copy_(before[name])

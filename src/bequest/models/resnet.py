@@ -1,10 +1,8 @@
-"""Residual networks for small images, with shortcuts that have no parameters; and published weights."""
+"""Residual networks for small images, with shortcuts that have no parameters."""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -18,8 +16,6 @@ IMAGE_AXES = 3
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 STAGES = (16, 32, 64)
-WRAPPED = "module."
-"""What ``nn.DataParallel`` puts before every name of a network that was saved inside of it."""
 
 
 class Normalise(nn.Module):
@@ -179,36 +175,6 @@ def resnet56(
 ) -> ResNet:
     """Residual network of 56 layers for small images, 0.85 M parameters; see :func:`resnet`."""
     return resnet(input_shape, classes, depth=56, mean=mean, std=std)
-
-
-def load_published(path: str | Path, model: nn.Module) -> nn.Module:
-    """Fill ``model`` from a PyTorch file of published weights; loaded as data only, so that it runs no code.
-
-    A ``state_dict`` entry is opened and a ``module.`` before the names is taken off. Buffers that the file
-    lacks (the normalisation of :func:`resnet`) stay as they are; every other name and shape must fit.
-
-    Raises:
-        ModelError: If the file is absent or damaged, or does not fit the model.
-    """
-    try:
-        content = torch.load(Path(path), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path} cannot be read as weights", got=str(error).split("\n", 1)[0]) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path} holds no weights", expected="names and tensors", got=type(state).__name__)
-    state = {name.removeprefix(WRAPPED): value for name, value in state.items()}
-    own = {f"normalise.{name}": value for name, value in _normalisation(model).items()}
-    try:
-        model.load_state_dict({**own, **state})
-    except RuntimeError as error:
-        raise ModelError(f"{path} does not fit the model", got=error) from error
-    return model
-
-
-def _normalisation(model: nn.Module) -> dict[str, Tensor]:
-    normalise = getattr(model, "normalise", None)
-    return normalise.state_dict() if isinstance(normalise, Normalise) else {}
 
 
 def _stage(width_in: int, width: int, blocks: int, *, stride: int) -> nn.Sequential:

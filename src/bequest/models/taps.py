@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bequest.errors import ModelError
 from bequest.models.modes import evaluating
+from bequest.models.network_checks import explained
 from bequest.registry import unknown
 
 PENULTIMATE = "penultimate"
@@ -21,17 +22,18 @@ def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
     Raises:
         ModelError: If it has none.
     """
-    found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not found:
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        _check_layers(model)
         raise ModelError(
             "the model has no linear layer, so it has no penultimate activation",
             remedy="name a layer instead",
         )
-    return found[-1]
+    return linear[-1]
 
 
 def known_activations(model: nn.Module) -> list[str]:
-    """The names under which :func:`tapped` finds something in ``model``."""
+    """The names of activations that :func:`tapped` takes for ``model``."""
     names = [name for name, _ in model.named_modules() if name]
     return [PENULTIMATE, *names] if any(isinstance(m, nn.Linear) for m in model.modules()) else names
 
@@ -45,8 +47,10 @@ def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
 
     Raises:
         UnknownName: If there is no such submodule; shows the nearest names.
-        ModelError: From the forward pass, if what leaves a submodule is no tensor.
+        ModelError: If the model is a TorchScript program, whose layers take no hooks; from the forward pass,
+            if what leaves a submodule is not a tensor.
     """
+    _check_layers(model)
     modules = dict(model.named_modules())
     caught: dict[str, Tensor] = {}
     handles = []
@@ -68,12 +72,22 @@ def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
 def activations(
     model: nn.Module, x: Tensor, names: Sequence[str] = (PENULTIMATE,), *, batch: int = 500
 ) -> dict[str, Tensor]:
-    """Named activations of ``model`` in eval mode, (N, ...) each; its modes are left as they were."""
+    """Named activations of ``model`` in eval mode, (N, ...) each; its modes are left as they were.
+
+    Raises:
+        UnknownName: If there is no such layer.
+        ModelError: If the model does not take ``x``, or a layer did not run.
+    """
     with evaluating(model), tapped(model, names) as caught:
         pieces: dict[str, list[Tensor]] = {name: [] for name in names}
         for chunk in torch.split(x, batch):
-            model(chunk)
+            with explained(model, x):
+                model(chunk)
             for name in names:
+                if name not in caught:
+                    raise ModelError(
+                        f"the layer {name!r} does not run in a forward pass", remedy="name another layer"
+                    )
                 pieces[name].append(caught[name].clone())
     return {name: torch.cat(piece) for name, piece in pieces.items()}
 
@@ -96,12 +110,20 @@ def _catch_output(
 
 def _tensor(value: object, name: str) -> Tensor:
     """``value``, or the first of several."""
-    found = value[0] if isinstance(value, tuple | list) and value else value
-    if not isinstance(found, Tensor):
+    first = value[0] if isinstance(value, tuple | list) and value else value
+    if not isinstance(first, Tensor):
         raise ModelError(
-            f"the activation {name!r} is no tensor",
+            f"the activation {name!r} is not a tensor",
             expected="a layer that returns a tensor, or several, of which the first counts",
-            got=type(found).__name__,
+            got=type(first).__name__,
             remedy="name a layer inside of it",
         )
-    return found
+    return first
+
+
+def _check_layers(model: nn.Module) -> None:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            "the layers of a TorchScript program cannot be read",
+            remedy="use the nn.Module that it was made from",
+        )

@@ -14,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bequest.models.catalogue import parameter_count, state_count
-from bequest.models.modes import evaluating
+from bequest.models.modes import buffers_restored, evaluating
+from bequest.models.network_checks import explained
+from bequest.models.weights import require_dense
 
 
 @dataclass(frozen=True)
@@ -38,44 +40,45 @@ class Workload:
 
 
 def workload_of(model: nn.Module, x: Tensor) -> Workload:
-    """The workload of ``model``, seen in one forward pass of the rows ``x``; the model is left as it was.
+    """The workload of ``model``, measured in one forward pass of the rows ``x``; the model is left as it was.
 
     Raises:
-        Exception: Whatever the forward pass raises.
+        ModelError: If the model does not take ``x``, or its parameters are sparse, lazy or without memory.
 
-    >>> found = workload_of(nn.Linear(10, 3), torch.ones(2, 10))
-    >>> found.parameters, found.flops
+    >>> workload = workload_of(nn.Linear(10, 3), torch.ones(2, 10))
+    >>> workload.parameters, workload.flops
     (33, 60)
     """
-    rows, kept, sent = len(x), _Kept(model), _Sent()
-    state = {name: value.clone() for name, value in model.state_dict().items()}
+    require_dense(model)
+    rows, saved, sent = len(x), _SavedBytes(model), _SentKernels()
     with (
+        buffers_restored(model),
+        explained(model, x),
         torch.random.fork_rng(devices=[]),
         evaluating(model),
         torch.enable_grad(),
         _step_by_step(),
         FlopCounterMode(display=False) as counter,
         sent,
-        saved_tensors_hooks(kept, _same),
+        saved_tensors_hooks(saved, _same),
     ):
         model.train()
         model(x)
-    model.load_state_dict(state)
     return Workload(
         parameter_count(model),
         state_count(model),
         counter.get_total_flops() // rows,
         sent.count,
-        kept.bytes // rows,
+        saved.bytes // rows,
     )
 
 
-class _Kept:
-    """Adds up what the backward pass keeps, each storage once, without the network's own tensors."""
+class _SavedBytes:
+    """Adds up what is saved for the backward pass, each storage once, without parameters and buffers."""
 
     def __init__(self, model: nn.Module) -> None:
-        own = [*model.parameters(), *model.buffers()]
-        self._seen = {tensor.untyped_storage().data_ptr() for tensor in own}
+        state = [*model.parameters(), *model.buffers()]
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in state}
         self.bytes = 0
 
     def __call__(self, tensor: Tensor) -> Tensor:
@@ -86,7 +89,7 @@ class _Kept:
         return tensor
 
 
-class _Sent(TorchDispatchMode):
+class _SentKernels(TorchDispatchMode):
     """Counts operations that compute something: views move nothing."""
 
     def __init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -101,3 +103,14 @@ def test_counters_and_normalisation_that_a_file_lacks_do_not_count():
     own = resnet((3, 8, 8), 3, depth=8, mean=(0.1, 0.1, 0.1), std=(0.2, 0.2, 0.2))
     state = {n: v for n, v in own.state_dict().items() if "normalise" not in n and "tracked" not in n}
     assert adopt(own, PretrainedWeights(state, "there")).missing == ()
+
+
+def test_compiled_and_parallel_networks_are_filled_as_the_network_inside():
+    source = network(3)
+    for wrap in (torch.compile, nn.DataParallel):
+        student = network(3, seed=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch.compile imports warns of its own past
+            wrapped = wrap(student)
+        adopt(wrapped, weights_of(source), keep_head=True)
+        assert torch.equal(student[0].weight, source[0].weight)

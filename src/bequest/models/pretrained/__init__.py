@@ -3,6 +3,7 @@
 from bequest.models.pretrained import efficientnet_lite, from_timm, from_torchvision, from_transformers
 from bequest.models.pretrained.adoption import Adoption, adopt
 from bequest.models.pretrained.normalised import Normalised
+from bequest.models.pretrained.published import load_published
 from bequest.models.pretrained.weights_file import PretrainedWeights, read_weights
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "from_timm",
     "from_torchvision",
     "from_transformers",
+    "load_published",
     "read_weights",
 ]

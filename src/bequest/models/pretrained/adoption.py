@@ -1,4 +1,4 @@
-"""Weights from elsewhere, taken up by a network: names mapped, the head replaced, the rest counted."""
+"""Pretrained weights in a network: names mapped, the head replaced, the rest counted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from bequest.errors import ModelError
 from bequest.models.pretrained.weights_file import NORMALISE, PretrainedWeights
 from bequest.models.taps import head_of
+from bequest.models.weight_formats import EXTRA_STATE, without_wrappers
+from bequest.models.weights import not_dense, require_dense
 from bequest.registry import nearest
 
-WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
-
+WRAPPER_MODULES = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 SHOWN = 8
 COUNTERS = "num_batches_tracked"
 TOLERATED = 1e-6
@@ -60,8 +60,8 @@ def adopt(
 ) -> Adoption:
     """Fill ``model`` with ``weights``, in place, or refuse and leave it as it is.
 
-    The head is the last linear layer; it stays as it is initialised unless ``keep_head``. A wrapper's
-    ``module.`` before all names is taken off by itself.
+    The head is the last linear layer; it stays as it is initialised unless ``keep_head``. The wrapper's
+    prefix before all names (``module.``, ``_orig_mod.module.``) is taken off.
 
     Args:
         model: The network.
@@ -75,11 +75,14 @@ def adopt(
 
     Raises:
         ModelError: If the weights do not fit; lists what is missing and what is left over. Also if the
-            network normalises its inputs otherwise than the weights know them.
+            network normalises its inputs otherwise than in the weights' training, or has parameters that
+            cannot be filled (sparse, lazy, on the meta device).
     """
-    target = model.state_dict()
+    model = _unwrapped(model)
+    require_dense(model)
+    target = {name: value for name, value in model.state_dict().items() if not name.endswith(EXTRA_STATE)}
     head = {f"{head_of(model)[0]}.{name}" for name, _ in head_of(model)[1].named_parameters()}
-    state = _renamed(weights.state, prefix, rename or {})
+    state = _renamed(_dense(weights), prefix, rename or {})
     _check_normalisation(target, weights)
     replaced = () if keep_head else tuple(sorted(head))
     wanted = {
@@ -105,20 +108,36 @@ def adopt(
     return adoption
 
 
-def _renamed(state: Mapping[str, Tensor], prefix: str, rename: Mapping[str, str]) -> dict[str, Tensor]:
-    names = list(state)
-    for wrapper in WRAPPERS:
-        if names and all(name.startswith(wrapper) for name in names):
-            state = {name.removeprefix(wrapper): value for name, value in state.items()}
-            names = list(state)
-    found = {}
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside of DataParallel, DDP or torch.compile, whose names have no prefix."""
+    while True:
+        inner = model.module if isinstance(model, WRAPPER_MODULES) else getattr(model, "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _dense(weights: PretrainedWeights) -> dict[str, Tensor]:
+    """The weights without extra state, all of them dense tensors."""
+    state = {name: value for name, value in weights.state.items() if not name.endswith(EXTRA_STATE)}
     for name, value in state.items():
+        reason = not_dense(value)
+        if reason is not None:
+            raise ModelError(
+                f"{weights.origin} cannot be taken up: {name} is {reason}", expected="dense tensors"
+            )
+    return state
+
+
+def _renamed(state: Mapping[str, Tensor], prefix: str, rename: Mapping[str, str]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, value in without_wrappers(state).items():
         if not name.startswith(prefix):
             continue
         short = name.removeprefix(prefix)
         old = next((old for old in rename if short.startswith(old)), None)
-        found[short if old is None else rename[old] + short.removeprefix(old)] = value
-    return found
+        renamed[short if old is None else rename[old] + short.removeprefix(old)] = value
+    return renamed
 
 
 def _incidental(name: str, state: Mapping[str, Tensor]) -> bool:
@@ -129,14 +148,17 @@ def _incidental(name: str, state: Mapping[str, Tensor]) -> bool:
 def _check_normalisation(target: Mapping[str, Tensor], weights: PretrainedWeights) -> None:
     if weights.mean is None or weights.std is None:
         return
-    own = [target.get(NORMALISE + name) for name in ("mean", "std")]
-    known = [torch.tensor(weights.mean), torch.tensor(weights.std)]
-    if all(a is not None and torch.allclose(a.flatten().cpu(), b) for a, b in zip(own, known, strict=True)):
+    of_network = [target.get(NORMALISE + name) for name in ("mean", "std")]
+    of_weights = [torch.tensor(weights.mean), torch.tensor(weights.std)]
+    if all(
+        a is not None and torch.allclose(a.flatten().cpu(), b)
+        for a, b in zip(of_network, of_weights, strict=True)
+    ):
         return
     raise ModelError(
         f"{weights.origin} was trained under a normalisation that the network does not have",
         expected=f"mean = {list(weights.mean)}, std = {list(weights.std)}",
-        got="none" if own[0] is None else f"mean = {own[0].flatten().tolist()}",
+        got="none" if of_network[0] is None else f"mean = {of_network[0].flatten().tolist()}",
         remedy="give the model these numbers as its options mean and std",
     )
 
@@ -169,6 +191,6 @@ def _refused(
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return (", ".join(found[:SHOWN]) or "nothing") + more
+    listed = list(names)
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return (", ".join(listed[:SHOWN]) or "nothing") + more
