@@ -33,7 +33,8 @@ from bequest.distill.lesson import Lesson
 from bequest.distill.objectives import KD, CrossEntropy
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import Scores
-from bequest.distill.teachers import Answer, Teacher
+from bequest.distill.signal import Answer
+from bequest.distill.teachers import Teacher
 from bequest.memory import keep_heap
 from bequest.models import build_model
 
@@ -185,7 +186,7 @@ class Asked:
         self._teacher = teacher
 
     def answer(self, batch: Batch) -> Answer:
-        """See :class:`bequest.distill.teachers.Signal`."""
+        """See :class:`bequest.distill.signal.Answers`."""
         return (self._teacher(batch.x),), ()
 
 

@@ -27,10 +27,11 @@ import bequest as bq
 from bequest.data.batches import Batches, Source
 from bequest.data.datasets import Dataset, Split
 from bequest.data.views import parse_views
+from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import CrossEntropy, parse_objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.replay import Replay
-from bequest.distill.teachers import LiveTeachers, Teacher
+from bequest.distill.teachers import Teacher
 from bequest.distill.trainer import Trainer
 from bequest.models import build_model
 from bequest.models.involution import Involution
@@ -90,7 +91,7 @@ def pays_off(
         return Trainer(student, batches, loss, recipe, steps=recipe.steps or 0, signal=signal)
 
     live = LiveTeachers(asked, labelled, features=(), seed=0)
-    replay = store.replay(sources, objective, combined=False)
+    replay = store.opened(sources, objective, combined=False)
     assert isinstance(replay, Replay)
     ways = {
         "no teacher": trainer(labelled, None, CrossEntropy()),

@@ -70,7 +70,7 @@ def reads(folder: Path, rows: int, classes: int) -> dict[str, Any]:
     """Random batches of 256 rows of float16 logits."""
     data, teacher = flat(rows, classes)
     store = bq.build_store(teacher, data, path=folder / "store", batch=4096)
-    replay = store.replay(store.sources(data), KD())
+    replay = store.opened(store.sources(data), KD())
     path = folder / "store" / "view-00000.npy"
     mapped = np.load(path, mmap_mode="r")
     recording, x, ids = store.grid[0][0], torch.empty(BATCH, 4), torch.arange(BATCH)

@@ -11,10 +11,12 @@ from bequest.distill import engine
 from bequest.distill.checkpoint import checkpointing
 from bequest.distill.combine import MeanLogits
 from bequest.distill.lesson import Lesson, record_of
+from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import KD, CrossEntropy, Objective, parse_objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
-from bequest.distill.teachers import LiveTeachers, Teacher
+from bequest.distill.score import score
+from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError, ModelError, TeacherChanged
 from bequest.models.weights import weights_digest
 
@@ -191,10 +193,7 @@ def test_the_record_says_who_taught_and_how(network, toy):
 def test_an_online_teacher_learns(network, toy):
     online = OnlineTeacher(network(2))
     recipe = Recipe(batch=12, epochs=40, lr=0.01)
-    before = Lesson(
-        network(1), toy, train_source(toy), KD(), recipe, 0, teachers=(OnlineTeacher(network(2)),)
-    )
-    untaught = before._teacher_record(online).validation["accuracy"]
+    untaught = score(network(2), toy["validation"])["accuracy"]
     trained = Lesson(network(1), toy, train_source(toy), KD(), recipe, 0, teachers=(online,)).run()
     assert trained.teachers[0].validation["accuracy"] > untaught + 0.2
     assert trained.outcome.last["accuracy"] > untaught + 0.2

@@ -8,10 +8,10 @@ import torch
 from bequest.data.batches import Batches
 from bequest.data.queries import Source
 from bequest.data.views import Identity, Shift
+from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import KD, CrossEntropy, kd
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
-from bequest.distill.teachers import LiveTeachers
 from bequest.distill.trainer import Trainer
 from bequest.errors import NonFiniteLoss, ObjectiveError
 
@@ -21,7 +21,7 @@ RECIPE = Recipe(batch=8, optimizer="sgd", lr=0.1)
 def together(student, teacher, sources, *, steps=20, recipe=RECIPE, seed=0):
     batches = Batches(sources, batch=8, seed=seed)
     signal = LiveTeachers([teacher], sources)
-    peer = teacher.peer(batches, recipe, steps=steps)
+    peer = teacher.learner(batches, recipe, steps=steps)
     return Trainer(student, batches, KD(2.0), recipe, steps=steps, signal=signal, peers=[peer])
 
 
@@ -68,10 +68,10 @@ def test_it_answers_other_inputs_in_eval_mode(network, toy):
     online = OnlineTeacher(network(2, dropout=0.5))
     x = toy["test"].x
     online.model.train()
-    assert torch.equal(online(x), online.calm(x))
+    assert torch.equal(online(x), online.evaluated(x))
     assert online.model.training
     assert not online(x).requires_grad
-    assert online.known_features() == []
+    assert online.activation_names() == []
 
 
 def test_its_state_is_the_runs_state(network, toy):

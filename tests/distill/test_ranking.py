@@ -10,8 +10,9 @@ from scipy.stats import entropy as scipy_entropy
 from bequest.data.batches import Batches
 from bequest.data.queries import ActiveSpec, Source
 from bequest.data.views import Identity, Shift
+from bequest.distill.live import LiveTeachers
 from bequest.distill.ranking import Ranking, disagreement, divergence, entropy
-from bequest.distill.teachers import LiveTeachers, Teacher
+from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError
 
 SEEDS = st.integers(0, 2**31)

@@ -9,10 +9,12 @@ from torch import nn
 from bequest.data.batches import Batches
 from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.data.views import Identity, Shift
-from bequest.distill import teachers
+from bequest.distill import live as live_teachers
 from bequest.distill.combine import MeanLogits
+from bequest.distill.live import LiveTeachers
 from bequest.distill.ranking import Ranking
-from bequest.distill.teachers import Combined, LiveTeachers, Signal, Teacher
+from bequest.distill.signal import Combined, Signal
+from bequest.distill.teachers import Teacher
 from bequest.errors import ModelError, TeacherChanged, UnknownName
 
 X = torch.randn(10, 1, 6, 6, generator=torch.Generator().manual_seed(3))
@@ -53,7 +55,7 @@ def test_a_noisy_teacher_draws_dropout_and_batch_statistics_but_keeps_its_buffer
     before = state(model)
     noisy = Teacher(model, mode="noisy")
     assert not torch.equal(noisy(X), noisy(X))
-    assert torch.equal(noisy.calm(X), noisy.calm(X))
+    assert torch.equal(noisy.evaluated(X), noisy.evaluated(X))
     torch.manual_seed(0)
     expected = network(dropout=0.5, batch_norm=True).train()
     torch.manual_seed(1)
@@ -205,7 +207,7 @@ def test_of_a_pool_only_what_is_needed_is_answered(network, toy, by, asked):
 
 
 def test_too_many_answers_are_not_kept(network, toy, monkeypatch):
-    monkeypatch.setattr(teachers, "LOOKUP_BYTES", 72 * 4 * 4 - 1)
+    monkeypatch.setattr(live_teachers, "LOOKUP_BYTES", 72 * 4 * 4 - 1)
     model = Counting(network())
     sources = (Source("train", toy["train"], Identity()),)
     live = LiveTeachers([Teacher(model)], sources)

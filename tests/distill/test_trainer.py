@@ -10,9 +10,10 @@ from bequest.data.batches import Batches
 from bequest.data.datasets import Split
 from bequest.data.queries import Source
 from bequest.data.views import Identity, Shift, parse_views
+from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import KD, CrossEntropy, Objective, parse_objective
 from bequest.distill.recipe import Recipe
-from bequest.distill.teachers import LiveTeachers, Teacher
+from bequest.distill.teachers import Teacher
 from bequest.distill.trainer import Trainer
 from bequest.errors import ConfigError, NonFiniteLoss, ObjectiveError, UnknownName
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from bequest.errors import ObjectiveError
+from bequest.models.tokens import full_precision
 from bequest.variants import Listed, Variant, strict
 
 Weights = Listed[Annotated[float, Field(ge=0)]]
@@ -92,7 +93,7 @@ class MeanProbs(Mean, name="mean_probs"):
     @override
     def mean(self, teacher_logits: tuple[Tensor, ...], weights: tuple[float, ...]) -> Tensor:
         stacked = torch.stack(teacher_logits)
-        stacked = stacked.float() if stacked.dtype in (torch.float16, torch.bfloat16) else stacked
+        stacked = full_precision(stacked)
         log_probs = torch.log_softmax(stacked / self.temperature, -1)
         shares = torch.tensor(weights, device=log_probs.device).log()
         shares = shares.view(-1, *[1] * (log_probs.ndim - 1))

@@ -19,11 +19,11 @@ from bequest.data.views import Identity, View
 from bequest.distill.checkpoint import checkpointing
 from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import KD, CrossEntropy, Objective
-from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import Scores, predict, score
+from bequest.distill.signal import Answers, Combine
 from bequest.distill.stores.store import SignalStore
-from bequest.distill.teachers import Combine, Signal, Teacher
+from bequest.distill.teachers import AnyTeacher, Teacher
 from bequest.errors import InputError
 from bequest.models.catalogue import build_for
 from bequest.records import RunRecord
@@ -103,8 +103,8 @@ def distill(
     student: str | nn.Module,
     data: Any,
     *,
-    teachers: Sequence[Fitted | Teacher | nn.Module] = (),
-    signal: Signal | SignalStore | None = None,
+    teachers: Sequence[Fitted | AnyTeacher | nn.Module] = (),
+    signal: SignalStore | Answers | None = None,
     objective: Objective | None = None,
     combine: Combine | None = None,
     views: View | None = None,
@@ -148,7 +148,7 @@ def distill(
     objective = objective or KD(temperature=4.0)
     with ExitStack() as borrowed:
         asked = [_borrowed(teacher, index, borrowed) for index, teacher in enumerate(teachers)]
-        labelled = objective.needs_labels or any(isinstance(teacher, OnlineTeacher) for teacher in asked)
+        labelled = objective.needs_labels or any(teacher.learns for teacher in asked)
         lesson = Lesson(
             _student(student, dataset, seed, taught=True),
             dataset,
@@ -166,16 +166,16 @@ def distill(
         return _fitted(lesson, _name_of(student), checkpoint)
 
 
-def as_teacher(teacher: Fitted | Teacher | nn.Module, index: int = 0) -> Teacher:
-    """A :class:`Teacher` of whatever can teach."""
-    if isinstance(teacher, Teacher):
+def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyTeacher:
+    """A teacher of whatever can teach."""
+    if isinstance(teacher, AnyTeacher):
         return teacher
     if isinstance(teacher, Fitted):
         return Teacher(teacher.model, name=teacher.record.arm)
     return Teacher(teacher, name=f"teacher {index}")
 
 
-def _borrowed(teacher: Fitted | Teacher | nn.Module, index: int, borrowed: ExitStack) -> Teacher:
+def _borrowed(teacher: Fitted | AnyTeacher | nn.Module, index: int, borrowed: ExitStack) -> AnyTeacher:
     """A teacher whose network gets its modes back when ``borrowed`` closes, unless it came as a Teacher."""
     made = as_teacher(teacher, index)
     if made is not teacher:

@@ -16,16 +16,14 @@ from bequest.data.batches import AnySource, Batches
 from bequest.data.datasets import Dataset
 from bequest.distill.checkpoint import Checkpoint
 from bequest.distill.engine import Callback, Outcome, train
+from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import Objective
-from bequest.distill.online import OnlineTeacher
 from bequest.distill.parallel import Ranks
-from bequest.distill.preflight import check_teachers
 from bequest.distill.ranking import Ranking
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import Scores, score
-from bequest.distill.stores.replay import Replay
-from bequest.distill.stores.store import SignalStore
-from bequest.distill.teachers import Combine, Combined, LiveTeachers, Signal, Teacher
+from bequest.distill.signal import Answers, Combine, Combined, Foreign, Openable, Signal
+from bequest.distill.teachers import AnyTeacher
 from bequest.distill.trainer import BATCH_NORM, Trainer
 from bequest.models.catalogue import parameter_count
 from bequest.models.weights import weights_digest
@@ -61,7 +59,7 @@ class Lesson:
         recipe: The loop.
         seed: Seeds the order, the views and dropout.
         teachers: Frozen or online networks; empty for plain training.
-        signal: Stored answers instead of live teachers; ``sources`` are then those of the store.
+        signal: A store, or another signal, instead of live teachers; ``sources`` are then those of the store.
         combine: How several teachers' logits become what the objective sees.
         plain_accuracy: Validation accuracy of the student trained alone, which a teacher should exceed.
         padding: The token that fills sequences up; positions that hold it are masked.
@@ -73,8 +71,8 @@ class Lesson:
     objective: Objective
     recipe: Recipe
     seed: int
-    teachers: tuple[Teacher, ...] = ()
-    signal: Signal | SignalStore | None = None
+    teachers: tuple[AnyTeacher, ...] = ()
+    signal: Openable | Answers | None = None
     combine: Combine | None = None
     plain_accuracy: float | None = None
     padding: int | None = None
@@ -97,12 +95,13 @@ class Lesson:
             WorkerLost: If another rank is gone.
         """
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            check_teachers(self.teachers, self.student, self.data)
-            before = [self._teacher_record(teacher) for teacher in self.teachers]
             signal = self._signal()
+            records: tuple[TeacherRecord, ...] = ()
+            if signal is not None:
+                signal.check(self.student, self.data)
+                records = signal.records(self.data)
             batches, trainer = self._trainer(signal)
-            reading = signal.reading_ahead(batches) if isinstance(signal, Replay) else nullcontext()
-            with closing(trainer), reading:
+            with closing(trainer), signal.reading_ahead(batches) if signal else nullcontext():
                 outcome = train(
                     trainer,
                     steps_per_epoch=self.recipe.steps_per_epoch(len(self.data["train"])),
@@ -112,9 +111,20 @@ class Lesson:
                     log=log,
                     ranks=Ranks.here(),
                 )
-            after = [self._after(r, t) for r, t in zip(before, self.teachers, strict=True)]
-            after += self.signal.teachers if isinstance(self.signal, SignalStore) else ()
-        return Trained(outcome, tuple(after), tuple(self._warnings(after, batches)), batches.state())
+            if signal is not None:
+                records = signal.verified(records, self.data)
+        return Trained(outcome, records, tuple(self._warnings(signal, records, batches)), batches.state())
+
+    def _signal(self) -> Signal | None:
+        """What answers for the teachers, ready for the sources; None for plain training."""
+        if self.signal is None:
+            if not self.teachers:
+                return None
+            features = self.objective.teacher_features
+            return LiveTeachers(self.teachers, self.sources, features=features, seed=self.seed)
+        if not isinstance(self.signal, Openable):
+            return Foreign(self.signal)
+        return self.signal.opened(self.sources, self.objective, combined=self.combine is not None)
 
     def _trainer(self, signal: Signal | None) -> tuple[Batches, Trainer]:
         samples = len(self.data["train"])
@@ -127,7 +137,6 @@ class Lesson:
             steps_per_epoch=self.recipe.steps_per_epoch(samples),
             rank=Ranking(self.student, signal, ranks, self.padding),
         )
-        online = [teacher for teacher in self.teachers if isinstance(teacher, OnlineTeacher)]
         trainer = Trainer(
             self.student,
             batches,
@@ -137,61 +146,33 @@ class Lesson:
             signal=Combined(signal, self.combine) if signal and self.combine else signal,
             padding=self.padding,
             ranks=ranks,
-            peers=[
-                teacher.peer(batches, self.recipe, steps=steps, padding=self.padding, ranks=ranks)
-                for teacher in online
-            ],
+            peers=signal.learners(batches, self.recipe, steps=steps, padding=self.padding, ranks=ranks)
+            if signal
+            else (),
         )
         return batches, trainer
 
-    def _signal(self) -> Signal | None:
-        """Whoever answers for the teachers."""
-        if isinstance(self.signal, SignalStore):
-            self.signal.check_classes(len(self.data.classes))
-            return self.signal.replay(self.sources, self.objective, combined=self.combine is not None)
-        return self.signal or self._live()
-
-    def _live(self) -> Signal | None:
-        if not self.teachers:
-            return None
-        features = self.objective.teacher_features
-        return LiveTeachers(self.teachers, self.sources, features=features, seed=self.seed)
-
-    def _teacher_record(self, teacher: Teacher) -> TeacherRecord:
-        return TeacherRecord(
-            arm=teacher.name,
-            cell="",
-            mode=teacher.mode,
-            digest_before=teacher.digest,
-            validation=score(teacher.calm, self.data["validation"]),
-        )
-
-    def _after(self, record: TeacherRecord, teacher: Teacher) -> TeacherRecord:
-        """The record with the digest after; of an online teacher also with what it became."""
-        changes: dict[str, Any] = {"digest_after": teacher.verify()}
-        if teacher.mode == "online":
-            changes["validation"] = score(teacher.calm, self.data["validation"])
-        return record.model_copy(update=changes)
-
-    def _warnings(self, teachers: Sequence[TeacherRecord], batches: Batches) -> list[str]:
+    def _warnings(
+        self, signal: Signal | None, teachers: Sequence[TeacherRecord], batches: Batches
+    ) -> list[str]:
         """A teacher no better than the student alone; stored views that repeat; what depends on the ranks."""
         plain = self.plain_accuracy
-        found = list(self.data.notes)
-        found += [
+        sentences = list(self.data.notes)
+        sentences += [
             f"the teacher {teacher.arm!r} is no better on the validation split ({accuracy:.3f}) than the "
             f"student trained alone ({plain:.3f})"
             for teacher in teachers
             if plain is not None and (accuracy := teacher.validation.get("accuracy", math.inf)) <= plain
         ]
-        if isinstance(self.signal, SignalStore):
-            found += self.signal.warnings(batches, self.recipe.total_steps(len(self.data["train"])))
+        if signal is not None:
+            sentences += signal.warnings(batches, self.recipe.total_steps(len(self.data["train"])))
         world = Ranks.here().world
         if world > 1 and any(isinstance(module, BATCH_NORM) for module in self.student.modules()):
-            found.append(
+            sentences.append(
                 f"BatchNorm saw each rank's rows apart: with {world} ranks the student differs from one "
                 "trained in one process"
             )
-        return found
+        return sentences
 
 
 def record_of(

@@ -13,13 +13,13 @@ from bequest.data.batches import Batch, Batches
 from bequest.distill.objectives import CrossEntropy, Objective
 from bequest.distill.parallel import Ranks
 from bequest.distill.recipe import Recipe
-from bequest.distill.teachers import Teacher
+from bequest.distill.teachers import AnyTeacher, logits_in_full
 from bequest.distill.trainer import Trainer
 from bequest.models.modes import evaluating
 from bequest.models.weights import weights_digest
 
 
-class OnlineTeacher(Teacher):
+class OnlineTeacher(AnyTeacher):
     """A teacher that takes its own labelled step on each batch; the student learns from those same logits.
 
     The network is copied; ``model`` is the copy that learns. The record calls it ``online``.
@@ -41,28 +41,36 @@ class OnlineTeacher(Teacher):
         objective: Objective | None = None,
         adapter: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.model = copy.deepcopy(model)
-        super().__init__(self.model, name=name, adapter=adapter)
+        self.name = name
         self.mode = "online"
+        self.model = self._model = copy.deepcopy(model)
+        self.digest = weights_digest(self.model)
+        self._adapted = self.model if adapter is None else _Adapted(self.model, adapter)
+        self._adapter = adapter
         self._recipe = recipe
         self._objective = objective or CrossEntropy()
-        self._said: deque[Tensor] = deque()
+        self._answers: deque[Tensor] = deque()
+
+    @property
+    def learns(self) -> bool:
+        """It does."""
+        return True
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Logits for ``x`` in eval mode, as the teacher is now."""
         with evaluating(self.model):
-            return self._asked(x, noisy=False)
+            return logits_in_full(self._adapted(x), self.name)
 
-    def calm(self, x: Tensor) -> Tensor:
+    def evaluated(self, x: Tensor) -> Tensor:
         """As a call."""
         return self(x)
 
     def answer(self, batch: Batch) -> Tensor:
-        """What it said to ``batch`` when it learned from it; of any other batch, what it would say."""
-        return self._said.popleft() if self._said else self(batch.x)
+        """Its logits from its own step on ``batch``; of a batch that it took no step on, as a call."""
+        return self._answers.popleft() if self._answers else self(batch.x)
 
-    def known_features(self) -> list[str]:
+    def activation_names(self) -> list[str]:
         """None: it hands over its logits only."""
         return []
 
@@ -73,7 +81,10 @@ class OnlineTeacher(Teacher):
         """The digest of parameters and buffers as they are now."""
         return weights_digest(self.model)
 
-    def peer(
+    def release(self) -> None:
+        """Nothing: the network is a copy."""
+
+    def learner(
         self,
         batches: Batches,
         recipe: Recipe,
@@ -83,17 +94,16 @@ class OnlineTeacher(Teacher):
         ranks: Ranks | None = None,
     ) -> Trainer:
         """What takes its step on each batch of a student that is trained by ``recipe``."""
-        own = self._recipe or recipe.model_copy(update={"rates": {}, "ema": None})
-        own = own.model_copy(update={"batch": recipe.batch, "accumulate": recipe.accumulate})
+        mine = self._recipe or recipe.model_copy(update={"rates": {}, "ema": None})
         return Trainer(
-            _Adapted(self.model, self._adapter) if self._adapter else self.model,
+            self._adapted,
             batches,
             self._objective,
-            own,
+            mine.model_copy(update={"batch": recipe.batch, "accumulate": recipe.accumulate}),
             steps=steps,
             padding=padding,
             ranks=ranks,
-            heard=self._said.append,
+            on_logits=self._answers.append,
             name=f"online teacher {self.name!r}",
         )
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from bequest.data.datasets import Dataset
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import Objective
-from bequest.distill.teachers import Teacher
+from bequest.distill.teachers import AnyTeacher
 from bequest.errors import ModelError, ObjectiveError
 
 ROWS = 2
 """Shuffling needs at least so many rows."""
 
 
-def check_teachers(teachers: Sequence[Teacher], student: nn.Module, data: Dataset) -> None:
+def check_teachers(teachers: Sequence[AnyTeacher], student: nn.Module, data: Dataset) -> None:
     """Refuse teachers that cannot teach this student.
 
     Raises:
@@ -35,7 +35,7 @@ def check_teachers(teachers: Sequence[Teacher], student: nn.Module, data: Datase
                 got="tensors that belong to both, which training the student would change",
                 remedy="copy one of them (copy.deepcopy)",
             )
-        width = teacher.calm(data["train"].x[:ROWS]).shape[-1]
+        width = teacher.evaluated(data["train"].x[:ROWS]).shape[-1]
         if width != len(data.classes):
             raise ModelError(
                 f"the teacher {teacher.name!r} has another label space than the data",

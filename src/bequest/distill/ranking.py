@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from bequest.data.batches import Batch
 from bequest.data.queries import ActiveSpec
 from bequest.data.streams import Drawn
+from bequest.distill.divergence import entropy_rows, kl_rows
 from bequest.distill.parallel import Ranks
-from bequest.distill.teachers import Signal
+from bequest.distill.signal import Answers
 from bequest.errors import ConfigError
 from bequest.models.modes import evaluating
 from bequest.models.tokens import full_precision, logits_of
@@ -34,7 +35,7 @@ class Ranking:
     def __init__(
         self,
         student: nn.Module,
-        signal: Signal | None,
+        signal: Answers | None,
         ranks: Ranks | None = None,
         padding: int | None = None,
     ) -> None:
@@ -90,9 +91,7 @@ def divergence(
     >>> divergence(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
     tensor([0.4338])
     """
-    log_p = torch.log_softmax(teacher_logits / temperature, -1)
-    log_q = torch.log_softmax(student_logits / temperature, -1)
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+    return kl_rows(*(torch.log_softmax(x / temperature, -1) for x in (teacher_logits, student_logits)))
 
 
 def entropy(logits: Tensor, *, temperature: float = 1.0) -> Float[Tensor, "..."]:
@@ -101,8 +100,7 @@ def entropy(logits: Tensor, *, temperature: float = 1.0) -> Float[Tensor, "..."]
     >>> entropy(torch.tensor([[1.0, 1.0]]))
     tensor([0.6931])
     """
-    log_p = torch.log_softmax(logits / temperature, -1)
-    return -(log_p.exp() * log_p).sum(-1)
+    return entropy_rows(torch.log_softmax(logits / temperature, -1))
 
 
 def disagreement(logits: tuple[Tensor, ...], *, temperature: float = 1.0) -> Float[Tensor, "..."]:
@@ -118,8 +116,7 @@ def disagreement(logits: tuple[Tensor, ...], *, temperature: float = 1.0) -> Flo
     """
     log_p = torch.log_softmax(torch.stack(logits) / temperature, -1)
     log_mean = torch.logsumexp(log_p, 0) - math.log(len(logits))
-    of_mean = -(log_mean.exp() * log_mean).sum(-1)
-    return of_mean - entropy(log_p).mean(0)
+    return entropy_rows(log_mean) - entropy_rows(log_p).mean(0)
 
 
 def _per_sample(scores: Tensor, seen: Tensor | None) -> Tensor:

@@ -2,48 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bequest.data.batches import AnySource, Batch, Source
-from bequest.data.streams import Part, SplitStream
+from bequest.data.batches import Batch, Batches
+from bequest.distill.parallel import Ranks
+from bequest.distill.recipe import Recipe
 from bequest.errors import ModelError, TeacherChanged
 from bequest.models.modes import modes_of, set_modes
 from bequest.models.taps import known_activations, tapped
 from bequest.models.tokens import full_precision, logits_of
 from bequest.models.weights import weights_digest
-from bequest.registry import unknown
 
-Answer = tuple[tuple[Tensor, ...], tuple[Mapping[str, Tensor], ...]]
-"""Logits and named features, one of each a teacher."""
-
-Combine = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""Makes the logits of all teachers into the logits that the objective sees."""
+if TYPE_CHECKING:
+    from bequest.distill.trainer import Trainer
 
 Mode = Literal["eval", "noisy", "online"]
 Precision = Literal["float32", "bf16", "fp16"]
 
-LOOKUP_BYTES = 512 * 2**20
-"""Answers of at most this size are computed once and looked up."""
 
-CHUNK = 500
+class AnyTeacher(ABC):
+    """A network that answers for a student: frozen (:class:`Teacher`), or learning beside it.
+
+    Attributes:
+        name: What the record calls it.
+        mode: How it answers, as the record says it.
+        digest: Of parameters and buffers at construction.
+    """
+
+    name: str
+    mode: Mode
+    digest: str
+    _model: nn.Module
+    _adapter: Callable[[Tensor], Tensor] | None
+
+    @property
+    def learns(self) -> bool:
+        """Whether it takes steps of its own while the student trains; then its labels are needed."""
+        return False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same input always gets the same answer, so that answers can be looked up."""
+        return False
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits for ``x``, in float32 at least, without gradient."""
+
+    @abstractmethod
+    def evaluated(self, x: Tensor) -> Tensor:
+        """Logits for ``x`` in eval mode, whatever the mode is."""
+
+    @abstractmethod
+    def answer(self, batch: Batch) -> Tensor:
+        """Logits for the inputs of ``batch``, as the student learns from them."""
+
+    def features(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits and the named activations for ``x``; see :func:`bequest.models.taps.tapped`."""
+        with tapped(self._model, names) as activations:
+            return self(x), dict(activations)
+
+    def activation_names(self) -> list[str]:
+        """The names that :meth:`features` takes."""
+        return known_activations(self._model)
+
+    def shares(self, student: nn.Module) -> bool:
+        """True if a parameter or buffer is also the student's."""
+        mine = {id(tensor) for tensor in (*self._model.parameters(), *self._model.buffers())}
+        return any(id(tensor) in mine for tensor in (*student.parameters(), *student.buffers()))
+
+    @property
+    def structure(self) -> str:
+        """The network's structure as text: equal weights can stand in different networks."""
+        return f"{type(self._model).__qualname__}\n{self._model!r}"
+
+    @property
+    def adapter_digest(self) -> str | None:
+        """What tells adapters apart: a module's weights, a function's name; None without an adapter."""
+        if self._adapter is None:
+            return None
+        if isinstance(self._adapter, nn.Module):
+            return weights_digest(self._adapter)
+        kind = self._adapter if hasattr(self._adapter, "__qualname__") else type(self._adapter)
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+    @abstractmethod
+    def verify_mode(self) -> None:
+        """Refuse a network that was put in training mode and must not be.
+
+        Raises:
+            TeacherChanged: Names the first module that is in training mode.
+        """
+
+    @abstractmethod
+    def verify(self) -> str:
+        """The digest of parameters and buffers now.
+
+        Raises:
+            TeacherChanged: If it must still be what it was at construction, and is not.
+        """
+
+    def learner(
+        self,
+        batches: Batches,
+        recipe: Recipe,
+        *,
+        steps: int,
+        padding: int | None = None,
+        ranks: Ranks | None = None,
+    ) -> Trainer | None:
+        """What takes its step on each batch before the student does; None if it does not learn."""
+        del batches, recipe, steps, padding, ranks
+        return None
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give the network the training modes back that it came with."""
 
 
-@runtime_checkable
-class Signal(Protocol):
-    """Whatever answers a batch: live teachers, or a store of their answers."""
-
-    def answer(self, batch: Batch) -> Answer:
-        """Logits (N, C) and features of every teacher for the rows of ``batch``."""
-        ...
-
-
-class Teacher:
+class Teacher(AnyTeacher):
     """A network that answers in eval mode, without gradient, and proves that it did not change.
 
     The network stays the caller's: it is put in eval mode here and given its old modes back by
@@ -66,8 +150,6 @@ class Teacher:
     (True, False)
     """
 
-    mode: Mode
-
     def __init__(
         self,
         model: nn.Module,
@@ -89,45 +171,21 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Logits for ``x``, in float32 at least."""
-        return self._asked(x, noisy=self.mode == "noisy")
+        return self._forward(x, noisy=self.mode == "noisy")
+
+    @property
+    def repeatable(self) -> bool:
+        """In eval mode."""
+        return self.mode == "eval"
 
     @torch.no_grad()
-    def calm(self, x: Tensor) -> Tensor:
+    def evaluated(self, x: Tensor) -> Tensor:
         """Logits for ``x`` in eval mode, also of a noisy teacher."""
-        return self._asked(x, noisy=False)
+        return self._forward(x, noisy=False)
 
     def answer(self, batch: Batch) -> Tensor:
         """Logits for the inputs of ``batch``."""
         return self(batch.x)
-
-    @property
-    def structure(self) -> str:
-        """The network's structure as text: equal weights can stand in different networks."""
-        return f"{type(self._model).__qualname__}\n{self._model!r}"
-
-    @property
-    def adapter_digest(self) -> str | None:
-        """What tells adapters apart: a module's weights, a function's name; None without an adapter."""
-        if self._adapter is None:
-            return None
-        if isinstance(self._adapter, nn.Module):
-            return weights_digest(self._adapter)
-        kind = self._adapter if hasattr(self._adapter, "__qualname__") else type(self._adapter)
-        return f"{kind.__module__}.{kind.__qualname__}"
-
-    def features(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and the named activations for ``x``; see :func:`bequest.models.taps.tapped`."""
-        with tapped(self._model, names) as caught:
-            return self(x), dict(caught)
-
-    def known_features(self) -> list[str]:
-        """The names that :meth:`features` knows."""
-        return known_activations(self._model)
-
-    def shares(self, student: nn.Module) -> bool:
-        """True if a parameter or buffer is also the student's."""
-        own = {id(tensor) for tensor in (*self._model.parameters(), *self._model.buffers())}
-        return any(id(tensor) in own for tensor in (*student.parameters(), *student.buffers()))
 
     def verify(self) -> str:
         """The digest of parameters and buffers, which must still be what it was.
@@ -165,20 +223,12 @@ class Teacher:
         finally:
             self.release()
 
-    def _asked(self, x: Tensor, *, noisy: bool) -> Tensor:
+    def _forward(self, x: Tensor, *, noisy: bool) -> Tensor:
         if self._adapter is not None:
             x = self._adapter(x)
         with self._autocast(x.device):
             output = self._noisily(x) if noisy else self._model(x)
-        try:
-            return full_precision(logits_of(output).detach())
-        except ModelError as error:
-            raise ModelError(
-                f"the teacher {self.name!r}: {error.message}",
-                expected=error.expected,
-                got=error.got,
-                remedy=error.remedy,
-            ) from None
+        return logits_in_full(output, self.name)
 
     def _noisily(self, x: Tensor) -> object:
         buffers = {name: value.clone() for name, value in self._model.named_buffers()}
@@ -203,108 +253,18 @@ class Teacher:
         )
 
 
-class LiveTeachers:
-    """Teachers asked at every step, about the very pixels that the student sees.
-
-    Where a source has finitely many views (one, if it shows its samples as they are), a teacher in eval
-    mode would answer each pass over a view alike; its logits are then computed once, a whole view at a
-    time, and looked up, if they are not too many. Of a source that asks about a few rows only those are
-    answered, anew each time that they become more, so that answers do not depend on when a run resumed.
-
-    Args:
-        teachers: One or many.
-        sources: The sources of the batches that will be answered.
-        features: Named activations to return beside the logits, of the teachers that have them; they are
-            never looked up.
-        seed: The seed of the views, as ``Batches`` has it; None: only what is shown as it is is looked up.
+def logits_in_full(output: object, teacher: str) -> Tensor:
+    """The logits in a network's output, in float32 at least, without gradient.
 
     Raises:
-        UnknownName: If no teacher has an activation of such a name.
+        ModelError: If there are none; names the ``teacher``.
     """
-
-    def __init__(
-        self,
-        teachers: Sequence[Teacher],
-        sources: Sequence[AnySource],
-        *,
-        features: Sequence[str] = (),
-        seed: int | None = None,
-    ) -> None:
-        self.teachers = tuple(teachers)
-        self._sources = tuple(sources)
-        self._features = [[n for n in features if n in t.known_features()] for t in self.teachers]
-        self._seed = seed
-        self._tables: dict[tuple[int, int, int], tuple[int, Tensor | None]] = {}
-        for name in features:
-            if not any(name in found for found in self._features):
-                known = {name for teacher in self.teachers for name in teacher.known_features()}
-                raise unknown("activation of a teacher", name, known)
-
-    def answer(self, batch: Batch) -> Answer:
-        """See :class:`Signal`."""
-        if any(self._features):
-            asked = [
-                teacher.features(batch.x, names) if names else (teacher.answer(batch), {})
-                for teacher, names in zip(self.teachers, self._features, strict=True)
-            ]
-            return tuple(answer for answer, _ in asked), tuple(found for _, found in asked)
-        return tuple(self._logits(k, batch) for k in range(len(self.teachers))), ()
-
-    def _logits(self, index: int, batch: Batch) -> Tensor:
-        teacher = self.teachers[index]
-        if teacher.mode != "eval" or not any(self._finite(part.source) for part in batch.parts):
-            return teacher.answer(batch)
-        pieces, start = [], 0
-        for part in batch.parts:
-            stop = start + len(part.rows)
-            table = self._table(index, part)
-            pieces.append(teacher(batch.x[start:stop]) if table is None else table.index_select(0, part.rows))
-            start = stop
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-
-    def _finite(self, source: int) -> bool:
-        """Whether the source shows so few views that answers can be looked up."""
-        found = self._sources[source]
-        if not isinstance(found, Source):
-            return False
-        return found.plain or (self._seed is not None and found.view_count is not None)
-
-    def _table(self, index: int, part: Part) -> Tensor | None:
-        key = (index, part.source, 0 if self._sources[part.source].plain else part.view)
-        asked = -1 if part.among is None else len(part.among)
-        if key not in self._tables or self._tables[key][0] != asked:
-            source, teacher = self._sources[part.source], self.teachers[index]
-            table = None
-            if isinstance(source, Source) and self._finite(part.source):
-                table = _answers(teacher, source, key[2], self._seed or 0, part.among)
-            self._tables[key] = (asked, table)
-        return self._tables[key][1]
-
-
-class Combined:
-    """A signal whose teachers are made into one, or into fewer, by ``combine``."""
-
-    def __init__(self, signal: Signal, combine: Combine) -> None:
-        self.signal = signal
-        self._combine = combine
-
-    def answer(self, batch: Batch) -> Answer:
-        """See :class:`Signal`; features stay one a teacher."""
-        logits, features = self.signal.answer(batch)
-        return self._combine(logits), features
-
-
-def _answers(
-    teacher: Teacher, source: Source, view: int, seed: int, among: Tensor | None = None
-) -> Tensor | None:
-    """The answers to a whole view of a source, NaN in rows that are not ``among``; None where too many."""
-    stream, size = SplitStream(0, source, 1, seed), len(source.split)
-    rows = torch.arange(size, device=source.split.ids.device) if among is None else among
-    first, *rest = (stream.shown(chunk, view).x for chunk in torch.split(rows, CHUNK))
-    answers = [teacher(first)]
-    if answers[0][0].nbytes * size * (source.view_count or 1) > LOOKUP_BYTES:
-        return None
-    found = torch.cat([*answers, *(teacher(chunk) for chunk in rest)])
-    if among is None:
-        return found
-    return found.new_full((size, *found.shape[1:]), torch.nan).index_copy_(0, among, found)
+    try:
+        return full_precision(logits_of(output).detach())
+    except ModelError as error:
+        raise ModelError(
+            f"the teacher {teacher!r}: {error.message}",
+            expected=error.expected,
+            got=error.got,
+            remedy=error.remedy,
+        ) from None

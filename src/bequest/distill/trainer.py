@@ -16,7 +16,7 @@ from bequest.distill.objectives import Objective
 from bequest.distill.parallel import Ranks
 from bequest.distill.preflight import check_alive
 from bequest.distill.recipe import START, Recipe
-from bequest.distill.teachers import Signal
+from bequest.distill.signal import Answers
 from bequest.errors import ConfigError, NonFiniteLoss
 from bequest.models.modes import evaluating
 from bequest.models.taps import tapped
@@ -41,7 +41,7 @@ class Trainer:
         padding: The token that fills sequences up; positions that hold it are masked.
         ranks: The processes that train together.
         peers: Networks that take a step of their own on each batch before the student does.
-        heard: Told the student's logits of every piece of a batch, as it trains on them.
+        on_logits: Called with the student's logits of every piece of a batch, as it trains on them.
         name: What messages call the student.
 
     Raises:
@@ -56,18 +56,18 @@ class Trainer:
         recipe: Recipe,
         *,
         steps: int,
-        signal: Signal | None = None,
+        signal: Answers | None = None,
         padding: int | None = None,
         ranks: Ranks | None = None,
         peers: Sequence[Trainer] = (),
-        heard: Callable[[Tensor], object] | None = None,
+        on_logits: Callable[[Tensor], object] | None = None,
         name: str = "student",
     ) -> None:
         self.student, self.recipe, self.steps, self.name = student, recipe, steps, name
         self.taken = 0
         self.peers = tuple(peers)
         self._batches, self._objective, self._signal = batches, objective, signal
-        self._padding, self._heard = padding, heard
+        self._padding, self._on_logits = padding, on_logits
         self._ranks = ranks or Ranks()
         self._device = next(student.parameters()).device
         self._ranks.copy_from_first(student)
@@ -108,7 +108,7 @@ class Trainer:
         self._train_mode()
         while self.taken < until:
             self.step()
-        self.settle()
+        self.sum_losses()
         self._ranks.average_buffers(self.student)
 
     def step(self) -> None:
@@ -130,14 +130,14 @@ class Trainer:
         self._update()
         self.taken += 1
 
-    def settle(self) -> None:
+    def sum_losses(self) -> None:
         """Add up the losses since the last call, over all ranks.
 
         Raises:
             NonFiniteLoss: Names the step and the part of the loss that is not finite.
         """
         for peer in self.peers:
-            peer.settle()
+            peer.sum_losses()
         if not self._pending:
             return
         pieces = torch.stack(self._pending).double().view(-1, self.recipe.accumulate, len(self._names))
@@ -154,14 +154,14 @@ class Trainer:
 
     def mean_losses(self) -> dict[str, float]:
         """Means of the loss and its parts since the last call."""
-        self.settle()
+        self.sum_losses()
         means = {name: total / max(1, self._counted) for name, total in self._sums.items()}
         self._sums, self._counted = {}, 0
         return means
 
     def state(self) -> dict[str, Any]:
         """Everything that a later process needs to go on as if nothing had happened."""
-        self.settle()
+        self.sum_losses()
         return {
             "taken": self.taken,
             "student": self.student.state_dict(),
@@ -228,8 +228,8 @@ class Trainer:
 
     def _backward(self, piece: Batch, rows: int | None, labelled: int | None) -> None:
         exchange = self._exchange(piece, rows, labelled)
-        if self._heard is not None:
-            self._heard(exchange.student_logits.detach())
+        if self._on_logits is not None:
+            self._on_logits(exchange.student_logits.detach())
         loss, parts = self._objective(exchange, self._learned)
         torch.autograd.backward(loss if self._scaler is None else self._scaler.scale(loss))
         if not self._names:

@@ -29,7 +29,7 @@ from bequest.distill.objectives import parse_objective
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import predict, score, tokens_of
-from bequest.distill.teachers import Teacher
+from bequest.distill.teachers import AnyTeacher, Teacher
 from bequest.errors import BequestError, RunFolderError
 from bequest.files import write_bytes, write_json, write_text
 from bequest.measure import checkpoint_epochs, severity_curve
@@ -331,7 +331,7 @@ def _sources(specs: list[dict[str, Any]], data: Dataset, *, seed: int, labelled:
     return tuple(found)
 
 
-def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> Teacher:
+def _teacher(plan: Plan, arm: str, taught: Cell, root: Path, data: Dataset) -> AnyTeacher:
     cell, mode = plan.cell(arm, taught.seed), taught.config["mode"]
     if mode == "online":
         model = build_network(cell.config["student"], data, seed=start_of(cell))

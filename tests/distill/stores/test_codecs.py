@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from bequest.distill.objectives import KD, CrossEntropy, kd, parse_objective
+from bequest.distill.objectives import KD, CrossEntropy, Objective, kd, parse_objective
+from bequest.distill.objectives.objective import Reads
 from bequest.distill.stores.codecs import (
     Codec,
     Dense,
@@ -159,7 +160,7 @@ def test_dense_serves_whatever_reads_logits() -> None:
     ("codec", "objective", "reason"),
     [
         (TopK(k=2), KD(temperature=0.5), "known from T = 1 on, not at 0.5"),
-        (Sampled(), KD(temperature=4.0), "drawn at T = 1, and kd reads them at 4"),
+        (Sampled(), KD(temperature=4.0), "drawn at T = 1 and are read at 4"),
     ],
 )
 def test_an_objective_that_cannot_be_served_is_refused_with_the_reason(
@@ -197,3 +198,33 @@ def test_codecs_parse_from_their_specs() -> None:
         assert parse_codec(codec.spec()) == codec
     with pytest.raises(ConfigError, match="float8"):
         parse_codec("float8")
+
+
+def test_codecs_ask_what_an_objective_reads_and_not_what_it_is_called():
+    """An objective of a user's own is served if it reads what is kept."""
+
+    class Mine(Objective):
+        name = "mine"
+
+        def __init__(self, what="mean"):
+            self.what = what
+
+        @property
+        def needs_teacher(self):
+            return True
+
+        @property
+        def reads(self):
+            return (Reads(self.what, 2.0),)
+
+        def __call__(self, exchange, module=None):
+            raise NotImplementedError
+
+    assert reading_temperature(TopK(k=2), Mine()) == 2.0
+    assert reading_temperature(Sampled(temperature=2.0), Mine()) == 1.0
+    assert reading_temperature(TopK(k=2), Mine("class")) == 1.0
+    with pytest.raises(SignalError, match="it reads the logits of all classes"):
+        reading_temperature(TopK(k=2), Mine("logits"))
+    bound = parse_objective([{"name": "bound", "objective": {"name": "kd", "temperature": 3}, "token": 1}])
+    assert reading_temperature(TopK(k=2), bound) == 3.0
+    assert reading_temperature(Sampled(), CrossEntropy()) == 1.0

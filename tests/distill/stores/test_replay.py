@@ -19,12 +19,13 @@ from bequest.data.queries import ActiveSpec, Generated
 from bequest.data.views import Flip, Identity, Shift, parse_views
 from bequest.distill.combine import MeanLogits
 from bequest.distill.lesson import Lesson
+from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import KD, CrossEntropy, parse_objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.ahead import ReadAhead, free_memory
 from bequest.distill.stores.codecs import Sampled, TopK
 from bequest.distill.stores.job import shown
-from bequest.distill.teachers import LiveTeachers, Teacher
+from bequest.distill.teachers import Teacher
 from bequest.errors import SignalError
 
 from .conftest import images, network
@@ -70,7 +71,7 @@ def test_stored_answers_are_the_live_ones_to_float32_rounding(
     store = stored(teacher, data, tmp_path, views=VIEWS[name])
     sources = store.sources(data)
     objective = KD(temperature=4.0)
-    replay, live = store.replay(sources, objective), Teacher(teacher)
+    replay, live = store.opened(sources, objective), Teacher(teacher)
     batches = Batches(sources, batch=16, seed=5)
     for step in range(12):
         batch = batches.at(step)
@@ -84,7 +85,7 @@ def test_float16_answers_are_within_half_a_unit_in_the_last_place(
 ) -> None:
     store = stored(teacher, data, tmp_path, codec="float16")
     batch = Batches(store.sources(data), batch=16, seed=5).at(3)
-    (kept,), _ = store.replay(store.sources(data), KD()).answer(batch)
+    (kept,), _ = store.opened(store.sources(data), KD()).answer(batch)
     now = Teacher(teacher)(batch.x)
     assert torch.all((kept - now).abs() <= 2.0**-11 * now.abs() + 1e-5 * now.abs().amax(1, keepdim=True))
 
@@ -125,14 +126,14 @@ def test_several_teachers_and_sources_are_replayed_as_they_answered(data: Datase
     sources = store.sources(data)
     live = LiveTeachers(teachers, sources)
     batch = Batches(sources, batch=20, seed=1).at(4)
-    for kept, now in zip(store.replay(sources, KD()).answer(batch)[0], live.answer(batch)[0], strict=True):
+    for kept, now in zip(store.opened(sources, KD()).answer(batch)[0], live.answer(batch)[0], strict=True):
         torch.testing.assert_close(kept, now, rtol=1e-5, atol=1e-5)
 
 
 def test_pieces_of_a_batch_get_their_own_answers(teacher: nn.Module, data: Dataset, tmp_path: Path) -> None:
     store = stored(teacher, data, tmp_path)
     batch = Batches(store.sources(data), batch=20, seed=1).at(2)
-    replay = store.replay(store.sources(data), KD())
+    replay = store.opened(store.sources(data), KD())
     (whole,), _ = replay.answer(batch)
     for start, piece in enumerate(batch.pieces(4)):
         assert torch.equal(replay.answer(piece)[0][0], whole[start::4])
@@ -152,7 +153,7 @@ def test_features_are_replayed(teacher: nn.Module, data: Dataset, tmp_path: Path
     sources = store.sources(data)
     objective = parse_objective({"name": "vkd"})
     batch = Batches(sources, batch=20, seed=1).at(2)
-    (_,), (kept,) = store.replay(sources, objective).answer(batch)
+    (_,), (kept,) = store.opened(sources, objective).answer(batch)
     _, now = Teacher(teacher).features(batch.x, ["penultimate"])
     torch.testing.assert_close(kept["penultimate"], now["penultimate"], rtol=1e-5, atol=1e-5)
 
@@ -160,7 +161,7 @@ def test_features_are_replayed(teacher: nn.Module, data: Dataset, tmp_path: Path
 def test_features_that_are_not_there_are_named(teacher: nn.Module, data: Dataset, tmp_path: Path) -> None:
     store = stored(teacher, data, tmp_path)
     with pytest.raises(SignalError, match="activations that the store does not hold") as caught:
-        store.replay(store.sources(data), parse_objective({"name": "vkd"}))
+        store.opened(store.sources(data), parse_objective({"name": "vkd"}))
     assert "penultimate" in str(caught.value)
 
 
@@ -222,7 +223,7 @@ def test_another_source_is_refused_with_what_differs(
     store = stored(teacher, data, tmp_path)
     (source,) = store.sources(data)
     with pytest.raises(SignalError, match="does not fit what is trained") as caught:
-        store.replay([replace(source, **change)], KD())
+        store.opened([replace(source, **change)], KD())
     assert named in str(caught.value)
 
 
@@ -232,10 +233,10 @@ def test_another_number_of_sources_and_generators_are_refused(
     store = stored(teacher, data, tmp_path)
     (source,) = store.sources(data)
     with pytest.raises(SignalError, match="sources: stored 1, asked 2"):
-        store.replay([source, source], KD())
+        store.opened([source, source], KD())
     noise = Generated("noise", lambda rows, g: torch.rand(rows, 1, 6, 6, generator=g))
     with pytest.raises(SignalError, match="made for each step have no stored answers"):
-        store.replay([noise], KD())
+        store.opened([noise], KD())
 
 
 def test_shuffled_samples_are_other_samples(teacher: nn.Module, data: Dataset, tmp_path: Path) -> None:
@@ -301,8 +302,8 @@ def test_reading_ahead_changes_no_answer_and_ends(
     store = stored(teacher, data, tmp_path)
     sources = store.sources(data)
     batches = Batches(sources, batch=16, seed=2)
-    plain = store.replay(sources, KD())
-    reading = store.replay(sources, KD())
+    plain = store.opened(sources, KD())
+    reading = store.opened(sources, KD())
     reading._ahead = ReadAhead(store.grid, batches, memory=memory)
     for step in (0, 1, 2, 3, 40, 5):
         batch = batches.at(step)

@@ -13,7 +13,7 @@ from bequest.distill.exchange import Exchange
 from bequest.distill.objectives.checks import check_names
 from bequest.distill.objectives.feature_losses import OrthogonalProjector, cka_guidance, pooled, vkd
 from bequest.distill.objectives.logit_objectives import of_whole_batch
-from bequest.distill.objectives.objective import Objective, Parts
+from bequest.distill.objectives.objective import Objective, Parts, Reads
 from bequest.errors import ObjectiveError
 from bequest.variants import Listed, strict
 
@@ -29,6 +29,11 @@ class FeatureObjective(Objective):
     def needs_teacher(self) -> bool:
         """It does, trained or untrained; its logits are not read."""
         return True
+
+    @property
+    def reads(self) -> tuple[Reads, ...]:
+        """Nothing: activations only."""
+        return ()
 
     @override
     def check(self, exchange: Exchange) -> None:

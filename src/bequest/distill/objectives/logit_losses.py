@@ -16,8 +16,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from bequest.distill.divergence import kl_rows, kl_terms
 from bequest.distill.exchange import UNLABELLED
 from bequest.errors import ObjectiveError
+from bequest.models.tokens import full_precision
 
 Array = Tensor | np.ndarray
 Number = float | int
@@ -53,7 +55,7 @@ def kd(
     check_temperature(temperature)
     log_p = torch.log_softmax(teacher / temperature, -1)
     log_q = torch.log_softmax(student / temperature, -1)
-    return (log_p.exp() * (log_p - log_q)).sum() * (temperature * temperature / len(student))
+    return kl_terms(log_p, log_q).sum() * (temperature * temperature / len(student))
 
 
 def hard(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = None) -> Loss:
@@ -80,7 +82,7 @@ def hard(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = 
 
 
 def logit_mse(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = None) -> Loss:
-    """Mean squared difference of the logits, over rows and classes.
+    """Mean squared difference of the logits, over rows and classes; classes masked by both are left out.
 
     Args:
         student_logits: (N, C), or (N, L, C).
@@ -98,7 +100,10 @@ def logit_mse(student_logits: Array, teacher_logits: Array, *, mask: Tensor | No
     >>> logit_mse(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
     tensor(2.)
     """
-    return functional.mse_loss(*paired(student_logits, teacher_logits, mask))
+    student, teacher = paired(student_logits, teacher_logits, mask)
+    masked = (student == -math.inf) & (teacher == -math.inf)  # -inf - -inf is no number
+    whole = functional.mse_loss(student.masked_fill(masked, 0.0), teacher.masked_fill(masked, 0.0))
+    return whole * (masked.numel() / (~masked).sum().clamp(min=1))
 
 
 def dkd(
@@ -143,11 +148,11 @@ def dkd(
         raise ObjectiveError(
             "dkd needs classes besides the target", expected="C ≥ 2", got=f"C = {student.shape[1]}"
         )
-    target, known = _targets(labels, student, mask)
+    target, labelled = _targets(labels, student, mask)
     log_p, others_p = _decoupled(teacher / temperature, target)
     log_q, others_q = _decoupled(student / temperature, target)
-    each = alpha * _divergence(log_p, log_q) + beta * _divergence(others_p, others_q)
-    return temperature * temperature * _mean_of(each, known)
+    each = alpha * kl_rows(log_p, log_q) + beta * kl_rows(others_p, others_q)
+    return temperature * temperature * _mean_of(each, labelled)
 
 
 def dist(
@@ -259,11 +264,13 @@ def ofa(
     student, teacher = paired(student_logits, teacher_logits, mask)
     if not epsilon > 0:
         raise ObjectiveError("epsilon must be positive", expected="> 0, usually 1 to 1.5", got=epsilon)
-    target, known = _targets(labels, student, mask)
+    target, labelled = _targets(labels, student, mask)
     p = torch.softmax(teacher, -1)
     raised = (p.gather(1, target) + 1).pow(epsilon) - 1
     wanted = p.pow(epsilon).scatter(1, target, raised)
-    return _mean_of(-(wanted * torch.log_softmax(student, -1)).sum(-1), known)
+    log_q = torch.log_softmax(student, -1)
+    each = -torch.where(wanted > 0, wanted * log_q, 0.0).sum(-1)
+    return _mean_of(each, labelled)
 
 
 def standardised(logits: Tensor) -> Tensor:
@@ -272,8 +279,10 @@ def standardised(logits: Tensor) -> Tensor:
 
 
 def precise(x: Tensor) -> Tensor:
-    """``x`` in float32 at least."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    """``x`` in float32 at least; integers and quantised values become float32."""
+    if x.is_quantized:
+        return x.dequantize()
+    return full_precision(x) if x.is_floating_point() else x.float()
 
 
 def paired(
@@ -344,22 +353,20 @@ def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Ten
     return flat.clamp(min=0)[:, None], flat != UNLABELLED
 
 
-def _mean_of(each: Tensor, known: Tensor) -> Tensor:
-    """The mean of ``each`` where it is known; 0 if it never is."""
-    return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
+def _mean_of(each: Tensor, counted: Tensor) -> Tensor:
+    """The mean of ``each`` over the rows that are counted; 0 if none is."""
+    return torch.where(counted, each, 0.0).sum() / counted.sum().clamp(min=1)
 
 
 def _decoupled(logits: Tensor, target: Tensor) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "m k"]]:
     """Log-probabilities of [target, not target], and of the other classes among themselves."""
-    others = torch.arange(logits.shape[1] - 1, device=logits.device)
-    rest = logits.gather(1, others + (others >= target))
+    columns = torch.arange(logits.shape[1] - 1, device=logits.device)
+    rest = logits.gather(1, columns + (columns >= target))
     both = torch.cat([logits.gather(1, target), rest.logsumexp(-1, keepdim=True)], 1)
-    return torch.log_softmax(both, -1), torch.log_softmax(rest, -1)
-
-
-def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p ‖ q) of each row."""
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+    # Where every other class is masked with -inf, their softmax is 0 / 0; they add nothing.
+    masked = (rest == -math.inf).all(-1, keepdim=True)
+    others = torch.log_softmax(rest.masked_fill(masked, 0.0), -1).masked_fill(masked, -math.inf)
+    return torch.log_softmax(both, -1), others
 
 
 def _pearson(x: Tensor, y: Tensor, dim: int) -> Tensor:

@@ -13,7 +13,7 @@ from typing_extensions import override
 from bequest.distill.exchange import UNLABELLED, Exchange
 from bequest.distill.objectives import logit_losses as losses
 from bequest.distill.objectives.label_objectives import label_loss, likelier_labels
-from bequest.distill.objectives.objective import Objective, Parts
+from bequest.distill.objectives.objective import Objective, Parts, Reads
 from bequest.distill.schedules import NOT_NEGATIVE, POSITIVE, SHARE, Fraction, Temperature, Weight, at
 from bequest.errors import ObjectiveError
 from bequest.variants import strict
@@ -61,6 +61,11 @@ class KD(AnswerObjective, name="kd"):
         """Only if labels ever have a weight."""
         return self.label_weight != 0.0
 
+    @property
+    def reads(self) -> tuple[Reads, ...]:
+        """A mean over the teacher's distribution."""
+        return (Reads("mean", self.temperature),)
+
     @override
     def check(self, exchange: Exchange) -> None:
         super().check(exchange)
@@ -88,6 +93,11 @@ class KD(AnswerObjective, name="kd"):
 @strict
 class Hard(AnswerObjective, name="hard"):
     """Cross-entropy to the class that the teacher finds likeliest."""
+
+    @property
+    def reads(self) -> tuple[Reads, ...]:
+        """The largest logit's class."""
+        return (Reads("class"),)
 
     @override
     def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import model_validator
 from torch import Tensor, nn
@@ -11,13 +13,27 @@ from typing_extensions import override
 
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives.checks import check_labels, check_mask, check_teachers
-from bequest.distill.schedules import NOT_NEGATIVE, Weight, at
+from bequest.distill.schedules import NOT_NEGATIVE, Temperature, Weight, at
 from bequest.errors import ConfigError
 from bequest.seeding import derive
 from bequest.variants import Listed, Variant, strict
 
 Parts = dict[str, Tensor]
 """Named values of a loss, detached scalars on its device."""
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a term of an objective reads of a teacher's logits; a lossy codec serves some and refuses others.
+
+    Attributes:
+        what: ``class``: which logit is largest; ``mean``: a mean over the teacher's distribution, so that
+            draws from it do; ``logits``: every logit.
+        temperature: At which the distribution is read, where it is.
+    """
+
+    what: Literal["class", "mean", "logits"]
+    temperature: Temperature = 1.0
 
 
 class Objective(Variant, kind="objective"):
@@ -36,6 +52,11 @@ class Objective(Variant, kind="objective"):
     def needs_teacher(self) -> bool:
         """Whether the exchange must have a teacher's answers."""
         return False
+
+    @property
+    def reads(self) -> tuple[Reads, ...]:
+        """What of a teacher's logits it reads, one entry a term; all logits unless it says otherwise."""
+        return (Reads("logits"),) if self.needs_teacher else ()
 
     @property
     def student_features(self) -> tuple[str, ...]:
@@ -110,6 +131,11 @@ class Sum(Objective, name="sum"):
     def needs_teacher(self) -> bool:
         """Whether a term does."""
         return any(term.needs_teacher for term in self.terms)
+
+    @property
+    def reads(self) -> tuple[Reads, ...]:
+        """Those of all terms."""
+        return tuple(part for term in self.terms for part in term.reads)
 
     @property
     def student_features(self) -> tuple[str, ...]:

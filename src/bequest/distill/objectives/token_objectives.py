@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives.logit_objectives import KD
-from bequest.distill.objectives.objective import Objective, Parts
+from bequest.distill.objectives.objective import Objective, Parts, Reads
 from bequest.errors import ObjectiveError
 from bequest.variants import Listed, strict
 
@@ -38,6 +38,11 @@ class Bound(Objective, name="bound"):
     def needs_teacher(self) -> bool:
         """As what it binds."""
         return self.objective.needs_teacher
+
+    @property
+    def reads(self) -> tuple[Reads, ...]:
+        """As what it binds."""
+        return self.objective.reads
 
     @property
     def student_features(self) -> tuple[str, ...]:
@@ -122,6 +127,11 @@ class Tokens(Objective, name="tokens"):
     def needs_teacher(self) -> bool:
         """It does."""
         return True
+
+    @property
+    def reads(self) -> tuple[Reads, ...]:
+        """As its objective."""
+        return self.objective.reads
 
     @override
     def check(self, exchange: Exchange) -> None:

@@ -34,7 +34,7 @@ from bequest.distill.stores.manifest import (
 from bequest.distill.stores.store import SignalStore, input_digest, open_store
 from bequest.distill.stores.workers import answer_in_processes
 from bequest.distill.stores.writer import PIECE_BYTES, PIECE_SECONDS, finished, journal_path
-from bequest.distill.teachers import Teacher
+from bequest.distill.teachers import AnyTeacher
 from bequest.errors import ConfigError, SignalError
 
 BATCH = 256
@@ -177,7 +177,7 @@ def sources_of(
     return found
 
 
-def as_teachers(given: Any, borrowed: ExitStack) -> tuple[Teacher, ...]:
+def as_teachers(given: Any, borrowed: ExitStack) -> tuple[AnyTeacher, ...]:
     """One or several of whatever can teach; networks get their modes back when ``borrowed`` closes.
 
     Raises:
@@ -205,7 +205,7 @@ def _split_name(data: Dataset, split: Split) -> str:
 
 
 def _job(
-    teachers: tuple[Teacher, ...],
+    teachers: tuple[AnyTeacher, ...],
     sources: Sequence[tuple[Source, str, Dataset]],
     path: Path,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from bequest import seeding
 from bequest.distill.objectives import Objective
+from bequest.distill.objectives.objective import Reads
 from bequest.errors import ConfigError, SignalError
 from bequest.variants import Variant, strict
 
@@ -60,8 +61,8 @@ class Codec(Variant, kind="codec"):
         return (stored - now).flatten(1).abs().amax(1) / scale
 
     @abstractmethod
-    def refusal(self, objective: Objective) -> str | None:
-        """Why ``objective``, which is no sum, cannot be computed from what is kept; None if it can."""
+    def refusal(self, reads: Reads) -> str | None:
+        """Why what an objective ``reads`` cannot be computed from what is kept; None if it can."""
 
 
 @strict
@@ -92,8 +93,8 @@ class Dense(Codec, name="dense"):
         return rows.float()
 
     @override
-    def refusal(self, objective: Objective) -> str | None:
-        del objective
+    def refusal(self, reads: Reads) -> str | None:
+        del reads
         return None
 
 
@@ -151,19 +152,16 @@ class TopK(Codec, name="topk"):
         return out.scatter_(-1, index.to(torch.int64), kept)
 
     @override
-    def refusal(self, objective: Objective) -> str | None:
-        if not objective.needs_teacher or objective.name in ("hard", *READ_FEATURES_ONLY):
+    def refusal(self, reads: Reads) -> str | None:
+        if reads.what == "class":
             return None
-        if objective.name == "kd":
-            temperature = getattr(objective, "temperature", 1.0)
-            if not isinstance(temperature, int | float):
-                return (
-                    "the mass of the classes left out is worked out for one temperature, not for a schedule"
-                )
-            if temperature < 1:
-                return f"the mass of the classes left out is known from T = 1 on, not at {temperature:g}"
-            return None
-        return f"{objective.name!r} reads the logits of all classes, and only the {self.k} largest are kept"
+        if reads.what == "logits":
+            return f"it reads the logits of all classes, and only the {self.k} largest are kept"
+        if not isinstance(reads.temperature, int | float):
+            return "the mass of the classes left out is worked out for one temperature, not for a schedule"
+        if reads.temperature < 1:
+            return f"the mass of the classes left out is known from T = 1 on, not at {reads.temperature:g}"
+        return None
 
 
 @strict
@@ -210,19 +208,12 @@ class Sampled(Codec, name="sampled"):
         return differ.flatten(1).amax(1) if differ.ndim > 1 else differ
 
     @override
-    def refusal(self, objective: Objective) -> str | None:
-        if not objective.needs_teacher or objective.name in READ_FEATURES_ONLY:
-            return None
-        if objective.name == "kd":
-            temperature = getattr(objective, "temperature", None)
-            if temperature == self.temperature:
-                return None
-            return f"the classes were drawn at T = {self.temperature:g}, and kd reads them at {temperature}"
-        return f"{objective.name!r} is no mean over the teacher's distribution, and only draws are kept"
-
-
-READ_FEATURES_ONLY = ("cka", "vkd")
-"""Objectives that ask for a teacher and read no logits."""
+    def refusal(self, reads: Reads) -> str | None:
+        if reads.what != "mean":
+            return "it is no mean over the teacher's distribution, and only draws from that are kept"
+        if reads.temperature != self.temperature:
+            return f"the classes were drawn at T = {self.temperature:g} and are read at {reads.temperature}"
+        return None
 
 
 def parse_codec(spec: object, where: str = "codec") -> Codec:
@@ -241,28 +232,18 @@ def parse_codec(spec: object, where: str = "codec") -> Codec:
     return Codec.parse(spec, where)
 
 
-def terms_of(objective: Objective) -> Iterable[Objective]:
-    """The objectives that a sum is made of, or the objective itself."""
-    terms = getattr(objective, "terms", None)
-    return (
-        [term for part in terms for term in terms_of(part)]
-        if objective.name == "sum" and terms
-        else [objective]
-    )
-
-
 def reading_temperature(codec: Codec, objective: Objective) -> float:
     """The temperature at which ``objective`` reads what ``codec`` keeps; 1 where that plays no part.
 
     Raises:
         SignalError: Says why the objective cannot be computed from what is kept.
     """
-    terms = list(terms_of(objective))
-    reasons = [reason for term in terms if (reason := codec.refusal(term)) is not None]
-    found: set[float] = set()
+    reasons = [reason for reads in objective.reads if (reason := codec.refusal(reads)) is not None]
+    temperatures: set[float] = set()
     if isinstance(codec, TopK) and not reasons:
-        found = {float(getattr(term, "temperature", 1.0)) for term in terms if term.name == "kd"}
-    if len(found) > 1:
+        means = [reads.temperature for reads in objective.reads if reads.what == "mean"]
+        temperatures = {float(each) for each in means if isinstance(each, int | float)}
+    if len(temperatures) > 1:
         reasons = [
             "the mass of the classes left out is worked out for one temperature; the terms have several"
         ]
@@ -273,7 +254,7 @@ def reading_temperature(codec: Codec, objective: Objective) -> float:
             got="; ".join(reasons),
             remedy="build a dense store, or choose another objective",
         )
-    return found.pop() if found else 1.0
+    return temperatures.pop() if temperatures else 1.0
 
 
 def check_finite(values: Tensor, ids: Tensor, why: str) -> None:

@@ -25,7 +25,7 @@ from bequest.distill.stores.manifest import (
     ViewsEntry,
 )
 from bequest.distill.stores.writer import LOGITS, PIECE_BYTES, PIECE_SECONDS, ViewWriter
-from bequest.distill.teachers import Teacher
+from bequest.distill.teachers import AnyTeacher
 from bequest.errors import SignalError, WorkerLost
 
 Advance = Callable[[int], object]
@@ -57,7 +57,7 @@ class Job:
         pieces: See :class:`~bequest.distill.stores.writer.ViewWriter`.
     """
 
-    teachers: tuple[Teacher, ...]
+    teachers: tuple[AnyTeacher, ...]
     goals: tuple[Goal, ...]
     batch: int
     pieces: tuple[int, float] = (PIECE_BYTES, PIECE_SECONDS)
@@ -115,7 +115,9 @@ def shown(source: Source, rows: Tensor, view: int) -> Tensor:
     return source.view(split.x[rows], split.ids[rows], view, seed=source.view_seed, pool=(split.x, split.ids))
 
 
-def encoded(teacher: Teacher, manifest: Manifest, x: Tensor, ids: Tensor, view: int) -> dict[str, np.ndarray]:
+def encoded(
+    teacher: AnyTeacher, manifest: Manifest, x: Tensor, ids: Tensor, view: int
+) -> dict[str, np.ndarray]:
     """The teacher's answers to ``x`` as the store's arrays keep them."""
     logits, features = answers(teacher, manifest, x)
     check_finite(logits, ids, "is no number")
@@ -129,7 +131,7 @@ def encoded(teacher: Teacher, manifest: Manifest, x: Tensor, ids: Tensor, view: 
     return blocks
 
 
-def answers(teacher: Teacher, manifest: Manifest, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+def answers(teacher: AnyTeacher, manifest: Manifest, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Float32 logits and the activations that the store keeps, on the CPU."""
     names = [array.name for array in manifest.arrays if array.name != LOGITS]
     logits, features = teacher.features(x, names) if names else (teacher(x), {})
@@ -137,7 +139,7 @@ def answers(teacher: Teacher, manifest: Manifest, x: Tensor) -> tuple[Tensor, Ma
 
 
 def manifest_of(
-    teacher: Teacher,
+    teacher: AnyTeacher,
     source: Source,
     *,
     digest: str,
@@ -213,7 +215,7 @@ def refuse_orphan() -> None:
         raise WorkerLost("the builder of this worker is gone", remedy="run the same command again")
 
 
-def _check_teacher(teacher: Teacher, row: tuple[int, ...], classes: int) -> None:
+def _check_teacher(teacher: AnyTeacher, row: tuple[int, ...], classes: int) -> None:
     if teacher.mode != "eval":
         raise SignalError(
             f"the teacher {teacher.name!r} answers the same question in many ways",

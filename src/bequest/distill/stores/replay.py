@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bequest.data.batches import Batch, Batches, Part
+from bequest.data.datasets import Dataset
+from bequest.distill.signal import Answer, Signal
 from bequest.distill.stores.ahead import ReadAhead
 from bequest.distill.stores.recording import Recording
+from bequest.errors import SignalError
+from bequest.records import TeacherRecord
 
 
-class Replay:
+class Replay(Signal):
     """Answers batches as the teachers did when the store was built.
 
     Args:
@@ -34,7 +38,7 @@ class Replay:
         self._features = tuple(features)
         self._ahead: ReadAhead | None = None
 
-    def answer(self, batch: Batch) -> tuple[tuple[Tensor, ...], tuple[Mapping[str, Tensor], ...]]:
+    def answer(self, batch: Batch) -> Answer:
         """Logits (N, ..., C) and features of every teacher for the rows of ``batch``."""
         if self._ahead is not None and batch.step is not None:
             self._ahead.follow(batch.step)
@@ -51,6 +55,41 @@ class Replay:
             }
             for row in self._grid
         )
+
+    def check(self, student: nn.Module, data: Dataset) -> None:
+        """Refuse answers of another width than the student's.
+
+        Raises:
+            SignalError: If the store has another number of classes.
+        """
+        del student
+        stored, classes = self._grid[0][0].manifest.data.classes, len(data.classes)
+        if stored != classes:
+            raise SignalError(
+                "the signal store has another label space than the student",
+                expected=f"{classes} classes",
+                got=f"{stored} classes",
+                remedy="build a store of this data's classes",
+            )
+
+    def records(self, data: Dataset) -> tuple[TeacherRecord, ...]:
+        """The teachers that answered, by the manifests."""
+        del data
+        return teacher_records(self._grid)
+
+    def warnings(self, batches: Batches, steps: int) -> list[str]:
+        """A sentence on each source whose views come round again."""
+        recordings = self._grid[0]
+        passes = [
+            steps * rows / recording.manifest.data.samples
+            for rows, recording in zip(batches.counts, recordings, strict=True)
+        ]
+        return [
+            f"the store holds {manifest.views.count} views of {manifest.source.name!r} and the run passes "
+            f"{times:.0f} times over it: pass e shows view e modulo {manifest.views.count}"
+            for manifest, times in zip((each.manifest for each in recordings), passes, strict=True)
+            if times > manifest.views.count and manifest.views.spec != {"name": "identity"}
+        ]
 
     @contextmanager
     def reading_ahead(self, batches: Batches) -> Iterator[None]:
@@ -76,3 +115,14 @@ class Replay:
 def _joined(pieces: Sequence[Tensor], device: torch.device) -> Tensor:
     whole = pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
     return whole if whole.device == device else whole.to(device, non_blocking=True)
+
+
+def teacher_records(grid: Sequence[Sequence[Recording]]) -> tuple[TeacherRecord, ...]:
+    """The teachers of a store, one a row of ``grid``, as a run's record shows them."""
+    entries = [row[0].manifest.teacher for row in grid]
+    return tuple(
+        TeacherRecord(
+            arm=entry.name, cell="", mode="stored", digest_before=entry.digest, digest_after=entry.digest
+        )
+        for entry in entries
+    )

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bequest.data.batches import AnySource, Batches, Source
+from bequest.data.batches import AnySource, Source
 from bequest.data.datasets import Dataset, Split
 from bequest.data.views import View
 from bequest.distill.objectives import Objective
 from bequest.distill.stores.codecs import reading_temperature
 from bequest.distill.stores.manifest import MANIFEST, SHORT, Collection, Manifest, read_manifest
 from bequest.distill.stores.recording import Recording
-from bequest.distill.stores.replay import Replay
-from bequest.distill.teachers import Teacher
+from bequest.distill.stores.replay import Replay, teacher_records
+from bequest.distill.teachers import AnyTeacher
 from bequest.errors import SignalError
 from bequest.records import TeacherRecord
 
@@ -42,7 +42,7 @@ class SignalStore:
     @property
     def teachers(self) -> tuple[TeacherRecord, ...]:
         """The teachers as a run's record shows them."""
-        return tuple(_teacher_record(row[0].manifest) for row in self.grid)
+        return teacher_records(self.grid)
 
     def sources(self, *given: Dataset | Split, labelled: bool = False) -> tuple[Source, ...]:
         """What was asked about, as sources to train on: samples from ``given``, views from the store.
@@ -60,7 +60,7 @@ class SignalStore:
             found.append(recording.source(split if labelled else split.unlabelled()))
         return tuple(found)
 
-    def replay(
+    def opened(
         self,
         sources: Sequence[AnySource],
         objective: Objective,
@@ -87,7 +87,7 @@ class SignalStore:
             _check_combination(self.grid)
         return Replay(self.grid, temperature=max(temperatures), features=objective.teacher_features)
 
-    def check_teachers(self, teachers: Sequence[Teacher]) -> None:
+    def check_teachers(self, teachers: Sequence[AnyTeacher]) -> None:
         """Refuse a store that other teachers answered.
 
         Raises:
@@ -100,21 +100,6 @@ class SignalStore:
                 expected=", ".join(f"{teacher.name} {teacher.digest[:SHORT]}" for teacher in teachers),
                 got=", ".join(f"{entry.name} {entry.digest[:SHORT]}" for entry in stored),
                 remedy="build a store of these teachers",
-            )
-
-    def check_classes(self, classes: int) -> None:
-        """Refuse answers of another width than the student's.
-
-        Raises:
-            SignalError: If the store has another number of classes.
-        """
-        stored = self.manifests[0].data.classes
-        if stored != classes:
-            raise SignalError(
-                "the signal store has another label space than the student",
-                expected=f"{classes} classes",
-                got=f"{stored} classes",
-                remedy="build a store of this data's classes",
             )
 
     def check_views(self, view: View) -> None:
@@ -131,19 +116,6 @@ class SignalStore:
                     got=view.spec(),
                     remedy="leave views out, to train on the store's, or build a store of these views",
                 )
-
-    def warnings(self, batches: Batches, steps: int) -> list[str]:
-        """A word on each source whose views come round again in a run of ``steps`` of ``batches``."""
-        passes = [
-            steps * rows / r.manifest.data.samples
-            for rows, r in zip(batches.counts, self.grid[0], strict=True)
-        ]
-        return [
-            f"the store holds {manifest.views.count} views of {manifest.source.name!r} and the run passes "
-            f"{times:.0f} times over it: pass e shows view e modulo {manifest.views.count}"
-            for manifest, times in zip((r.manifest for r in self.grid[0]), passes, strict=True)
-            if times > manifest.views.count and manifest.views.spec != {"name": "identity"}
-        ]
 
 
 def open_store(path: str | Path, *more: str | Path, checksums: bool | None = None) -> SignalStore:
@@ -287,10 +259,3 @@ def _check_combination(grid: Sequence[Sequence[Recording]]) -> None:
             got=", ".join(sorted(lossy)),
             remedy="build dense stores, or bind each teacher to a token of its own",
         )
-
-
-def _teacher_record(manifest: Manifest) -> TeacherRecord:
-    entry = manifest.teacher
-    return TeacherRecord(
-        arm=entry.name, cell="", mode="stored", digest_before=entry.digest, digest_after=entry.digest
-    )

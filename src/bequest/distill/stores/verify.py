@@ -16,7 +16,7 @@ from bequest.data.datasets import Dataset, Split
 from bequest.distill.stores.job import answers, shown
 from bequest.distill.stores.recording import Recording
 from bequest.distill.stores.store import SignalStore, open_store
-from bequest.distill.teachers import Teacher
+from bequest.distill.teachers import AnyTeacher
 from bequest.seeding import torch_generator
 
 SAMPLES = 64
@@ -79,7 +79,7 @@ def verify_store(
 
 def probe(
     store: SignalStore,
-    teachers: Sequence[Teacher],
+    teachers: Sequence[AnyTeacher],
     data: Sequence[Dataset | Split],
     *,
     samples: int = SAMPLES,

@@ -1,0 +1,126 @@
+"""The protocol of whatever answers a student's batches: live teachers, a store, or a user's own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from bequest.data.batches import AnySource, Batch, Batches
+from bequest.data.datasets import Dataset
+from bequest.distill.objectives import Objective
+from bequest.distill.parallel import Ranks
+from bequest.distill.recipe import Recipe
+from bequest.records import TeacherRecord
+
+if TYPE_CHECKING:
+    from bequest.distill.trainer import Trainer
+
+Answer = tuple[tuple[Tensor, ...], tuple[Mapping[str, Tensor], ...]]
+"""Logits and named features, one of each a teacher."""
+
+Combine = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
+"""Makes the logits of all teachers into the logits that the objective sees."""
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """Anything that answers a batch; the least that a user's own signal must do."""
+
+    def answer(self, batch: Batch) -> Answer:
+        """Logits (N, C) and features of every teacher for the rows of ``batch``."""
+        ...
+
+
+@runtime_checkable
+class Openable(Protocol):
+    """What becomes a :class:`Signal` for the sources and the objective of one lesson, such as a store."""
+
+    def opened(self, sources: Sequence[AnySource], objective: Objective, *, combined: bool) -> Signal:
+        """See :meth:`Signal.opened`."""
+        ...
+
+
+class Signal(ABC):
+    """What a lesson asks for answers, and what its record says of whoever gave them.
+
+    Everything but :meth:`answer` has a default: a signal without teachers of its own checks nothing,
+    records nothing, and does not learn.
+    """
+
+    @abstractmethod
+    def answer(self, batch: Batch) -> Answer:
+        """See :class:`Answers`."""
+
+    def opened(self, sources: Sequence[AnySource], objective: Objective, *, combined: bool) -> Signal:
+        """The signal ready for ``sources`` and ``objective``; by default itself.
+
+        Args:
+            sources: What the student trains on.
+            objective: What will read the answers.
+            combined: Whether the answers of several teachers will be made into one.
+        """
+        del sources, objective, combined
+        return self
+
+    def check(self, student: nn.Module, data: Dataset) -> None:
+        """Refuse, before the first step, a signal from which ``student`` cannot learn ``data``."""
+        del student, data
+
+    def records(self, data: Dataset) -> tuple[TeacherRecord, ...]:
+        """The teachers as they are before the first step."""
+        del data
+        return ()
+
+    def verified(self, records: Sequence[TeacherRecord], data: Dataset) -> tuple[TeacherRecord, ...]:
+        """The records completed after the last step.
+
+        Raises:
+            TeacherChanged: If a teacher that must not change did.
+        """
+        del data
+        return tuple(records)
+
+    def learners(
+        self, batches: Batches, recipe: Recipe, *, steps: int, padding: int | None, ranks: Ranks
+    ) -> tuple[Trainer, ...]:
+        """Trainers of the networks that take their step before the student does; none by default."""
+        del batches, recipe, steps, padding, ranks
+        return ()
+
+    def reading_ahead(self, batches: Batches) -> AbstractContextManager[object]:
+        """Prepare the answers to coming batches in the background inside the block; by default nothing."""
+        del batches
+        return nullcontext()
+
+    def warnings(self, batches: Batches, steps: int) -> list[str]:
+        """Sentences about a run of ``steps`` of ``batches`` that a reader of its record should know."""
+        del batches, steps
+        return []
+
+
+class Foreign(Signal):
+    """A user's object with nothing but ``answer``."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def answer(self, batch: Batch) -> Answer:
+        """See :class:`Answers`."""
+        return self._answers.answer(batch)
+
+
+class Combined(Signal):
+    """A signal whose teachers are made into one, or into fewer, by ``combine``."""
+
+    def __init__(self, signal: Answers, combine: Combine) -> None:
+        self.signal = signal
+        self._combine = combine
+
+    def answer(self, batch: Batch) -> Answer:
+        """See :class:`Answers`; features stay one a teacher."""
+        logits, features = self.signal.answer(batch)
+        return self._combine(logits), features
