@@ -167,6 +167,7 @@ def test_marks_and_lines_tell_their_numbers(opened):
     mark.hover()
     label = mark.locator("xpath=..").get_attribute("data-label")
     assert page.inner_text("#tip") == f"{label}: {mark.get_attribute('data-tip')}"
+    page.locator("#why-training summary").first.click()
     plot = page.locator("#chart-training .plot[data-stops]").first
     plot.scroll_into_view_if_needed()
     plot.hover(position={"x": 1, "y": 60})

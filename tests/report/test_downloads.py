@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -54,3 +55,19 @@ def test_what_is_too_large_stays_in_the_run_folder(run):
     assert sum(len(file.href) for file in files) <= 300_000
     nothing, all_left = downloads.downloads(run, drawn(run), room=-5)
     assert (nothing, len(all_left)) == ((), 5)
+
+
+@pytest.mark.parametrize("formula", ['=HYPERLINK("x")', "+1", "-1", "@SUM(1)", "\t=1", " =1", "\r=1", "\n=1"])
+def test_no_cell_of_the_csv_is_a_formula(folder_of, digits_study, formula):
+    digits_study.measurements = [
+        Measurement(measure="accuracy", arm=formula, split=formula, value=-0.5, low=-1.0, high=0.0, n=2),
+        Measurement(measure="accuracy", arm="cnn", split=formula, value=None, n=0, reason=formula),
+    ]
+    run = read_run(folder_of(digits_study))
+    tables = arms_tables(run, styles(run.study.arms, [formula]))
+    lines = list(csv.DictReader(io.StringIO(downloads.arms_csv(tables), newline="")))
+    shown = "'" + re.sub(r"\s", " ", formula)
+    (line,) = [line for line in lines if line["value"]]
+    assert (line["arm"], line["split"], line["value"]) == (shown, shown, "-0.5")
+    assert shown in {line["reason"] for line in lines}
+    assert {cell["arm"] for cell in json.loads(downloads.arms_json(tables))} >= {formula}

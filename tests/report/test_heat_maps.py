@@ -62,7 +62,7 @@ def test_the_lowest_value_is_named_and_marked_if_it_lies_inside():
 def test_what_is_not_solved_has_no_cell_and_is_said():
     figure = drawn(chart(lambda x, y: None if x == 10 else y))
     assert len(figure.panels[0].cells) == 9
-    assert "no solution" in " ".join(figure.notes)
+    assert "no value" in " ".join(figure.notes)
     assert drawn(chart(lambda x, y: None)).panels[0].cells == ()
 
 

@@ -72,7 +72,12 @@ def test_negative_zero_has_no_sign():
 
 
 def test_minus_signs_are_typographic_everywhere():
-    texts = [numbers.number(-1.5), numbers.number(-1e-9), numbers.given(-0.5), *numbers.pair(-1, -2, -0.5)]
+    texts = [
+        numbers.number(-1.5),
+        numbers.number(-1e-9),
+        numbers.as_written(-0.5),
+        *numbers.pair(-1, -2, -0.5),
+    ]
     assert not any("-" in text for text in texts)
 
 

@@ -95,15 +95,16 @@ def test_the_answer_comes_before_anything_else(digits_page, digits_study):
     words = digits_page.words
     study = digits_study.study
     assert "img" not in [tag for tag, _ in digits_page.tags]
-    order = [study.question + " " + study.answer, "scale: small", "How much of each property", "Copy"]
+    order = [study.question + " " + study.answer, "scale: small", "mean of each map"]
+    order += ["Asked and unasked The share", "How much of each property", "Verdicts hold at 5 %", "Copy"]
     places = [words.index(part) for part in order]
     assert places == sorted(places)
     ids = [attrs["id"] for tag, attrs in digits_page.tags if tag in {"section", "div"} and attrs.get("id")]
     assert [name for name in ids if name in {"inheritance", "arms", "why", "claims", "reproduce"}] == [
         "inheritance",
+        "claims",
         "arms",
         "why",
-        "claims",
         "reproduce",
     ]
 
@@ -127,15 +128,14 @@ def test_nothing_refers_to_the_network(digits_file):
 
 def test_every_chart_has_a_sentence_and_a_table(digits_page):
     figures = digits_page.all("figure")
-    assert (
-        len(figures) == 1 + 2 + 1 + 4 + 1
-    )  # profile, two agreements, CKA, calibration on four splits, training
+    # maps, distance, two profiles, two agreements, CKA, calibration on four splits, training
+    assert len(figures) == 1 + 1 + 2 + 2 + 1 + 4 + 1
     drawings = digits_page.all("div", role="img")
     assert len(drawings) == len(figures)
     ids = {attrs.get("id") for _, attrs in digits_page.tags}
     assert all(attrs["aria-describedby"] in ids for attrs in drawings)
-    assert digits_page.words.count("Table of these numbers") == len(figures)
-    hidden = [attrs for attrs in digits_page.all("svg") if attrs["class"] != "paths"]
+    assert digits_page.words.count("Table of these numbers") == len(figures) - 1  # the profiles share one
+    hidden = [attrs for attrs in digits_page.all("svg") if attrs.get("class") != "paths"]
     assert {attrs.get("aria-hidden") for attrs in hidden} == {"true"}
 
 
@@ -162,7 +162,8 @@ def test_claims_have_a_word_a_sign_and_both_numbers(digits_page):
     assert "✓ upheld" in words
     assert "✗ contradicted" in words
     assert "? undecided" in words
-    assert "ours −0.003 [−0.011, 0.005], n = 5 published 0.12 margin 0.02" in words
+    assert "ours 0.998 [0.984, 1.01] adjusted [0.979, 1.02] own pilot 0.95 margin 0.8 n 5" in words
+    assert "ours −0.003 [−0.011, 0.005] adjusted [−0.013, 0.007] published 0.12 margin 0.02 n 5" in words
     assert "ours undefined" in words
     assert "Abnar et al. 2020, section 4 — the measurement is undefined: no gap" in words
 

@@ -12,7 +12,7 @@ from bequest.report.numbers import ABSENT, count, number, with_interval
 from bequest.report.palette import Style, Styles
 from bequest.report.scales import Scale, Tick, looks_logarithmic, scale_over, scale_within
 from bequest.report.summaries import peaks, places, story
-from bequest.report.titles import anchor, chart_words
+from bequest.report.titles import anchor, chart_section
 
 MOST_TABLE_ROWS = 60
 MOST_PANELS = 80
@@ -40,15 +40,15 @@ class _Strand:
         return {point.x: point for curve in self.strong for point in curve.points}
 
 
-def chart_figure(name: str, curves: Sequence[Curve], styles: Styles) -> Figure:
+def chart_figure(name: str, curves: Sequence[Curve], styles: Styles, *, title: str = "") -> Figure:
     """A chart of all ``curves``: panels by quantity, split, layer and, where it is needed, teacher."""
     square = is_map(name)
     every = _by(curves, _facets(curves))
     grouped = dict(list(every.items())[:MOST_PANELS])
-    panels = {key: _strands(own, styles) for key, own in grouped.items()}
+    panels = {key: _strands(facet, styles) for key, facet in grouped.items()}
     return Figure(
         id=anchor(f"chart {name}"),
-        title=chart_words(name).title,
+        title=title or chart_section(name).title,
         summary=_summary(name, panels),
         table=_table(panels),
         legend=tuple(styles.sorted(c.arm for c in curves)),
@@ -80,29 +80,29 @@ def _facets(curves: Sequence[Curve]) -> Callable[[Curve], Key]:
 
 
 def _by(curves: Iterable[Curve], key_of: Callable[[Curve], Key]) -> dict[Key, list[Curve]]:
-    found: dict[Key, list[Curve]] = {}
+    by_key: dict[Key, list[Curve]] = {}
     for curve in curves:
-        found.setdefault(key_of(curve), []).append(curve)
-    return found
+        by_key.setdefault(key_of(curve), []).append(curve)
+    return by_key
 
 
 def _strands(curves: Sequence[Curve], styles: Styles) -> list[_Strand]:
-    found = []
+    strands = []
     most_faint = max(20, MOST_FAINT // max(1, len(curves)))
     for style in styles.sorted(c.arm for c in curves):
-        own = _by(
+        by_kind = _by(
             (c for c in curves if c.arm == style.name), lambda c: ("dots" if c.kind == "points" else "",)
         )
-        for (kind,), alike in own.items():
-            column = f"{style.label}, {kind}" if kind and len(own) > 1 else style.label
+        for (kind,), alike in by_kind.items():
+            column = f"{style.label}, {kind}" if kind and len(by_kind) > 1 else style.label
             whole = tuple(c for c in alike if c.seed is None)
             seeds = tuple(c for c in alike if c.seed is not None)
             averaged = not whole and len(seeds) > 1 and not kind
             strong = (mean_curve(seeds),) if averaged else whole or seeds
             faint = seeds if averaged or whole else ()
             drawn = tuple(thinned(curve) for curve in strong)
-            found.append(_Strand(style, column, drawn, tuple(thinned(c, most_faint) for c in faint)))
-    return found
+            strands.append(_Strand(style, column, drawn, tuple(thinned(c, most_faint) for c in faint)))
+    return strands
 
 
 def _panel(key: Key, strands: Sequence[_Strand], x: Scale, y: Scale, square: bool) -> Panel:
@@ -123,8 +123,8 @@ def _panel(key: Key, strands: Sequence[_Strand], x: Scale, y: Scale, square: boo
 
 def _scales(key: Key, grouped: dict[Key, list[Curve]], square: bool) -> tuple[Scale, Scale]:
     """The axes of a panel; facets of one quantity share both, so that they can be compared."""
-    points = [p for other, own in grouped.items() if other[:2] == key[:2] for c in own for p in c.points]
-    heights = [p for other, own in grouped.items() if other[0] == key[0] for c in own for p in c.points]
+    points = [p for other, facet in grouped.items() if other[:2] == key[:2] for c in facet for p in c.points]
+    heights = [p for other, facet in grouped.items() if other[0] == key[0] for c in facet for p in c.points]
     xs = [point.x for point in points]
     ys = [point.y for point in heights if point.y is not None]
     ends = [end for point in heights for end in (point.low, point.high) if end is not None]
@@ -153,7 +153,7 @@ def _series(strand: _Strand, x: Scale, y: Scale, stops: Sequence[float], plain: 
         band="".join(band_path(curve, x, y) for curve in lines),
         faint=tuple(line_path(curve, x, y) for curve in strand.faint if curve.kind != "points"),
         marks=tuple(mark for curve in dotted for mark in _marks(curve, strand.style, x, y)),
-        values=tuple(_told(at[stop]) if stop in at else "" for stop in stops),
+        values=tuple(_point_text(at[stop]) if stop in at else "" for stop in stops),
         column=strand.column,
     )
 
@@ -161,9 +161,9 @@ def _series(strand: _Strand, x: Scale, y: Scale, stops: Sequence[float], plain: 
 def _marks(curve: Curve, style: Style, x: Scale, y: Scale) -> Iterable[Mark]:
     """Dots of a curve: all of its points, or of a long line a few, elsewhere on each arm's line."""
     bars = curve.kind == "points"
-    known = [point for point in curve.points if point.y is not None and not (y.log and point.y <= 0)]
-    few = not bars and len(known) > MOST_DOTS
-    for point in _few(known, style.index) if few else known:
+    drawable = [point for point in curve.points if point.y is not None and not (y.log and point.y <= 0)]
+    few = not bars and len(drawable) > MOST_DOTS
+    for point in _few(drawable, style.index) if few else drawable:
         low, high = (None if end is None or not bars else y.inside(end) for end in (point.low, point.high))
         place = f"{point.label}, " if point.label else ""
         yield Mark(
@@ -171,7 +171,7 @@ def _marks(curve: Curve, style: Style, x: Scale, y: Scale) -> Iterable[Mark]:
             y=y.at(point.y or 0.0),
             low=low,
             high=high,
-            tip=f"{place}{curve.x_title} {number(point.x)}, {curve.y_title} {_told(point)}",
+            tip=f"{place}{curve.x_title} {number(point.x)}, {curve.y_title} {_point_text(point)}",
             text=point.label or "",
         )
 
@@ -186,17 +186,21 @@ def _uncrowded(series: Sequence[Series]) -> tuple[Series, ...]:
     """Without the texts that would lie on an earlier one."""
     taken: list[Mark] = []
 
-    def kept(mark: Mark) -> Mark:
+    def spaced(mark: Mark) -> Mark:
         if not mark.text or any(abs(mark.x - m.x) < 14 and abs(mark.y - m.y) < 6 for m in taken):
             return replace(mark, text="")
         taken.append(mark)
         return mark
 
-    return tuple(replace(s, marks=tuple(kept(mark) for mark in s.marks)) for s in series)
+    return tuple(replace(s, marks=tuple(spaced(mark) for mark in s.marks)) for s in series)
 
 
-def _told(point: Point) -> str:
+def _point_text(point: Point) -> str:
     return with_interval(point.y, point.low, point.high)
+
+
+def _cell_text(point: Point | None) -> str:
+    return _point_text(point) if point else ABSENT
 
 
 def _where(key: Key) -> str:
@@ -205,17 +209,17 @@ def _where(key: Key) -> str:
 
 def _summary(name: str, panels: dict[Key, list[_Strand]]) -> str:
     """The sentence of the panel that has most to say."""
-    said = []
-    for key, found in panels.items():
-        strands = [s for s in found if s.strong[0].kind != "points"] or found
+    weighted = []
+    for key, drawn in panels.items():
+        strands = [s for s in drawn if s.strong[0].kind != "points"] or drawn
         named = [(strand.column, list(strand.points.values())) for strand in strands]
         if is_map(name):
-            said.append(places(named))
+            weighted.append(places(named))
         elif name.startswith("barrier"):
-            said.append(peaks(_quantity(key), named))
+            weighted.append(peaks(_quantity(key), named))
         else:
-            said.append(story(_quantity(key), key[1], named))
-    return max(said, key=lambda told: told[0])[1]
+            weighted.append(story(_quantity(key), key[1], named))
+    return max(weighted, key=lambda sentence: sentence[0])[1]
 
 
 def _quantity(key: Key) -> str:
@@ -233,7 +237,7 @@ def _notes(curves: Sequence[Curve]) -> tuple[str, ...]:
 
 
 def _table(panels: dict[Key, list[_Strand]]) -> DataTable:
-    """One row a place on x, one column an arm; one row a point where the arms share no places."""
+    """A row for each place on x, a column for each arm; where arms share no places, a row for each point."""
     columns = list(dict.fromkeys(strand.column for strands in panels.values() for strand in strands))
     rows: list[tuple[str, ...]] = []
     cut = False
@@ -244,10 +248,10 @@ def _table(panels: dict[Key, list[_Strand]]) -> DataTable:
             return _long_table(panels)
         stride = -(-len(stops) // MOST_TABLE_ROWS)
         cut = cut or stride > 1
-        found = {strand.column: strand.points for strand in strands}
+        by_column = {strand.column: strand.points for strand in strands}
         for stop in [*stops[:-1:stride], stops[-1]]:
-            cells = [found.get(column, {}).get(stop) for column in columns]
-            rows.append((_quantity(key), count(stop), *(_told(cell) if cell else ABSENT for cell in cells)))
+            cells = [by_column.get(column, {}).get(stop) for column in columns]
+            rows.append((_quantity(key), count(stop), *map(_cell_text, cells)))
     note = "Not every point is shown; curves.json has them all." if cut else ""
     return DataTable(("quantity", next(iter(panels))[1], *columns), tuple(rows), heads=2, note=note)
 
@@ -259,7 +263,7 @@ def _folded(strands: Sequence[_Strand]) -> bool:
 
 def _long_table(panels: dict[Key, list[_Strand]]) -> DataTable:
     rows = [
-        (strand.column, _where(key) or ABSENT, point.label or ABSENT, number(point.x), _told(point))
+        (strand.column, _where(key) or ABSENT, point.label or ABSENT, number(point.x), _point_text(point))
         for key, strands in panels.items()
         for strand in strands
         for curve in strand.strong

@@ -34,12 +34,12 @@ def band_path(curve: Curve, x: Scale, y: Scale) -> str:
         return ""
     for run in _runs(curve.points, y):
         bounded = [(point.x, point.low, point.high) for point in run]
-        known = [(at, low, high) for at, low, high in bounded if low is not None and high is not None]
-        if len(known) < 2:
+        ends = [(at, low, high) for at, low, high in bounded if low is not None and high is not None]
+        if len(ends) < 2:
             continue
-        there = [_place(x.at(at), y.inside(high)) for at, _, high in known]
-        back = [_place(x.at(at), y.inside(low)) for at, low, _ in reversed(known)]
-        parts.append(f"M{'L'.join([*there, *back])}Z")
+        upper = [_place(x.at(at), y.inside(high)) for at, _, high in ends]
+        lower = [_place(x.at(at), y.inside(low)) for at, low, _ in reversed(ends)]
+        parts.append(f"M{'L'.join([*upper, *lower])}Z")
     return "".join(parts)
 
 
@@ -49,10 +49,10 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     points = []
     for point in curves[0].points:
         values = [table[point.x].y for table in tables if point.x in table]
-        known = [value for value in values if value is not None]
-        whole = len(known) == len(curves)
-        mean = sum(known) / len(known) if whole else None
-        points.append(Point(x=point.x, y=mean, n=len(known), label=point.label))
+        defined = [value for value in values if value is not None]
+        # The mean of those seeds that got this far would jump where one of them ends.
+        mean = sum(defined) / len(defined) if len(defined) == len(curves) else None
+        points.append(Point(x=point.x, y=mean, n=len(defined), label=point.label))
     return curves[0].model_copy(update={"points": tuple(points), "seed": None})
 
 

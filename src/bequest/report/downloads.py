@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,30 +36,40 @@ def downloads(
         _json("claims.json", run.verdicts),
         _json("curves.json", run.curves),
     ]
-    kept: list[Download] = []
-    left: list[str] = []
+    embedded: list[Download] = []
+    omitted: list[str] = []
     for name, kind, content in filter(None, files):
         href = f"data:{kind};charset=utf-8;base64,{base64.b64encode(content.encode()).decode()}"
         if len(href) > room:
-            left.append(name)
+            omitted.append(name)
             continue
         room -= len(href)
-        kept.append(Download(name, href, len(content.encode())))
-    return tuple(kept), tuple(left)
+        embedded.append(Download(name, href, len(content.encode())))
+    return tuple(embedded), tuple(omitted)
 
 
 def arms_csv(tables: Sequence[ArmsTable]) -> str:
-    """The arms tables as CSV, one line a number, undefined ones empty with their reason."""
+    """The arms tables as CSV, one line for each number; undefined ones are empty and carry their reason."""
     lines = io.StringIO()
     writer = csv.DictWriter(lines, _FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_flat(tables))
+    writer.writerows({key: no_formula(value) for key, value in line.items()} for line in _flat(tables))
     return lines.getvalue()
 
 
-def arms_json(tables: Sequence[ArmsTable]) -> str:
-    """The arms tables as JSON: a list with one object a number."""
-    return json.dumps(_flat(tables), ensure_ascii=False, allow_nan=False)
+def no_formula(value: Any) -> Any:
+    """A cell that no spreadsheet computes: an apostrophe before a text that would be read as a formula.
+
+    Numbers stay as they are, negative ones too.
+
+    >>> no_formula("=1+1"), no_formula(-0.5), no_formula("mlp<-cnn")
+    ("'=1+1", -0.5, 'mlp<-cnn')
+    """
+    if not isinstance(value, str):
+        return value
+    text = re.sub(r"[\t\r\n]", " ", value)  # a bare carriage return would begin a new row
+    # Spreadsheets skip leading blanks, so " =1" is a formula as well.
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 _FIELDS = ("measure", "arm", "role", "split", "value", "low", "high", "n", "reason")

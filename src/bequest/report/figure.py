@@ -5,7 +5,7 @@ The templates turn these into SVG whose text keeps its size at any width; see ``
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bequest.report.palette import Style
 from bequest.report.scales import Tick
@@ -87,7 +87,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot with its axes. ``stops`` are the places on x at which values can be read, with their text."""
+    """One plot with its axes. ``stops`` are the places on x at which values can be read, with their text.
+
+    A ``tile`` is a map small enough to stand beside others; it shares titles and levels with them.
+    """
 
     title: str
     y_title: str
@@ -102,12 +105,16 @@ class Panel:
     diagonal: bool = False
     square: bool = False
     small: bool = False
+    tile: bool = False
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Dot:
-    """An arm's value in a row, with interval, null and ceiling; ``y`` in pixels from the row's top."""
+    """An arm's value in a row, with interval, null and ceiling; ``y`` in pixels from the row's top.
+
+    A value that lies beyond the axis is drawn as an arrow at its end, with ``beyond`` as its text.
+    """
 
     style: Style
     y: float
@@ -117,6 +124,7 @@ class Dot:
     tip: str
     low_beyond: bool = False
     high_beyond: bool = False
+    beyond: str = ""
     null: float | None = None
     ceiling: float | None = None
 
@@ -154,7 +162,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with what makes it readable without eyes: one sentence, and a table."""
+    """A chart with what makes it readable without eyes: one sentence, and a table.
+
+    ``levels`` are the colours that all of its maps share.
+    """
 
     id: str
     title: str
@@ -165,13 +176,23 @@ class Figure:
     rows: Rows | None = None
     notes: tuple[str, ...] = ()
     lines: bool = False
+    levels: tuple[Level, ...] = ()
+    level_title: str = ""
+
+    def renamed(self, anchor: str, title: str) -> Figure:
+        """The same figure at another anchor."""
+        return replace(self, id=anchor, title=title)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A kind of evidence: what it shows, and its figures; several of them are shown one at a time."""
+    """A kind of evidence: what it shows, and its figures; several of them are shown one at a time.
+
+    ``is_asked`` marks the section on asked and unasked inputs, which stands near the answer.
+    """
 
     id: str
     title: str
     intro: str
     figures: tuple[Figure, ...] = field(default=())
+    is_asked: bool = False

@@ -1,9 +1,10 @@
-"""A run folder, read: what the page and the terminal table are drawn from."""
+"""A run folder, read and verified: what the page and the terminal tables are drawn from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,9 +20,13 @@ from bequest.records import (
     read_record,
     read_records,
 )
+from bequest.report.titles import Titles
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", Measurement, Curve)
+
+REMEDY = "run the same command again; finished cells are skipped"
+MOST_PROFILE_ARMS = 4  # of a study that names none for its profile
 
 
 @dataclass(frozen=True)
@@ -40,60 +45,127 @@ class Run:
     verdicts: tuple[Verdict, ...]
     cells: dict[str, RunRecord]
     problems: tuple[str, ...]
+    titles: Titles = field(default_factory=Titles)
 
     def by_split(self, records: Iterable[S]) -> list[S]:
         """``records`` in the study's order of splits, and otherwise as they came."""
-        place = {name: at for at, name in enumerate(self.study.splits)}
-        return sorted(records, key=lambda record: place.get(record.split or "", len(place)))
+        position = {name: at for at, name in enumerate(self.study.splits)}
+        return sorted(records, key=lambda record: position.get(record.split or "", len(position)))
 
     def unfinished(self) -> tuple[CellRecord, ...]:
         """The study's cells without a result, failed ones first."""
         missing = [cell for cell in self.study.cells if cell.status != "done"]
         return tuple(sorted(missing, key=lambda cell: cell.status != "failed"))
 
+    def profile_arms(self) -> tuple[str, ...]:
+        """The arms of the inheritance profile: those the study names, else those of claims, else a few."""
+        if self.study.profile_arms:
+            return self.study.profile_arms
+        taught = [arm for arm in self.study.arms if arm.role == "taught"]
+        claimed = {name for verdict in self.verdicts for name in verdict.arms}
+        chosen = tuple(arm.name for arm in taught if arm.name in claimed)
+        return chosen or tuple(arm.name for arm in taught if arm.charted)[:MOST_PROFILE_ARMS]
+
 
 def read_run(folder: str | Path) -> Run:
-    """Read the records of a run folder.
+    """Read the records of a run folder, and compare its results with the digests in ``study.json``.
+
+    Folders of version 1 hold no digests and are read as they are.
 
     Raises:
-        RunFolderError: If there is no ``study.json``, or a file of the study is damaged or newer.
+        RunFolderError: If there is no ``study.json``, or a file of the study is damaged, missing or newer.
     """
     folder = Path(folder)
     if not (folder / "study.json").is_file():
         raise RunFolderError(
             f"{folder} is not a run folder",
             expected="a folder that bequest run wrote, with study.json",
-            got="an empty or foreign folder" if folder.is_dir() else "no such folder",
+            got="a folder without study.json" if folder.is_dir() else "no such folder",
             remedy="check the path, or run the study first",
         )
-    study = read_record(folder / "study.json", StudyRecord)
+    study = _readable(folder / "study.json", lambda path: read_record(path, StudyRecord))
     cells, problems = _cells(folder, study)
     config = folder / "study.toml"
     return Run(
         folder=folder,
         study=study,
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else None,
-        measurements=_optional(folder / "measurements.json", Measurement),
-        curves=_optional(folder / "curves.json", Curve),
-        verdicts=_optional(folder / "claims.json", Verdict),
+        measurements=_verified(folder / "measurements.json", Measurement, study),
+        curves=_verified(folder / "curves.json", Curve, study),
+        verdicts=_verified(folder / "claims.json", Verdict, study),
         cells=cells,
         problems=problems,
+        titles=Titles.of(study),
     )
 
 
-def _optional(path: Path, kind: type[R]) -> tuple[R, ...]:
-    return tuple(read_records(path, kind)) if path.is_file() else ()
+def _verified(path: Path, kind: type[R], study: StudyRecord) -> tuple[R, ...]:
+    """The records in ``path``; none where the study does not have such a file."""
+    digest = study.files.get(path.name)
+    if not path.exists() and digest is None:
+        return ()
+    if not path.is_file():
+        raise RunFolderError(
+            f"{path} is missing" if not path.exists() else f"{path} is not a file",
+            expected="the file that study.json names" if digest else "a file with records",
+            got="nothing" if not path.exists() else "a folder",
+            remedy=REMEDY if not path.exists() else f"move it away, then {REMEDY}",
+        )
+    if digest is not None:
+        actual = _sha256(path)
+        if actual != digest:
+            raise RunFolderError(
+                f"{path} is damaged, or was changed after the run",
+                expected=f"SHA-256 {digest}",
+                got=f"SHA-256 {actual}",
+                remedy=REMEDY,
+            )
+    return tuple(_readable(path, lambda file: read_records(file, kind)))
+
+
+T = TypeVar("T")
+
+
+def _readable(path: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` gives; a damaged file costs no training, so the remedy is never to start over."""
+    try:
+        return read(path)
+    except (TypeError, RecursionError) as error:  # JSON of another shape, or nested without end
+        raise RunFolderError(f"{path} does not hold records", got=error, remedy=REMEDY) from error
+    except RunFolderError as error:
+        remedy = error.remedy if error.remedy and "--fresh" not in error.remedy else REMEDY
+        raise RunFolderError(error.message, expected=error.expected, got=error.got, remedy=remedy) from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunFolderError(
+            f"{path} cannot be read", got=error.strerror or error, remedy="check the disk and permissions"
+        ) from error
 
 
 def _cells(folder: Path, study: StudyRecord) -> tuple[dict[str, RunRecord], tuple[str, ...]]:
-    found: dict[str, RunRecord] = {}
+    records: dict[str, RunRecord] = {}
     problems: list[str] = []
     for cell in study.cells:
         path = folder / "cells" / cell.id / "record.json"
-        if not path.is_file():
+        if Path(cell.id).name != cell.id:  # an id from outside must not lead out of the folder
+            problems.append(f"{cell.arm}, seed {cell.seed}: {cell.id!r} is not the name of a folder")
+            continue
+        if not path.exists():
             continue
         try:
-            found[cell.id] = read_record(path, RunRecord)
+            record = _readable(path, lambda file: read_record(file, RunRecord))
         except RunFolderError as error:
             problems.append(f"{cell.arm}, seed {cell.seed}: {error.message}")
-    return found, tuple(problems)
+            continue
+        if record.id != cell.id:
+            problems.append(
+                f"{cell.arm}, seed {cell.seed}: {path} is the record of another cell, {record.id}"
+            )
+            continue
+        records[cell.id] = record
+    return records, tuple(problems)

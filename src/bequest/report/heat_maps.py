@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bequest.records import Curve, Point
 from bequest.report.figure import Cell, DataTable, Figure, Level, Mark, Panel, Series
-from bequest.report.numbers import ABSENT, number
+from bequest.report.numbers import ABSENT, number, with_interval
 from bequest.report.palette import Styles
-from bequest.report.scales import Scale, looks_logarithmic, scale_over, tick_text
-from bequest.report.titles import anchor, chart_words
+from bequest.report.scales import Scale, Tick, looks_logarithmic, scale_over, tick_text
+from bequest.report.titles import anchor, capitalised, chart_section, joined
 
 MOST_LEVELS = 12
 MOST_TABLE_ROWS = 13
@@ -41,10 +41,10 @@ class Levels:
 
     def shown(self) -> tuple[Level, ...]:
         """Each colour with the values that it stands for."""
-        known = [tick_text(edge) for edge in self.edges]
+        texts = [tick_text(edge) for edge in self.edges]
         return tuple(
             Level(colour, low, high)
-            for colour, (low, high) in zip(self.colours, pairwise(known), strict=True)
+            for colour, (low, high) in zip(self.colours, pairwise(texts), strict=True)
         )
 
 
@@ -85,25 +85,59 @@ def _between(ramp: Sequence[str], place: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * (at - first)):02x}" for a, b in zip(one, two, strict=True))
 
 
-def heat_figure(name: str, curves: Sequence[Curve], styles: Styles) -> Figure:
-    """A panel a map; all share their levels, so that they can be compared."""
-    known = [point.z for curve in curves for point in curve.points if point.z is not None]
-    levels = levels_over(known) if known else levels_over([0.0, 1.0])
+def heat_figure(
+    name: str, curves: Sequence[Curve], styles: Styles, *, title: str = "", tiled: bool = False
+) -> Figure:
+    """A panel for each map; all share their levels, so that they can be compared.
+
+    Args:
+        name: The chart's name.
+        curves: Curves of kind ``map``.
+        styles: The page's styles.
+        title: The chart's title; by default that of its section.
+        tiled: Draw small squares beside each other.
+    """
+    ordered = [c for style in styles.sorted(c.arm for c in curves) for c in curves if c.arm == style.name]
+    values = [point.z for curve in curves for point in curve.points if point.z is not None]
+    levels = levels_over(values) if values else levels_over([0.0, 1.0])
     several = len(curves) > 1
+    draw = _tile if tiled else _panel
     notes = list(dict.fromkeys(curve.note for curve in curves if curve.note))
     if any(point.z is None for curve in curves for point in curve.points):
-        notes.append("Empty cells have no solution.")
+        notes.append("Empty cells have no value.")
     return Figure(
         id=anchor(f"chart {name}"),
-        title=chart_words(name).title,
-        summary=" ".join(_summary(curve, styles.label(curve.arm) if several else "") for curve in curves),
-        table=_table(curves, styles),
-        panels=tuple(_panel(curve, levels, styles, several=several) for curve in curves),
+        title=title or chart_section(name).title,
+        summary=_tiles_summary(ordered, styles) if tiled and several else _summaries(ordered, styles),
+        table=_table(ordered, styles),
+        panels=tuple(draw(curve, levels, _panel_title(curve, curves, styles), styles) for curve in ordered),
         notes=tuple(notes),
+        levels=levels.shown(),
+        level_title=next((curve.z_title for curve in curves if curve.z_title), ""),
     )
 
 
-def _panel(curve: Curve, levels: Levels, styles: Styles, *, several: bool) -> Panel:
+def _panel_title(curve: Curve, curves: Sequence[Curve], styles: Styles) -> str:
+    """The arm, and what else tells its map from the others."""
+    if len(curves) == 1:
+        return ""
+    facets = [f for f in ("split", "layer", "seed", "z_title") if len({getattr(c, f) for c in curves}) > 1]
+    return " · ".join([styles.label(curve.arm), *(getattr(curve, facet) or "" for facet in facets)])
+
+
+def _tile(curve: Curve, levels: Levels, title: str, styles: Styles) -> Panel:
+    """A map without an axis title of its own, with a few ticks."""
+    panel = _panel(curve, levels, title, styles)
+    x_ticks, y_ticks = _outer(panel.x_ticks), _outer(panel.y_ticks)
+    return replace(panel, tile=True, square=True, series=(), note="", x_ticks=x_ticks, y_ticks=y_ticks)
+
+
+def _outer(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
+    """The first, the middle and the last tick: what a small panel has room for."""
+    return tuple(dict.fromkeys((ticks[0], ticks[len(ticks) // 2], ticks[-1]))) if ticks else ()
+
+
+def _panel(curve: Curve, levels: Levels, title: str, styles: Styles) -> Panel:
     xs, ys = _axes(curve)
     x, y = (scale_over(_edges(values), log=looks_logarithmic(values), tight=True) for values in (xs, ys))
     x_edges, y_edges = ([scale.at(e) for e in _edges(v)] for scale, v in ((x, xs), (y, ys)))
@@ -114,14 +148,16 @@ def _panel(curve: Curve, levels: Levels, styles: Styles, *, several: bool) -> Pa
         i, j = xs.index(point.x), ys.index(point.y)
         left, bottom = x_edges[i], y_edges[j]
         wide, high = round(x_edges[i + 1] - left, 2), round(y_edges[j + 1] - bottom, 2)
-        tip = f"{curve.x_title} {number(point.x)}, {curve.y_title} {number(point.y)}: {number(point.z)}"
+        value = with_interval(point.z, point.low, point.high)
+        tip = f"{curve.x_title} {number(point.x)}, {curve.y_title} {number(point.y)}: {value}"
         cells.append(Cell(left, bottom, wide, high, levels.of(point.z), tip))
+    whole = all(stop.is_integer() for stop in (*xs, *ys))
     return Panel(
-        title=styles.label(curve.arm) if several else "",
+        title=title,
         y_title=curve.y_title + (", log scale" if y.log else ""),
         x_title=curve.x_title + (", log scale" if x.log else ""),
-        x_ticks=tuple(x.ticks(5)),
-        y_ticks=tuple(y.ticks(6)),
+        x_ticks=tuple(x.ticks(5, whole=whole)),
+        y_ticks=tuple(y.ticks(6, whole=whole)),
         series=_lowest(curve, styles, x, y),
         cells=tuple(cells),
         levels=levels.shown(),
@@ -159,16 +195,31 @@ def _edges(values: Sequence[float]) -> list[float]:
 
 
 def _ends(curve: Curve) -> tuple[Point | None, Point | None]:
-    known = [point for point in curve.points if point.z is not None]
-    if not known:
+    defined = [point for point in curve.points if point.z is not None]
+    if not defined:
         return None, None
-    return min(known, key=lambda p: p.z or 0.0), max(known, key=lambda p: p.z or 0.0)
+    return min(defined, key=lambda p: p.z or 0.0), max(defined, key=lambda p: p.z or 0.0)
+
+
+def _summaries(curves: Sequence[Curve], styles: Styles) -> str:
+    return " ".join(_summary(curve, styles.label(curve.arm) if len(curves) > 1 else "") for curve in curves)
+
+
+def _tiles_summary(curves: Sequence[Curve], styles: Styles) -> str:
+    """The mean of each map, in one sentence."""
+    means = []
+    for curve in curves:
+        values = [point.z for point in curve.points if point.z is not None]
+        if values:
+            means.append(f"{number(sum(values) / len(values))} for {styles.label(curve.arm)}")
+    what = capitalised(curves[0].z_title or "the value")
+    return f"{what}, mean of each map: {joined(means)}." if means else "The maps hold no value."
 
 
 def _summary(curve: Curve, label: str) -> str:
     low, high = _ends(curve)
     if low is None or high is None:
-        return f"{label or 'The map'}: nothing was solved."
+        return f"{label or 'The map'}: nothing is defined."
     what = f"{label}: {curve.z_title}" if label else f"{curve.z_title or 'the value'}"
     places = [
         f"{number(p.z)} at {curve.x_title} {number(p.x)} and {curve.y_title} {number(p.y)}"
@@ -179,7 +230,7 @@ def _summary(curve: Curve, label: str) -> str:
 
 
 def _table(curves: Sequence[Curve], styles: Styles) -> DataTable:
-    """One row a height, one column a place on x; thinned evenly, the first and the last kept."""
+    """A row for each height and a column for each place on x, thinned evenly; the first and the last stay."""
     xs = sorted({x for curve in curves for x in _axes(curve)[0]})
     columns = _thinned(xs, 9)
     rows: list[tuple[str, ...]] = []

@@ -26,19 +26,19 @@ def pair(value: Real | None, low: Real | None, high: Real | None) -> tuple[str, 
     >>> pair(0.9731, 0.9012, 1.0391), pair(-0.003, -0.011, 0.005), pair(0.5, None, None)
     (('0.973', '[0.901, 1.04]'), ('−0.003', '[−0.011, 0.005]'), ('0.500', ''))
     """
-    known = [x for x in (value, low, high) if x is not None and math.isfinite(x)]
     if low is None and high is None:
         return number(value), ""
-    largest = max((abs(x) for x in known), default=0.0)
+    finite = [x for x in (value, low, high) if x is not None and math.isfinite(x)]
+    largest = max((abs(x) for x in finite), default=0.0)
     if _is_extreme(largest):
         return number(value), f"[{number(low)}, {number(high)}]"
     most = 3 if largest >= 0.01 else 4
     bounds_most = min(most, _decimals(value)) if value else most
 
-    def shown(x: Real | None, limit: int) -> str:
+    def text(x: Real | None, limit: int) -> str:
         return ABSENT if x is None else _fixed(x, min(limit, _decimals(x or largest)))
 
-    return shown(value, most), f"[{shown(low, bounds_most)}, {shown(high, bounds_most)}]"
+    return text(value, most), f"[{text(low, bounds_most)}, {text(high, bounds_most)}]"
 
 
 def with_interval(value: Real | None, low: Real | None, high: Real | None) -> str:
@@ -50,10 +50,10 @@ def with_interval(value: Real | None, low: Real | None, high: Real | None) -> st
     return " ".join(part for part in pair(value, low, high) if part)
 
 
-def given(value: Real) -> str:
+def as_written(value: Real) -> str:
     """A number that somebody chose, without zeros that it did not have.
 
-    >>> given(0.8), given(-0.05), given(2000)
+    >>> as_written(0.8), as_written(-0.05), as_written(2000)
     ('0.8', '−0.05', '2,000')
     """
     return number(value) if _is_extreme(value) else f"{float(f'{value:.3g}'):,g}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""The report: one HTML file that asks nothing of the network."""
+"""The report: one HTML file that makes no request."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from bequest.files import write_text
 from bequest.report import numbers
-from bequest.report.dot_charts import INHERITANCE, inheritance_figure
+from bequest.report.claims import SIGNS, claims_of
+from bequest.report.dot_charts import profile_figure
 from bequest.report.downloads import downloads
+from bequest.report.figure import Figure
 from bequest.report.folder import Run, read_run
 from bequest.report.palette import Styles, styles
 from bequest.report.reproduction import reproduction
-from bequest.report.sections import evidence
+from bequest.report.sections import sections, shown_first
+from bequest.report.statement import statement
 from bequest.report.tables import ArmsTable, arms_tables, methods, other_numbers
-from bequest.report.titles import anchor, capitalised, joined
+from bequest.report.titles import anchor, capitalised
 
 MOST_BYTES = 2_000_000
 _MARGIN = 2_000  # bytes for the links around the data
 _MARK = "<!-- downloads -->"
-_SIGNS = {"upheld": "✓", "contradicted": "✗", "undecided": "?"}
 
 
 def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -39,41 +41,60 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
 
 def render(run: Run) -> str:
     """The page of a run, as HTML text: charts and tables, and as much of the data as it has room for."""
-    found = styles(run.study.arms, _further_arms(run))
-    tables = arms_tables(run, found)
-    page = _environment().get_template("page.html").render(_content(run, found, tables))
+    page_styles = styles(run.study.arms, _further_arms(run))
+    tables = arms_tables(run, page_styles)
+    page = environment().get_template("page.html").render(_content(run, page_styles, tables))
     room = MOST_BYTES - len(page.encode()) - _MARGIN
-    files, left_out = downloads(run, tables, room=room)
-    part = _environment().get_template("downloads.html")
-    return page.replace(_MARK, part.render(files=files, left_out=left_out, name=run.study.name))
+    files, omitted = downloads(run, tables, room=room)
+    part = environment().get_template("downloads.html")
+    return page.replace(_MARK, part.render(files=files, omitted=omitted, name=run.study.name))
 
 
-def _content(run: Run, found: Styles, tables: Sequence[ArmsTable]) -> dict[str, Any]:
+def _content(run: Run, page_styles: Styles, tables: Sequence[ArmsTable]) -> dict[str, Any]:
+    profile, full_profile = _profiles(run, page_styles)
+    every = sections(run, page_styles)
     return {
         "run": run,
         "study": run.study,
-        "styles": found,
+        "page_title": run.study.question,
+        "styles": page_styles,
         "answer": run.study.answer or _fallback_answer(run),
-        "profile": inheritance_figure(run.by_split(run.measurements), found),
-        "untold": _untold(run, found),
-        "profile_method": methods(m for m in run.measurements if m.measure.startswith(INHERITANCE)),
+        "picture": shown_first(run, page_styles),
+        "asked": [section for section in every if section.is_asked],
+        "profile": profile,
+        "full_profile": full_profile,
+        "without_result": _without_result(run, page_styles),
+        "profile_method": methods(m for m in run.measurements if run.titles.is_inheritance(m)),
         "tables": tables,
-        "sections": evidence(run, found),
-        "other": other_numbers(run, found),
-        "verdicts": run.verdicts,
-        "signs": _SIGNS,
+        "sections": [section for section in every if not section.is_asked],
+        "other": other_numbers(run, page_styles),
+        "claims": claims_of(run.verdicts),
+        "statement": statement(run),
         "unfinished": run.unfinished(),
         "reproduce": reproduction(run),
         "mark": _MARK,
-        "css": _asset("page.css"),
-        "js": _asset("page.js"),
+        **assets(),
     }
 
 
-def _untold(run: Run, found: Styles) -> list[str]:
-    """The taught arms of which no inheritance is known at all, for want of their cells."""
-    told = {m.arm for m in run.measurements if m.measure.startswith(INHERITANCE)}
-    return [found.label(arm.name) for arm in run.study.arms if arm.role == "taught" and arm.name not in told]
+def _profiles(run: Run, page_styles: Styles) -> tuple[Figure | None, Figure | None]:
+    """The profile of the claims' arms, and that of all charted arms where it shows more."""
+    rows = run.by_split(run.measurements)
+    profile = profile_figure(rows, run.titles, page_styles, arms=run.profile_arms())
+    full = profile_figure(rows, run.titles, page_styles)
+    if profile is None or full is None or len(full.legend) <= len(profile.legend):
+        return profile, None
+    return profile, full.renamed("inheritance-of-all-arms", "Inheritance profile of all arms")
+
+
+def _without_result(run: Run, page_styles: Styles) -> list[str]:
+    """The taught arms that have no measurement of inheritance, for want of their cells."""
+    measured = {m.arm for m in run.measurements if run.titles.is_inheritance(m)}
+    return [
+        page_styles.label(arm.name)
+        for arm in run.study.arms
+        if arm.role == "taught" and arm.name not in measured
+    ]
 
 
 def _further_arms(run: Run) -> list[str]:
@@ -84,33 +105,36 @@ def _further_arms(run: Run) -> list[str]:
 
 def _fallback_answer(run: Run) -> str:
     """What can be said where no answer was generated: the verdicts, or how far the run is."""
-    tally = [f"{count} {word}" for word in _SIGNS if (count := sum(v.verdict == word for v in run.verdicts))]
-    if tally:
-        claims = f"{len(run.verdicts)} claim{'s' * (len(run.verdicts) != 1)}"
-        return f"Of {claims}: {joined(tally)}."
+    tally = claims_of(run.verdicts).tally
     done = sum(cell.status == "done" for cell in run.study.cells)
-    return f"No answer yet: {done} of {len(run.study.cells)} cells are done."
+    return tally or f"No answer yet: {done} of {len(run.study.cells)} cells are done."
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, with the filters that they use."""
+    templates = Environment(
         loader=PackageLoader("bequest.report", "templates"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    templates.filters.update(
         number=numbers.number,
-        given=numbers.given,
+        as_written=numbers.as_written,
         count=numbers.count,
         duration=numbers.duration,
         anchor=anchor,
         capitalised=capitalised,
     )
-    environment.globals.update(pair=numbers.pair)
-    return environment
+    templates.globals.update(signs=SIGNS)
+    return templates
+
+
+def assets() -> dict[str, str]:
+    """Style sheet and script, which stand inside the page."""
+    return {"css": _asset("page.css"), "js": _asset("page.js")}
 
 
 def _asset(name: str) -> str:

@@ -68,10 +68,10 @@ class Styles(dict[str, Style]):
         """How the page names ``arm``."""
         return self[arm].label if arm is not None and arm in self else arm or ""
 
-    def charted(self, found: Iterable[Measurement]) -> list[Measurement]:
-        """What is drawn of ``found``: the charted arms, or all where none of them is."""
-        known = list(found)
-        return [m for m in known if m.arm not in self or self[m.arm].charted] or known
+    def charted(self, measurements: Iterable[Measurement]) -> list[Measurement]:
+        """What is drawn of ``measurements``: those of charted arms, or all where no arm is charted."""
+        rows = list(measurements)
+        return [m for m in rows if m.arm not in self or self[m.arm].charted] or rows
 
     def sorted(self, arms: Iterable[str]) -> list[Style]:
         """The styles of ``arms``, each once, in the order of the page."""
@@ -81,18 +81,18 @@ class Styles(dict[str, Style]):
 
 def styles(arms: Iterable[ArmRecord], others: Iterable[str] = ()) -> Styles:
     """A style for each arm, and for each name in ``others`` that is no arm of the study."""
-    known = sorted(arms, key=lambda arm: (_ORDER.index(arm.role), not arm.charted))
-    aside = {arm.name for arm in known if not arm.charted}
-    named = {arm.name: (_spelt(arm.label or arm.name), arm.role) for arm in known}
+    ordered = sorted(arms, key=lambda arm: (_ORDER.index(arm.role), not arm.charted))
+    uncharted = {arm.name for arm in ordered if not arm.charted}
+    named = {arm.name: (_spelt(arm.label or arm.name), arm.role) for arm in ordered}
     for other in others:
         role: Role = "teacher" if other.startswith("teacher") else "taught"
         named.setdefault(other, (_spelt(other), role))
-    found = Styles()
-    seen: dict[Role, int] = dict.fromkeys(_ORDER, 0)
+    by_name = Styles()
+    counts: dict[Role, int] = dict.fromkeys(_ORDER, 0)
     for index, (name, (label, role)) in enumerate(named.items()):
-        place = seen[role]
-        seen[role] += 1
-        found[name] = Style(
+        place = counts[role]
+        counts[role] += 1
+        by_name[name] = Style(
             index,
             name,
             label,
@@ -101,9 +101,9 @@ def styles(arms: Iterable[ArmRecord], others: Iterable[str] = ()) -> Styles:
             dark=_nth(DARK[role], place),
             marker=_nth(MARKERS[role], place),
             dash=_nth(DASHES[role], place // len(LIGHT[role]) + (place if role == "control" else 0)),
-            charted=name not in aside,
+            charted=name not in uncharted,
         )
-    return found
+    return by_name
 
 
 def _spelt(label: str) -> str:

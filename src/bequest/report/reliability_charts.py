@@ -30,11 +30,11 @@ def reliability_figures(curves: Sequence[Curve], styles: Styles) -> tuple[Figure
 
 def calibration_gap(points: Sequence[Point]) -> float | None:
     """Mean distance from the diagonal, each bin weighted by its count."""
-    known = [(point, 1 if point.n is None else point.n) for point in points if point.y is not None]
-    total = sum(weight for _, weight in known)
+    bins = [(point, 1 if point.n is None else point.n) for point in points if point.y is not None]
+    total = sum(weight for _, weight in bins)
     if not total:
         return None
-    return sum(weight * abs(point.x - (point.y or 0.0)) for point, weight in known) / total
+    return sum(weight * abs(point.x - (point.y or 0.0)) for point, weight in bins) / total
 
 
 def _figure(split: str, curves: Sequence[Curve], styles: Styles) -> Figure:
@@ -50,15 +50,15 @@ def _figure(split: str, curves: Sequence[Curve], styles: Styles) -> Figure:
 
 
 def _panel(style: Style, curves: Sequence[Curve]) -> Panel:
-    own = [curve for curve in curves if curve.arm == style.name]
-    points = [point for curve in own for point in curve.points]
+    of_arm = [curve for curve in curves if curve.arm == style.name]
+    points = [point for curve in of_arm for point in curve.points]
     gap = calibration_gap(points)
     total = sum(point.n or 0 for point in points)
     counted = f", {count(total)} answers" if total else ""
     return Panel(
         title=style.label,
-        y_title=own[0].y_title,
-        x_title=own[0].x_title,
+        y_title=of_arm[0].y_title,
+        x_title=of_arm[0].x_title,
         x_ticks=_TICKS,
         y_ticks=_TICKS,
         series=(Series(style, marks=tuple(_mark(point) for point in points if point.y is not None)),),
@@ -74,8 +74,8 @@ def _mark(point: Point) -> Mark:
     assert point.y is not None
     low, high = (None if end is None else _UNIT.at(end) for end in (point.low, point.high))
     counted = "" if point.n is None else f", n = {count(point.n)}"
-    told = with_interval(point.y, point.low, point.high)
-    tip = f"confidence {number(point.x)}, accuracy {told}{counted}"
+    accuracy = with_interval(point.y, point.low, point.high)
+    tip = f"confidence {number(point.x)}, accuracy {accuracy}{counted}"
     return Mark(x=_UNIT.at(point.x), y=_UNIT.at(point.y), low=low, high=high, tip=tip)
 
 

@@ -23,7 +23,7 @@ class CellLine:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The facts of the reproduce box; ``warnings`` are told once, with the cells they came from."""
+    """The facts of the reproduce box; each warning once, with the cells that it came from."""
 
     facts: tuple[tuple[str, str], ...]
     cells: tuple[CellLine, ...]
@@ -40,21 +40,22 @@ def reproduction(run: Run) -> Reproduction:
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
-    study, here = run.study, run.study.provenance
+    study, source = run.study, run.study.provenance
     work = math.fsum(cell.seconds or 0.0 for cell in study.cells)
     done = sum(cell.status == "done" for cell in study.cells)
-    packages = ", ".join(f"{name} {version}" for name, version in here.packages.items())
-    dirty = " with uncommitted changes" if here.dirty else ""
+    packages = ", ".join(f"{name} {version}" for name, version in source.packages.items())
+    dirty = " with uncommitted changes" if source.dirty else ""
     return [
         ("study", f"{study.name}, scale {study.scale}, {study.status}"),
         ("seeds", ", ".join(map(str, study.seeds))),
         ("cells", f"{done} of {len(study.cells)} done" if study.cells else ""),
         ("duration", _durations(study.seconds, work)),
-        ("bequest", f"{here.bequest}{f', commit {here.commit}{dirty}' if here.commit else ''}"),
-        ("python", f"{here.python}, {packages}" if packages else here.python),
+        ("bequest", f"{source.bequest}{f', commit {source.commit}{dirty}' if source.commit else ''}"),
+        ("python", f"{source.python}, {packages}" if packages else source.python),
         (
             "machine",
-            f"{here.platform}, {here.device}, {here.threads} thread{'s' * (here.threads != 1)} a cell",
+            f"{source.platform}, {source.device}, "
+            f"{source.threads} thread{'s' if source.threads != 1 else ''} a cell",
         ),
         ("configuration", study.config_hash),
         ("data", study.data_digest or ""),
@@ -63,9 +64,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def _durations(wall: float | None, work: float) -> str:
     """Wall time and work; of a resumed run the wall time is that of the last session."""
-    told = [f"{duration(wall)} from start to end"] if wall is not None else []
-    told += [f"{duration(work)} of work in cells"] if work else []
-    return ", ".join(told)
+    parts = [f"{duration(wall)} from start to end"] if wall is not None else []
+    parts += [f"{duration(work)} of work in cells"] if work else []
+    return ", ".join(parts)
 
 
 def _line(cell: CellRecord, record: RunRecord | None) -> CellLine:
@@ -92,8 +93,8 @@ def _line(cell: CellRecord, record: RunRecord | None) -> CellLine:
 
 
 def _warnings(run: Run) -> tuple[tuple[str, str], ...]:
-    told: dict[str, list[str]] = {}
+    by_text: dict[str, list[str]] = {}
     for record in run.cells.values():
         for warning in record.warnings:
-            told.setdefault(warning, []).append(f"{record.arm} seed {record.seed}")
-    return tuple((warning, ", ".join(cells)) for warning, cells in told.items())
+            by_text.setdefault(warning, []).append(f"{record.arm} seed {record.seed}")
+    return tuple((warning, ", ".join(cells)) for warning, cells in by_text.items())

@@ -68,11 +68,11 @@ def scale_over(values: Iterable[Real | None], *, log: bool = False, tight: bool 
     >>> scale_over([1, 60], tight=True)
     Scale(low=1.0, high=60.0, log=False)
     """
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    known = [value for value in known if value > 0] if log else known
-    if not known:
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    finite = [value for value in finite if value > 0] if log else finite
+    if not finite:
         return Scale(1.0, 10.0, log=True) if log else Scale(0.0, 1.0)
-    low, high = float(min(known)), float(max(known))
+    low, high = float(min(finite)), float(max(finite))
     if low == high:
         low, high = (low / 2, high * 2) if log else (low - (abs(low) / 3 or 1), high + (abs(high) / 3 or 1))
     if tight:
@@ -94,12 +94,12 @@ def scale_within(ends: Iterable[Real], values: Iterable[Real], *, log: bool = Fa
     >>> scale_within([-0.2, 90.0], [0.0, 1.0])
     Scale(low=-0.278, high=1.828, log=False)
     """
-    known = list(values)
-    if not known or log:
-        return scale_over([*known, *ends], log=log)
-    reach = _REACH * ((max(known) - min(known)) or abs(known[0]) or 1.0)
-    low, high = min(known) - reach, max(known) + reach
-    return scale_over([*known, *(min(max(end, low), high) for end in ends)])
+    drawn = list(values)
+    if not drawn or log:
+        return scale_over([*drawn, *ends], log=log)
+    reach = _REACH * ((max(drawn) - min(drawn)) or abs(drawn[0]) or 1.0)
+    low, high = min(drawn) - reach, max(drawn) + reach
+    return scale_over([*drawn, *(min(max(end, low), high) for end in ends)])
 
 
 def looks_logarithmic(values: Iterable[Real]) -> bool:
@@ -108,10 +108,10 @@ def looks_logarithmic(values: Iterable[Real]) -> bool:
     >>> looks_logarithmic([1e3, 3e3, 9e3, 32e3]), looks_logarithmic(range(1, 61))
     (True, False)
     """
-    known = sorted(set(values))
-    if len(known) < 4 or known[0] <= 0 or known[-1] / known[0] < 20:
+    places = sorted(set(values))
+    if len(places) < 4 or places[0] <= 0 or places[-1] / places[0] < 20:
         return False
-    return _unevenness([math.log(value) for value in known]) < _unevenness(known)
+    return _unevenness([math.log(value) for value in places]) < _unevenness(places)
 
 
 def _unevenness(values: list[Real]) -> float:

@@ -1,67 +1,121 @@
-"""The sections that say why: one a kind of evidence, from charts and from comparisons with teachers."""
+"""The sections that say why: one for each kind of evidence, from its curves and its measurements.
+
+``StudyRecord.sections`` says what a section is called and what belongs to it, so that a kind of evidence that
+was added by a study or a user is drawn without a line here. What no section claims is drawn under the
+headings of ``titles.CHARTS``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from bequest.records import Curve, Measurement
+from bequest.records import Curve, SectionRecord
 from bequest.report.curve_charts import chart_figure
-from bequest.report.dot_charts import comparison_figure
+from bequest.report.dot_charts import Compared, comparison_figure
 from bequest.report.figure import Figure, Section
 from bequest.report.folder import Run
 from bequest.report.heat_maps import heat_figure
 from bequest.report.palette import Styles
 from bequest.report.reliability_charts import reliability_figures
-from bequest.report.tables import is_comparison
-from bequest.report.titles import SIMILARITIES, ChartWords, anchor, chart_words
+from bequest.report.titles import CHARTS, anchor, chart_section
 
-_MARKS = ("value", "null", "ceiling")
+ASKED = "distance"
+"""The key of the section on asked and unasked inputs, and the beginning of the names of its charts."""
 
 
-def evidence(run: Run, styles: Styles) -> tuple[Section, ...]:
+def sections(run: Run, styles: Styles) -> tuple[Section, ...]:
     """Every kind of evidence that the run holds, in reading order."""
+    charts = _charts(run.by_split(run.curves))
+    if run.study.picture:
+        charts.pop(run.study.picture, None)  # it stands beside the answer
+    compared = _compared(run)
     placed: list[tuple[int, Section]] = []
-    for kind, measures in _comparisons(run.by_split(run.measurements)).items():
-        words = chart_words(kind)
-        figures = [comparison_figure(name, *found, styles) for name, found in measures.items()]
-        placed.append((words.place, _section(kind, words, figures)))
-    for name, curves in _charts(run.by_split(run.curves)).items():
-        words = chart_words(name)
-        placed.append((words.place, _section(name, words, _drawn(name, curves, styles))))
+    for key, record in run.study.sections.items():
+        named = {name for name in compared if {name, run.titles.measure(name).of} & set(record.measures)}
+        figures = [
+            comparison_figure(name, compared.pop(name), run.titles, styles)
+            for name in [*compared]
+            if name in named
+        ]
+        for name in record.charts:
+            figures += _drawn(name, record.title, charts.pop(name, ()), styles)
+        placed += _placed(key, record, figures)
+    for key, names in _unclaimed(compared, run).items():
+        figures = [comparison_figure(name, compared[name], run.titles, styles) for name in names]
+        placed += _placed(f"more {key}" if key in run.study.sections else key, CHARTS[key], figures)
+    for name, curves in charts.items():
+        record = chart_section(name)
+        placed += _placed(name, record, _drawn(name, record.title, curves, styles))
     return tuple(section for _, section in sorted(placed, key=lambda item: item[0]))
 
 
-def _section(name: str, words: ChartWords, figures: Sequence[Figure]) -> Section:
-    return Section(f"why-{anchor(name)}", words.title, words.intro, tuple(figures))
+def shown_first(run: Run, styles: Styles) -> tuple[Figure, ...]:
+    """The figures of the study's picture: the chart that shows the answer."""
+    picture = run.study.picture
+    curves = [curve for curve in run.by_split(run.curves) if curve.chart == picture and curve.points]
+    if picture is None or not curves:
+        return ()
+    owners = [record for record in run.study.sections.values() if picture in record.charts]
+    title = (owners[0] if owners else chart_section(picture)).title
+    return tuple(_drawn(picture, title, curves, styles, tiled=True))
 
 
-def _drawn(name: str, curves: Sequence[Curve], styles: Styles) -> Sequence[Figure]:
+def _placed(key: str, record: SectionRecord, figures: Sequence[Figure]) -> list[tuple[int, Section]]:
+    """A section with its place; nothing where it has no figure."""
+    # A study of sentences has a chart "distance" as well, of another kind: its section has a key of its own.
+    is_asked = key == ASKED and bool(record.charts) and all(name.startswith(ASKED) for name in record.charts)
+    section = Section(f"why-{anchor(key)}", record.title, record.intro, tuple(figures), is_asked)
+    return [(record.place, section)] if figures else []
+
+
+def _drawn(
+    name: str, title: str, curves: Sequence[Curve], styles: Styles, *, tiled: bool = False
+) -> list[Figure]:
+    if not curves:
+        return []
     if name == "reliability":
-        return reliability_figures(curves, styles)
-    draw = heat_figure if all(curve.kind == "map" for curve in curves) else chart_figure
-    return [draw(name, curves, styles)]
+        return list(reliability_figures(curves, styles))
+    if all(curve.kind == "map" for curve in curves):
+        return [heat_figure(name, curves, styles, title=title, tiled=tiled)]
+    return [chart_figure(name, curves, styles, title=title)]
 
 
-def _charts(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
-    found: dict[str, list[Curve]] = {}
+def _charts(curves: Iterable[Curve]) -> dict[str, list[Curve]]:
+    """The curves of each chart, those without a point left out."""
+    charts: dict[str, list[Curve]] = {}
     for curve in curves:
         if curve.points:
-            found.setdefault(curve.chart, []).append(curve)
-    return found
+            charts.setdefault(curve.chart, []).append(curve)
+    return charts
 
 
-Found = tuple[list[Measurement], list[Measurement], list[Measurement]]
+def _compared(run: Run) -> dict[str, Compared]:
+    """The comparisons of each measure with the reference values of the same pairs.
+
+    A reference value of a pair that has no comparison stands on its own, under its own name.
+    """
+    chosen = {name for record in run.study.sections.values() for name in record.measures}
+    rows = [
+        m
+        for m in run.by_split(run.measurements)
+        if run.titles.is_comparison(m) or m.measure in chosen or run.titles.measure(m.measure).of in chosen
+    ]
+    pairs = {(m.measure, m.arm, m.teacher, m.split, m.layer) for m in rows}
+    compared: dict[str, Compared] = {}
+    for m in rows:
+        described = run.titles.measure(m.measure)
+        marked = (described.of, m.arm, m.teacher, m.split, m.layer) in pairs
+        if marked and described.mark in Compared.MARKS:
+            compared.setdefault(described.of, Compared()).marks.setdefault(described.mark, []).append(m)
+        else:
+            compared.setdefault(m.measure, Compared()).values.append(m)
+    return compared
 
 
-def _comparisons(measurements: Sequence[Measurement]) -> dict[str, dict[str, Found]]:
-    """Kind of comparison → measure → values, nulls and ceilings; marks without a value stand alone."""
-    found: dict[str, dict[str, Found]] = {}
-    compared = [m for m in measurements if is_comparison(m)]
-    valued = {(m.measure, m.arm, m.teacher, m.split, m.layer) for m in compared}
-    for m in compared:
-        base, _, mark = m.measure.partition("/")
-        marks = mark in _MARKS and (base, m.arm, m.teacher, m.split, m.layer) in valued
-        kind = "similarity" if base in SIMILARITIES else "agreement"
-        lists = found.setdefault(kind, {}).setdefault(base if marks else m.measure, ([], [], []))
-        lists[_MARKS.index(mark) if marks else 0].append(m)
-    return found
+def _unclaimed(compared: dict[str, Compared], run: Run) -> dict[str, list[str]]:
+    """The measures that no section of the study lists, by the heading that they come under."""
+    headings: dict[str, list[str]] = {}
+    for name in compared:
+        group = run.titles.measure(name).group
+        headings.setdefault("similarity" if group == "representation" else "agreement", []).append(name)
+    return headings

@@ -20,14 +20,14 @@ def story(quantity: str, x_title: str, named: Sequence[Named]) -> tuple[float, s
     >>> story("accuracy", "epoch", [("CNN", a), ("MLP", b)])
     (0.5, 'At the end, arms differ most in accuracy: highest CNN with 0.900, lowest MLP with 0.500.')
     """
-    known = _known(named)
-    if not known:
+    curves = _defined(named)
+    if not curves:
         return -1.0, NOTHING
-    last = [(points[-1][1], name, points[-1][0]) for name, points in known]
+    last = [(points[-1][1], name, points[-1][0]) for name, points in curves]
     top, bottom = max(last), min(last)
     if len(last) == 1:
         return 0.0, f"{top[1]}: {quantity} ends at {number(top[0])}, at {x_title} {count(top[2])}."
-    heights = [y for _, points in known for _, y in points]
+    heights = [y for _, points in curves for _, y in points]
     spread = (top[0] - bottom[0]) / (max(heights) - min(heights) or 1.0)
     return spread, (
         f"At the end, arms differ most in {quantity}: "
@@ -37,10 +37,10 @@ def story(quantity: str, x_title: str, named: Sequence[Named]) -> tuple[float, s
 
 def peaks(quantity: str, named: Sequence[Named]) -> tuple[float, str]:
     """How high the highest and the lowest of the curves' peaks are, and the sentence that says so."""
-    known = _known(named)
-    if not known:
+    curves = _defined(named)
+    if not curves:
         return -1.0, NOTHING
-    tops = [(max(y for _, y in points), name) for name, points in known]
+    tops = [(max(y for _, y in points), name) for name, points in curves]
     top, bottom = max(tops), min(tops)
     if len(tops) == 1:
         return top[0], f"{top[1]}: {quantity} peaks at {number(top[0])}."
@@ -52,7 +52,7 @@ def peaks(quantity: str, named: Sequence[Named]) -> tuple[float, str]:
 
 def places(named: Sequence[Named]) -> tuple[float, str]:
     """Which of the ways on a map end nearest to each other, and which farthest."""
-    last = [(name, points[-1]) for name, points in _known(named)]
+    last = [(name, points[-1]) for name, points in _defined(named)]
     pairs = sorted((math.dist(p, q), f"{a} and {b}") for (a, p), (b, q) in combinations(last, 2))
     if not pairs:
         return (-1.0, NOTHING) if not last else (0.0, f"The way of {last[0][0]}.")
@@ -65,6 +65,6 @@ def places(named: Sequence[Named]) -> tuple[float, str]:
     )
 
 
-def _known(named: Sequence[Named]) -> list[tuple[str, list[tuple[float, float]]]]:
-    found = [(name, [(p.x, p.y) for p in points if p.y is not None]) for name, points in named]
-    return [(name, points) for name, points in found if points]
+def _defined(named: Sequence[Named]) -> list[tuple[str, list[tuple[float, float]]]]:
+    places = [(name, [(p.x, p.y) for p in points if p.y is not None]) for name, points in named]
+    return [(name, points) for name, points in places if points]

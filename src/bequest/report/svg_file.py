@@ -110,27 +110,27 @@ def _keys(figure: Figure, width: float) -> tuple[list[_Key], float]:
     """The legend, broken into lines, and the room that it takes."""
     if len(figure.legend) < 2:
         return [], 0.0
-    found: list[_Key] = []
+    keys: list[_Key] = []
     x, y = 14.0, 20.0
     for style in figure.legend:
         need = 48 + LETTER * len(style.label)
-        if found and x + need > width:
+        if keys and x + need > width:
             x, y = 14.0, y + KEY_LINE
-        found.append(_Key(style, x, y))
+        keys.append(_Key(style, x, y))
         x += need
-    return found, y + 6
+    return keys, y + 6
 
 
 def _path(path: str) -> str:
     """A path in thousandths of a panel as one in pixels of a plot."""
 
-    def pair(found: re.Match[str]) -> str:
-        x, y = (float(found[k]) for k in (2, 3))
-        return f"{found[1]}{x * WIDTH / 1000:.1f},{y * HEIGHT / 1000:.1f}"
+    def pair(match: re.Match[str]) -> str:
+        x, y = (float(match[k]) for k in (2, 3))
+        return f"{match[1]}{x * WIDTH / 1000:.1f},{y * HEIGHT / 1000:.1f}"
 
     path = re.sub(r"([ML])(-?\d+),(-?\d+)", pair, path)
-    path = re.sub(r"H(-?\d+)", lambda found: f"H{float(found[1]) * WIDTH / 1000:.1f}", path)
-    return re.sub(r"V(-?\d+)", lambda found: f"V{float(found[1]) * HEIGHT / 1000:.1f}", path)
+    path = re.sub(r"H(-?\d+)", lambda match: f"H{float(match[1]) * WIDTH / 1000:.1f}", path)
+    return re.sub(r"V(-?\d+)", lambda match: f"V{float(match[1]) * HEIGHT / 1000:.1f}", path)
 
 
 @cache

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bequest.measures import Measure
 from bequest.records import Measurement
-from bequest.report.dot_charts import INHERITANCE
+from bequest.report.dot_charts import row_place
 from bequest.report.figure import DataTable
 from bequest.report.folder import Run
 from bequest.report.numbers import ABSENT, number, pair
 from bequest.report.palette import Style, Styles
-from bequest.report.titles import METHODS, MeasureWords, measure_words
+from bequest.report.titles import METHODS, undefined
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ArmsTable:
     """One measure of every arm on every split: teachers first, then controls, then taught arms."""
 
     measure: str
-    words: MeasureWords
+    described: Measure
     splits: tuple[str, ...]
     rows: tuple[ArmRow, ...]
     method: str
@@ -56,77 +57,68 @@ class ArmsTable:
     def of(self, part: slice) -> ArmsTable:
         """The same with a part of its splits."""
         rows = tuple(ArmRow(row.style, row.cells[part]) for row in self.rows)
-        return ArmsTable(self.measure, self.words, self.splits[part], rows, self.method)
+        return ArmsTable(self.measure, self.described, self.splits[part], rows, self.method)
 
 
 def arms_tables(run: Run, styles: Styles) -> tuple[ArmsTable, ...]:
     """A table for each measure of an arm on a split, accuracy first."""
-    found = [m for m in run.measurements if is_absolute(m)]
-    measures = sorted(dict.fromkeys(m.measure for m in found), key=lambda name: name != "accuracy")
-    return tuple(arms_table(name, [m for m in found if m.measure == name], run, styles) for name in measures)
+    absolute = [m for m in run.measurements if run.titles.is_absolute(m)]
+    measures = sorted(dict.fromkeys(m.measure for m in absolute), key=lambda name: name != "accuracy")
+    return tuple(
+        arms_table(name, [m for m in absolute if m.measure == name], run, styles) for name in measures
+    )
 
 
-def arms_table(measure: str, found: Sequence[Measurement], run: Run, styles: Styles) -> ArmsTable:
+def arms_table(measure: str, measurements: Sequence[Measurement], run: Run, styles: Styles) -> ArmsTable:
     """The table of one measure; arms of the study without any number are in it, empty."""
     order = {name: place for place, name in enumerate(run.study.splits)}
-    splits = sorted({m.split for m in found if m.split}, key=lambda name: order.get(name, len(order)))
-    at = {(m.arm, m.split): m for m in found}
-    arms = styles.sorted([*(arm.name for arm in run.study.arms), *(m.arm for m in found)])
-    words = measure_words(measure)
-    ranks = {split: _extremes([m for m in found if m.split == split], words) for split in splits}
+    splits = sorted({m.split for m in measurements if m.split}, key=lambda name: order.get(name, len(order)))
+    at = {(m.arm, m.split): m for m in measurements}
+    arms = styles.sorted([*(arm.name for arm in run.study.arms), *(m.arm for m in measurements)])
+    described = run.titles.measure(measure)
+    ranks = {split: _extremes([m for m in measurements if m.split == split], described) for split in splits}
     rows = tuple(
         ArmRow(style, tuple(_cell(at.get((style.name, split)), ranks[split]) for split in splits))
         for style in arms
     )
-    return ArmsTable(measure, words, tuple(splits), rows, methods(found))
-
-
-def is_absolute(m: Measurement) -> bool:
-    """Whether a measurement belongs to an arm on a split alone, not to a pair and not to a layer."""
-    return m.split is not None and m.teacher is None and m.layer is None and "/" not in m.measure
-
-
-def is_comparison(m: Measurement) -> bool:
-    """Whether a measurement sets an arm beside a teacher."""
-    return m.teacher is not None and not m.measure.startswith((INHERITANCE, "barrier"))
+    return ArmsTable(measure, described, tuple(splits), rows, methods(measurements))
 
 
 def other_numbers(run: Run, styles: Styles) -> DataTable | None:
     """Every measurement that no chart and no arms table shows."""
-    rest = [
-        m
-        for m in run.measurements
-        if not (is_absolute(m) or is_comparison(m) or m.measure.startswith(INHERITANCE))
-    ]
-    if not rest:
-        return None
+    titles = run.titles
+    drawn = {name for section in run.study.sections.values() for name in section.measures}
     rows = tuple(
         (
-            measure_words(m.measure).axis,
+            titles.measure(m.measure).axis,
             styles.label(m.arm),
-            ", ".join(part for part in (m.split, m.layer) if part) or ABSENT,
-            *shown(m),
+            row_place(m) or ABSENT,
+            *value_and_interval(m),
             str(m.n),
         )
-        for m in rest
+        for m in run.measurements
+        if not (titles.is_absolute(m) or titles.is_comparison(m) or titles.is_inheritance(m))
+        and not {m.measure, titles.measure(m.measure).of} & drawn
     )
+    if not rows:
+        return None
     return DataTable(("measure", "arm", "where", "value", "interval", "n"), rows, heads=3)
 
 
-def shown(m: Measurement) -> tuple[str, str]:
+def value_and_interval(m: Measurement) -> tuple[str, str]:
     """Value and interval of a measurement as a table shows them; why it is undefined, where it is."""
     value, bracket = pair(m.value, m.low, m.high)
-    return value if m.value is not None else f"undefined: {m.reason}", bracket or ABSENT
+    return value if m.value is not None else undefined(m), bracket or ABSENT
 
 
-def methods(found: Iterable[Measurement]) -> str:
-    """How the intervals of ``found`` were made."""
-    said = dict.fromkeys(
+def methods(measurements: Iterable[Measurement]) -> str:
+    """How the intervals of ``measurements`` were computed."""
+    named = dict.fromkeys(
         f"{100 * m.level:g} % {METHODS.get(m.method, m.method)}".strip()
-        for m in found
+        for m in measurements
         if m.low is not None or m.high is not None
     )
-    return "; ".join(said)
+    return "; ".join(named)
 
 
 def _cell(m: Measurement | None, ranks: dict[str, Literal["best", "worst", ""]]) -> Cell:
@@ -138,13 +130,16 @@ def _cell(m: Measurement | None, ranks: dict[str, Literal["best", "worst", ""]])
     return Cell(text, bracket, m.value, m.low, m.high, m.n, rank=ranks.get(m.arm, ""))
 
 
-def _extremes(found: Sequence[Measurement], words: MeasureWords) -> dict[str, Literal["best", "worst", ""]]:
+def _extremes(
+    measurements: Sequence[Measurement], described: Measure
+) -> dict[str, Literal["best", "worst", ""]]:
     """Best and worst arm of a column, where the measure has a better direction and they differ."""
-    known = {m.arm: m.value for m in found if m.value is not None}
-    if words.better is None or len(known) < 2 or len({number(value) for value in known.values()}) < 2:
+    values = {m.arm: m.value for m in measurements if m.value is not None}
+    # Arms that print the same number are not ranked by the digits that the page does not show.
+    if described.better is None or len({number(value) for value in values.values()}) < 2:
         return {}
-    sign = 1 if words.better == "higher" else -1
+    sign = 1 if described.better == "higher" else -1
     return {
-        max(known, key=lambda arm: sign * known[arm]): "best",
-        min(known, key=lambda arm: sign * known[arm]): "worst",
+        max(values, key=lambda arm: sign * values[arm]): "best",
+        min(values, key=lambda arm: sign * values[arm]): "worst",
     }

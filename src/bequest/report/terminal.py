@@ -1,4 +1,4 @@
-"""The short table at the end of a run."""
+"""The tables of ``bequest run`` and ``bequest show``, for a console of any width."""
 
 from __future__ import annotations
 
@@ -15,27 +15,42 @@ from bequest.report.folder import Run, read_run
 from bequest.report.numbers import ABSENT, with_interval
 from bequest.report.palette import styles
 from bequest.report.tables import ArmsTable, Cell, arms_tables
+from bequest.report.terminal_text import safe_text
 
+SIGNS = {"upheld": ("✓", "green"), "contradicted": ("✗", "red"), "undecided": ("?", "yellow")}
 _ROLES: dict[Role, str] = {"teacher": "bold", "control": "dim", "taught": ""}
-_SIGNS = {"upheld": ("✓", "green"), "contradicted": ("✗", "red"), "undecided": ("?", "yellow")}
 
 
 def terminal_table(folder: str | Path) -> RenderableType:
-    """The arms table of the first measure, the verdicts and the answer, for a console of any width.
+    """The arms table of the first measure, the verdicts and the answer.
 
     Raises:
         RunFolderError: If ``folder`` holds no study, or a file in it is damaged.
     """
-    run = read_run(folder)
+    return run_table(read_run(folder))
+
+
+def run_table(run: Run) -> RenderableType:
+    """The same of a run that was read already."""
     tables = arms_tables(run, styles(run.study.arms, [m.arm for m in run.measurements]))
     parts: list[RenderableType] = (
         [_Arms(tables[0], f"{run.study.name}, scale {run.study.scale}")] if tables else []
     )
-    parts += [_verdict(verdict) for verdict in run.verdicts]
+    parts += [verdict_line(verdict) for verdict in run.verdicts]
     parts += _missing(run)
     if run.study.answer:
-        parts.append(Text(run.study.answer, style="bold"))
+        parts.append(safe_text(run.study.answer, style="bold"))
     return Group(*parts)
+
+
+def verdict_line(verdict: Verdict) -> Text:
+    """A claim with its verdict as sign and word, its value and its interval."""
+    sign, colour = SIGNS[verdict.verdict]
+    interval = "" if verdict.value is None else with_interval(verdict.value, verdict.low, verdict.high)
+    tail = interval or verdict.reason or ""
+    exploratory = " (exploratory)" if verdict.exploratory else ""
+    head = Text(f"{sign} {verdict.verdict}{exploratory}", style=colour)
+    return head + safe_text(f"  {verdict.text}") + safe_text(f"  {tail}" if tail else "")
 
 
 @dataclass(frozen=True)
@@ -48,7 +63,8 @@ class _Arms:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         counts = {row.n for row in self.table.rows if row.n != ABSENT}
         one = counts.pop() if len(counts) == 1 else None
-        yield Text(f"{self.title}: {self.table.words.axis}{f', n = {one}' if one else ''}", style="italic")
+        axis = self.table.described.axis
+        yield safe_text(f"{self.title}: {axis}{f', n = {one}' if one else ''}", style="italic")
         yield from _fitting(self.table, console, options, with_n=one is None)
 
 
@@ -73,10 +89,10 @@ def _drawn(table: ArmsTable, between: str, *, with_n: bool) -> Table:
     drawn = Table(box=None, pad_edge=False)
     drawn.add_column("arm", no_wrap=True)
     for name in (*table.splits, *(["n"] if with_n else [])):
-        drawn.add_column(Text(name), justify="right", no_wrap=True)
+        drawn.add_column(safe_text(name), justify="right", no_wrap=True)
     for row in table.rows:
         cells = [*(_cell(cell, between) for cell in row.cells), *([Text(row.n)] if with_n else [])]
-        drawn.add_row(Text(row.style.name), *cells, style=_ROLES[row.style.role])
+        drawn.add_row(safe_text(row.style.name), *cells, style=_ROLES[row.style.role])
     return drawn
 
 
@@ -84,19 +100,10 @@ def _cell(cell: Cell, between: str) -> Text:
     return Text(cell.text) + Text(f"{between}{cell.interval}" if cell.interval else "", style="dim")
 
 
-def _verdict(verdict: Verdict) -> Text:
-    sign, colour = _SIGNS[verdict.verdict]
-    known = "" if verdict.value is None else with_interval(verdict.value, verdict.low, verdict.high)
-    tail = known or verdict.reason or ""
-    return Text.assemble(
-        (f"{sign} {verdict.verdict}", colour), f"  {verdict.text}", f"  {tail}" if tail else ""
-    )
-
-
 def _missing(run: Run) -> list[RenderableType]:
     missing = run.unfinished()
     if not missing:
         return []
     failed = sum(cell.status == "failed" for cell in missing)
-    told = f"{len(missing)} of {len(run.study.cells)} cells have no result, {failed} of them failed"
-    return [Text(told, style="red" if failed else "yellow")]
+    text = f"{len(missing)} of {len(run.study.cells)} cells have no result, {failed} of them failed"
+    return [Text(text, style="red" if failed else "yellow")]

@@ -1,166 +1,176 @@
-"""What the page calls measures and charts, which way is better, and what a kind of evidence shows."""
+"""What the page calls measures, reasons, charts and sections.
+
+Measures and sections are described in ``study.json``. The catalogue of :mod:`bequest.measures` stands in for
+measures, and ``CHARTS`` for sections, where a folder of version 1 does not describe them.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-Better = Literal["higher", "lower"]
+from bequest.measures import Measure, Reason, is_measure, measure_named
+from bequest.records import Measurement, MeasureRecord, SectionRecord, StudyRecord
 
-
-@dataclass(frozen=True)
-class MeasureWords:
-    """A measure's title, its unit or range, and the better direction where there is one."""
-
-    title: str
-    unit: str = ""
-    better: Better | None = None
-
-    @property
-    def axis(self) -> str:
-        """Title with unit, for an axis or a column."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
-
-
-@dataclass(frozen=True)
-class ChartWords:
-    """A chart's heading, what it shows in one sentence, and its place among the evidence."""
-
-    title: str
-    intro: str
-    place: int = 50
-
-
-_ECE = MeasureWords("calibration error (ECE)", "share", "lower")
-MEASURES = {
-    "accuracy": MeasureWords("accuracy", "share right", "higher"),
-    "error": MeasureWords("error", "share wrong", "lower"),
-    "nll": MeasureWords("negative log-likelihood", "nats", "lower"),
-    "brier": MeasureWords("Brier score", "", "lower"),
-    "ece": _ECE,
-    "expected_calibration_error": _ECE,
-    "balanced_accuracy": MeasureWords("balanced accuracy", "mean over classes", "higher"),
-    "a_accuracy": MeasureWords("A-accuracy", "mean over counts of attractors", "higher"),
-    "d_accuracy": MeasureWords("D-accuracy", "mean over distances", "higher"),
-    "perplexity": MeasureWords("perplexity", "per word", "lower"),
-    "macro_f1": MeasureWords("F1", "mean over classes", "higher"),
-    "ece_mass": MeasureWords("calibration error, bins of equal mass", "share", "lower"),
-    "confidence_gap": MeasureWords("mean |confidence − correct|", "share", "lower"),
-    "agreement": MeasureWords("agreement", "share of equal answers"),
-    "agreement_on_errors": MeasureWords("agreement where the teacher is wrong", "share"),
-    "error_consistency": MeasureWords("error consistency", "Cohen's κ of being right"),
-    "kl": MeasureWords("divergence from the teacher", "nats", "lower"),
-    "cka": MeasureWords("CKA", "unbiased, linear"),
-    "rsa": MeasureWords("RSA", "rank correlation"),
-    "procrustes": MeasureWords("Procrustes similarity"),
-    "layer_cka": MeasureWords("CKA over layers", "mean over the student's of the best teacher layer's"),
-    "corrupted_accuracy": MeasureWords("accuracy on corrupted images", "share right", "higher"),
-    "attention_distance": MeasureWords("attention distance", "pixels"),
-    "token_specialisation": MeasureWords("own token's agreement less the other's", "share"),
-    "gain": MeasureWords("gain over the control", "share right", "higher"),
-    "training_seconds": MeasureWords("time of training", "seconds", "lower"),
-    "preparation_seconds": MeasureWords("time before training, stores included", "seconds", "lower"),
-    "path_approach": MeasureWords("approach to the teacher in training", "share of the first distance"),
-    "barrier": MeasureWords("barrier", "loss above the chord", "lower"),
-    "parameters": MeasureWords("parameters"),
-    "corrupted": MeasureWords("accuracy under corruption", "mean over levels", "higher"),
-    "accuracy_left": MeasureWords("accuracy left under corruption", "relative to clean", "higher"),
-    "epochs_to": MeasureWords("epochs to an accuracy of", "validation", "lower"),
-    "accuracy_while_training": MeasureWords(
-        "accuracy while training", "mean over epochs, validation", "higher"
-    ),
-    "source_accuracy": MeasureWords("accuracy on the source task", "under its old head", "higher"),
-    "forgetting": MeasureWords("accuracy lost on the source task", "share", "lower"),
-}
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
-"""Methods of intervals whose names are set otherwise than they are written in records."""
-SIMILARITIES = ("cka", "layer_cka", "rsa", "procrustes", "path_approach")
+"""Methods of intervals that are not printed as records spell them."""
+
+REASONS = {
+    Reason.NO_SAMPLES: "no samples",
+    Reason.ONE_SEED: "one seed cannot tell",
+    Reason.TOO_FEW: "too few values",
+    Reason.NO_GAP: "no gap",
+    Reason.NO_WIDTH: "no spread over seeds",
+    Reason.NO_ERRORS: "no errors to compare",
+    Reason.ALWAYS_SAME: "always the same answer",
+    Reason.CONSTANT: "a constant",
+    Reason.NOT_MEASURED: "not measured",
+    Reason.NOT_REACHED: "not reached",
+    Reason.NOT_FINITE: "not finite",
+    Reason.NO_SOLUTION: "no solution",
+    Reason.UNDEFINED_SEED: "undefined for a seed",
+}
+"""A few words for each code; ``other`` has none, as its meaning is in the sentence alone."""
+
+
+@dataclass(frozen=True)
+class Titles:
+    """Looks up how a study describes its measures and sections."""
+
+    measures: Mapping[str, MeasureRecord] = field(default_factory=dict)
+    sections: Mapping[str, SectionRecord] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: StudyRecord) -> Titles:
+        """The titles that ``study`` brings along."""
+        return cls(study.measures, study.sections)
+
+    def measure(self, name: str) -> Measure:
+        """The description of a measure: the study's, else the catalogue's, else its name spelt out.
+
+        >>> Titles().measure("inheritance/accuracy").title, Titles().measure("top_5").title
+        ('inheritance of accuracy', 'top 5')
+        """
+        record = self.measures.get(name)
+        if record is not None:
+            return Measure(
+                name, record.title, record.unit, record.better, record.group, of=record.of, mark=record.mark
+            )
+        if is_measure(name):
+            return measure_named(name)
+        # A name with a slash is derived from another, and has no table of arms of its own.
+        return Measure(name, spelt(name), group="derived" if "/" in name else "property")
+
+    def is_inheritance(self, m: Measurement) -> bool:
+        """Whether ``m`` is a share of the gap between control and teacher."""
+        return self.measure(m.measure).mark == "inheritance"
+
+    def is_absolute(self, m: Measurement) -> bool:
+        """Whether ``m`` belongs to one arm on one split, not to a pair of networks and not to a layer."""
+        described = self.measure(m.measure)
+        alone = m.split is not None and m.teacher is None and m.layer is None
+        return alone and described.group != "derived" and not described.mark
+
+    def is_comparison(self, m: Measurement) -> bool:
+        """Whether ``m`` says how alike an arm and a teacher are."""
+        return m.teacher is not None and self.measure(m.measure).group in {"likeness", "representation"}
+
+
+def reason_words(m: Measurement) -> str:
+    """Why a value is undefined, in a few words; empty where only the sentence says it.
+
+    >>> reasons = {"reason": "with one seed ...", "reason_code": "one_seed"}
+    >>> reason_words(Measurement(measure="kl", arm="a", value=None, n=1, **reasons))
+    'one seed cannot tell'
+    """
+    return REASONS.get(Reason(m.reason_code), "") if m.reason_code in set(Reason) else ""
+
+
+def undefined(m: Measurement) -> str:
+    """What a table prints for an undefined value."""
+    return f"undefined: {m.reason}"
+
+
+def _section(title: str, intro: str, place: int = 50) -> SectionRecord:
+    return SectionRecord(title=title, intro=intro, place=place)
+
+
 CHARTS = {
-    "agreement": ChartWords(
+    "agreement": _section(
         "Agreement with the teachers",
         "How often a student gives its teacher's answer, and whether both are wrong on the same samples "
         "more often than two models of their accuracy would be by chance.",
         10,
     ),
-    "robustness": ChartWords(
+    "robustness": _section(
         "Robustness", "What is left of each arm as the inputs move away from training.", 20
     ),
-    "attractors": ChartWords(
+    "attractors": _section(
         "Attractors",
         "Accuracy as more nouns of the other number stand between subject and verb; training showed few. The "
         "line for the commoner number says what is to be had without reading the sentence.",
         21,
     ),
-    "distance": ChartWords(
+    "distance": _section(
         "Distance", "Accuracy as subject and verb move apart, however many nouns stand between them.", 22
     ),
-    "budget": ChartWords("Budget", "How much is handed over for each question that the student may ask.", 25),
-    "efficiency": ChartWords(
+    "budget": _section("Budget", "How much is handed over for each question that the student may ask.", 25),
+    "efficiency": _section(
         "Data efficiency", "What each way to train makes of few samples, and of many.", 26
     ),
-    "reliability": ChartWords(
+    "reliability": _section(
         "Calibration",
         "Accuracy against confidence: on the diagonal a model knows what it knows; below it, it is too sure. "
         "Grey bars count the answers in each bin.",
         30,
     ),
-    "similarity": ChartWords(
+    "similarity": _section(
         "Similarity of representations",
         "How alike student and teacher represent the same samples, between an untrained network (null) and "
         "another seed of the teacher's family (ceiling).",
         40,
     ),
-    "layers": ChartWords(
+    "layers": _section(
         "Layer by layer",
         "How alike each layer of a student is to the layer of its teacher that is most like it.",
         42,
     ),
-    "attention": ChartWords(
+    "attention": _section(
         "Locality",
         "How far each layer of a transformer looks: the mean distance between a patch and those that it "
         "attends to.",
         43,
     ),
-    "path": ChartWords(
+    "path": _section(
         "Training paths",
         "The way each arm took through function space while training, laid flat so that distances are kept "
         "as well as they can be.",
         45,
     ),
-    "barrier": ChartWords(
+    "barrier": _section(
         "Barriers", "The loss on the straight line between two solutions: a ridge means two basins.", 46
     ),
-    "theory": ChartWords(
+    "theory": _section(
         "Theory", "Lines are the limit of infinitely many inputs, dots simulations at finite size.", 48
     ),
-    "training": ChartWords("Training", "How each arm learned, epoch by epoch.", 90),
+    "training": _section("Training", "How each arm learned, epoch by epoch.", 90),
 }
 
 
-def measure_words(name: str) -> MeasureWords:
-    """The words for a measure; a name that is not known is spelt out.
+def chart_section(name: str) -> SectionRecord:
+    """The section of a chart that no section of the study claims; an unlisted name is spelt out.
 
-    >>> measure_words("inheritance/accuracy").title, measure_words("top_5").title
-    ('inheritance of accuracy', 'top 5')
+    >>> chart_section("barrier_after_matching").title, chart_section("my_own").title
+    ('Barriers: after matching', 'My own')
     """
-    if name in MEASURES:
-        return MEASURES[name]
-    head, slash, tail = name.partition("/")
-    if slash and head == "inheritance":
-        return MeasureWords(f"inheritance of {measure_words(tail).title}", "share of the gap")
-    if slash and head in MEASURES:
-        return MeasureWords(f"{MEASURES[head].title}, {_spelt(tail)}", MEASURES[head].unit)
-    return MeasureWords(_spelt(name))
-
-
-def chart_words(name: str) -> ChartWords:
-    """The words for a chart; a name that is not known is spelt out."""
-    known = CHARTS.get(name) or CHARTS.get(re.split(r"[/_ -]", name)[0])
-    if known is None:
-        return ChartWords(capitalised(_spelt(name)), "")
-    extra = _spelt(name)[len(re.split(r"[/_ -]", name)[0]) :].strip() if name not in CHARTS else ""
-    return ChartWords(f"{known.title}: {extra}" if extra else known.title, known.intro, known.place)
+    if name in CHARTS:
+        return CHARTS[name]
+    head = re.split(r"[/_ -]", name)[0]
+    if head not in CHARTS:
+        return SectionRecord(title=capitalised(spelt(name)))
+    family = CHARTS[head]
+    return family.model_copy(update={"title": f"{family.title}: {spelt(name)[len(head) :].strip()}"})
 
 
 def capitalised(text: str) -> str:
@@ -186,5 +196,10 @@ def joined(parts: list[str]) -> str:
     return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
 
 
-def _spelt(name: str) -> str:
+def spelt(name: str) -> str:
+    """A name with spaces for its separators.
+
+    >>> spelt("top_5/mean")
+    'top 5 mean'
+    """
     return re.sub(r"[/_]+", " ", name).strip()

@@ -118,6 +118,11 @@ all(".copy").forEach(copy => {
   });
 });
 
+/* Evidence opens where a link leads to it, and on paper. */
+const reveal = part => all("details.evidence", part).forEach(details => { details.open = true; });
+all(".contents a").forEach(link => link.addEventListener("click", () => reveal(document.getElementById(link.hash.slice(1)))));
+addEventListener("beforeprint", () => reveal(document));
+
 /* Contents: the part on the screen is marked. */
 const links = new Map(all(".contents a").map(link => [link.hash.slice(1), link]));
 if ("IntersectionObserver" in window) {
