@@ -72,6 +72,11 @@ def no_formula(value: Any) -> Any:
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
+def arms_json(tables: Sequence[ArmsTable]) -> str:
+    """The arms tables as JSON: a list with one object for each number."""
+    return json.dumps(_flat(tables), ensure_ascii=False, allow_nan=False)
+
+
 _FIELDS = ("measure", "arm", "role", "split", "value", "low", "high", "n", "reason")
 
 
