@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import random
+
 import pytest
 import torch
 
-from bequest.distill.checkpoint import checkpointing
-from bequest.errors import RunFolderError
+from bequest.distill.checkpoint import MAGIC, CheckpointIgnored, checkpointing
 
 STATE = {"taken": 3, "weights": {"a": torch.arange(4.0)}, "none": None}
 
@@ -36,33 +39,54 @@ def test_states_are_kept_only_so_often(tmp_path):
     assert len(asked) == 2
 
 
-def test_another_runs_state_is_refused(tmp_path):
+def test_another_runs_state_counts_as_none_with_a_warning_and_is_replaced(tmp_path):
     path = tmp_path / "checkpoint.pt"
     checkpointing(path, run="a1")(lambda: STATE)
-    with pytest.raises(RunFolderError, match=r"checkpoint\.pt is of another run") as caught:
-        checkpointing(path, run="b2")(None)
-    assert "expected: the run b2\n  got:      the run a1" in str(caught.value)
+    with pytest.warns(CheckpointIgnored, match=r"checkpoint\.pt belongs to another run; the run starts from"):
+        assert checkpointing(path, run="b2")(None) is None
+    checkpointing(path, run="b2")(lambda: STATE)
+    assert checkpointing(path, run="b2")(None)["taken"] == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
-def test_damaged_files_are_refused(content, tmp_path):
+def test_damaged_files_count_as_none_with_a_warning(content, tmp_path):
     path = tmp_path / "checkpoint.pt"
     if content is None:
         checkpointing(path)(lambda: STATE)
         content = path.read_bytes()[:-200]
     path.write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"checkpoint\.pt is damaged") as caught:
-        checkpointing(path)(None)
-    assert "remedy:   delete it, then run the same command again" in str(caught.value)
+    with pytest.warns(CheckpointIgnored, match=r"checkpoint\.pt is damaged"):
+        assert checkpointing(path)(None) is None
+
+
+def test_no_flipped_bit_is_resumed_from(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    checkpointing(path)(lambda: STATE)
+    whole = path.read_bytes()
+    generator = random.Random(0)
+    for _ in range(200):
+        place, bit = generator.randrange(len(whole)), generator.randrange(8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        with pytest.warns(CheckpointIgnored, match="is damaged"):
+            assert checkpointing(path)(None) is None
+
+
+def test_what_cannot_be_read_counts_as_none(tmp_path):
+    with pytest.warns(CheckpointIgnored, match="cannot be read"):
+        assert checkpointing(tmp_path)(None) is None
 
 
 def test_a_file_cannot_run_code(tmp_path):
+    """Also one that has the right digest."""
     path = tmp_path / "checkpoint.pt"
 
     class Trap:
         def __reduce__(self):
             return (print, ("trapped",))
 
-    torch.save({"run": "", "state": Trap()}, path)
-    with pytest.raises(RunFolderError, match="is damaged"):
-        checkpointing(path)(None)
+    buffer = io.BytesIO()
+    torch.save({"run": "", "state": Trap()}, buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
+    path.write_bytes(MAGIC + digest + b"\n" + buffer.getvalue())
+    with pytest.warns(CheckpointIgnored, match="is damaged"):
+        assert checkpointing(path)(None) is None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from bequest.data.batches import Batches
 from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.data.views import Identity, Shift
 from bequest.distill import engine
-from bequest.distill.checkpoint import checkpointing
+from bequest.distill.checkpoint import CheckpointIgnored, checkpointing
 from bequest.distill.combine import MeanLogits
 from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.live import LiveTeachers
@@ -94,6 +96,38 @@ def test_a_killed_lesson_ends_with_the_same_bytes(
     assert weights_digest(resumed.student) == weights_digest(whole.student)
     assert trained.outcome.history == expected.outcome.history
     assert trained.outcome.steps == 18
+
+
+@pytest.mark.parametrize(
+    "changed", ["seed", "student", "teacher", "objective", "recipe", "data", "views", "labels"]
+)
+def test_the_checkpoint_of_another_lesson_is_not_resumed_from(changed, network, toy, tmp_path):
+    """Without a key of the caller's too: two cells may have come to write the same file."""
+
+    def lesson(what=None):
+        data = toy
+        if what == "data":
+            train = replace(toy["train"], x=toy["train"].x + 1)
+            data = replace(toy, splits={**toy.splits, "train": train})
+        split = data["train"] if what == "labels" else data["train"].unlabelled()
+        return Lesson(
+            network(9 if what == "student" else 1),
+            data,
+            (Source("train", split, Shift(2 if what == "views" else 1)),),
+            KD(2.0 if what == "objective" else 4.0),
+            RECIPE.model_copy(update={"lr": 0.02}) if what == "recipe" else RECIPE,
+            1 if what == "seed" else 0,
+            teachers=(Teacher(network(3 if what == "teacher" else 2)),),
+        )
+
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Killed):
+        lesson().run(checkpoint=killing(checkpointing(path), after=1))
+    other, plain = lesson(changed), lesson(changed)
+    with pytest.warns(CheckpointIgnored, match="other data, weights or settings; the run starts from"):
+        other.run(checkpoint=checkpointing(path))
+    plain.run()
+    assert weights_digest(other.student) == weights_digest(plain.student)
 
 
 @pytest.mark.parametrize(("online", "by"), [(True, "divergence"), (False, "random"), (False, "entropy")])

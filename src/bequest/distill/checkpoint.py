@@ -2,69 +2,91 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bequest.errors import RunFolderError
 from bequest.files import write_bytes
 
 State = dict[str, Any]
 Checkpoint = Callable[[Callable[[], State] | None], State | None]
 """Called with None it returns the state to go on from; called with a function it may keep its state."""
 
+MAGIC = b"bequest-checkpoint 2\n"
+"""The first line of a file; the second is the SHA-256 of everything after it."""
+DIGEST_BYTES = 2 * hashlib.sha256().digest_size + 1
+
+
+class CheckpointIgnored(UserWarning):
+    """A checkpoint is damaged or belongs to another run, so that the run starts from its beginning."""
+
 
 def checkpointing(path: str | Path, *, seconds: float = 0.0, run: str = "") -> Checkpoint:
     """The ``checkpoint`` argument of :func:`bequest.distill.engine.train` for a file.
 
+    A file that is damaged or belongs to another run counts as none: there is a :class:`CheckpointIgnored`
+    warning, and the next state replaces it.
+
     Args:
-        path: The file; loaded with ``weights_only``, so that it cannot run code.
+        path: The file; its content is compared with its digest, then loaded with ``weights_only``, so that
+            it cannot run code.
         seconds: Keep a state only when the last one is at least this old.
-        run: What identifies the run, such as the hash of its configuration; the state of another run is
-            refused.
+        run: What identifies the run, such as the hash of its configuration.
 
     Raises:
-        RunFolderError: From the returned function, if the file is damaged, of another run, or cannot be
-            written.
+        RunFolderError: From the returned function, if the file cannot be written.
     """
-    kept = time.monotonic()
+    written = time.monotonic()
 
     def checkpoint(state: Callable[[], State] | None) -> State | None:
-        nonlocal kept
+        nonlocal written
         if state is None:
             return _read(Path(path), run)
-        if time.monotonic() - kept >= seconds:
+        if time.monotonic() - written >= seconds:
             buffer = io.BytesIO()
             torch.save({"run": run, "state": state()}, buffer)
-            write_bytes(path, buffer.getvalue())
-            kept = time.monotonic()
+            content = buffer.getvalue()
+            digest = hashlib.sha256(content).hexdigest().encode() + b"\n"
+            write_bytes(path, MAGIC + digest + content)
+            written = time.monotonic()
         return None
 
     return checkpoint
 
 
+def ignore(what: str, why: str) -> None:
+    """Warn that a checkpoint is not resumed from."""
+    text = f"{what} {why}; the run starts from its beginning"
+    warnings.warn(text, CheckpointIgnored, stacklevel=3)
+
+
 def _read(path: Path, run: str) -> State | None:
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        ignore(f"the checkpoint {path}", f"cannot be read ({error.strerror})")
+        return None
+    start = len(MAGIC) + DIGEST_BYTES
+    digest = hashlib.sha256(content[start:]).hexdigest().encode() + b"\n"
+    if content[:start] != MAGIC + digest:
+        ignore(f"the checkpoint {path}", "is damaged (its content does not have its digest)")
         return None
     try:
-        found = torch.load(path, weights_only=True, map_location="cpu")
-        of, state = found["run"], found["state"]
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"the checkpoint {path} is damaged",
-            got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy="delete it, then run the same command again",
-        ) from error
-    if of != run:
-        raise RunFolderError(
-            f"the checkpoint {path} is of another run",
-            expected=f"the run {run or 'without a name'}",
-            got=f"the run {of or 'without a name'}",
-            remedy="delete it, or keep the checkpoint of this run in another file",
-        )
-    return dict(state)
+        stored = torch.load(io.BytesIO(content[start:]), weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        # The digest is right, so somebody else wrote this, or another version of torch.
+        ignore(f"the checkpoint {path}", f"is damaged ({str(error).splitlines()[0]})")
+        return None
+    if stored["run"] != run:
+        ignore(f"the checkpoint {path}", "belongs to another run")
+        return None
+    return dict(stored["state"])

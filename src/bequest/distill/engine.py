@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from bequest.distill.checkpoint import Checkpoint
+from bequest.distill.checkpoint import Checkpoint, ignore
 from bequest.distill.parallel import Ranks
 from bequest.distill.score import Scores
 from bequest.distill.trainer import Trainer
@@ -60,6 +60,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     log: Callable[[Scores], None] | None = None,
     ranks: Ranks | None = None,
+    identity: str = "",
 ) -> Outcome:
     """Run ``trainer`` to its last step, or go on where a checkpoint stopped.
 
@@ -72,6 +73,7 @@ def train(
             and every 64 steps in between.
         log: Receives each row of the history, on the first rank.
         ranks: The processes that train together.
+        identity: What decides the run, as a hash; a state of another identity is not taken up.
 
     Returns:
         The outcome. The student holds the selected epoch's weights, in eval mode.
@@ -82,16 +84,20 @@ def train(
     started = time.perf_counter()
     run = _Run(trainer, evaluate, steps_per_epoch, callbacks, log, ranks or Ranks())
     save = checkpoint if checkpoint is not None and run.ranks.first else _keep_nothing
-    kept = run.ranks.shared(save(None))
-    if kept is None:
+    saved = save(None)
+    if saved is not None and saved.get("identity", "") != identity:
+        ignore("the checkpoint", "was written by a run with other data, weights or settings")
+        saved = None
+    saved = run.ranks.shared(saved)
+    if saved is None:
         run.look(epoch=0)
     else:
-        run.restore(kept)
+        run.restore(saved)
     while not run.ended:
         trainer.advance(run.next_stop())
         if run.at_epoch_end:
             run.look(run.epoch)
-        save(run.state)
+        save(lambda: {**run.state(), "identity": identity})
     return run.finish(time.perf_counter() - started)
 
 

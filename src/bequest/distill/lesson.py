@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.config import content_hash
-from bequest.data.batches import AnySource, Batches
+from bequest.data.batches import AnySource, Batches, Source
 from bequest.data.datasets import Dataset
 from bequest.distill.checkpoint import Checkpoint
 from bequest.distill.engine import Callback, Outcome, train
@@ -28,6 +28,7 @@ from bequest.distill.trainer import BATCH_NORM, Trainer
 from bequest.models.catalogue import parameter_count
 from bequest.models.weights import weights_digest
 from bequest.records import Provenance, RunRecord, TeacherRecord
+from bequest.variants import Variant
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Lesson:
             if signal is not None:
                 signal.check(self.student, self.data)
                 records = signal.records(self.data)
+            identity = "" if checkpoint is None else self._identity(records)
             batches, trainer = self._trainer(signal)
             with closing(trainer), signal.reading_ahead(batches) if signal else nullcontext():
                 outcome = train(
@@ -110,6 +112,7 @@ class Lesson:
                     checkpoint=checkpoint,
                     log=log,
                     ranks=Ranks.here(),
+                    identity=identity,
                 )
             if signal is not None:
                 records = signal.verified(records, self.data)
@@ -125,6 +128,27 @@ class Lesson:
         if not isinstance(self.signal, Openable):
             return Foreign(self.signal)
         return self.signal.opened(self.sources, self.objective, combined=self.combine is not None)
+
+    def _identity(self, teachers: Sequence[TeacherRecord]) -> str:
+        """What decides the student, as a hash: splits that are only tested on have no part in it."""
+        return content_hash(
+            [
+                weights_digest(self.student),
+                self.recipe.plain(),
+                self.objective.digest(),
+                self.seed,
+                [self.data[name].digest for name in ("train", "validation")],
+                [[type(source).__name__, source.name, source.share] for source in self.sources],
+                [
+                    [s.view.digest(), s.view_count, s.view_seed, len(s.split), s.split.y is None]
+                    for s in self.sources
+                    if isinstance(s, Source)
+                ],
+                [[teacher.arm, teacher.mode, teacher.digest_before] for teacher in teachers],
+                repr(self.combine) if isinstance(self.combine, Variant) else self.combine is not None,
+                self.padding,
+            ]
+        )
 
     def _trainer(self, signal: Signal | None) -> tuple[Batches, Trainer]:
         samples = len(self.data["train"])
