@@ -24,7 +24,7 @@ Need = Literal["split", "teacher", "layer", "several_tokens", "strata", "source_
 
 
 class Reason(StrEnum):
-    """Why a value, or its interval, is undefined. Code compares these; prose is for readers.
+    """Why a value, or its interval, is undefined, or how it must be read. Code compares these, not prose.
 
     Attributes:
         NO_SAMPLES: Nothing to average: no samples, seeds, pairs or batches.
@@ -38,6 +38,8 @@ class Reason(StrEnum):
         NO_STRUCTURE: A map is no better than a map of shuffled distances, or its stress is poor.
         NO_DIRECTION: Steps lead in no direction, as those of a random walk.
         ZERO_REFERENCE: A ratio's denominator is 0, such as a clean accuracy of 0.
+        AT_RESOLUTION: All values are equal; the interval is as wide as one sample counts.
+        BIASED: The value exists, and is biased by about what the reason says.
         NOT_MEASURED: Nobody measured it.
         NOT_REACHED: A level that is asked about was never reached.
         NOT_FINITE: A number that it is computed from is not finite.
@@ -63,6 +65,8 @@ class Reason(StrEnum):
     NOT_REACHED = "not_reached"
     NOT_FINITE = "not_finite"
     NO_SOLUTION = "no_solution"
+    AT_RESOLUTION = "at_resolution"
+    BIASED = "biased"
     UNDEFINED_SEED = "undefined_seed"
     UNDEFINED_PART = "undefined_part"
     UNDEFINED_RESAMPLE = "undefined_resample"

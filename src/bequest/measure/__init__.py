@@ -37,6 +37,8 @@ from bequest.measure.calibration import (
     reliability,
 )
 from bequest.measure.comparisons import holm, paired_p_value, simultaneous_level
+from bequest.measure.crossed import crossed_inheritance, crossed_interval
+from bequest.measure.families import Claim, Judged, judge_family, verdict_of, verdict_p_value
 from bequest.measure.inheritance import inheritance, inheritance_profile
 from bequest.measure.intervals import (
     Estimate,
@@ -47,6 +49,8 @@ from bequest.measure.intervals import (
     seed_interval,
     seed_sample_interval,
 )
+from bequest.measure.jackknife import disjoint_pairs, ring_interval
+from bequest.measure.looks import detectable_effect, look_levels, seeds_needed
 from bequest.measure.matching import Matched, match_weights
 from bequest.measure.pairing import pair
 from bequest.measure.paths import (
@@ -59,6 +63,7 @@ from bequest.measure.paths import (
     representation_distances,
     straightness,
 )
+from bequest.measure.pointwise import seed_intervals
 from bequest.measure.probe import linear_probe
 from bequest.measure.robustness import (
     Robustness,
@@ -85,11 +90,13 @@ __all__ = [
     "Barrier",
     "BrierParts",
     "CkaStream",
+    "Claim",
     "ConsistencyGap",
     "ErrorOverlap",
     "Estimate",
     "Flips",
     "FunctionPath",
+    "Judged",
     "Matched",
     "PathMap",
     "Place",
@@ -126,7 +133,11 @@ __all__ = [
     "constant_accuracy_by",
     "corruption_robustness",
     "cosine_of_cosines",
+    "crossed_inheritance",
+    "crossed_interval",
+    "detectable_effect",
     "direction_to",
+    "disjoint_pairs",
     "entropy",
     "error_consistency",
     "error_overlap",
@@ -139,7 +150,9 @@ __all__ = [
     "inheritance",
     "inheritance_profile",
     "interpolated",
+    "judge_family",
     "linear_probe",
+    "look_levels",
     "macro_f1",
     "match_weights",
     "mean_accuracy_by",
@@ -161,10 +174,13 @@ __all__ = [
     "relative_to_clean",
     "reliability",
     "representation_distances",
+    "ring_interval",
     "rsa",
     "sample_interval",
     "seed_interval",
+    "seed_intervals",
     "seed_sample_interval",
+    "seeds_needed",
     "severity_curve",
     "shuffled_null",
     "similarity_matrix",
@@ -172,4 +188,6 @@ __all__ = [
     "straightness",
     "symmetries_of",
     "teacher_student_kl",
+    "verdict_of",
+    "verdict_p_value",
 ]

@@ -17,6 +17,7 @@ from bequest.measure.intervals import (
     undefined_mean,
     without_interval,
 )
+from bequest.measure.ratios import ratio_ends, ratio_remark
 from bequest.measure.undefined import Undefined, code_of, reason_of
 from bequest.measures import Reason
 
@@ -31,6 +32,7 @@ def inheritance(
     *,
     level: float = 0.95,
     method: RatioMethod = "fieller",
+    resolution: float = 0.0,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Estimate:
@@ -51,6 +53,8 @@ def inheritance(
         teacher: (N,), that of its teacher at the same seeds; repeat it where one teacher taught all.
         level: Confidence level, of the interval and of the test whether there is a gap.
         method: ``"fieller"`` or ``"bootstrap"``.
+        resolution: The step in which values can differ, 1/N for a share of N samples: Fieller's spread is at
+            least what rounding to it leaves. 0 where there is no step.
         draws: Resamples of the bootstrap.
         seed: Seed of the bootstrap.
 
@@ -69,14 +73,15 @@ def inheritance(
     at_least(draws, 1, "draws")
     p, c, t = vector(taught, "taught"), vector(control, "control"), vector(teacher, "teacher")
     same_length(taught=p, control=c, teacher=t)
-    missing = _no_ratio(p - c, t - c, paired_interval(t, c, level=level))
+    missing = _no_ratio(p - c, t - c, paired_interval(t, c, level=level, resolution=resolution))
     if missing is not None:
         return without_interval(missing, len(p), level, method)
     gained, gap = p - c, t - c
-    ends = (
-        _fieller(gained, gap, level) if method == "fieller" else _bootstrap(gained, gap, level, draws, seed)
-    )
-    note = _remark(*ends)
+    if method == "fieller":
+        ends = _fieller(gained, gap, level, resolution)
+    else:
+        ends = _bootstrap(gained, gap, level, draws, seed)
+    note = ratio_remark(*ends)
     value = float(gained.mean() / gap.mean())
     return Estimate(value, len(p), *ends, level, method, reason_of(note), code_of(note))
 
@@ -96,13 +101,6 @@ def inheritance_profile(
     return {name: inheritance(*values, level=level, method=method) for name, values in properties.items()}
 
 
-def _remark(low: float, high: float) -> float:
-    """What is to be said of an interval; a number where nothing is."""
-    if np.isnan(low) or np.isnan(high):
-        return Undefined("the gap changes sign among resamples", Reason.UNDEFINED_RESAMPLE)
-    return Undefined("the interval has no width", Reason.NO_WIDTH) if low == high else 0.0
-
-
 def _no_ratio(gained: Floats, gap: Floats, gap_found: Estimate) -> Undefined | None:
     """Why the ratio is undefined; None where it is defined."""
     missing = undefined_mean(gained + gap, "seed")
@@ -119,14 +117,15 @@ def _no_ratio(gained: Floats, gap: Floats, gap_found: Estimate) -> Undefined | N
     return None
 
 
-def _fieller(gained: Floats, gap: Floats, level: float) -> tuple[float, float]:
-    """Roots of (ā − r·b̄)² = t²·var(ā − r·b̄) in r; b̄² > t²·var(b̄) holds, which makes them an interval."""
+def _fieller(gained: Floats, gap: Floats, level: float, resolution: float) -> tuple[float, float]:
+    """Ends of Fieller's interval; the gap's own interval excludes 0, which makes the set of ratios one."""
     n = len(gap)
-    spread = np.cov(gained, gap) * t_quantile(level, n) ** 2 / n
-    a, b = gained.mean(), gap.mean()
-    square, middle, constant = b**2 - spread[1, 1], a * b - spread[0, 1], a**2 - spread[0, 0]
-    root = np.sqrt(max(middle**2 - square * constant, 0.0))
-    return float((middle - root) / square), float((middle + root) / square)
+    covariance = np.cov(gained, gap)
+    # Rounding taught, control and teacher by ±resolution/2 each; the control is in both differences.
+    rounding = resolution**2 / 12 * np.array([[2.0, 1.0], [1.0, 2.0]])
+    if (np.diag(covariance) < np.diag(rounding)).any():
+        covariance = covariance + rounding
+    return ratio_ends(np.array([gained.mean(), gap.mean()]), covariance * t_quantile(level, n) ** 2 / n)
 
 
 def _bootstrap(gained: Floats, gap: Floats, level: float, draws: int, seed: int) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from bequest.measure.arrays import (
     share,
     vector,
 )
+from bequest.measure.bounds import logit_ends
 from bequest.measure.undefined import Undefined, code_of, no_samples, reason_of
 from bequest.measures import Reason
 from bequest.seeding import numpy_generator
@@ -65,7 +66,14 @@ class Estimate:
 
 
 def seed_interval(
-    values: Values, *, level: float = 0.95, method: Method = "t", draws: int = DRAWS, seed: int = 0
+    values: Values,
+    *,
+    level: float = 0.95,
+    method: Method = "t",
+    bounds: tuple[float, float] | None = None,
+    resolution: float = 0.0,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Estimate:
     """The mean over seeds and where the mean over all possible seeds lies.
 
@@ -76,6 +84,10 @@ def seed_interval(
         values: (N,), one number a seed; NaN where a seed's is undefined.
         level: Confidence level.
         method: ``"t"`` or ``"bootstrap"``.
+        bounds: Where values lie by definition, such as (0, 1) for a share: the t-interval is then made on the
+            logit of the mean (delta method) and stays between them. None for a mean that has no bounds.
+        resolution: The step in which values can differ, 1/N for a share of N samples: spread below what
+            rounding to it leaves (resolution/√12) is taken for rounding. 0 where there is no step.
         draws: Resamples of the bootstrap.
         seed: Seed of the bootstrap.
 
@@ -90,7 +102,9 @@ def seed_interval(
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
     (0.92, 0.87, 0.97)
     """
-    return _mean(vector(values, "values"), "seed", level, method, draws, seed)
+    seeds = vector(values, "values")
+    estimate = _mean(seeds, "seed", level, method, draws, seed, resolution, resolution / np.sqrt(12))
+    return estimate if bounds is None else _bounded(estimate, *bounds)
 
 
 def paired_interval(
@@ -99,6 +113,7 @@ def paired_interval(
     *,
     level: float = 0.95,
     method: Method = "t",
+    resolution: float = 0.0,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Estimate:
@@ -111,6 +126,8 @@ def paired_interval(
         control: (N,), the other of each pair, in the same order.
         level: Confidence level.
         method: ``"t"`` or ``"bootstrap"``.
+        resolution: The step in which values can differ, as in :func:`seed_interval`; two roundings leave a
+            spread of resolution/√6. Equal differences get ± one step instead of an interval without width.
         draws: Resamples of the bootstrap.
         seed: Seed of the bootstrap.
 
@@ -123,7 +140,8 @@ def paired_interval(
     """
     first, second = vector(treated, "treated"), vector(control, "control")
     same_length(treated=first, control=second)
-    return _mean(first - second, "pair", level, method, draws, seed)
+    least = resolution / np.sqrt(6)
+    return _mean(first - second, "pair", level, method, draws, seed, resolution, least)
 
 
 def sample_interval(
@@ -276,7 +294,23 @@ def _crossed_means(table: Floats, draws: int, seed: int) -> Floats:
     return np.concatenate(blocks)
 
 
-def _mean(values: Floats, unit: str, level: float, method: str, draws: int, seed: int) -> Estimate:
+def _bounded(estimate: Estimate, least: float, most: float) -> Estimate:
+    """The same estimate with its interval between two bounds."""
+    mean, low, high = (np.array([number]) for number in (estimate.value, estimate.low, estimate.high))
+    low, high = logit_ends(mean, mean - low, high - mean, least, most)
+    return replace(estimate, low=float(low[0]), high=float(high[0]), method=f"{estimate.method}, logit")
+
+
+def _mean(
+    values: Floats,
+    unit: str,
+    level: float,
+    method: str,
+    draws: int,
+    seed: int,
+    resolution: float = 0.0,
+    least: float = 0.0,
+) -> Estimate:
     share(level, "level")
     one_of(method, METHODS, "method")
     at_least(draws, 1, "draws")
@@ -289,9 +323,11 @@ def _mean(values: Floats, unit: str, level: float, method: str, draws: int, seed
     if len(values) == 1:
         return without_interval(value, 1, level, method, alone(unit))
     if (values == values[0]).all():
-        reason = f"all {unit}s are equal"
-        return Estimate(value, len(values), value, value, level, method, reason, Reason.NO_WIDTH)
-    low, high = _t_ends(values, level) if method == "t" else _bootstrap_ends(values, level, draws, seed)
+        return _equal(value, len(values), unit, level, method, resolution, least)
+    if method == "t":
+        low, high = _t_ends(values, level, least)
+    else:
+        low, high = _bootstrap_ends(values, level, draws, seed)
     return Estimate(value, len(values), low, high, level, method)
 
 
@@ -319,8 +355,21 @@ def alone(unit: str) -> Undefined:
     return Undefined(f"one {unit} has no interval", code)
 
 
-def _t_ends(values: Floats, level: float) -> tuple[float, float]:
-    half = t_quantile(level, len(values)) * values.std(ddof=1) / np.sqrt(len(values))
+def _equal(
+    value: float, n: int, unit: str, level: float, method: str, resolution: float, least: float
+) -> Estimate:
+    """The interval of equal values: none, or as wide as their resolution makes it."""
+    reason = f"all {unit}s are equal"
+    if resolution <= 0:
+        return Estimate(value, n, value, value, level, method, reason, Reason.NO_WIDTH)
+    # Equal values are within one step of each other, so that rounding alone could hide a difference of one.
+    half = max(t_quantile(level, n) * least / float(np.sqrt(n)), resolution)
+    reason += f"; the interval is that of their resolution, {resolution:.2g}"
+    return Estimate(value, n, value - half, value + half, level, method, reason, Reason.AT_RESOLUTION)
+
+
+def _t_ends(values: Floats, level: float, least: float = 0.0) -> tuple[float, float]:
+    half = t_quantile(level, len(values)) * max(values.std(ddof=1), least) / np.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
 
 

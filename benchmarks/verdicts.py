@@ -1,0 +1,205 @@
+"""How often verdicts are wrong and intervals cover: ``python benchmarks/verdicts.py [--draws N]``.
+
+Prints JSON. ``studies``: all claims of each simulated study are false (their differences are exactly their
+margins), so that every verdict is wrong; the share of studies with one. Arms share a control and their test
+set; accuracies are counts over N samples. ``plain`` judges each claim by its own 95 % interval, ``family`` by
+Holm, ``looks`` at 3, 5, 8 and 12 seeds with the family's error spent over the looks, ``looks_unpaid`` at 95 %
+each time. ``coverage``: how often intervals contain the truth. Shares are given with their standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Callable
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
+
+import numpy as np  # noqa: E402
+
+from bequest.measure import (  # noqa: E402
+    Claim,
+    Estimate,
+    crossed_inheritance,
+    crossed_interval,
+    inheritance,
+    judge_family,
+    look_levels,
+    paired_interval,
+    ring_interval,
+    seed_interval,
+)
+
+CLAIMS = 20
+LOOKS = (3, 5, 8, 12)
+Generator = np.random.Generator
+
+
+def accuracies(rng: Generator, arms: int, seeds: int, samples: int, mean: float, sd: float) -> np.ndarray:
+    """Accuracies of arms that are equal in truth, (arms, seeds), as counts over ``samples`` images."""
+    ability = np.clip(mean + sd * rng.normal(size=(arms, seeds)), 0, 1)
+    return rng.binomial(samples, ability) / samples
+
+
+def claims_of(values: np.ndarray, samples: int) -> list[Claim]:
+    """Every arm of ``values`` beside the first, its control: is it better? All are false."""
+
+    def claim(arm: np.ndarray) -> Claim:
+        return Claim(
+            lambda level: paired_interval(arm, values[0], level=level, resolution=1 / samples), "above"
+        )
+
+    return [claim(arm) for arm in values[1:]]
+
+
+def wrong(claims: list[Claim], level: float = 0.95) -> tuple[bool, bool]:
+    """Whether any claim gets a verdict: by plain intervals, and by the family's."""
+    judged = judge_family(claims, level=level)
+    plain = any(j.plain.excludes_zero for j in judged)
+    return plain, any(j.verdict != "undecided" for j in judged)
+
+
+def study(rng: Generator, samples: int, mean: float, sd: float) -> dict[str, bool]:
+    """One study whose claims are all false, judged in each way."""
+    values = accuracies(rng, CLAIMS + 1, LOOKS[-1], samples, mean, sd)
+    outcome: dict[str, bool] = {}
+    for n in (3, 5):
+        outcome[f"plain, n {n}"], outcome[f"family, n {n}"] = wrong(claims_of(values[:, :n], samples))
+    paid = unpaid = False
+    for n, level in zip(LOOKS, look_levels(LOOKS), strict=True):
+        claims = claims_of(values[:, :n], samples)
+        paid = paid or wrong(claims, float(level))[1]
+        unpaid = unpaid or wrong(claims)[1]
+    return outcome | {"family, looks": paid, "family, looks unpaid": unpaid}
+
+
+def covers(estimate: Estimate, truth: float) -> bool:
+    return bool(estimate.low <= truth <= estimate.high)
+
+
+def crossed_table(rng: Generator, seeds: int, samples: int, by_seed: float, by_sample: float) -> np.ndarray:
+    """Right or wrong, (seeds, samples): abilities of seeds and difficulties of samples, probit; mean .5."""
+    drive = by_seed * rng.normal(size=(seeds, 1)) + by_sample * rng.normal(size=(1, samples))
+    return (drive + rng.normal(size=(seeds, samples)) > 0).astype(np.float64)
+
+
+def crossed(rng: Generator, seeds: int, by_seed: float, by_sample: float) -> bool:
+    return covers(crossed_interval(crossed_table(rng, seeds, 300, by_seed, by_sample)), 0.5)
+
+
+def crossed_ratio(rng: Generator, seeds: int) -> bool:
+    """Inheritance .6 of a gap in accuracy: about .6 of the teacher's other answers are taken over."""
+    hard = rng.normal(size=(1, 300))
+    control = (hard + 0.1 * rng.normal(size=(seeds, 1)) + rng.normal(size=(seeds, 300)) > 1).astype(float)
+    teacher = np.maximum(control, hard + rng.normal(size=(seeds, 300)) > -1).astype(float)
+    share = np.clip(
+        0.6 + 0.05 * rng.normal(size=(seeds, 1)) + 0.2 * np.sign(rng.normal(size=hard.shape)), 0, 1
+    )
+    taught = np.where(rng.random((seeds, 300)) < share, teacher, control)
+    return covers(crossed_inheritance(taught, control, teacher), 0.6)
+
+
+def ring(rng: Generator, networks: int) -> bool:
+    effects = rng.normal(size=networks)
+    return covers(ring_interval(effects + np.roll(effects, -1)), 0.0)
+
+
+def ring_as_pairs(rng: Generator, networks: int) -> bool:
+    effects = rng.normal(size=networks)
+    return covers(seed_interval(effects + np.roll(effects, -1)), 0.0)
+
+
+def fieller(rng: Generator, seeds: int, gap: float) -> bool | None:
+    """Inheritance .5 with gaps of ``gap`` standard deviations; None where it is undefined."""
+    control, teacher = rng.normal(size=seeds), gap + rng.normal(size=seeds)
+    taught = control + 0.5 * (teacher - control) + 0.3 * rng.normal(size=seeds)
+    estimate = inheritance(taught, control, teacher)
+    return None if math.isnan(estimate.value) else covers(estimate, 0.5)
+
+
+def selected(rng: Generator, seeds: int, gap: float, draws: int, *, own: bool) -> dict[str, float]:
+    """Studies whose gap is significant, where the true inheritance is 1.
+
+    ``own``: each student follows its own teacher; otherwise all follow the mean of their teacher's family.
+    """
+    ratios, hits = [], []
+    for _ in range(draws):
+        control, teacher = rng.normal(size=seeds), gap + rng.normal(size=seeds)
+        taught = (teacher if own else gap) + 0.3 * rng.normal(size=seeds)
+        estimate = inheritance(taught, control, teacher)
+        if not math.isnan(estimate.value):
+            ratios.append(estimate.value)
+            hits.append(covers(estimate, 1.0))
+    return {
+        "defined": len(ratios) / draws,
+        "median": round(float(np.median(ratios)), 3),
+        "covers": round(float(np.mean(hits)), 3),
+    }
+
+
+def share_of(draws: int, once: Callable[[], bool | None]) -> dict[str, float]:
+    """The share of draws that are true, among those that are defined, with its standard error."""
+    hits = [hit for hit in (once() for _ in range(draws)) if hit is not None]
+    share = float(np.mean(hits))
+    return {
+        "share": round(share, 4),
+        "standard_error": round(math.sqrt(share * (1 - share) / len(hits)), 4),
+        "n": len(hits),
+    }
+
+
+def studies(draws: int) -> dict[str, object]:
+    table: dict[str, object] = {}
+    for samples, mean, sd in ((360, 0.9, 0.02), (360, 0.995, 0.002), (10_000, 0.97, 0.003)):
+        rng = np.random.default_rng(samples)
+        outcomes = [study(rng, samples, mean, sd) for _ in range(draws)]
+        shares = {way: float(np.mean([o[way] for o in outcomes])) for way in outcomes[0]}
+        errors = {way: round(math.sqrt(s * (1 - s) / draws), 4) for way, s in shares.items()}
+        table[f"accuracy {mean} ± {sd} of {samples} samples"] = {
+            way: {"share": round(s, 4), "standard_error": errors[way], "n": draws}
+            for way, s in shares.items()
+        }
+    return table
+
+
+def coverage(draws: int) -> dict[str, object]:
+    rng = np.random.default_rng(1)
+    table: dict[str, object] = {}
+    for seeds in (3, 5):
+        for by_seed, by_sample in ((0.5, 0.0), (0.2, 1.0), (0.0, 1.0)):
+            name = f"crossed, n {seeds}, spread of seeds {by_seed}, of samples {by_sample}"
+            table[name] = share_of(draws, lambda n=seeds, a=by_seed, b=by_sample: crossed(rng, n, a, b))
+        table[f"crossed inheritance, n {seeds}"] = share_of(draws, lambda n=seeds: crossed_ratio(rng, n))
+        table[f"jackknife of a ring, n {seeds}"] = share_of(draws, lambda n=seeds: ring(rng, n))
+        table[f"t over pairs of a ring, n {seeds}"] = share_of(draws, lambda n=seeds: ring_as_pairs(rng, n))
+        table[f"fieller, n {seeds}, gap of 6 sd"] = share_of(draws, lambda n=seeds: fieller(rng, n, 6.0))
+        table[f"fieller, n {seeds}, gap of 1 sd where significant"] = share_of(
+            draws, lambda n=seeds: fieller(rng, n, 1.0)
+        )
+    table["jackknife of a ring, n 8"] = share_of(draws, lambda: ring(rng, 8))
+    return table
+
+
+def selection(draws: int) -> dict[str, object]:
+    rng = np.random.default_rng(2)
+    return {
+        f"n {seeds}, gap of {gap} sd, {world}": selected(rng, seeds, gap, draws, own=world == "own teacher")
+        for seeds in (3, 5)
+        for gap in (1.0, 2.0, 6.0)
+        for world in ("own teacher", "family's mean")
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=2000, help="simulated studies or tables a row")
+    draws = parser.parse_args().draws
+    result = {"studies": studies(draws), "coverage": coverage(draws), "selection": selection(draws)}
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

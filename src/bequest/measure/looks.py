@@ -1,0 +1,123 @@
+"""Looks at a growing study: what each may spend of the error of all, and what a number of seeds can see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize, stats
+
+from bequest.errors import DataError
+from bequest.measure.arrays import Floats, at_least, share
+
+
+def look_levels(seeds: Sequence[int], *, level: float = 0.95) -> Float[np.ndarray, " k"]:
+    """The confidence level of each look at a growing study, (K,), such that all together have ``level``.
+
+    Look k may err with α·(n_k − n_{k−1}) / n_K, α = 1 − level: the error spent up to a look is its share of
+    the seeds planned at most (linear spending; Lan & DeMets 1983, Kim & DeMets 1987 with exponent 1). What
+    looks spend adds up, whatever their dependence, so that no joint distribution is assumed and stopping at
+    any look is allowed. At look k judge the claims that no look before decided, at the level of that look
+    (:func:`~bequest.measure.judge_family`): decided claims stay decided and leave the family.
+
+    Args:
+        seeds: (K,), how many seeds there are at each look, rising; the last is the most that the study may
+            take. All looks are planned before the first.
+        level: Confidence level of all looks together.
+
+    Raises:
+        DataError: If there is no look, or seeds do not rise.
+
+    >>> look_levels([3, 5, 10]).round(4).tolist()
+    [0.985, 0.99, 0.975]
+    >>> look_levels([5]).tolist()
+    [0.95]
+    """
+    share(level, "level")
+    planned = np.asarray(seeds, dtype=np.float64)
+    if planned.ndim != 1 or not len(planned) or planned[0] < 1 or (np.diff(planned) <= 0).any():
+        raise DataError("the seeds of the looks do not rise", expected="such as [3, 5, 8]", got=list(seeds))
+    spent = (1 - level) * planned / planned[-1]
+    levels: Floats = 1 - np.diff(spent, prepend=0.0)
+    return levels
+
+
+def detectable_effect(n: int, *, sd: float = 1.0, level: float = 0.95, power: float = 0.8) -> float:
+    """The smallest mean difference that ``n`` pairs of seeds tell from a margin with chance ``power``.
+
+    The effect δ at which the t-interval of n differences with standard deviation ``sd`` lies beyond the
+    margin with probability ``power``: P(T > t_{n−1}) = power for a noncentral T with shift √n·δ/sd.
+
+    Args:
+        n: Seeds.
+        sd: Standard deviation of the differences over seeds.
+        level: Confidence level of the verdict, such as 1 − .05/20 within a family of 20 claims.
+        power: Chance of a verdict.
+
+    Returns:
+        In units of ``sd``; inf with one seed.
+
+    Raises:
+        DataError: If a number is out of range.
+
+    >>> [round(detectable_effect(n), 2) for n in (3, 5, 10)], round(detectable_effect(3, level=0.9975), 1)
+    ([3.26, 1.68, 1.0], 14.6)
+    """
+    _in_range(sd, level, power)
+    if at_least(n, 1, "n") == 1:
+        return float("inf")
+    threshold = float(stats.t.ppf((1 + level) / 2, n - 1))
+
+    def lacking(shift: float) -> float:
+        return _power(shift, threshold, n) - power
+
+    highest = 1.0
+    while lacking(highest) < 0:
+        highest *= 2
+    return sd * float(optimize.brentq(lacking, 0.0, highest, xtol=1e-9)) / float(np.sqrt(n))
+
+
+def seeds_needed(
+    effect: float, *, sd: float = 1.0, level: float = 0.95, power: float = 0.8, most: int = 10_000
+) -> int | None:
+    """The fewest seeds whose :func:`detectable_effect` is at most ``effect``; None if ``most`` are too few.
+
+    Args:
+        effect: Distance from the margin, in units of ``sd``'s.
+        sd: Standard deviation of the differences over seeds.
+        level: Confidence level of the verdict.
+        power: Chance of a verdict.
+        most: Where to stop.
+
+    >>> seeds_needed(1.0), seeds_needed(1.0, level=0.9975)
+    (10, 20)
+    """
+    _in_range(sd, level, power)
+    size = abs(effect)
+    if size == 0 or detectable_effect(most, sd=sd, level=level, power=power) > size:
+        return None
+    low, high = 1, most  # bisection: the detectable effect falls with n
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = detectable_effect(middle, sd=sd, level=level, power=power) <= size
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _power(shift: float, threshold: float, n: int) -> float:
+    """P(T > threshold) of Student's T with n − 1 degrees of freedom and noncentrality ``shift``.
+
+    Integrated over the sample's standard deviation: SciPy's noncentral t loses digits far out in the tail.
+    """
+    freedom = n - 1
+    nodes = (np.arange(2000) + 0.5) / 2000
+    deviation = np.sqrt(stats.chi2.ppf(nodes, freedom) / freedom)
+    return float(stats.norm.sf(threshold * deviation - shift).mean())
+
+
+def _in_range(sd: float, level: float, power: float) -> None:
+    share(level, "level")
+    share(power, "power")
+    if not sd > 0:
+        raise DataError("sd is out of range", expected="above 0", got=sd)
