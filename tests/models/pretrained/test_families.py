@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ def network(classes=7):
 
 def library(name, **content):
     made = ModuleType(name)
+    made.__spec__ = ModuleSpec(name, None)
     for key, value in content.items():
         setattr(made, key, value)
     return made

@@ -9,6 +9,7 @@ from torch import nn
 from bequest.errors import MissingExtra, ModelError
 from bequest.models.catalogue import MODELS
 from bequest.models.pretrained.normalised import Normalised, check_input
+from bequest.models.pretrained.torchvision_import import prepare_torchvision
 
 
 @MODELS.register("timm")
@@ -28,18 +29,18 @@ def timm(
         ModelError: If timm has no such network, or cannot load it.
     """
     try:
+        prepare_torchvision()
         import timm as library
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision for another torch
         raise MissingExtra(
             "networks of timm need timm", remedy="python -m pip install -c constraints.txt timm", got=error
         ) from error
     try:
-        made = library.create_model(network, pretrained=pretrained, num_classes=classes)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        model = library.create_model(network, pretrained=pretrained, num_classes=classes)
+    except (RuntimeError, OSError, ValueError, KeyError, AssertionError) as error:
         raise ModelError(
             f"timm cannot make {network!r}", got=error, remedy="see timm.list_models()"
         ) from error
-    known = made.pretrained_cfg
-    mean, std = tuple(known["mean"]), tuple(known["std"])
+    mean, std = tuple(model.pretrained_cfg["mean"]), tuple(model.pretrained_cfg["std"])
     check_input(input_shape, mean, network)
-    return Normalised(made, mean, std)
+    return Normalised(model, mean, std)

@@ -9,6 +9,7 @@ from torch import nn
 from bequest.errors import MissingExtra, ModelError
 from bequest.models.catalogue import MODELS
 from bequest.models.pretrained.normalised import Normalised, check_input
+from bequest.models.pretrained.torchvision_import import import_torchvision
 from bequest.models.resnet import IMAGENET_MEAN, IMAGENET_STD
 from bequest.models.taps import head_of
 
@@ -30,8 +31,9 @@ def torchvision(
         ModelError: If torchvision has no such network, or cannot load it.
     """
     try:
+        import_torchvision()
         from torchvision import models
-    except (ImportError, RuntimeError) as error:  # beside a CPU torch its import may fail late
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision for another torch
         raise MissingExtra(
             "networks of torchvision need torchvision",
             remedy="python -m pip install -c constraints.txt torchvision",
@@ -39,14 +41,14 @@ def torchvision(
         ) from error
     try:
         weights = models.get_model_weights(network).DEFAULT if pretrained else None
-        made = models.get_model(network, weights=weights)
+        model = models.get_model(network, weights=weights)
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise ModelError(f"torchvision cannot make {network!r}", got=error) from error
     preset = weights.transforms() if weights is not None else None
     mean, std = tuple(getattr(preset, "mean", IMAGENET_MEAN)), tuple(getattr(preset, "std", IMAGENET_STD))
     check_input(input_shape, mean, network)
-    replace_head(made, classes)
-    return Normalised(made, mean, std)
+    replace_head(model, classes)
+    return Normalised(model, mean, std)
 
 
 def replace_head(model: nn.Module, classes: int) -> None:

@@ -1,60 +1,192 @@
-"""Image classifiers of transformers, with the normalisation of their weights."""
+"""Networks of transformers: image classifiers, text classifiers and language models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from bequest.errors import MissingExtra, ModelError
-from bequest.models.catalogue import MODELS
+from bequest.models.catalogue import MODELS, options_from
+from bequest.models.masks import call_with_mask
 from bequest.models.pretrained.normalised import Normalised, check_input
+from bequest.models.pretrained.torchvision_import import prepare_torchvision
+from bequest.models.tokens import logits_of
 
 HALF = (0.5, 0.5, 0.5)
+IMAGE_AXES = 3
+IMAGES = "AutoModelForImageClassification"
+TASKS = {
+    "classify": "AutoModelForSequenceClassification",
+    "next_token": "AutoModelForCausalLM",
+    "masked_token": "AutoModelForMaskedLM",
+}
+"""What a network for tokens answers, by the value of the option ``task``."""
+
+FAILURES = (RuntimeError, OSError, ValueError, KeyError, TypeError, ImportError)
+
+
+@dataclass(frozen=True)
+class TransformersOptions:
+    """Options of a network of transformers.
+
+    Attributes:
+        network: A name on the hub, or a folder with ``config.json``.
+        pretrained: Load the weights; they are fetched if they are not there. Only safetensors.
+        task: For tokens: ``classify`` sentences, predict the ``next_token`` or the ``masked_token``; the
+            classes of the last two are the vocabulary.
+        vocabulary: Token ids; default: those of the data.
+        padding: The token that fills rows up; default: that of the data.
+        separator: The token that ends each text of a pair, for networks that tell the two apart by
+            ``token_type_ids``; negative for single texts.
+    """
+
+    network: str = ""
+    pretrained: bool = True
+    task: str = "classify"
+    vocabulary: int = 0
+    padding: int = 0
+    separator: int = -1
+
+
+class TextNetwork(nn.Module):
+    """A network of transformers that takes tokens (N, L) and gets the mask of their padding."""
+
+    def __init__(self, network: nn.Module, padding: int, separator: int | None) -> None:
+        super().__init__()
+        self.network, self.padding, self.separator = network, padding, separator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, C), or (N, L, V) of a language model, of tokens (N, L); padding changes nothing."""
+        return logits_of(call_with_mask(self.network, x, self.padding, separator=self.separator))
 
 
 @MODELS.register("transformers")
-def transformers(
-    input_shape: Sequence[int], classes: int, *, network: str = "", pretrained: bool = True
-) -> nn.Module:
-    """An image classifier of transformers by its name on the hub or its folder, by default with its weights.
+@options_from(TransformersOptions)
+def transformers(input_shape: Sequence[int], classes: int, options: TransformersOptions) -> nn.Module:
+    """A network of transformers by its name on the hub or its folder, by default with its weights.
 
-    The head is new where the classes differ in number.
+    Inputs (C, H, W) make it an image classifier, inputs (L,) a network for tokens. The head is new where the
+    classes differ in number.
 
     Args:
-        input_shape: (channels, height, width) of one image, in [0, 1].
+        input_shape: (channels, height, width) of one image, in [0, 1]; or (L,), tokens of one text.
         classes: Width of the logits.
-        network: A name on the hub, or a folder with ``config.json``.
-        pretrained: Load the weights; they are fetched if they are not there. Only safetensors.
+        options: Each field of :class:`TransformersOptions` as a keyword.
 
     Raises:
         MissingExtra: If transformers is not installed.
-        ModelError: If there is no such network, or it cannot be loaded.
+        ModelError: If there is no such network, it cannot be loaded, or it does not fit the tokens.
     """
+    if not options.network:
+        raise ModelError(
+            "a network of transformers needs a name",
+            expected="the option network: a name on the hub, or a folder with config.json",
+        )
+    library = _library()
+    if len(input_shape) == IMAGE_AXES:
+        model = _loaded(library, IMAGES, options, num_labels=classes)
+        mean, std = _normalisation(options.network)
+        check_input(input_shape, mean, options.network)
+        return Normalised(model, mean, std)
+    return _text_network(library, input_shape, classes, options)
+
+
+def _library() -> Any:
     try:
-        from transformers import AutoConfig, AutoModelForImageClassification
-        from transformers.image_processing_utils import ImageProcessingMixin
-    except ImportError as error:
+        prepare_torchvision()
+        import transformers as library
+    except (ImportError, RuntimeError) as error:
         raise MissingExtra(
             "networks of transformers need transformers",
             remedy="python -m pip install -c constraints.txt transformers",
             got=error,
         ) from error
-    kind = AutoModelForImageClassification
+    return library
+
+
+def _text_network(
+    library: Any, input_shape: Sequence[int], classes: int, options: TransformersOptions
+) -> TextNetwork:
+    if options.task not in TASKS:
+        raise ModelError(
+            "transformers has no such task for tokens", expected=", ".join(TASKS), got=options.task
+        )
+    vocabulary = options.vocabulary or (classes if options.task != "classify" else 0)
+    if len(input_shape) != 1 or vocabulary < 1:
+        raise ModelError(
+            f"{options.network} needs images or token sequences",
+            expected="inputs (C, H, W), or (L,) and the size of their vocabulary",
+            got=f"inputs {tuple(input_shape)}, vocabulary {vocabulary}",
+        )
+    sizes: dict[str, Any] = {"pad_token_id": options.padding, "use_cache": False}
+    sizes |= {"num_labels": classes} if options.task == "classify" else {}
+    sizes |= {} if options.pretrained else {"vocab_size": vocabulary}
+    model = _loaded(library, TASKS[options.task], options, **sizes)
+    _check_tokens(model, input_shape[0], vocabulary, options)
+    return TextNetwork(model, options.padding, options.separator if options.separator >= 0 else None)
+
+
+def _loaded(library: Any, kind: str, options: TransformersOptions, **sizes: Any) -> nn.Module:
+    """The network, in float32 whatever its weights were stored in; code from the hub is never run."""
+    network = options.network
     try:
-        config = AutoConfig.from_pretrained(network, num_labels=classes)
-        if pretrained:
-            made = kind.from_pretrained(
-                network, config=config, ignore_mismatched_sizes=True, use_safetensors=True
+        config = library.AutoConfig.from_pretrained(network, trust_remote_code=False)
+        before = getattr(config, "pad_token_id", None)
+        for name, value in sizes.items():
+            setattr(config, name, value)
+        if options.pretrained and "pad_token_id" in sizes and before not in (None, sizes["pad_token_id"]):
+            raise ModelError(
+                f"{network} was trained with another token for padding than the data has",
+                expected=f"padding = {before}",
+                got=f"padding = {sizes['pad_token_id']}",
+                remedy="prepare the data with the tokenizer of the network",
+            )
+        auto = getattr(library, kind)
+        if options.pretrained:
+            model = auto.from_pretrained(
+                network,
+                config=config,
+                ignore_mismatched_sizes=options.task == "classify",
+                use_safetensors=True,
+                trust_remote_code=False,
             )
         else:
-            made = kind.from_config(config)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
+            model = auto.from_config(config, trust_remote_code=False)
+    except FAILURES as error:
         raise ModelError(f"transformers cannot make {network!r}", got=str(error)[:300]) from error
+    network_in_float32: nn.Module = model.float()
+    return network_in_float32
+
+
+def _check_tokens(model: nn.Module, length: int, vocabulary: int, options: TransformersOptions) -> None:
+    config: Any = model.config
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and length > positions:
+        raise ModelError(
+            f"the texts are too long for {options.network}",
+            expected=f"at most {positions} tokens",
+            got=length,
+            remedy="cut the texts",
+        )
+    exact = options.task != "classify"
+    if vocabulary > config.vocab_size or (exact and vocabulary != config.vocab_size):
+        raise ModelError(
+            f"the vocabulary of {options.network} is not that of the data",
+            expected=f"{config.vocab_size} tokens",
+            got=f"{vocabulary} tokens",
+            remedy="prepare the data with the tokenizer of the network",
+        )
+
+
+def _normalisation(network: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation from the network's image processor; those of ViT where it has none."""
+    from transformers.image_processing_utils import ImageProcessingMixin
+
     try:
-        known, _ = ImageProcessingMixin.get_image_processor_dict(network)
+        preset, _ = ImageProcessingMixin.get_image_processor_dict(network)
     except OSError:
-        known = {}
-    mean, std = tuple(known.get("image_mean", HALF)), tuple(known.get("image_std", HALF))
-    check_input(input_shape, mean, network)
-    return Normalised(made, mean, std)
+        preset = {}
+    return tuple(preset.get("image_mean", HALF)), tuple(preset.get("image_std", HALF))
