@@ -15,12 +15,12 @@ from bequest.report import write_report
 
 
 def seconds(work, times: int) -> float:
-    found = []
+    durations = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        durations.append(time.perf_counter() - start)
+    return min(durations)
 
 
 def ours(folder: str) -> dict[str, float]:
@@ -67,13 +67,13 @@ def vega(charts: int) -> dict[str, float] | None:
 
 
 def main() -> None:
-    own = ours(sys.argv[1])
-    other = vega(int(own["charts"]))
+    page = ours(sys.argv[1])
+    other = vega(int(page["charts"]))
     ratios = other and {
-        "static_vega_over_ours_s": other["svg_again_s"] / own["again_s"],
-        "vega_script_over_our_page_bytes": other["script_bytes"] / own["bytes"],
+        "static_vega_over_ours_s": other["svg_again_s"] / page["again_s"],
+        "vega_script_over_our_page_bytes": other["script_bytes"] / page["bytes"],
     }
-    print(json.dumps({"ours": own, "vega": other, "ratios": ratios}, indent=1))
+    print(json.dumps({"ours": page, "vega": other, "ratios": ratios}, indent=1))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from bequest.report import write_report
+from bequest.report.comparison_page import write_comparison
+from bequest.report.folder import read_run
+from bequest.report.statement import statement
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -58,10 +61,60 @@ def opened(browser, report):
     assert faults == []
 
 
-@pytest.mark.parametrize("width", [320, 390, 800, 1280])
+@pytest.mark.parametrize("width", [320, 360, 390, 800, 1280, 1440])
 def test_nothing_is_wider_than_the_screen(opened, width):
     page = opened(width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_first_screen_holds_the_answer_and_its_picture(opened, digits_study):
+    page = opened()
+    assert page.evaluate("document.documentElement.scrollHeight") <= 9000
+    ends = page.evaluate(
+        """() => ["h1", ".answer", "#picture .panels"].map(
+            part => document.querySelector(part).getBoundingClientRect().bottom)"""
+    )
+    assert ends == sorted(ends)
+    assert ends[-1] < 800
+    tops = page.locator("#picture .panel .plot").evaluate_all(
+        "maps => maps.map(m => m.getBoundingClientRect().top)"
+    )
+    assert len(tops) == 4
+    assert len(set(tops)) == 1
+    assert page.locator("#picture .panel").first.locator(".cell").count() == 81
+
+
+def test_evidence_opens_from_the_contents_and_on_paper(opened):
+    page = opened()
+    evidence = page.locator("#why-training details.evidence")
+    assert evidence.get_attribute("open") is None
+    page.locator(".contents a[href='#why-training']").click()
+    assert evidence.get_attribute("open") is not None
+    assert page.locator("#chart-training").is_visible()
+    paper = opened()
+    assert not paper.locator("#comparison-cka").is_visible()
+    paper.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert paper.locator("#comparison-cka").is_visible()
+
+
+def test_the_statement_is_copied(opened, digits_folder):
+    page = opened()
+    page.evaluate("navigator.clipboard.writeText = async text => { window.copied = text }")
+    page.get_by_text("What was kept, lost and undecided").click()
+    page.click("[data-copy=statement]")
+    page.wait_for_function("window.copied !== undefined")
+    assert page.evaluate("window.copied") == statement(read_run(digits_folder))
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_page_of_several_runs_opens_as_quietly(
+    opened, digits_folder, folder_of, partial_study, width, tmp_path
+):
+    path = write_comparison([digits_folder, folder_of(partial_study)], tmp_path / "comparison.html")
+    page = opened(width, path, color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".answer").count() == 2
+    assert page.locator("#numbers details[open] table").is_visible()
 
 
 def test_controls_are_hollow_and_others_are_filled(opened):

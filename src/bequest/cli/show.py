@@ -1,35 +1,55 @@
-"""``bequest show``: a run folder in the terminal."""
+"""``bequest show``: a run folder, or several side by side, in the terminal."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from bequest.report.folder import Run
 
 NAME = "show"
 EXAMPLE = "Example: bequest show runs/digits-small"
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="A run folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the study's record as JSON.")] = False,
+    folders: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the study's record as JSON; of several runs, a list.")
+    ] = False,
 ) -> None:
-    """Show a run: its state, its table, its verdicts, its failures."""
-    from bequest.report import terminal_table
+    """Show a run: its state, its table, its verdicts, its failures. Of several, show what differs."""
     from bequest.report.folder import read_run
 
-    run = read_run(folder)
+    runs = [read_run(folder) for folder in folders]
     if as_json:
-        typer.echo(run.study.model_dump_json(indent=1))
+        texts = [run.study.model_dump_json(indent=1) for run in runs]
+        typer.echo(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")
         return
-    console = Console()
+    console = Console(highlight=False)
+    if len(runs) == 1:
+        _show(runs[0], console)
+        return
+    from bequest.report.differences import compare
+    from bequest.report.side_by_side import side_by_side
+
+    console.print(side_by_side(compare(runs)))
+
+
+def _show(run: Run, console: Console) -> None:
+    from bequest.report.terminal import run_table
+    from bequest.report.terminal_text import safe_text
+
     done = sum(cell.status == "done" for cell in run.study.cells)
-    console.print(f"{run.study.title}  [{run.study.scale}] {run.study.status}", markup=False, highlight=False)
-    console.print(f"{done} of {len(run.study.cells)} cells done", highlight=False)
-    if run.measurements:
-        console.print(terminal_table(folder))
+    console.print(safe_text(f"{run.study.title}  [{run.study.scale}] {run.study.status}"))
+    console.print(f"{done} of {len(run.study.cells)} cells done")
+    if run.measurements or run.verdicts:
+        console.print(run_table(run))
     for cell in run.study.cells:
         if cell.status == "failed":
-            console.print(f"failed: {cell.arm} seed {cell.seed}: {cell.error}", markup=False, highlight=False)
+            console.print(safe_text(f"failed: {cell.arm} seed {cell.seed}: {cell.error}", style="red"))
+    for problem in run.problems:
+        console.print(safe_text(f"unreadable: {problem}", style="yellow"))

@@ -127,6 +127,7 @@ def environment() -> Environment:
         duration=numbers.duration,
         anchor=anchor,
         capitalised=capitalised,
+        interval=lambda verdict: numbers.with_interval(verdict.value, verdict.low, verdict.high),
     )
     templates.globals.update(signs=SIGNS)
     return templates
