@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -112,3 +113,22 @@ def test_wrong_input_is_named(scores, labels, message):
 def test_top_is_one_or_more():
     with pytest.raises(DataError, match="top is too small"):
         accuracy(*made(0), top=0)
+
+
+def test_one_column_is_no_choice_between_classes():
+    for measure in (accuracy, class_accuracy, macro_f1, balanced_accuracy):
+        with pytest.raises(DataError, match="scores has one column, which is no choice between classes"):
+            measure(np.ones((3, 1)), np.zeros(3, dtype=int))
+    with pytest.raises(DataError, match="one column"):
+        predictions_of(np.ones((3, 1)))
+
+
+def test_scores_by_class_need_no_matrix_of_classes():
+    """A confusion matrix of 30,000 classes would hold 9e8 numbers."""
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=(20, 30_000)).astype(np.float32), rng.integers(0, 30_000, 20)
+    tracemalloc.start()
+    macro_f1(scores, labels), balanced_accuracy(scores, labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 * scores.size

@@ -170,3 +170,25 @@ def test_no_best_temperature_is_undefined():
     assert reason_of(fit_temperature(right[:0], labels[:0])) == "no samples"
     with pytest.raises(DataError, match="logits holds -inf"):
         fit_temperature(np.array([[-math.inf, 0.0]]), np.array([0]))
+
+
+def test_probabilities_are_no_logits():
+    probs = np.random.default_rng(0).dirichlet(np.ones(4), size=20)
+    with pytest.raises(DataError, match="logits are probabilities"):
+        fit_temperature(probs, np.zeros(20, dtype=int))
+
+
+def test_logits_near_the_largest_float_have_a_temperature():
+    small = np.array([[1.0, -1.0]] * 3 + [[-1.0, 1.0]])
+    labels = np.zeros(4, dtype=int)
+    fitted = fit_temperature(small, labels)
+    assert fit_temperature(small * 1e307, labels) == pytest.approx(fitted * 1e307)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_softmax_in_half_precision_is_measured(dtype):
+    logits = torch.randn(200, 100, generator=torch.Generator().manual_seed(0))
+    labels = logits.argmax(1)
+    exact = expected_calibration_error(torch.softmax(logits, -1), labels)
+    halved = expected_calibration_error(torch.softmax(logits, -1).to(dtype), labels)
+    assert halved == pytest.approx(exact, abs=0.01)

@@ -55,3 +55,20 @@ def test_wrong_ids_are_named(ids, other, message):
     first = np.array(ids, dtype=np.int64) if not ids else np.array(ids)
     with pytest.raises(DataError, match=message):
         pair(first, np.array(other))
+
+
+def test_signed_and_unsigned_ids_pair_exactly():
+    """NumPy compares uint64 with int64 as float64, which holds whole numbers up to 2**53 alone."""
+    big = 2**60
+    unsigned = np.array([big, big + 1, big + 2], dtype=np.uint64)
+    signed = np.array([big + 2, big, big + 1], dtype=np.int64)
+    rows, others = pair(unsigned, signed)
+    assert (rows.tolist(), others.tolist()) == ([0, 1, 2], [1, 2, 0])
+
+
+def test_unsigned_ids_beyond_int64_pair_with_positive_and_beside_negative_ones():
+    unsigned = np.array([2**63 + 5, 7], dtype=np.uint64)
+    rows, others = pair(unsigned, np.array([7, 9], dtype=np.int64), common=True)
+    assert (rows.tolist(), others.tolist()) == ([1], [0])
+    rows, others = pair(np.array([-1, 7], dtype=np.int64), unsigned, common=True)
+    assert (rows.tolist(), others.tolist()) == ([1], [1])

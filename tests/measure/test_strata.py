@@ -59,7 +59,19 @@ def test_no_stratum_and_wrong_strata():
     found = mean_accuracy_by(np.eye(2), np.array([0, 1]), np.array([-1, -1]))
     assert isinstance(found, Undefined)
     assert found.reason == "no sample belongs to a stratum"
-    with pytest.raises(DataError, match="strata are whole numbers"):
+    with pytest.raises(DataError, match="strata are not whole numbers"):
         accuracy_by(np.eye(2), np.array([0, 1]), np.array([0.0, 1.0]))
     with pytest.raises(DataError):
         accuracy_by(np.eye(2), np.array([0, 1]), np.array([0]))
+
+
+def test_constant_answers_are_scored_without_a_matrix_of_classes():
+    """Each constant answer's score by brute force, and memory that does not go with C²."""
+    rng = np.random.default_rng(0)
+    labels, strata = rng.integers(0, 4, 60), rng.integers(-1, 3, 60)
+    scores = constant_accuracy_by(labels, strata, count=4)
+    brute = [mean_accuracy_by(np.tile(np.eye(4)[c], (60, 1)), labels, strata) for c in range(4)]
+    assert scores == pytest.approx(brute)
+    many = constant_accuracy_by(labels, strata, count=200_000)
+    assert many[:4] == pytest.approx(brute)
+    assert np.isnan(constant_accuracy_by(labels, np.full(60, -1), count=4)).all()

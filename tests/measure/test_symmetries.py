@@ -165,3 +165,50 @@ def test_heads_written_by_hand_are_those_of_torch():
         output="attention.out_proj.weight",
     )  # fmt: skip
     assert written == symmetries_of(model)[0]
+
+
+class Halved(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x)[:, :2]
+
+
+class Weighted(nn.Sequential):
+    """Weighs the hidden units by their place: no two of them can change places."""
+
+    def forward(self, x):
+        hidden = self[1](self[0](x))
+        return self[2](hidden * torch.arange(1.0, 7.0))
+
+
+class Sorted(nn.ReLU):
+    def forward(self, x):
+        return x.sort(dim=-1).values
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Weighted(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)),
+        nn.Sequential(Weighted(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), nn.ReLU()),
+        nn.Sequential(nn.Linear(4, 6), Sorted(), nn.Linear(6, 3)),
+        nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.utils.parametrizations.weight_norm(nn.Linear(6, 3))),
+    ],
+    ids=["chain", "nested chain", "activation", "parametrised weight"],
+)
+def test_a_subclass_with_a_forward_of_its_own_is_not_taken_for_its_parent(model):
+    with pytest.raises(ModelError, match="no symmetry of"):
+        symmetries_of(model)
+
+
+def test_matching_keeps_the_function_where_a_forward_is_replaced():
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    model.forward = lambda x: x
+    with pytest.raises(ModelError, match="no symmetry of"):
+        symmetries_of(model)
+
+
+def test_chains_inside_a_subclass_keep_their_symmetries():
+    model = Halved(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)))
+    (inner,) = symmetries_of(model)
+    assert inner.name == "0.0"
+    check_symmetries(model, [inner], torch.randn(5, 4))

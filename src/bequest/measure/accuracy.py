@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 
@@ -19,8 +21,8 @@ def predictions_of(scores: Array) -> Integers:
     >>> predictions_of(np.array([[0.1, 0.9], [2.0, -1.0]]))
     array([1, 0])
     """
-    found: Integers = checked_scores(scores, "scores").argmax(axis=1)
-    return found
+    predictions: Integers = checked_scores(scores, "scores").argmax(axis=1)
+    return predictions
 
 
 def accuracy(scores: Array, labels: Array, *, top: int = 1) -> float:
@@ -55,10 +57,10 @@ def class_accuracy(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:
     >>> class_accuracy(np.array([[0.2, 0.8, 0.0], [0.6, 0.4, 0.0]]), np.array([1, 1]))
     array([nan, 0.5, nan])
     """
-    counts = _confusion(scores, labels)
+    counts = _counts(scores, labels)
     with np.errstate(invalid="ignore"):
-        found: Floats = np.diag(counts) / counts.sum(axis=1)
-    return found
+        recall: Floats = counts.right / counts.labels
+    return recall
 
 
 def balanced_accuracy(scores: Array, labels: Array) -> float:
@@ -69,8 +71,8 @@ def balanced_accuracy(scores: Array, labels: Array) -> float:
     >>> balanced_accuracy(np.array([[1.0, 0.0]] * 4), np.array([0, 0, 0, 1]))
     0.5
     """
-    found = class_accuracy(scores, labels)
-    return float(np.nanmean(found)) if not np.isnan(found).all() else no_samples()
+    recall = class_accuracy(scores, labels)
+    return float(np.nanmean(recall)) if not np.isnan(recall).all() else no_samples()
 
 
 def macro_f1(scores: Array, labels: Array) -> float:
@@ -81,12 +83,12 @@ def macro_f1(scores: Array, labels: Array) -> float:
     >>> macro_f1(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0, 1, 1]))
     0.666...
     """
-    counts = _confusion(scores, labels)
-    named = counts.sum(axis=0) + counts.sum(axis=1)
+    counts = _counts(scores, labels)
+    named = counts.labels + counts.predictions
     if not named.any():
         return no_samples()
     occurs = named > 0
-    return float((2 * np.diag(counts)[occurs] / named[occurs]).mean())
+    return float((2 * counts.right[occurs] / named[occurs]).mean())
 
 
 def _ranks(scores: Array, labels: Array) -> Integers:
@@ -94,17 +96,28 @@ def _ranks(scores: Array, labels: Array) -> Integers:
     table = checked_scores(scores, "scores")
     truth = classes(labels, "labels", count=table.shape[1])
     same_length(scores=table, labels=truth)
-    own = np.take_along_axis(table, truth[:, None], axis=1)
-    before = (table == own) & (np.arange(table.shape[1]) < truth[:, None])
-    found: Integers = ((table > own) | before).sum(axis=1)
-    return found
+    of_label = np.take_along_axis(table, truth[:, None], axis=1)
+    tied_before = (table == of_label) & (np.arange(table.shape[1]) < truth[:, None])
+    ranks: Integers = ((table > of_label) | tied_before).sum(axis=1)
+    return ranks
 
 
-def _confusion(scores: Array, labels: Array) -> Floats:
-    """Counts by (label, prediction), (C, C)."""
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Samples by class, (C,) each: a whole confusion matrix has C² entries, 7 GB at 30,000 classes."""
+
+    right: Integers
+    labels: Integers
+    predictions: Integers
+
+
+def _counts(scores: Array, labels: Array) -> _Counts:
     table = checked_scores(scores, "scores")
-    count = table.shape[1]
-    truth = classes(labels, "labels", count=count)
+    classes_ = table.shape[1]
+    truth = classes(labels, "labels", count=classes_)
     same_length(scores=table, labels=truth)
-    pairs = truth * count + table.argmax(axis=1)
-    return np.bincount(pairs, minlength=count * count).reshape(count, count).astype(np.float64)
+    answers = table.argmax(axis=1)
+    right, of_label, of_answer = (
+        np.bincount(chosen, minlength=classes_) for chosen in (truth[answers == truth], truth, answers)
+    )
+    return _Counts(right, of_label, of_answer)

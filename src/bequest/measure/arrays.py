@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,7 +27,10 @@ Integers: TypeAlias = NDArray[np.int64]
 Booleans: TypeAlias = NDArray[np.bool_]
 
 SUM_TOLERANCE = 1e-3
-"""How far a row of probabilities may be from summing to one: what half precision leaves."""
+"""How far a row of probabilities may be from summing to one: what float16 leaves."""
+
+BFLOAT16_SUM_TOLERANCE = 2e-2
+"""The same for bfloat16: its 8 bits leave .4 % of a probability, 3 % of one whose logarithm is −7."""
 
 
 def plain(array: Values, name: str) -> NDArray[Any]:
@@ -49,6 +53,21 @@ def plain(array: Values, name: str) -> NDArray[Any]:
     if found.dtype.kind not in "biuf":
         raise DataError(f"{name} is not an array of numbers", expected="a numeric dtype", got=found.dtype)
     return found
+
+
+def precision(array: Values) -> float:
+    """The relative spacing of the numbers of ``array``'s type; that of float64 for lists and integers.
+
+    >>> bool(precision(np.zeros(1, np.float32)) == np.finfo(np.float32).eps)
+    True
+    """
+    if isinstance(array, Tensor):
+        return float(torch.finfo(array.dtype).eps) if array.is_floating_point() else _EPSILON
+    kind = np.asarray(array).dtype
+    return float(np.finfo(kind).eps) if kind.kind == "f" else _EPSILON
+
+
+_EPSILON = float(np.finfo(np.float64).eps)
 
 
 def _numpy_knows(tensor: Tensor) -> bool:
@@ -98,10 +117,22 @@ def not_finite(name: str) -> DataError:
     )
 
 
-def scores(array: Array, name: str) -> Floats:
-    """``array`` as float64, shape (N, C), finite or −inf (log-probabilities of what cannot happen)."""
+def scores(array: Array, name: str, *, columns: int = 2) -> Floats:
+    """``array`` as float64, shape (N, C), finite or −inf (log-probabilities of what cannot happen).
+
+    Raises:
+        DataError: If it has another shape, fewer than ``columns`` columns, or NaN or +inf in it.
+    """
     found = plain(array, name)
     _refuse_shape(found, 2, name, "(N, C)")
+    if found.shape[1] < columns:
+        # The highest of one score is always the same class: two such models would agree everywhere.
+        raise DataError(
+            f"{name} has one column, which is no choice between classes",
+            expected=f"(N, C) with {columns} classes or more",
+            got=found.shape,
+            remedy="for two classes pass both, such as np.stack([1 - p, p], axis=1) for probabilities p",
+        )
     if np.isnan(found).any() or np.isposinf(found).any():
         raise DataError(
             f"{name} holds NaN or +inf", expected="finite numbers", remedy="find where they arise"
@@ -123,7 +154,7 @@ def probabilities(array: Array, name: str = "probs") -> Floats:
             got=found.min(),
             remedy="apply softmax to logits first",
         )
-    _refuse_sums(found.sum(axis=1), name, "apply softmax to logits first")
+    _refuse_sums(found.sum(axis=1), name, "apply softmax to logits first", _sum_tolerance(array))
     return found
 
 
@@ -134,8 +165,34 @@ def log_probabilities(array: Array, name: str = "log_probs") -> Floats:
         DataError: If a row is no log-distribution, such as a row of logits or of probabilities.
     """
     found = scores(array, name)
-    _refuse_sums(np.exp(np.minimum(found, 50.0)).sum(axis=1), name, "apply log_softmax to logits first")
+    sums = np.exp(np.minimum(found, 50.0)).sum(axis=1)
+    _refuse_sums(sums, name, "apply log_softmax to logits first", _sum_tolerance(array))
     return found
+
+
+def refuse_probabilities(logits: Floats, name: str) -> None:
+    """Refuse ``logits`` that are probabilities: softmax of those is nearly uniform, and no error shows it.
+
+    Raises:
+        DataError: If no number is negative and every row sums to 1.
+    """
+    sums = logits.sum(axis=1)
+    if (
+        logits.shape[1] > 1
+        and len(logits)
+        and logits.min() >= 0
+        and (np.abs(sums - 1) <= SUM_TOLERANCE).all()
+    ):
+        raise DataError(
+            f"{name} are probabilities",
+            expected="logits: numbers of either sign, before softmax",
+            got="rows without a negative number that sum to 1",
+            remedy="pass them as probs, or pass the network's output before softmax",
+        )
+
+
+def _sum_tolerance(array: Array) -> float:
+    return BFLOAT16_SUM_TOLERANCE if precision(array) > 1e-3 else SUM_TOLERANCE
 
 
 def classes(array: Array, name: str, *, count: int | None = None) -> Integers:
@@ -219,9 +276,9 @@ def _refuse_shape(array: NDArray[Any], axes: int, name: str, expected: str) -> N
         raise DataError(f"{name} has the wrong shape", expected=expected, got=array.shape)
 
 
-def _refuse_sums(sums: Floats, name: str, remedy: str) -> None:
+def _refuse_sums(sums: Floats, name: str, remedy: str, tolerance: float) -> None:
     off = np.abs(sums - 1)
-    if off.size and off.max() > SUM_TOLERANCE:
+    if off.size and off.max() > tolerance:
         row = int(off.argmax())
         raise DataError(
             f"{name} is not a distribution in each row",

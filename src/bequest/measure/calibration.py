@@ -19,10 +19,13 @@ from bequest.measure.arrays import (
     at_least,
     classes,
     one_of,
+    precision,
     probabilities,
+    refuse_probabilities,
     same_length,
     scores,
 )
+from bequest.measure.bins import bin_of, edges
 from bequest.measure.intervals import Estimate, bootstrap_interval
 from bequest.measure.undefined import Undefined, no_samples
 from bequest.measures import Reason
@@ -89,7 +92,7 @@ def reliability(
     ([0, 2], [nan, 0.5], [nan, 0.975])
     """
     confidence, correct = _answers(probs, labels)
-    return _table(confidence, correct, bins, binning)
+    return _table(confidence, correct, bins, binning, precision(probs))
 
 
 def expected_calibration_error(
@@ -150,8 +153,9 @@ def calibration_interval(
     confidence, correct = _answers(probs, labels)
     one_of(binning, BINNINGS, "binning")
     at_least(bins, 1, "bins")
+    spacing = precision(probs)
     return bootstrap_interval(
-        lambda rows: _table(confidence[rows], correct[rows], bins, binning).error,
+        lambda rows: _table(confidence[rows], correct[rows], bins, binning, spacing).error,
         len(confidence),
         level=level,
         draws=draws,
@@ -193,7 +197,8 @@ def classwise_calibration_error(
     truth = classes(labels, "labels", count=table.shape[1])
     if not same_length(probs=table, labels=truth):
         return no_samples()
-    errors = [_table(table[:, k], truth == k, bins, binning).error for k in range(table.shape[1])]
+    spacing = precision(probs)
+    errors = [_table(table[:, k], truth == k, bins, binning, spacing).error for k in range(table.shape[1])]
     return float(np.mean(errors))
 
 
@@ -204,7 +209,7 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     it is. Above 1 the model was overconfident.
 
     Args:
-        logits: (N, C), finite.
+        logits: (N, C), finite; probabilities in their place are refused.
         labels: int, (N,), class indices.
 
     Returns:
@@ -215,13 +220,16 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 3)  # log 3 = 2 / T
     1.82
     """
-    table = scores(logits, "logits")
+    table = scores(logits, "logits", columns=1)
+    refuse_probabilities(table, "logits")
     truth = classes(labels, "labels", count=table.shape[1])
     if not same_length(logits=table, labels=truth):
         return no_samples()
     if not np.isfinite(table).all():
         raise DataError("logits holds -inf", expected="finite logits")
-    lead = table - np.take_along_axis(table, truth[:, None], axis=1)
+    largest = float(np.abs(table).max())
+    unit = largest if largest > 0 else 1.0  # differences of logits near the largest float would overflow
+    lead = table / unit - np.take_along_axis(table, truth[:, None], axis=1) / unit
     if lead.mean() >= 0:
         reason = "no temperature is best: the logits say nothing about the labels"
         return Undefined(reason, Reason.NO_SOLUTION)
@@ -237,7 +245,8 @@ def fit_temperature(logits: Array, labels: Array) -> float:
     high = 1.0
     while slope(high) < 0:
         high *= 2
-    return scale / float(brentq(slope, 0.0, high, xtol=1e-12, rtol=1e-12))
+    # Python's product of floats overflows to inf in silence, as the limit does.
+    return float(scale / float(brentq(slope, 0.0, high, xtol=1e-12, rtol=1e-12)) * unit)
 
 
 def _answers(probs: Array, labels: Array) -> tuple[Floats, Booleans]:
@@ -248,27 +257,24 @@ def _answers(probs: Array, labels: Array) -> tuple[Floats, Booleans]:
     return table.max(axis=1), table.argmax(axis=1) == truth
 
 
-def _table(confidence: Floats, correct: Booleans, bins: int, binning: str) -> ReliabilityTable:
+def _table(
+    confidence: Floats, correct: Booleans, bins: int, binning: str, spacing: float
+) -> ReliabilityTable:
     at_least(bins, 1, "bins")
     by_width = one_of(binning, BINNINGS, "binning") == "width"
-    place = _by_width(confidence, bins) if by_width else _by_mass(confidence, bins)
+    place = bin_of(confidence, bins, precision=spacing) if by_width else _by_mass(confidence, bins)
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
         mean = np.bincount(place, confidence, bins) / count
         right = np.bincount(place, correct, bins) / count
     if by_width:
-        edges = np.linspace(0.0, 1.0, bins + 1)
-        return ReliabilityTable(edges[:-1], edges[1:], count, mean, right)
+        ends = edges(bins)
+        return ReliabilityTable(ends[:-1], ends[1:], count, mean, right)
     low, high = np.full(bins, np.inf), np.full(bins, -np.inf)
     np.minimum.at(low, place, confidence)
     np.maximum.at(high, place, confidence)
     held = count > 0
     return ReliabilityTable(low[held], high[held], count[held], mean[held], right[held])
-
-
-def _by_width(confidence: Floats, bins: int) -> Integers:
-    inner = np.linspace(0.0, 1.0, bins + 1)[1:-1]
-    return np.searchsorted(inner, confidence, side="left").astype(np.int64)
 
 
 def _by_mass(confidence: Floats, bins: int) -> Integers:

@@ -28,29 +28,49 @@ def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) ->
     >>> rows.tolist(), other_rows.tolist()
     ([0, 1, 2], [2, 0, 1])
     """
-    first, second = _checked(ids, "ids"), _checked(other_ids, "other_ids")
-    if first.dtype.kind != second.dtype.kind and {first.dtype.kind, second.dtype.kind} - {"i", "u"}:
-        raise DataError("ids are of two kinds", expected=first.dtype, got=second.dtype)
+    first, second = _of_one_type(_checked(ids, "ids"), _checked(other_ids, "other_ids"))
     order = np.argsort(second, kind="stable")
     place = np.searchsorted(second, first, sorter=order)
-    found = order[np.minimum(place, max(len(second) - 1, 0))] if len(second) else np.zeros(len(first), int)
-    known = second[found] == first if len(second) else np.zeros(len(first), dtype=bool)
-    if not common and (not known.all() or len(first) != len(second)):
+    if len(second):
+        candidates = order[np.minimum(place, len(second) - 1)]
+        matches = second[candidates] == first
+    else:
+        candidates, matches = np.zeros(len(first), dtype=np.int64), np.zeros(len(first), dtype=bool)
+    if not common and (not matches.all() or len(first) != len(second)):
         _refuse_unpaired(first, second)
-    if common and not known.any():
+    if common and not matches.any():
         raise DataError("the two sets have no sample in common", remedy="check that they come from one split")
-    return np.flatnonzero(known).astype(np.int64), found[known].astype(np.int64)
+    return np.flatnonzero(matches).astype(np.int64), candidates[matches].astype(np.int64)
+
+
+def _of_one_type(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both sets of ids in a type that holds all of them: NumPy compares int64 with uint64 as float64.
+
+    Raises:
+        DataError: If one is text and the other is not.
+    """
+    kinds = {first.dtype.kind, second.dtype.kind}
+    if len(kinds) == 1:
+        return first, second
+    if kinds != {"i", "u"}:
+        raise DataError("ids are of two kinds", expected=first.dtype, got=second.dtype)
+    signed, unsigned = (first, second) if first.dtype.kind == "i" else (second, first)
+    if not unsigned.size or unsigned.max() <= np.iinfo(np.int64).max:
+        return first.astype(np.int64), second.astype(np.int64)
+    if not signed.size or signed.min() >= 0:
+        return first.astype(np.uint64), second.astype(np.uint64)
+    return first.astype(object), second.astype(object)  # no NumPy type holds both; Python's integers do
 
 
 def _checked(ids: NDArray[Any], name: str) -> NDArray[Any]:
-    found = np.asarray(ids)
-    if found.ndim != 1 or found.dtype.kind not in "iuUS":
+    column = np.asarray(ids)
+    if column.ndim != 1 or column.dtype.kind not in "iuUS":
         raise DataError(
             f"{name} are not sample ids",
             expected="(N,), integers or texts",
-            got=f"{found.dtype} of shape {found.shape}",
+            got=f"{column.dtype} of shape {column.shape}",
         )
-    values, counts = np.unique(found, return_counts=True)
+    values, counts = np.unique(column, return_counts=True)
     if (counts > 1).any():
         raise DataError(
             f"{name} occur more than once",
@@ -58,7 +78,7 @@ def _checked(ids: NDArray[Any], name: str) -> NDArray[Any]:
             got=f"{int((counts > 1).sum())} of them, such as {values[counts > 1][0]}",
             remedy="keep one row a sample",
         )
-    return found
+    return column
 
 
 def _refuse_unpaired(first: NDArray[Any], second: NDArray[Any]) -> None:

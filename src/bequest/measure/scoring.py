@@ -13,9 +13,11 @@ from bequest.measure.arrays import (
     at_least,
     classes,
     log_probabilities,
+    precision,
     probabilities,
     same_length,
 )
+from bequest.measure.bins import bin_of
 from bequest.measure.undefined import no_samples
 
 
@@ -88,7 +90,7 @@ def brier_parts(probs: Array, labels: Array, *, bins: int = 15) -> BrierParts:
     if not len(table):
         return BrierParts(*[no_samples()] * 5)
     reliability, resolution, within = np.sum(
-        [_class_parts(table[:, k], hits[:, k], bins) for k in range(table.shape[1])], axis=0
+        [_class_parts(table[:, k], hits[:, k], bins, precision(probs)) for k in range(table.shape[1])], axis=0
     )
     base = hits.mean(axis=0)
     return BrierParts(
@@ -120,9 +122,9 @@ def _outcomes(probs: Array, labels: Array) -> tuple[Floats, Floats]:
     return table, (truth[:, None] == np.arange(table.shape[1])).astype(np.float64)
 
 
-def _class_parts(forecast: Floats, hit: Floats, bins: int) -> tuple[float, float, float]:
+def _class_parts(forecast: Floats, hit: Floats, bins: int, spacing: float) -> tuple[float, float, float]:
     """(reliability, resolution, within) of one class."""
-    place = np.clip(np.ceil(forecast * bins).astype(np.int64) - 1, 0, bins - 1)
+    place = bin_of(forecast, bins, precision=spacing)
     count = np.bincount(place, minlength=bins).astype(np.float64)
     held = np.maximum(count, 1)
     mean_forecast = np.bincount(place, forecast, bins) / held

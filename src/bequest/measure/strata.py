@@ -14,7 +14,7 @@ import numpy as np
 
 from bequest.errors import DataError
 from bequest.measure.accuracy import balanced_accuracy
-from bequest.measure.arrays import Array, Floats, Integers, classes, same_length
+from bequest.measure.arrays import Array, Floats, Integers, classes, plain, same_length
 from bequest.measure.arrays import scores as checked_scores
 from bequest.measure.undefined import Undefined
 from bequest.measures import Reason
@@ -99,20 +99,31 @@ def constant_accuracy_by(labels: Array, strata: Array, *, count: int) -> Floats:
     >>> constant_accuracy_by(np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1]), count=2)
     array([0.25, 0.75])
     """
-    answers = np.eye(count)
-    truth = np.asarray(labels)
-    return np.array(
-        [mean_accuracy_by(np.tile(answers[c], (len(truth), 1)), truth, strata) for c in range(count)]
-    )
+    truth = classes(labels, "labels", count=count)
+    where = _whole_numbers(strata)
+    same_length(labels=truth, strata=where)
+    values = np.unique(where[where >= 0])
+    if not len(values):
+        return np.full(count, np.nan)
+    shares = np.zeros(count)
+    for value in values:
+        inside = truth[where == value]
+        shares += np.bincount(inside, minlength=count) / len(inside)
+    return shares / len(values)
 
 
 def _checked(scores: Array, labels: Array, strata: Array) -> tuple[Floats, Integers, Integers]:
     table = checked_scores(scores, "scores")
     truth = classes(labels, "labels", count=table.shape[1])
-    where = np.asarray(strata)
-    if not np.issubdtype(where.dtype, np.integer) or where.ndim != 1:
-        raise DataError(
-            "strata are whole numbers", expected="integers (N,)", got=f"{where.dtype} {where.shape}"
-        )
+    where = _whole_numbers(strata)
     same_length(scores=table, labels=truth, strata=where)
     return table, truth, where
+
+
+def _whole_numbers(strata: Array) -> Integers:
+    where = plain(strata, "strata")
+    if where.dtype.kind not in "iu" or where.ndim != 1:
+        raise DataError(
+            "strata are not whole numbers", expected="integers (N,)", got=f"{where.dtype} {where.shape}"
+        )
+    return where.astype(np.int64)

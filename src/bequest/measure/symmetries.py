@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from bequest.errors import ModelError
 
@@ -100,7 +101,8 @@ def symmetries_of(model: nn.Module) -> tuple[Symmetry, ...]:
     Known are chains (``nn.Sequential``, nested or not) of linear and convolutional layers with activations,
     normalisation, pooling, dropout and flattening between them; the heads of ``nn.MultiheadAttention``; heads
     and feed-forward units of ``nn.TransformerEncoderLayer``. What passes through any other module is left in
-    its order. Residual streams and attention written by hand need a :class:`Symmetry` written by hand.
+    its order; so is what a subclass with a ``forward`` of its own holds. Residual streams and attention
+    written by hand need a :class:`Symmetry` written by hand.
 
     Raises:
         ModelError: If nothing is found.
@@ -212,18 +214,36 @@ class _Open:
 
 def _within(module: nn.Module, path: str) -> Iterator[Symmetry]:
     """The symmetries of a module and of all below it."""
-    if isinstance(module, nn.TransformerEncoderLayer):
+    if _computes_as(module, (nn.TransformerEncoderLayer,)):
+        assert isinstance(module, nn.TransformerEncoderLayer)
         yield from _within(module.self_attn, f"{path}self_attn.")
         places = [Place(f"{path}linear1.{tensor}", 0) for tensor, _ in module.linear1.named_parameters()]
         reader = Place(f"{path}linear2.weight", 1)
         yield Symmetry(f"{path}linear1", module.linear1.out_features, (*places, reader))
-    elif isinstance(module, nn.MultiheadAttention):
+    elif _computes_as(module, (nn.MultiheadAttention,)):
+        assert isinstance(module, nn.MultiheadAttention)
         yield _attention(module, path)
-    elif isinstance(module, nn.Sequential):
+    elif _computes_as(module, (nn.Sequential,)):
+        assert isinstance(module, nn.Sequential)
         yield from _chain(module, path)
     else:
         for name, child in module.named_children():
             yield from _within(child, f"{path}{name}.")
+
+
+def _computes_as(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether ``module`` computes what torch's own module of one of ``kinds`` does.
+
+    A subclass with a forward of its own may do anything with its parts, and a parametrised weight is not the
+    tensor that a permutation would move.
+    """
+    return any(
+        isinstance(module, kind)
+        and type(module).forward is kind.forward
+        and "forward" not in vars(module)
+        and not parametrize.is_parametrized(module)
+        for kind in kinds
+    )
 
 
 def _attention(module: nn.MultiheadAttention, path: str) -> Symmetry:
@@ -247,25 +267,26 @@ def _chain(chain: nn.Sequential, path: str) -> Iterator[Symmetry]:
     """Each layer opens a group of units, which the next layer that reads them closes."""
     units: _Open | None = None
     for name, layer in _steps(chain, path):
-        if isinstance(layer, LAYERS):
+        if _computes_as(layer, LAYERS):
             if units is not None and (reader := _reader(layer, name, units)) is not None:
                 yield Symmetry(units.name, units.size, (*units.places, reader))
             units = _opened(layer, name)
-        elif isinstance(layer, (*NORMS, nn.LayerNorm)):
+        elif _computes_as(layer, (*NORMS, nn.LayerNorm)):
             units = _normed(layer, name, units)
-        elif isinstance(layer, nn.Flatten):
+        elif _computes_as(layer, (nn.Flatten,)):
+            assert isinstance(layer, nn.Flatten)
             units = _flattened(layer, units)
-        elif isinstance(layer, POOLS):
+        elif _computes_as(layer, POOLS):
             # A pool over the last axis mixes units that lie along it.
             units = units if units is not None and units.channels and not units.flat else None
-        elif not isinstance(layer, ELEMENTWISE):
+        elif not _computes_as(layer, ELEMENTWISE):
             units = None
             yield from _within(layer, f"{name}.")
 
 
 def _steps(chain: nn.Sequential, path: str) -> Iterator[tuple[str, nn.Module]]:
     for name, layer in chain._modules.items():  # a layer that is used twice comes twice here
-        if isinstance(layer, nn.Sequential):
+        if _computes_as(layer, (nn.Sequential,)) and isinstance(layer, nn.Sequential):
             yield from _steps(layer, f"{path}{name}.")
         elif layer is not None:
             yield f"{path}{name}", layer

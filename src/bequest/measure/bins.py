@@ -1,0 +1,36 @@
+"""Bins of probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.measure.arrays import Floats, Integers
+
+
+def edges(bins: int) -> Floats:
+    """0, 1/B, …, 1: the floats nearest to k/B, as a literal such as 0.07 is; (B + 1,)."""
+    return np.arange(bins + 1) / bins
+
+
+def bin_of(probabilities: NDArray[Any], bins: int, *, precision: float) -> Integers:
+    """Which of ``bins`` bins (k/B, (k+1)/B] each probability is in; 0 is in the first.
+
+    A number that is an edge up to rounding is that edge: float32's .8 is 1e-8 above .8 and belongs to
+    (.7, .8] all the same. Otherwise the bins of a model would depend on the type that its softmax has.
+
+    Args:
+        probabilities: (...,), float64.
+        bins: B.
+        precision: Relative spacing of the type that they were computed in, such as
+            ``np.finfo(np.float32).eps``.
+
+    >>> bin_of(np.array([0.0, 0.07, 0.08, 1.0]), 100, precision=np.finfo(np.float64).eps).tolist()
+    [0, 6, 7, 99]
+    """
+    inner = edges(bins)[1:-1]
+    # Rounding to the nearest moves a number by half the spacing; float64 sums and logarithms by a few of it.
+    slack = max(precision / 2, 4 * float(np.finfo(np.float64).eps))
+    return np.searchsorted(inner * (1 + slack), probabilities, side="left").astype(np.int64)
