@@ -131,6 +131,9 @@ def test_teachers_are_told_apart_only_where_an_arm_has_several():
     assert len(chart_figure("agreement_curve", one, STYLES).panels) == 1
     several = [curve("a", [0, 1], teacher="a"), curve("a", [1, 0], teacher="b")]
     assert [p.title for p in chart_figure("agreement_curve", several, STYLES).panels] == ["a", "b"]
+    named = styles([], ["a", "mlp<-cnn"])
+    several = [curve("a", [0, 1], teacher="a"), curve("a", [1, 0], teacher="mlp<-cnn")]
+    assert [p.title for p in chart_figure("agreement_curve", several, named).panels] == ["a", "mlp ← cnn"]
 
 
 def test_a_theory_line_and_its_simulated_dots_are_both_drawn():

@@ -89,6 +89,7 @@ def test_rows_without_a_value_are_one_sentence_with_the_reason_code(code, words)
     reason = "the gap does not differ"  # prose that nothing may read
     figure = profile([share(arm, None, reason=reason, code=code) for arm in "ab"])
     assert figure.rows.groups == ()
+    assert figure.summary == "No share of inheritance is defined."
     assert figure.notes == (f"Undefined{words}: accuracy on test.",)
     assert f"undefined: {reason}" in figure.table.rows[0]
 

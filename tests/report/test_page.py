@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +13,17 @@ import pytest
 
 import bequest
 from bequest.errors import RunFolderError
-from bequest.records import ArmRecord, Curve, Measurement, Point, TeacherRecord
+from bequest.records import (
+    ArmRecord,
+    Curve,
+    Measurement,
+    MeasureRecord,
+    Point,
+    SectionRecord,
+    TeacherRecord,
+)
 from bequest.report import page, write_report
+from bequest.report.comparison_page import write_comparison
 from bequest.report.numbers import pair
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
@@ -236,9 +246,13 @@ def test_an_empty_study_is_a_page_too(folder_of, theory_study, tmp_path):
 def test_names_cannot_break_out_of_the_page(folder_of, digits_study, tmp_path):
     arm = ArmRecord(name=HOSTILE, role="taught", student=HOSTILE, label=HOSTILE, queries=HOSTILE)
     place = {"arm": HOSTILE, "split": HOSTILE, "n": 1}
+    described = MeasureRecord(title=HOSTILE, unit=HOSTILE, group="likeness")
+    section = SectionRecord(title=HOSTILE, intro=HOSTILE, charts=(HOSTILE,), measures=(HOSTILE,))
     digits_study.study = digits_study.study.model_copy(
         update={
-            "arms": (arm,), "splits": {HOSTILE: HOSTILE}, "question": HOSTILE, "answer": HOSTILE,
+            "measures": {f"{HOSTILE}/x": described}, "sections": {HOSTILE: section}, "picture": HOSTILE,
+            "profile_arms": (HOSTILE,), "arms": (arm,), "splits": {HOSTILE: HOSTILE}, "question": HOSTILE,
+            "answer": HOSTILE,
             "command": HOSTILE, "notes": (HOSTILE,), "scale": HOSTILE, "name": HOSTILE, "title": HOSTILE,
         }
     )  # fmt: skip
@@ -255,11 +269,20 @@ def test_names_cannot_break_out_of_the_page(folder_of, digits_study, tmp_path):
         Curve(chart=chart, arm=HOSTILE, points=points, split=HOSTILE, kind="points", **titles)
         for chart in (HOSTILE, "reliability")
     ]
-    digits_study.verdicts = [v.model_copy(update={"text": HOSTILE}) for v in digits_study.verdicts]
+    digits_study.verdicts = [
+        v.model_copy(update={"text": HOSTILE, "id": HOSTILE, "contrast": HOSTILE})
+        for v in digits_study.verdicts
+    ]
     page = page_of(folder_of(digits_study), tmp_path)
     assert len(page.all("script")) == 2  # the page's own
     assert page.faults == []
     assert HOSTILE in " ".join(page.text)
+    other = replace(digits_study, verdicts=[]).write(tmp_path / "other <script>")
+    both = Page(
+        write_comparison([tmp_path / "run", other], tmp_path / "both.html").read_text(encoding="utf-8")
+    )
+    assert (len(both.all("script")), both.faults) == (2, [])
+    assert HOSTILE in " ".join(both.text)
 
 
 def test_undefined_numbers_never_read_as_nan_or_none(folder_of, digits_study, tmp_path):

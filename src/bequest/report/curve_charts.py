@@ -43,7 +43,7 @@ class _Strand:
 def chart_figure(name: str, curves: Sequence[Curve], styles: Styles, *, title: str = "") -> Figure:
     """A chart of all ``curves``: panels by quantity, split, layer and, where it is needed, teacher."""
     square = is_map(name)
-    every = _by(curves, _facets(curves))
+    every = _by(curves, _facets(curves, styles))
     grouped = dict(list(every.items())[:MOST_PANELS])
     panels = {key: _strands(facet, styles) for key, facet in grouped.items()}
     return Figure(
@@ -68,15 +68,19 @@ def is_map(name: str) -> bool:
     return name.startswith(("path", "mds"))
 
 
-def _facets(curves: Sequence[Curve]) -> Callable[[Curve], Key]:
+def _facets(curves: Sequence[Curve], styles: Styles) -> Callable[[Curve], Key]:
     """What tells panels apart: the axes, splits and layers, and teachers where an arm has several."""
     arms: dict[Key, set[str | None]] = {}
     for c in curves:
         arms.setdefault((c.arm, c.kind, c.y_title, c.split or "", c.layer or ""), set()).add(c.teacher)
     many = any(len(teachers) > 1 for teachers in arms.values())
     facets = [facet for facet in ("split", "layer") if len({getattr(c, facet) for c in curves}) > 1]
-    facets += ["teacher"] if many else []
-    return lambda c: (c.y_title, c.x_title, *(getattr(c, facet) or "" for facet in facets))
+    return lambda c: (
+        c.y_title,
+        c.x_title,
+        *(getattr(c, facet) or "" for facet in facets),
+        *([styles.label(c.teacher)] if many else []),
+    )
 
 
 def _by(curves: Iterable[Curve], key_of: Callable[[Curve], Key]) -> dict[Key, list[Curve]]:

@@ -233,6 +233,8 @@ def _profile_summary(shares: Sequence[Measurement], styles: Styles) -> str:
         defined = [m for m in shares if m.arm == style.name and m.value is not None]
         above = sum(m.low is not None and m.low > 0 for m in defined)
         tally.append((above, len(defined), style.label))
+    if not any(defined for _, defined, _ in tally):
+        return "No share of inheritance is defined."
     tally.sort(key=lambda item: -item[0])
     # Of many arms the two broadest and the two narrowest, lest the sentence become a table.
     named = tally if len(tally) <= 4 else [*tally[:2], *tally[-2:]]
