@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
+import bequest as bq
+from bequest.data.queries import Source
+from bequest.data.views import Identity
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import KD, CrossEntropy, parse_objective
-from bequest.distill.preflight import check_alive, check_teachers
+from bequest.distill.preflight import check_alive, check_labels, check_teachers
 from bequest.distill.teachers import Teacher
-from bequest.errors import ModelError, ObjectiveError, TeacherChanged
+from bequest.errors import DataError, ModelError, ObjectiveError, TeacherChanged
 
 RANDOM = torch.Generator().manual_seed(0)
 S, T, U = (torch.randn(6, 4, generator=RANDOM) for _ in range(3))
@@ -86,3 +92,72 @@ def test_teachers_are_tried_before_the_run(network, toy):
     restless.train()
     with pytest.raises(TeacherChanged, match="training mode in 'the whole model'"):
         check_teachers([teacher], student, toy)
+
+
+class Frozen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(36, 4).requires_grad_(False)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+
+
+STUDENTS = {
+    "no parameters": (nn.Flatten, "has no parameters to train"),
+    "frozen": (Frozen, "has no parameters to train"),
+    "lazy": (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), "is lazy"),
+    "half": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).half(), "weights of another dtype"),
+    "double": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).double(), "weights of another dtype"),
+    "shape": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(35, 4)), "does not take these inputs"),
+    "classes": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 5)),
+        "have the wrong shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(STUDENTS))
+@pytest.mark.parametrize("taught", [False, True])
+def test_a_network_that_cannot_be_trained_is_one_message_before_the_first_step(name, taught, network, toy):
+    make, message = STUDENTS[name]
+    train = partial(bq.distill, teachers=[network(2)]) if taught else bq.fit
+    with pytest.raises(ModelError, match=message):
+        train(make(), toy, batch=12, epochs=1)
+
+
+@pytest.mark.parametrize("name", ["half", "shape", "classes"])
+def test_a_teacher_that_cannot_answer_is_named(name, network, toy):
+    make, _ = STUDENTS[name]
+    with pytest.raises(ModelError, match="the teacher 'teacher 0'"):
+        bq.distill(network(1), toy, teachers=[make()], batch=12, epochs=1)
+
+
+def test_batch_normalisation_of_one_row_is_refused_before_the_first_step(network, toy):
+    with pytest.raises(ModelError, match="BatchNorm cannot normalise a single row"):
+        bq.fit(network(1, batch_norm=True), toy, batch=1, epochs=1)
+    with pytest.raises(ModelError, match="BatchNorm cannot normalise a single row"):
+        bq.fit(network(1, batch_norm=True), toy, batch=4, accumulate=4, epochs=1)
+    noisy = Teacher(network(2, batch_norm=True), mode="noisy")
+    with pytest.raises(ModelError, match="the teacher 'teacher': BatchNorm cannot normalise"):
+        bq.distill(network(1), toy, teachers=[noisy], batch=1, epochs=1)
+    bq.fit(network(1, batch_norm=True), toy, batch=1, steps=2, freeze_batchnorm=True)
+
+
+def test_splits_of_another_shape_are_refused_before_the_first_step(network, toy):
+    validation = replace(toy["validation"], x=toy["validation"].x[..., :5])
+    data = replace(toy, splits={**toy.splits, "validation": validation})
+    with pytest.raises(ModelError, match="does not take these inputs"):
+        bq.fit(network(1), data, batch=12, epochs=1)
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+def test_a_label_that_is_no_class_is_found_wherever_it_stands(label, toy):
+    labels = toy["train"].y.clone()
+    labels[-1] = label
+    source = Source("mine", replace(toy["train"], y=labels), Identity())
+    with pytest.raises(DataError, match="mine: a label is no class") as caught:
+        check_labels((source,), 4)
+    assert f"got:      {label}" in str(caught.value)
+    labels[-1] = -100
+    check_labels((source,), 4)

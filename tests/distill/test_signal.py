@@ -52,7 +52,7 @@ def test_a_users_object_that_answers_teaches_as_the_network_behind_it(network, t
 
 def test_the_defaults_check_record_and_prepare_nothing(network, toy):
     signal, batches = Foreign(Bare(network(2))), Batches(sources_of(toy), batch=8, seed=0)
-    signal.check(network(1), toy)
+    signal.check(network(1), toy, RECIPE)
     assert signal.opened(sources_of(toy), KD(), combined=False) is signal
     assert signal.records(toy) == signal.verified((), toy) == ()
     assert signal.learners(batches, RECIPE, steps=1, padding=None, ranks=Ranks()) == ()
@@ -74,7 +74,7 @@ def test_every_kind_says_who_answered_and_whether_it_changed(kind, network, toy,
         assert teacher.learns is (kind == "online")
         signal = LiveTeachers([teacher], (Source("train", toy["train"], Identity()),))
     assert isinstance(signal, Signal)
-    signal.check(network(1), toy)
+    signal.check(network(1), toy, RECIPE)
     records = signal.verified(signal.records(toy), toy)
     assert [record.mode for record in records] == [{"frozen": "eval"}.get(kind, kind)]
     assert records[0].digest_before == records[0].digest_after == weights_digest(network(2))

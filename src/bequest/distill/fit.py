@@ -26,6 +26,7 @@ from bequest.distill.stores.store import SignalStore
 from bequest.distill.teachers import AnyTeacher, Teacher
 from bequest.errors import InputError
 from bequest.models.catalogue import build_for
+from bequest.models.network_checks import explained
 from bequest.records import RunRecord
 from bequest.seeding import derive
 
@@ -46,9 +47,15 @@ class Fitted:
     history: list[Scores]
     data: Dataset
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Logits (N, C) in eval mode."""
-        return predict(self.model, x)
+    def logits(self, x: Any) -> Tensor:
+        """Logits (N, C) in eval mode.
+
+        Raises:
+            ModelError: If the network does not take ``x``.
+        """
+        inputs = x if isinstance(x, Tensor) else as_pool(x).x
+        with explained(self.model, inputs):
+            return predict(self.model, inputs)
 
     def score(self, split: str | Split = "test") -> Scores:
         """Accuracy in [0, 1] and NLL in nats on a split of the data, or on another split."""
@@ -171,7 +178,7 @@ def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyT
     if isinstance(teacher, AnyTeacher):
         return teacher
     if isinstance(teacher, Fitted):
-        return Teacher(teacher.model, name=teacher.record.arm)
+        return Teacher(teacher.model, name=teacher.record.arm, classes=teacher.data.classes)
     return Teacher(teacher, name=f"teacher {index}")
 
 

@@ -19,6 +19,7 @@ from bequest.distill.engine import Callback, Outcome, train
 from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import Objective
 from bequest.distill.parallel import Ranks
+from bequest.distill.preflight import check_labels, check_student
 from bequest.distill.ranking import Ranking
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import Scores, score
@@ -96,11 +97,13 @@ class Lesson:
             WorkerLost: If another rank is gone.
         """
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            check_labels(self.sources, len(self.data.classes))
             signal = self._signal()
             records: tuple[TeacherRecord, ...] = ()
             if signal is not None:
-                signal.check(self.student, self.data)
+                signal.check(self.student, self.data, self.recipe)
                 records = signal.records(self.data)
+            sentences = check_student(self.student, self.data, self.recipe)
             identity = "" if checkpoint is None else self._identity(records)
             batches, trainer = self._trainer(signal)
             with closing(trainer), signal.reading_ahead(batches) if signal else nullcontext():
@@ -116,7 +119,8 @@ class Lesson:
                 )
             if signal is not None:
                 records = signal.verified(records, self.data)
-        return Trained(outcome, records, tuple(self._warnings(signal, records, batches)), batches.state())
+        sentences += self._warnings(signal, records, batches)
+        return Trained(outcome, records, tuple(sentences), batches.state())
 
     def _signal(self) -> Signal | None:
         """What answers for the teachers, ready for the sources; None for plain training."""

@@ -60,6 +60,7 @@ class LiveTeachers(Signal):
         self._sources = tuple(sources)
         self._features = [[n for n in features if n in t.activation_names()] for t in self.teachers]
         self._seed = seed
+        self._sentences: list[str] = []
         self._tables: dict[tuple[int, int, int], tuple[int, Tensor | None]] = {}
         for name in features:
             if not any(name in names for names in self._features):
@@ -76,14 +77,19 @@ class LiveTeachers(Signal):
             return tuple(logits for logits, _ in answers), tuple(features for _, features in answers)
         return tuple(self._logits(k, batch) for k in range(len(self.teachers))), ()
 
-    def check(self, student: nn.Module, data: Dataset) -> None:
+    def check(self, student: nn.Module, data: Dataset, recipe: Recipe) -> None:
         """See :meth:`~bequest.distill.signal.Signal.check`; each teacher is asked about two samples.
 
         Raises:
             TeacherChanged: If one is in training mode.
             ModelError: If one has other classes than the data, or shares a tensor with the student.
         """
-        check_teachers(self.teachers, student, data)
+        self._sentences = check_teachers(self.teachers, student, data, rows=recipe.batch // recipe.accumulate)
+
+    def warnings(self, batches: Batches, steps: int) -> list[str]:
+        """What :meth:`check` found out about the teachers' classes and logits."""
+        del batches, steps
+        return self._sentences
 
     def records(self, data: Dataset) -> tuple[TeacherRecord, ...]:
         """Digest before training, and scores on the validation split."""

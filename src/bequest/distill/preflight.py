@@ -9,39 +9,108 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from bequest.data.batches import AnySource, Source
 from bequest.data.datasets import Dataset
-from bequest.distill.exchange import Exchange
+from bequest.distill.exchange import UNLABELLED, Exchange
+from bequest.distill.label_space import check_class_order, probabilities_for_logits
 from bequest.distill.objectives import Objective
+from bequest.distill.recipe import Recipe
 from bequest.distill.teachers import AnyTeacher
-from bequest.errors import ModelError, ObjectiveError
+from bequest.errors import DataError, ModelError, ObjectiveError
+from bequest.models.modes import evaluating
+from bequest.models.network_checks import check_network
+from bequest.models.tokens import logits_of
 
 ROWS = 2
 """Shuffling needs at least so many rows."""
 
+PROBED = 8
+"""Rows that every network answers before the first step."""
 
-def check_teachers(teachers: Sequence[AnyTeacher], student: nn.Module, data: Dataset) -> None:
-    """Refuse teachers that cannot teach this student.
+
+def check_teachers(
+    teachers: Sequence[AnyTeacher], student: nn.Module, data: Dataset, *, rows: int = ROWS
+) -> list[str]:
+    """Refuse teachers that cannot teach this student; the sentences that a reader should know.
+
+    Args:
+        teachers: Whoever will be asked.
+        student: Who learns from them.
+        data: What is learned.
+        rows: The fewest rows that they are asked about at once.
 
     Raises:
         TeacherChanged: If one is in training mode.
-        ModelError: If one has another label space than the data, or shares a tensor with the student.
+        ModelError: If one does not take the inputs, has other classes than the data or these in another
+            order, or shares a tensor with the student.
     """
+    sentences: list[str] = []
     for teacher in teachers:
+        whose = f"the teacher {teacher.name!r}"
         teacher.verify_mode()
         if teacher.shares(student):
             raise ModelError(
-                f"the teacher {teacher.name!r} and the student share parameters or buffers",
+                f"{whose} and the student share parameters or buffers",
                 expected="two networks of their own",
                 got="tensors that belong to both, which training the student would change",
                 remedy="copy one of them (copy.deepcopy)",
             )
-        width = teacher.evaluated(data["train"].x[:ROWS]).shape[-1]
-        if width != len(data.classes):
+        x = data["train"].x
+        logits = teacher.first_answers(x[:PROBED])
+        if rows == 1 and teacher.uses_batch_statistics:
             raise ModelError(
-                f"the teacher {teacher.name!r} has another label space than the data",
+                f"{whose}: BatchNorm cannot normalise a single row in training mode",
+                expected="two rows or more at once",
+                got="one row a step",
+                remedy="raise the batch size, or ask it in eval mode",
+            )
+        if logits.shape[-1] != len(data.classes):
+            raise ModelError(
+                f"{whose} has another label space than the data",
                 expected=f"{len(data.classes)} logits",
-                got=f"{width} logits",
+                got=f"{logits.shape[-1]} logits",
                 remedy="replace the teacher's head, or map its classes to the data's",
+            )
+        sentences += check_class_order(whose, teacher.classes, data.classes, ModelError)
+        sentences += probabilities_for_logits(whose, logits)
+    return sentences
+
+
+def check_student(student: nn.Module, data: Dataset, recipe: Recipe) -> list[str]:
+    """Refuse a student that cannot be trained on ``data``; the sentences that a reader should know.
+
+    Raises:
+        ModelError: If it has nothing to train, is of a kind that cannot be trained, does not take the inputs,
+            has another number of outputs than the data has classes, or would normalise single rows.
+    """
+    x = data["train"].x[:PROBED]
+    rows = recipe.batch // recipe.accumulate
+    learns_statistics = not recipe.freeze_batchnorm
+    check_network(
+        student, x, classes=len(data.classes), learns=True, rows=rows if learns_statistics else PROBED
+    )
+    check_network(student, data["validation"].x[:ROWS], classes=len(data.classes))
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(student):
+        return probabilities_for_logits("the student", logits_of(student(x)))
+
+
+def check_labels(sources: Sequence[AnySource], classes: int) -> None:
+    """Refuse labels that are neither a class nor ``UNLABELLED``, in any row that will be trained on.
+
+    Raises:
+        DataError: Names the source and the first such label.
+    """
+    for source in sources:
+        labels = source.split.y if isinstance(source, Source) else None
+        if labels is None:
+            continue
+        wrong = (labels != UNLABELLED) & ((labels < 0) | (labels >= classes))
+        if bool(wrong.any()):
+            raise DataError(
+                f"{source.name}: a label is no class",
+                expected=f"0..{classes - 1}, or {UNLABELLED} for a row without a label",
+                got=int(labels[wrong][0]),
+                remedy=f"mark rows to be left out with {UNLABELLED}",
             )
 
 

@@ -66,9 +66,9 @@ class Signal(ABC):
         del sources, objective, combined
         return self
 
-    def check(self, student: nn.Module, data: Dataset) -> None:
+    def check(self, student: nn.Module, data: Dataset, recipe: Recipe) -> None:
         """Refuse, before the first step, a signal from which ``student`` cannot learn ``data``."""
-        del student, data
+        del student, data, recipe
 
     def records(self, data: Dataset) -> tuple[TeacherRecord, ...]:
         """The teachers as they are before the first step."""

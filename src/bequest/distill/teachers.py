@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bequest.data.batches import Batch, Batches
 from bequest.distill.parallel import Ranks
 from bequest.distill.recipe import Recipe
 from bequest.errors import ModelError, TeacherChanged
 from bequest.models.modes import modes_of, set_modes
+from bequest.models.network_checks import explained
 from bequest.models.taps import known_activations, tapped
 from bequest.models.tokens import full_precision, logits_of
 from bequest.models.weights import weights_digest
@@ -34,11 +36,13 @@ class AnyTeacher(ABC):
         name: What the record calls it.
         mode: How it answers, as the record says it.
         digest: Of parameters and buffers at construction.
+        classes: Names in the order of its logits, where they are known.
     """
 
     name: str
     mode: Mode
     digest: str
+    classes: tuple[str, ...] | None = None
     _model: nn.Module
     _adapter: Callable[[Tensor], Tensor] | None
 
@@ -59,6 +63,21 @@ class AnyTeacher(ABC):
     @abstractmethod
     def evaluated(self, x: Tensor) -> Tensor:
         """Logits for ``x`` in eval mode, whatever the mode is."""
+
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Whether an answer depends on the other rows of its batch, through BatchNorm."""
+        trains = self.mode != "eval"
+        return trains and any(isinstance(module, _BatchNorm) for module in self._model.modules())
+
+    def first_answers(self, x: Tensor) -> Tensor:
+        """As :meth:`evaluated`; what a network raises becomes a message that names the teacher.
+
+        Raises:
+            ModelError: If the network does not take ``x``, or does not answer with logits.
+        """
+        with named(f"the teacher {self.name!r}"), explained(self._model, x):
+            return self.evaluated(x)
 
     @abstractmethod
     def answer(self, batch: Batch) -> Tensor:
@@ -143,6 +162,7 @@ class Teacher(AnyTeacher):
             :mod:`bequest.distill.adapters`.
         precision: Under which autocast it answers. The student's precision has no say in it, so that what
             a teacher says is the same to every student.
+        classes: Names in the order of its logits; the data's must then have the same order.
 
     >>> teacher = Teacher(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))
     >>> x = torch.ones(4, 2)
@@ -158,12 +178,14 @@ class Teacher(AnyTeacher):
         mode: Literal["eval", "noisy"] = "eval",
         adapter: Callable[[Tensor], Tensor] | None = None,
         precision: Precision = "float32",
+        classes: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self.mode = mode
         self._model = model
         self._adapter = adapter
         self._precision = precision
+        self.classes = None if classes is None else tuple(classes)
         self._modes = modes_of(model)
         model.eval()
         self.digest = weights_digest(model)
@@ -259,12 +281,18 @@ def logits_in_full(output: object, teacher: str) -> Tensor:
     Raises:
         ModelError: If there are none; names the ``teacher``.
     """
-    try:
+    with named(f"the teacher {teacher!r}"):
         return full_precision(logits_of(output).detach())
+
+
+@contextmanager
+def named(whose: str) -> Iterator[None]:
+    """Let the message of a ModelError begin with whose network it is about."""
+    try:
+        yield
     except ModelError as error:
+        if error.message.startswith(whose):
+            raise
         raise ModelError(
-            f"the teacher {teacher!r}: {error.message}",
-            expected=error.expected,
-            got=error.got,
-            remedy=error.remedy,
-        ) from None
+            f"{whose}: {error.message}", expected=error.expected, got=error.got, remedy=error.remedy
+        ) from error

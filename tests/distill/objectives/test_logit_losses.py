@@ -13,6 +13,7 @@ from scipy import special, stats
 
 from bequest.distill.exchange import UNLABELLED
 from bequest.distill.objectives import dist, dkd, hard, kd, logit_mse, ofa, standardised_kd
+from bequest.distill.objectives.logit_losses import check_temperature
 from bequest.errors import ObjectiveError
 
 QUICK = settings(deadline=None, max_examples=20)
@@ -319,12 +320,12 @@ S, T, Y = draw(14, 4, 3)
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: kd(S, T, temperature=0), "a temperature must be positive and finite"),
+        (lambda: kd(S, T, temperature=0), "the temperature is not a positive finite number"),
         (lambda: kd(S, T, temperature=-1.0), "got: *-1"),
-        (lambda: kd(S, T, temperature=math.inf), "positive and finite"),
-        (lambda: dkd(S, T, Y, temperature=0), "a temperature must be positive"),
-        (lambda: dist(S, T, temperature=math.nan), "a temperature must be positive"),
-        (lambda: standardised_kd(S, T, temperature=0), "a temperature must be positive"),
+        (lambda: kd(S, T, temperature=math.inf), "positive finite"),
+        (lambda: dkd(S, T, Y, temperature=0), "the temperature is not a positive"),
+        (lambda: dist(S, T, temperature=math.nan), "the temperature is not a positive"),
+        (lambda: standardised_kd(S, T, temperature=0), "the temperature is not a positive"),
         (lambda: ofa(S, T, Y, epsilon=0), "epsilon must be positive"),
         (lambda: hard(S, T[:, :2]), "different shapes"),
         (lambda: logit_mse(S, T[:3]), r"expected: *\(4, 3\), as the student's"),
@@ -337,3 +338,112 @@ S, T, Y = draw(14, 4, 3)
 def test_what_cannot_be_computed_is_refused(call, said):
     with pytest.raises(ObjectiveError, match=said):
         call()
+
+
+@pytest.mark.parametrize("correction", [0, 1])
+def test_standardised_logits_take_the_sigma_that_is_asked_for(correction):
+    student, teacher = (5 * torch.randn(6, 7, generator=torch.Generator().manual_seed(k)) for k in (1, 2))
+    z = [
+        (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True, correction=correction)
+        for x in (student, teacher)
+    ]
+    sigma = ("population", "sample")[correction]
+    loss = standardised_kd(student, teacher, temperature=2.0, weight=9.0, sigma=sigma)
+    assert float(loss) == pytest.approx(9 * float(kd(*z, temperature=2.0)), rel=1e-5)
+
+
+def test_the_sample_sigma_is_a_higher_temperature():
+    student, teacher = (torch.randn(6, 7, generator=torch.Generator().manual_seed(k)) for k in (1, 2))
+    factor = math.sqrt(7 / 6)
+    sample = standardised_kd(student, teacher, temperature=2.0, sigma="sample")
+    population = standardised_kd(student, teacher, temperature=2.0 * factor)
+    assert float(sample) == pytest.approx(float(population) / factor**2, rel=1e-5)
+
+
+def test_standardised_constant_logits_are_0_with_a_finite_gradient():
+    constant = torch.full((2, 3), 4.0, requires_grad=True)
+    standardised_kd(constant, torch.randn(2, 3), sigma="sample").backward()
+    assert bool(torch.isfinite(constant.grad).all())
+
+
+INF = float("inf")
+MASKED = torch.tensor([[1.0, 0.0, -INF], [0.5, 2.0, -INF]])
+TEACHER_MASKED = torch.tensor([[2.0, 0.0, -INF], [0.0, 1.0, -INF]])
+TWO = torch.tensor([0, 1])
+BOTH_MASK = {
+    "kd": lambda s, t: kd(s, t, temperature=2.0),
+    "hard": hard,
+    "logit_mse": logit_mse,
+    "dkd": lambda s, t: dkd(s, t, TWO),
+    "dist": lambda s, t: dist(s, t, gamma=0.0),
+    "standardised": standardised_kd,
+    "ofa": lambda s, t: ofa(s, t, TWO, epsilon=1.2),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(BOTH_MASK) - {"dist"}))
+def test_a_class_that_both_mask_is_as_if_it_were_not_there(name):
+    student = MASKED.clone().requires_grad_()
+    loss = BOTH_MASK[name](student, TEACHER_MASKED)
+    expected = BOTH_MASK[name](MASKED[:, :2], TEACHER_MASKED[:, :2])
+    assert float(loss.detach()) == pytest.approx(float(expected), abs=1e-6)
+    loss.backward()
+    assert bool(torch.isfinite(student.grad).all())
+    assert not bool(student.grad[:, 2].any())
+
+
+@pytest.mark.parametrize("name", ["kd", "dkd", "logit_mse", "standardised", "dist"])
+def test_equal_logits_with_masked_classes_have_no_loss(name):
+    assert float(BOTH_MASK[name](MASKED, MASKED)) == pytest.approx(0.0, abs=1e-6)
+    assert float(kd(MASKED, MASKED, temperature=1.0)) == 0.0
+
+
+def test_dkd_of_a_row_whose_other_classes_are_all_masked_is_the_target_term():
+    logits = torch.tensor([[1.0, -INF, -INF]], requires_grad=True)
+    loss = dkd(logits, torch.tensor([[3.0, -INF, -INF]]), torch.tensor([0]))
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert bool(torch.isfinite(logits.grad).all())
+
+
+@pytest.mark.parametrize("loss", [dkd, ofa])
+@pytest.mark.parametrize("label", [-1, 5, 255])
+def test_a_label_that_is_no_class_is_refused_and_never_class_0(loss, label):
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ObjectiveError, match="a label is no class") as caught:
+        loss(logits, logits.flip(0), torch.tensor([1, 2, label, 3]))
+    assert "expected: 0..4, or -100 for a row without a label" in str(caught.value)
+    kept = [0, 1, 3]
+    expected = loss(logits[kept], logits.flip(0)[kept], torch.tensor([1, 2, 3]))
+    left_out = loss(logits, logits.flip(0), torch.tensor([1, 2, -100, 3]))
+    assert float(left_out) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("name", sorted(BOTH_MASK))
+def test_without_a_row_that_counts_a_loss_is_0_with_a_gradient_of_0(name):
+    empty = {"dkd": dkd, "ofa": ofa}.get(name)
+    student = torch.randn(2, 3, 4, requires_grad=True)
+    mask = torch.zeros(2, 3, dtype=torch.bool)
+    if empty is not None:
+        loss = empty(student, torch.randn(2, 3, 4), torch.zeros(2, 3, dtype=torch.int64), mask=mask)
+    else:
+        plain = {"kd": lambda *a, **k: kd(*a, temperature=2.0, **k), "standardised": standardised_kd}
+        plain |= {"hard": hard, "logit_mse": logit_mse, "dist": dist}
+        loss = plain[name](student, torch.randn(2, 3, 4), mask=mask)
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert not bool(student.grad.any())
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64])
+def test_integer_logits_are_numbers(dtype):
+    teacher = torch.tensor([[12, 3, 0], [1, 20, 4]], dtype=dtype)
+    student = torch.tensor([[1.5, 0.2, -1.0], [0.1, 2.0, 0.4]])
+    expected = kd(student, teacher.float(), temperature=4.0)
+    assert torch.equal(kd(student, teacher, temperature=4.0), expected)
+
+
+@pytest.mark.parametrize("temperature", ["4", None, torch.ones(2, 1)])
+def test_a_temperature_is_one_number(temperature):
+    with pytest.raises(ObjectiveError, match="the temperature is not a positive finite number"):
+        check_temperature(temperature)

@@ -392,7 +392,7 @@ def test_a_teacher_of_other_classes_is_refused(data: Dataset, tmp_path: Path) ->
 def test_an_answer_that_is_no_number_is_refused(data: Dataset, tmp_path: Path) -> None:
     broken = nn.Sequential(nn.Flatten(), nn.Linear(36, 5))
     nn.init.constant_(broken[1].bias, float("nan"))
-    with pytest.raises(SignalError, match="answer to sample 0 is no number"):
+    with pytest.raises(SignalError, match="answer to sample 0 holds NaN or infinity"):
         built(broken, data, tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_dense_keeps_logits_to_half_a_unit_in_the_last_place(
 
 def test_dense_float16_refuses_what_overflows() -> None:
     logits = torch.tensor([[1.0, 2.0], [70000.0, 0.0]])
-    with pytest.raises(SignalError, match="answer to sample 9 cannot be kept as float16"):
+    with pytest.raises(SignalError, match="answer to sample 9 overflows float16"):
         Dense("float16").encode(logits, torch.tensor([4, 9]), 0, seed=0)
     Dense("bfloat16").encode(logits, torch.tensor([4, 9]), 0, seed=0)
 

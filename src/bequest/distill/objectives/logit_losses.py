@@ -1,7 +1,8 @@
 """Losses that hand a teacher's answers to a student: pure functions of logits.
 
 Every function takes logits, (N, C) or with ``mask`` (N, L, C), and averages over rows: the samples, or
-the positions where the mask is True (the others are removed before anything is computed). Labels are
+the positions where the mask is True (the others are removed before anything is computed). Without any row
+a loss is 0. Labels are
 int64, (N,) or (N, L); rows whose label is ``UNLABELLED`` are left out where labels are needed. No gradient
 flows to the teacher. Half-precision logits are computed in float32.
 """
@@ -9,6 +10,7 @@ flows to the teacher. Half-precision logits are computed in float32.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,6 +26,11 @@ from bequest.models.tokens import full_precision
 Array = Tensor | np.ndarray
 Number = float | int
 Loss = Float[Tensor, ""]
+
+Sigma = Literal["population", "sample"]
+
+TINY = 1e-12
+"""Added to a variance, so that constant logits become 0 with a finite gradient."""
 
 FLAT = 1e-6
 """A vector whose spread is below this share of its length is constant up to rounding."""
@@ -53,6 +60,8 @@ def kd(
     """
     student, teacher = paired(student_logits, teacher_logits, mask)
     check_temperature(temperature)
+    if not len(student):
+        return nothing(student)
     log_p = torch.log_softmax(teacher / temperature, -1)
     log_q = torch.log_softmax(student / temperature, -1)
     return kl_terms(log_p, log_q).sum() * (temperature * temperature / len(student))
@@ -78,6 +87,8 @@ def hard(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = 
     tensor(0.1269)
     """
     student, teacher = paired(student_logits, teacher_logits, mask)
+    if not len(student):
+        return nothing(student)
     return functional.cross_entropy(student, teacher.argmax(-1))
 
 
@@ -101,6 +112,8 @@ def logit_mse(student_logits: Array, teacher_logits: Array, *, mask: Tensor | No
     tensor(2.)
     """
     student, teacher = paired(student_logits, teacher_logits, mask)
+    if not len(student):
+        return nothing(student)
     masked = (student == -math.inf) & (teacher == -math.inf)  # -inf - -inf is no number
     whole = functional.mse_loss(student.masked_fill(masked, 0.0), teacher.masked_fill(masked, 0.0))
     return whole * (masked.numel() / (~masked).sum().clamp(min=1))
@@ -191,6 +204,8 @@ def dist(
     """
     student, teacher = paired(student_logits, teacher_logits, mask)
     check_temperature(temperature)
+    if not len(student):
+        return nothing(student)
     q = torch.softmax(student / temperature, -1)
     p = torch.softmax(teacher / temperature, -1)
     between_classes = 1 - _pearson(q, p, 1).mean()
@@ -204,18 +219,22 @@ def standardised_kd(
     *,
     temperature: Number = 2.0,
     weight: Number = 9.0,
+    sigma: Sigma = "population",
     mask: Tensor | None = None,
 ) -> Loss:
     """Distillation of standardised logits: weight · kd(z(student), z(teacher)).
 
-    z subtracts a row's mean over classes and divides by its (population) standard deviation, so that
-    only the relations of a teacher's logits count, not their size.
+    z subtracts a row's mean over classes and divides by its standard deviation, so that only the relations
+    of a teacher's logits count, not their size.
 
     Args:
         student_logits: (N, C), or (N, L, C).
         teacher_logits: As ``student_logits``.
         temperature: T > 0.
         weight: Factor on the loss.
+        sigma: ``population`` divides squares by C, as the paper's equation 7 has it; ``sample`` by C - 1, as
+            its released code does. The second is the first at a temperature higher by √(C / (C - 1)), with
+            the loss of that temperature less by that factor squared.
         mask: bool (N, L), True where a position counts.
 
     Returns:
@@ -230,7 +249,8 @@ def standardised_kd(
     0.0
     """
     student, teacher = paired(student_logits, teacher_logits, mask)
-    return weight * kd(standardised(student), standardised(teacher), temperature=temperature)
+    z_student, z_teacher = standardised(student, sigma=sigma), standardised(teacher, sigma=sigma)
+    return weight * kd(z_student, z_teacher, temperature=temperature)
 
 
 def ofa(
@@ -273,9 +293,19 @@ def ofa(
     return _mean_of(each, labelled)
 
 
-def standardised(logits: Tensor) -> Tensor:
-    """Logits with mean 0 and (population) standard deviation 1 over classes; constant rows become 0."""
-    return functional.layer_norm(precise(logits), logits.shape[-1:], eps=1e-12)
+def standardised(logits: Tensor, *, sigma: Sigma = "population") -> Tensor:
+    """Logits with mean 0 and standard deviation 1 over classes; constant rows become 0.
+
+    Classes that are masked with -inf stay masked, and count for neither.
+    """
+    x = precise(logits)
+    seen = x > -math.inf
+    count = seen.sum(-1, keepdim=True).clamp(min=1)
+    mean = torch.where(seen, x, 0.0).sum(-1, keepdim=True) / count
+    centred = torch.where(seen, x - mean, 0.0)
+    divisor = count if sigma == "population" else (count - 1).clamp(min=1)
+    variance = centred.square().sum(-1, keepdim=True) / divisor
+    return torch.where(seen, centred * (variance + TINY).rsqrt(), -math.inf)
 
 
 def precise(x: Tensor) -> Tensor:
@@ -329,15 +359,25 @@ def rows_of(logits: Tensor, mask: Tensor | None) -> Float[Tensor, "m c"]:
     return logits
 
 
-def check_temperature(temperature: Number) -> None:
+def nothing(logits: Tensor) -> Loss:
+    """The loss where no row counts: 0, with a gradient of 0.
+
+    A piece of a batch, or the rows of one rank, may be padding throughout; it must not spoil the others.
+    """
+    return logits.sum() * 0.0
+
+
+def check_temperature(temperature: object) -> None:
     """Refuse a temperature that is not positive and finite.
 
     Raises:
         ObjectiveError: If it is not.
     """
-    if not 0 < temperature < math.inf:
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         raise ObjectiveError(
-            "a temperature must be positive and finite", expected="> 0, such as 4", got=temperature
+            "the temperature is not a positive finite number",
+            expected="one number > 0 for all rows, such as 4",
+            got=temperature,
         )
 
 
@@ -350,7 +390,18 @@ def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Ten
             expected=f"{len(rows)}, one a row",
             got=f"{len(flat)} of shape {tuple(labels.shape)}",
         )
-    return flat.clamp(min=0)[:, None], flat != UNLABELLED
+    classes = rows.shape[-1]
+    # Asked on the CPU only: elsewhere it would wait for the device, and gather refuses what is too large.
+    if flat.device.type == "cpu":
+        wrong = (flat != UNLABELLED) & ((flat < 0) | (flat >= classes))
+        if bool(wrong.any()):
+            raise ObjectiveError(
+                "a label is no class",
+                expected=f"0..{classes - 1}, or {UNLABELLED} for a row without a label",
+                got=int(flat[wrong][0]),
+                remedy=f"mark rows to be left out with {UNLABELLED}",
+            )
+    return flat.clamp(min=0)[:, None], flat >= 0
 
 
 def _mean_of(each: Tensor, counted: Tensor) -> Tensor:
@@ -362,11 +413,12 @@ def _decoupled(logits: Tensor, target: Tensor) -> tuple[Float[Tensor, "m 2"], Fl
     """Log-probabilities of [target, not target], and of the other classes among themselves."""
     columns = torch.arange(logits.shape[1] - 1, device=logits.device)
     rest = logits.gather(1, columns + (columns >= target))
-    both = torch.cat([logits.gather(1, target), rest.logsumexp(-1, keepdim=True)], 1)
     # Where every other class is masked with -inf, their softmax is 0 / 0; they add nothing.
     masked = (rest == -math.inf).all(-1, keepdim=True)
-    others = torch.log_softmax(rest.masked_fill(masked, 0.0), -1).masked_fill(masked, -math.inf)
-    return torch.log_softmax(both, -1), others
+    rest = rest.masked_fill(masked, 0.0)
+    total = rest.logsumexp(-1, keepdim=True).masked_fill(masked, -math.inf)
+    both = torch.cat([logits.gather(1, target), total], 1)
+    return torch.log_softmax(both, -1), torch.log_softmax(rest, -1).masked_fill(masked, -math.inf)
 
 
 def _pearson(x: Tensor, y: Tensor, dim: int) -> Tensor:

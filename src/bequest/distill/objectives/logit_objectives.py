@@ -202,6 +202,7 @@ class Standardised(Objective, name="standardised"):
 
     objective: Objective = KD(temperature=2.0)
     weight: Weight = 9.0
+    sigma: losses.Sigma = "population"
 
     @model_validator(mode="after")
     def _reads_logits(self) -> Standardised:
@@ -235,8 +236,10 @@ class Standardised(Objective, name="standardised"):
         """The weighted loss of standardised logits, and ``standardised``."""
         inner = replace(
             exchange,
-            student_logits=losses.standardised(exchange.student_logits),
-            teacher_logits=tuple(losses.standardised(each) for each in exchange.teacher_logits),
+            student_logits=losses.standardised(exchange.student_logits, sigma=self.sigma),
+            teacher_logits=tuple(
+                losses.standardised(each, sigma=self.sigma) for each in exchange.teacher_logits
+            ),
         )
         loss, _ = self.objective(inner)
         loss = loss * at(self.weight, exchange.step, exchange.steps)
@@ -248,7 +251,7 @@ def of_whole_batch(loss: Tensor, exchange: Exchange) -> Tensor:
     if exchange.rows is None:
         return loss
     if exchange.mask is not None:
-        return loss * exchange.mask.sum() / exchange.rows
+        return loss * exchange.mask.sum() / max(1, exchange.rows)
     own = exchange.student_logits.shape[:-1].numel()
     return loss if own == exchange.rows else loss * (own / exchange.rows)
 

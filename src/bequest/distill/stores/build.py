@@ -14,7 +14,7 @@ from bequest.data.views import Identity, View
 from bequest.distill.stores.codecs import Codec, parse_codec
 from bequest.distill.stores.folder import (
     BUILDING,
-    Kept,
+    Finished,
     alone,
     check_space,
     clear,
@@ -116,7 +116,7 @@ def build_store(
             build(job, Path(path), workers=workers, fresh=fresh, progress=progress)
         for teacher in asked:
             teacher.verify()
-    return open_store(path, checksums=False)
+    return open_store(path)
 
 
 def build(
@@ -229,7 +229,7 @@ def _job(
                 source,
                 digest=digest,
                 names=(data.name, name),
-                classes=len(data.classes),
+                classes=tuple(data.classes),
                 codec=codec,
                 features=features,
                 feature_dtype=feature_dtype,
@@ -242,7 +242,7 @@ def _job(
     return Job(teachers, tuple(goals), batch, pieces)
 
 
-def _conclude(job: Job, kept: Kept, path: Path) -> None:
+def _conclude(job: Job, kept: Finished, path: Path) -> None:
     """Wait for the other ranks' views, then write the manifests."""
     for index, goal in enumerate(job.goals):
         for teacher, (folder, manifest) in enumerate(zip(goal.folders, goal.manifests, strict=True)):

@@ -57,8 +57,9 @@ class Codec(Variant, kind="codec"):
 
     def deviation(self, stored: Tensor, now: Tensor) -> Tensor:
         """How far decoded answers (N, ..., C) differ, (N,): relative to the largest logit of ``now``."""
-        scale = now.flatten(1).abs().amax(1).clamp(min=1e-12)
-        return (stored - now).flatten(1).abs().amax(1) / scale
+        finite = torch.where(torch.isfinite(now), now, 0.0)
+        gap = torch.where(stored == now, 0.0, stored - now)  # -inf - -inf is no number
+        return gap.flatten(1).abs().amax(1) / finite.flatten(1).abs().amax(1).clamp(min=1e-12)
 
     @abstractmethod
     def refusal(self, reads: Reads) -> str | None:
@@ -81,9 +82,10 @@ class Dense(Codec, name="dense"):
     @override
     def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
         del view, seed
-        kept = logits.to(getattr(torch, self.dtype)).contiguous()
-        check_finite(kept, ids, f"cannot be kept as {self.dtype}: use float32 or bfloat16")
-        return kept.view(torch.uint16).numpy() if self.dtype == "bfloat16" else kept.numpy()
+        rounded = logits.to(getattr(torch, self.dtype)).contiguous()
+        overflown = torch.where(logits == -math.inf, 0.0, rounded)
+        check_finite(overflown, ids, f"overflows {self.dtype}: use float32 or bfloat16")
+        return rounded.view(torch.uint16).numpy() if self.dtype == "bfloat16" else rounded.numpy()
 
     @override
     def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
@@ -128,6 +130,7 @@ class TopK(Codec, name="topk"):
     def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
         del view, seed
         dtype, positions = self.layout(tuple(logits.shape[1:]))
+        check_finite(logits, ids, "masks classes with -inf, which only the codec dense keeps")
         exact = logits.double()
         total = exact.logsumexp(-1)
         ordered, index = exact.sort(dim=-1, descending=True, stable=True)
@@ -184,7 +187,6 @@ class Sampled(Codec, name="sampled"):
 
     @override
     def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
-        check_finite(logits, ids, "cannot be drawn from")
         dtype, shape = self.layout(tuple(logits.shape[1:]))
         edges = torch.softmax(logits.double() / self.temperature, -1).cumsum(-1)
         drawn = seeding.uniform(seed, "draws", ids, view, math.prod(shape)).view(-1, *shape).double()

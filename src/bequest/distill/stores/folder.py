@@ -7,12 +7,14 @@ import math
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from bequest.distill.stores.checksums import CHECKED, damaged_files
 from bequest.distill.stores.job import Job
 from bequest.distill.stores.manifest import (
     MANIFEST,
@@ -23,15 +25,14 @@ from bequest.distill.stores.manifest import (
     differences,
     read_manifest,
 )
-from bequest.distill.stores.recording import CHECKED
-from bequest.distill.stores.writer import described, finished
+from bequest.distill.stores.writer import described, finished, journal_path
 from bequest.errors import SignalError
 from bequest.files import remove_partials, write_text
 
 BUILDING = ".building.json"
 """The manifest of a store that is not finished, without shards."""
 
-Kept = dict[tuple[int, int], tuple[tuple[Shard, ...], ...]]
+Finished = dict[tuple[int, int], tuple[tuple[Shard, ...], ...]]
 """The shards of finished (goal, view)s, one tuple a teacher."""
 
 
@@ -46,22 +47,40 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def taken_up(job: Job) -> Kept:
+def taken_up(job: Job) -> Finished:
     """The shards of the views that are finished.
 
     Raises:
         SignalError: If a folder holds another store, or arrays that nobody vouches for.
+
+    Warns:
+        UserWarning: Names each file of another content than was written; its view does not count.
     """
-    kept = {}
+    whole: Finished = {}
     for index, goal in enumerate(job.goals):
-        known = [_prepared(folder, m) for folder, m in zip(goal.folders, goal.manifests, strict=True)]
+        listed = [_prepared(folder, m) for folder, m in zip(goal.folders, goal.manifests, strict=True)]
         for view in range(goal.views):
-            found = [
-                shards.get(view) or finished(f, view) for shards, f in zip(known, goal.folders, strict=True)
+            written = [
+                shards.get(view) or finished(f, view) for shards, f in zip(listed, goal.folders, strict=True)
             ]
-            if all(found):
-                kept[index, view] = tuple(shards for shards in found if shards)
-    return kept
+            if all(written):
+                whole[index, view] = tuple(shards for shards in written if shards)
+    return _without_damaged(job, whole)
+
+
+def _without_damaged(job: Job, views: Finished) -> Finished:
+    """``views`` without those that have a file of another content than was written, which are named."""
+    for index, goal in enumerate(job.goals):
+        for teacher, folder in enumerate(goal.folders):
+            shards = [each for (place, _), of in views.items() if place == index for each in of[teacher]]
+            for file in damaged_files(folder, shards, again=False):
+                view = next(shard.view for shard in shards if shard.file == file)
+                views.pop((index, view), None)
+                journal_path(folder, view).unlink(missing_ok=True)
+                warnings.warn(
+                    f"{folder / file} is damaged (checksum); the view is answered again", stacklevel=2
+                )
+    return views
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bequest.data.batches import Source
+from bequest.distill.label_space import check_class_order
 from bequest.distill.stores.codecs import Codec, check_finite
 from bequest.distill.stores.manifest import (
     ArrayEntry,
@@ -120,7 +122,8 @@ def encoded(
 ) -> dict[str, np.ndarray]:
     """The teacher's answers to ``x`` as the store's arrays keep them."""
     logits, features = answers(teacher, manifest, x)
-    check_finite(logits, ids, "is no number")
+    # -inf masks a class, and codecs say whether they keep it; NaN and infinity are nobody's answer.
+    check_finite(torch.where(logits == -math.inf, 0.0, logits), ids, "holds NaN or infinity")
     codec: Codec = Codec.parse(manifest.codec)
     blocks = {LOGITS: codec.encode(logits, ids, view, seed=manifest.views.seed)}
     for array in manifest.arrays:
@@ -144,7 +147,7 @@ def manifest_of(
     *,
     digest: str,
     names: tuple[str, str],
-    classes: int,
+    classes: tuple[str, ...],
     codec: Codec,
     features: Sequence[str],
     feature_dtype: str,
@@ -157,7 +160,7 @@ def manifest_of(
         source: About what, with the seed and number of its views.
         digest: Of the source's inputs.
         names: Of the data set and of the split.
-        classes: How many the data has.
+        classes: Their names, in the data's order.
         codec: How logits are kept.
         features: Which activations are kept too.
         feature_dtype: In which type.
@@ -189,7 +192,8 @@ def manifest_of(
             name=names[0],
             split=names[1],
             samples=len(source.split),
-            classes=classes,
+            classes=len(classes),
+            class_names=classes,
             shape=tuple(source.split.x.shape[1:]),
         ),
         views=ViewsEntry(
@@ -215,7 +219,7 @@ def refuse_orphan() -> None:
         raise WorkerLost("the builder of this worker is gone", remedy="run the same command again")
 
 
-def _check_teacher(teacher: AnyTeacher, row: tuple[int, ...], classes: int) -> None:
+def _check_teacher(teacher: AnyTeacher, row: tuple[int, ...], classes: tuple[str, ...]) -> None:
     if teacher.mode != "eval":
         raise SignalError(
             f"the teacher {teacher.name!r} answers the same question in many ways",
@@ -223,10 +227,11 @@ def _check_teacher(teacher: AnyTeacher, row: tuple[int, ...], classes: int) -> N
             got=f"mode {teacher.mode!r}",
             remedy="stored answers stand for one function of the input; ask a noisy teacher live",
         )
-    if row[-1] != classes:
+    check_class_order(f"the teacher {teacher.name!r}", teacher.classes, classes, SignalError)
+    if row[-1] != len(classes):
         raise SignalError(
             f"the teacher {teacher.name!r} has another label space than the data",
-            expected=f"{classes} logits",
+            expected=f"{len(classes)} logits",
             got=f"{row[-1]} logits",
             remedy="replace the teacher's head, or map its classes to the data's",
         )

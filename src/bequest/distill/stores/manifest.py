@@ -14,7 +14,8 @@ from bequest.errors import SignalError
 from bequest.files import write_text
 
 FORMAT = "bequest-signals"
-VERSION = 1
+VERSION = 2
+"""2: the names of the classes."""
 MANIFEST = "manifest.json"
 REBUILD = "build the store again"
 SHORT = 12
@@ -48,6 +49,7 @@ class DataEntry(Config):
         samples: Rows of every array.
         classes: Width of the logits.
         shape: Shape of one input.
+        class_names: In the order of the logits; None in stores of version 1.
     """
 
     digest: str
@@ -56,6 +58,7 @@ class DataEntry(Config):
     samples: int
     classes: int
     shape: tuple[int, ...]
+    class_names: tuple[str, ...] | None = None
 
 
 class ViewsEntry(Config):
@@ -137,7 +140,10 @@ class Manifest(Config):
 
     def text(self) -> str:
         """The manifest as its file has it; the last entry is the checksum of all others."""
-        return _sealed(self.model_dump(mode="json"))
+        content = self.model_dump(mode="json")
+        if self.data.class_names is None:
+            del content["data"]["class_names"]  # what version 1 did not write is no part of its checksum
+        return _sealed(content)
 
 
 class Collection(Config):
@@ -211,7 +217,9 @@ def differences(stored: Manifest, wanted: Manifest) -> list[str]:
         lines += [
             f"{label} {key}: stored {_shown(old[key])}, asked {_shown(new[key])}"
             for key in old
-            if old[key] != new[key] and (name, key) != ("views", "digest")
+            if old[key] != new[key]
+            and (name, key) != ("views", "digest")
+            and not (key == "class_names" and old[key] is None)
         ]
     for name in ("codec", "logits", "arrays"):
         old, new = (each.model_dump(mode="json")[name] for each in (stored, wanted))

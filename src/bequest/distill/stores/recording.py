@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +12,7 @@ from torch import Tensor
 from bequest.data.batches import Source
 from bequest.data.datasets import Split
 from bequest.data.views import View, parse_views
+from bequest.distill.stores.checksums import damaged_files
 from bequest.distill.stores.codecs import Codec, parse_codec
 from bequest.distill.stores.manifest import (
     REBUILD,
@@ -26,12 +24,9 @@ from bequest.distill.stores.manifest import (
     read_manifest,
 )
 from bequest.distill.stores.writer import LOGITS, NPY_MAGIC, described, file_name, npy_header
-from bequest.errors import RunFolderError, SignalError
-from bequest.files import read_json, write_json
+from bequest.errors import SignalError
 
 HEADER_TEXT = len(NPY_MAGIC) + 2
-CHECKED = ".checked.json"
-"""Which files' checksums were right when they were last read whole, by size and time of change."""
 
 
 class Recording:
@@ -101,30 +96,8 @@ class Recording:
         Args:
             again: False leaves out files that an earlier call found right and that were not changed since.
         """
-        known = {} if again else self._checked()
-        faults = []
-        right = {}
-        for shard in self.manifest.shards:
-            path = self.folder / shard.file
-            stamp = [shard.sha256, path.stat().st_size, path.stat().st_mtime_ns]
-            if known.get(shard.file) != stamp and _sha256(path) != shard.sha256:
-                faults.append(f"{shard.file}: its content is not what was written (checksum)")
-            else:
-                right[shard.file] = stamp
-        if right != self._checked():
-            self._remember(right)
-        return faults
-
-    def _checked(self) -> dict[str, Any]:
-        try:
-            content = read_json(self.folder / CHECKED)
-        except RunFolderError:
-            return {}
-        return content if isinstance(content, dict) else {}
-
-    def _remember(self, right: dict[str, Any]) -> None:
-        if os.access(self.folder, os.W_OK):
-            write_json(self.folder / CHECKED, right)
+        files = damaged_files(self.folder, self.manifest.shards, again=again)
+        return [f"{file}: its content is not what was written (checksum)" for file in files]
 
     def _coverage(self) -> Iterable[str]:
         """Files that the manifest should list and does not."""
@@ -184,8 +157,3 @@ def damaged(folder: Path, faults: Iterable[str]) -> SignalError:
         "\n".join([f"the signal store {folder} is damaged:", *shown, *more]),
         remedy=f"delete the files named and {REBUILD}, or restore them from a copy",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

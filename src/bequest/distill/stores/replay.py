@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from bequest.data.batches import Batch, Batches, Part
 from bequest.data.datasets import Dataset
+from bequest.distill.label_space import check_class_order, probabilities_for_logits
+from bequest.distill.recipe import Recipe
 from bequest.distill.signal import Answer, Signal
 from bequest.distill.stores.ahead import ReadAhead
 from bequest.distill.stores.recording import Recording
@@ -37,6 +39,7 @@ class Replay(Signal):
         self._temperature = temperature
         self._features = tuple(features)
         self._ahead: ReadAhead | None = None
+        self._sentences: list[str] = []
 
     def answer(self, batch: Batch) -> Answer:
         """Logits (N, ..., C) and features of every teacher for the rows of ``batch``."""
@@ -56,13 +59,17 @@ class Replay(Signal):
             for row in self._grid
         )
 
-    def check(self, student: nn.Module, data: Dataset) -> None:
-        """Refuse answers of another width than the student's.
+    def check(self, student: nn.Module, data: Dataset, recipe: Recipe) -> None:
+        """Refuse answers of other classes than the data's.
 
         Raises:
-            SignalError: If the store has another number of classes.
+            SignalError: If the store has another number of classes, or the same in another order.
         """
-        del student
+        del student, recipe
+        recording = self._grid[0][0]
+        names, first = recording.manifest.data.class_names, torch.zeros(1, dtype=torch.int64)
+        self._sentences = check_class_order("the signal store", names, data.classes, SignalError)
+        self._sentences += probabilities_for_logits("the signal store", recording.logits(0, first))
         stored, classes = self._grid[0][0].manifest.data.classes, len(data.classes)
         if stored != classes:
             raise SignalError(
@@ -78,13 +85,13 @@ class Replay(Signal):
         return teacher_records(self._grid)
 
     def warnings(self, batches: Batches, steps: int) -> list[str]:
-        """A sentence on each source whose views come round again."""
+        """What :meth:`check` found out, and a sentence on each source whose views come round again."""
         recordings = self._grid[0]
         passes = [
             steps * rows / recording.manifest.data.samples
             for rows, recording in zip(batches.counts, recordings, strict=True)
         ]
-        return [
+        return self._sentences + [
             f"the store holds {manifest.views.count} views of {manifest.source.name!r} and the run passes "
             f"{times:.0f} times over it: pass e shows view e modulo {manifest.views.count}"
             for manifest, times in zip((each.manifest for each in recordings), passes, strict=True)

@@ -1,0 +1,66 @@
+"""Do a teacher's answers and a student's mean the same: class by class, and logits at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from bequest.errors import InputError
+
+SUM_TOLERANCE = 1e-3
+"""Rows of probabilities that were computed in half precision sum to 1 up to this."""
+
+
+def check_class_order(
+    whose: str, theirs: Sequence[str] | None, ours: Sequence[str], error: type[InputError]
+) -> list[str]:
+    """Compare the class names of a teacher or a store with those of the data.
+
+    Args:
+        whose: Who has the classes, as the message begins: "the teacher 'cnn'".
+        theirs: Names in the order of its logits; None if nobody knows them.
+        ours: Names in the order of the data's labels.
+        error: What is raised.
+
+    Returns:
+        A warning if there are other names, so that only their positions can be paired.
+
+    Raises:
+        InputError: Of the class ``error``, if the same names stand in another order.
+
+    >>> check_class_order("the teacher 'cnn'", ["cat", "dog"], ["cat", "hound"], InputError)
+    ["the teacher 'cnn' has other class names than the data: class 1 is 'dog', not 'hound'"]
+    """
+    if theirs is None or len(theirs) != len(ours) or tuple(theirs) == tuple(ours):
+        return []
+    first = next(k for k, (a, b) in enumerate(zip(theirs, ours, strict=True)) if a != b)
+    if sorted(theirs) == sorted(ours):
+        raise error(
+            f"{whose} has the classes in another order than the data",
+            expected=f"class {first} is {ours[first]!r}, as in the data",
+            got=f"class {first} is {theirs[first]!r}",
+            remedy="load the data with its classes in the teacher's order (classes=[...])",
+        )
+    return [
+        f"{whose} has other class names than the data: class {first} is {theirs[first]!r}, "
+        f"not {ours[first]!r}"
+    ]
+
+
+def probabilities_for_logits(whose: str, logits: Tensor) -> list[str]:
+    """A warning if ``logits`` (N, ..., C) are numbers in [0, 1] that sum to 1: a softmax too many.
+
+    >>> import torch
+    >>> probabilities_for_logits("the student", torch.tensor([[0.9, 0.1], [0.5, 0.5]]))[0]
+    'the student answers with probabilities where logits are expected; ...'
+    """
+    rows = logits.detach().float().flatten(0, -2)
+    if not rows.numel() or rows.shape[-1] < 2 or bool((rows < 0).any()):
+        return []
+    if float((rows.sum(-1) - 1).abs().max()) > SUM_TOLERANCE:
+        return []
+    return [
+        f"{whose} answers with probabilities where logits are expected; a second softmax flattens them: "
+        "remove the last softmax of the network"
+    ]
