@@ -107,7 +107,7 @@ def test_no_more_panels_are_drawn_than_a_page_has_room_for(monkeypatch):
     monkeypatch.setattr(curve_charts, "MOST_PANELS", 2)
     figure = chart_figure("robustness", [curve("a", [0, 1], split=f"s{k}") for k in range(4)], STYLES)
     assert [panel.title for panel in figure.panels] == ["s0", "s1"]
-    assert figure.notes == ("Not drawn, for want of room, but in curves.json: y (s2), y (s3).",)
+    assert figure.notes == ("Not drawn, for want of room, but in the data under Reproduce: y (s2), y (s3).",)
 
 
 def test_single_seeds_are_thinned_and_their_mean_is_of_all_points():
@@ -190,7 +190,7 @@ def test_a_map_has_one_measure_on_both_axes_and_its_labels_do_not_overlap():
 def test_a_long_curve_is_cut_short_in_its_table_and_says_so():
     table = chart_figure("training", [curve("a", [0.5] * 150)], STYLES).table
     assert len(table.rows) <= MOST_TABLE_ROWS + 1
-    assert "curves.json" in table.note
+    assert "under Reproduce" in table.note
     assert chart_figure("training", [curve("a", [0.5] * 20)], STYLES).table.note == ""
 
 

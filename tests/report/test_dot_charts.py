@@ -82,7 +82,7 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_is_whole_in_the_table(
         ("one_seed", " (one seed cannot tell)"),
         ("other", ""),
         (None, ""),
-        ("new", ""),
+        ("new_code", " (new code)"),
     ],
 )
 def test_rows_without_a_value_are_one_sentence_with_the_reason_code(code, words):

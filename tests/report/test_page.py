@@ -24,7 +24,7 @@ from bequest.records import (
 )
 from bequest.report import page, write_report
 from bequest.report.comparison_page import write_comparison
-from bequest.report.numbers import pair
+from bequest.report.numbers import number, pair
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
 HOSTILE = """<script>alert("1")</script>'&|]]>"""
@@ -117,6 +117,23 @@ def test_the_answer_comes_before_anything_else(digits_page, digits_study):
         "why",
         "reproduce",
     ]
+
+
+def test_the_profiles_table_has_the_gain_and_the_gap_of_each_share(digits_page, digits_study):
+    head = "measure split arm against value interval gain gap n"
+    assert head in digits_page.words
+    values = {(m.measure, m.arm, m.split): m.value for m in digits_study.measurements}
+    taught, teacher, control = (
+        values["accuracy", arm, "translated"] for arm in ("mlp<-cnn+views", "cnn", "mlp<-mlp+views")
+    )
+    assert f"{number(taught - control)} {number(teacher - control)} 5" in digits_page.words
+
+
+def test_a_table_of_many_arms_is_closed_until_asked_for(folder_of, digits_study, tmp_path):
+    more = [digits_study.study.arms[0].model_copy(update={"name": f"cnn {k}"}) for k in range(4)]
+    digits_study.study = digits_study.study.model_copy(update={"arms": (*digits_study.study.arms, *more)})
+    words = page_of(folder_of(digits_study), tmp_path).words
+    assert "13 arms on 4 splits: accuracy, negative log-likelihood, calibration error (ECE)" in words
 
 
 def test_every_element_is_closed_every_id_is_one_of_a_kind_and_every_link_leads_somewhere(digits_page):

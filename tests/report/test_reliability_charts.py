@@ -79,5 +79,6 @@ def test_no_more_panels_are_drawn_than_a_page_has_room_for(monkeypatch):
     figures = reliability_figures(curves, STYLES)
     assert [figure.title for figure in figures] == ["split 0", "split 1"]
     assert all(
-        f.notes == ("Not drawn, for want of room, but in curves.json: split 2, split 3.",) for f in figures
+        f.notes == ("Not drawn, for want of room, but in the data under Reproduce: split 2, split 3.",)
+        for f in figures
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bequest.records import Measurement
-from bequest.report import tables
+from bequest.report import tables, write_report
 from bequest.report.folder import read_run
 from bequest.report.numbers import pair
 from bequest.report.palette import styles
@@ -84,3 +84,21 @@ def test_what_fits_no_other_place_is_listed(folder_of, theory_study):
         ("residual", "student", "—", "3.20×10⁻¹¹", "—", "1"),
         ("replica gap", "teacher", "—", "undefined: no convergence", "—", "0"),
     )
+
+
+def test_a_biased_value_is_marked_and_the_note_says_why(folder_of, digits_study, tmp_path):
+    reason = "20 bins of 20 samples read .05 too high"
+    digits_study.measurements = [
+        Measurement(
+            measure="ece", arm="cnn", split="test", value=0.1, n=5, reason=reason, reason_code="biased"
+        ),
+        Measurement(measure="ece", arm="mlp", split="test", value=0.2, n=5),
+    ]
+    folder = folder_of(digits_study)
+    (table,) = drawn(read_run(folder))
+    biased = {row.style.name: row.cells[0].is_biased for row in table.rows}
+    assert [arm for arm, is_biased in biased.items() if is_biased] == ["cnn"]
+    assert table.bias == reason
+    page = write_report(folder, tmp_path / "page.html").read_text()
+    assert page.count("<sup>†</sup>") == 1
+    assert f"† Biased: {reason}." in page

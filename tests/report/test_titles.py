@@ -4,7 +4,7 @@ import pytest
 
 from bequest.measures import MEASURES, Reason, measure_named
 from bequest.records import Measurement, MeasureRecord
-from bequest.report.titles import REASONS, Titles, reason_words
+from bequest.report.titles import Titles, reason_words
 
 OWN = MeasureRecord(title="depth of dreams", unit="m", better="lower", group="derived", of="a", mark="gain")
 
@@ -40,9 +40,13 @@ def test_measurements_are_told_apart_by_their_description_and_never_by_their_nam
 
 
 def test_every_reason_but_the_last_has_a_few_words():
-    assert set(Reason) - set(REASONS) == {Reason.OTHER}
-    assert len(set(REASONS.values())) == len(REASONS)
-    for code, words in REASONS.items():
-        assert reason_words(m("kl", value=None, reason="prose", reason_code=code)) == words
-    assert reason_words(m("kl", value=None, reason="no gap at all")) == ""
-    assert reason_words(m("kl", value=None, reason="?", reason_code="a code of tomorrow")) == ""
+    def words(code: str | None) -> str:
+        return reason_words(m("kl", value=None, reason="no gap, says the prose", reason_code=code))
+
+    by_code = {code: words(code) for code in Reason}
+    assert [code for code, text in by_code.items() if not text] == [Reason.OTHER]
+    assert len(set(by_code.values())) == len(by_code)
+    assert not any("_" in text for text in by_code.values())
+    assert (by_code[Reason.NO_GAP], by_code[Reason.ONE_SEED]) == ("no gap", "one seed cannot tell")
+    assert words(None) == ""
+    assert words("a_code_of_tomorrow") == "a code of tomorrow"

@@ -60,7 +60,11 @@ def chart_figure(name: str, curves: Sequence[Curve], styles: Styles, *, title: s
 
 def left_out(names: Sequence[str]) -> tuple[str, ...]:
     """The note on what a page has no room for."""
-    return (f"Not drawn, for want of room, but in curves.json: {', '.join(names)}.",) if names else ()
+    return (
+        (f"Not drawn, for want of room, but in the data under Reproduce: {', '.join(names)}.",)
+        if names
+        else ()
+    )
 
 
 def is_map(name: str) -> bool:
@@ -256,7 +260,7 @@ def _table(panels: dict[Key, list[_Strand]]) -> DataTable:
         for stop in [*stops[:-1:stride], stops[-1]]:
             cells = [by_column.get(column, {}).get(stop) for column in columns]
             rows.append((_quantity(key), count(stop), *map(_cell_text, cells)))
-    note = "Not every point is shown; curves.json has them all." if cut else ""
+    note = "Not every point is shown; the data under Reproduce have them all." if cut else ""
     return DataTable(("quantity", next(iter(panels))[1], *columns), tuple(rows), heads=2, note=note)
 
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from bequest.records import Measurement
 from bequest.report.figure import DataTable, Dot, Figure, Row, RowGroup, Rows
+from bequest.report.gaps import Gaps
 from bequest.report.numbers import ABSENT, number, pair, with_interval
 from bequest.report.palette import Styles
 from bequest.report.scales import Scale, Tick, scale_within
@@ -55,9 +56,17 @@ class _Drawing:
 
 
 def profile_figure(
-    measurements: Iterable[Measurement], titles: Titles, styles: Styles, *, arms: Iterable[str] = ()
+    measurements: Iterable[Measurement],
+    titles: Titles,
+    styles: Styles,
+    *,
+    arms: Iterable[str] = (),
+    gaps: Gaps | None = None,
 ) -> Figure | None:
-    """How much of each property the taught arms took over; only ``arms`` are drawn, if there are any."""
+    """How much of each property the taught arms took over; only ``arms`` are drawn, if there are any.
+
+    With ``gaps``, the table has the gain and the gap that each share is made of.
+    """
     shares = [m for m in measurements if titles.is_inheritance(m)]
     if not shares:
         return None
@@ -69,7 +78,7 @@ def profile_figure(
         id="inheritance-profile",
         title="Inheritance profile",
         summary=_profile_summary(drawn, styles),
-        table=_table(shares, drawing),
+        table=_with_gaps(_table(shares, drawing), shares, gaps) if gaps else _table(shares, drawing),
         legend=tuple(styles.sorted(m.arm for m in drawn)),
         rows=Rows(
             groups=groups,
@@ -79,6 +88,17 @@ def profile_figure(
         ),
         notes=(*_undrawn_rows(drawn, titles), *_arrow_notes(groups), *_hidden_arms(drawn, shares)),
     )
+
+
+def _with_gaps(table: DataTable, shares: Sequence[Measurement], gaps: Gaps) -> DataTable:
+    """The table with gain and gap before n."""
+    pairs = [gaps.gain_and_gap(share) for share in shares]
+    rows = tuple(
+        (*row[:-1], number(gain), number(gap), row[-1])
+        for row, (gain, gap) in zip(table.rows, pairs, strict=True)
+    )
+    columns = (*table.columns[:-1], "gain", "gap", table.columns[-1])
+    return DataTable(columns, rows, table.heads, table.note)
 
 
 def comparison_figure(measure: str, compared: Compared, titles: Titles, styles: Styles) -> Figure:

@@ -241,7 +241,7 @@ def _table(curves: Sequence[Curve], styles: Styles) -> DataTable:
             rows.append((styles.label(curve.arm), number(y), *cells))
     head = (f"{curves[0].x_title} →", curves[0].y_title, *(number(x) for x in columns))
     cut = len(columns) < len(xs) or any(len(_axes(c)[1]) > MOST_TABLE_ROWS for c in curves)
-    note = "Not every point is shown; curves.json has them all." if cut else ""
+    note = "Not every point is shown; the data under Reproduce have them all." if cut else ""
     return DataTable(head, tuple(rows), heads=2, note=note)
 
 

@@ -17,6 +17,7 @@ from bequest.report.dot_charts import profile_figure
 from bequest.report.downloads import downloads
 from bequest.report.figure import Figure
 from bequest.report.folder import Run, read_run
+from bequest.report.gaps import Gaps
 from bequest.report.palette import Styles, styles
 from bequest.report.reproduction import reproduction
 from bequest.report.sections import sections, shown_first
@@ -80,7 +81,8 @@ def _content(run: Run, page_styles: Styles, tables: Sequence[ArmsTable]) -> dict
 def _profiles(run: Run, page_styles: Styles) -> tuple[Figure | None, Figure | None]:
     """The profile of the claims' arms, and that of all charted arms where it shows more."""
     rows = run.by_split(run.measurements)
-    profile = profile_figure(rows, run.titles, page_styles, arms=run.profile_arms())
+    gaps = Gaps.of(run.study.arms, run.measurements, run.titles)
+    profile = profile_figure(rows, run.titles, page_styles, arms=run.profile_arms(), gaps=gaps)
     full = profile_figure(rows, run.titles, page_styles)
     if profile is None or full is None or len(full.legend) <= len(profile.legend):
         return profile, None

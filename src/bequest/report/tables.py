@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bequest.measures import Measure
+from bequest.measures import Measure, Reason
 from bequest.records import Measurement
 from bequest.report.dot_charts import row_place
 from bequest.report.figure import DataTable
@@ -18,7 +18,10 @@ from bequest.report.titles import METHODS, undefined
 
 @dataclass(frozen=True)
 class Cell:
-    """An arm's number on a split; ``rank`` marks the column's best and worst."""
+    """An arm's number on a split; ``rank`` marks the column's best and worst.
+
+    ``reason`` says why it is undefined, why its interval is, or by how much it is biased.
+    """
 
     text: str
     interval: str = ""
@@ -28,6 +31,7 @@ class Cell:
     n: int | None = None
     reason: str = ""
     rank: Literal["best", "worst", ""] = ""
+    is_biased: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,12 @@ class ArmsTable:
     splits: tuple[str, ...]
     rows: tuple[ArmRow, ...]
     method: str
+
+    @property
+    def bias(self) -> str:
+        """What is said of the values that are marked as biased."""
+        cells = [cell for row in self.rows for cell in row.cells if cell.is_biased]
+        return "; ".join(dict.fromkeys(cell.reason for cell in cells))
 
     def of(self, part: slice) -> ArmsTable:
         """The same with a part of its splits."""
@@ -127,7 +137,9 @@ def _cell(m: Measurement | None, ranks: dict[str, Literal["best", "worst", ""]])
     if m.value is None:
         return Cell("undefined", n=m.n, reason=m.reason or "")
     text, bracket = pair(m.value, m.low, m.high)
-    return Cell(text, bracket, m.value, m.low, m.high, m.n, rank=ranks.get(m.arm, ""))
+    rank = ranks.get(m.arm, "")
+    biased = m.reason_code == Reason.BIASED
+    return Cell(text, bracket, m.value, m.low, m.high, m.n, m.reason or "", rank, is_biased=biased)
 
 
 def _extremes(

@@ -16,22 +16,16 @@ from bequest.records import Measurement, MeasureRecord, SectionRecord, StudyReco
 METHODS = {"fieller": "Fieller", "bca": "BCa bootstrap"}
 """Methods of intervals that are not printed as records spell them."""
 
-REASONS = {
-    Reason.NO_SAMPLES: "no samples",
+REASONS: dict[str, str] = {
     Reason.ONE_SEED: "one seed cannot tell",
     Reason.TOO_FEW: "too few values",
-    Reason.NO_GAP: "no gap",
     Reason.NO_WIDTH: "no spread over seeds",
     Reason.NO_ERRORS: "no errors to compare",
     Reason.ALWAYS_SAME: "always the same answer",
     Reason.CONSTANT: "a constant",
-    Reason.NOT_MEASURED: "not measured",
-    Reason.NOT_REACHED: "not reached",
-    Reason.NOT_FINITE: "not finite",
-    Reason.NO_SOLUTION: "no solution",
     Reason.UNDEFINED_SEED: "undefined for a seed",
 }
-"""A few words for each code; ``other`` has none, as its meaning is in the sentence alone."""
+"""Words for codes that do not read as words themselves."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,9 @@ def reason_words(m: Measurement) -> str:
     >>> reason_words(Measurement(measure="kl", arm="a", value=None, n=1, **reasons))
     'one seed cannot tell'
     """
-    return REASONS.get(Reason(m.reason_code), "") if m.reason_code in set(Reason) else ""
+    if m.reason_code is None or m.reason_code == Reason.OTHER:
+        return ""
+    return REASONS.get(m.reason_code) or spelt(m.reason_code)
 
 
 def undefined(m: Measurement) -> str:
