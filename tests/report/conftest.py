@@ -474,3 +474,27 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def digits_copy(digits_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(digits_folder, tmp_path / "copy"))
+
+
+@pytest.fixture
+def two(digits_study, tmp_path):
+    """A study, and the same with another scale, one arm fewer, a claim that turned, and a better student."""
+    first = digits_study.write(tmp_path / "first" / "run")
+    gained = [
+        m.model_copy(
+            update={"value": m.value - 0.125, "per_seed": {s: v - 0.125 for s, v in m.per_seed.items()}}
+        )
+        if (m.measure, m.arm, m.split) == ("accuracy", "mlp<-cnn+views", "translated")
+        else m
+        for m in digits_study.measurements
+        if m.arm != "cnn<-mlp"
+    ]
+    arms = tuple(arm for arm in digits_study.study.arms if arm.name != "cnn<-mlp")
+    verdicts = [digits_study.verdicts[0].model_copy(update={"verdict": "undecided"})]
+    other = replace(
+        digits_study,
+        study=digits_study.study.model_copy(update={"scale": "paper", "arms": arms}),
+        measurements=gained,
+        verdicts=verdicts,
+    )
+    return first, other.write(tmp_path / "second" / "run")

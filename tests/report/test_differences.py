@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 from scipy import stats
 
 from bequest.errors import RunFolderError
 from bequest.records import Measurement
-from bequest.report.comparison_page import write_comparison
 from bequest.report.differences import compare, difference
 from bequest.report.folder import read_run
-from bequest.report.side_by_side import side_by_side
 
 SEED_VALUES = st.lists(st.integers(0, 16).map(lambda k: k / 16), min_size=2, max_size=6, unique=True)
 
@@ -64,30 +58,6 @@ def test_what_one_run_does_not_have_has_no_difference():
     assert difference(undefined, of_seeds([0.1, 0.2])) is None
 
 
-@pytest.fixture
-def two(digits_study, tmp_path):
-    """A study, and the same with another scale, one arm fewer, a claim that turned, and a better student."""
-    first = digits_study.write(tmp_path / "first" / "run")
-    gained = [
-        m.model_copy(
-            update={"value": m.value - 0.125, "per_seed": {s: v - 0.125 for s, v in m.per_seed.items()}}
-        )
-        if (m.measure, m.arm, m.split) == ("accuracy", "mlp<-cnn+views", "translated")
-        else m
-        for m in digits_study.measurements
-        if m.arm != "cnn<-mlp"
-    ]
-    arms = tuple(arm for arm in digits_study.study.arms if arm.name != "cnn<-mlp")
-    verdicts = [digits_study.verdicts[0].model_copy(update={"verdict": "undecided"})]
-    other = replace(
-        digits_study,
-        study=digits_study.study.model_copy(update={"scale": "paper", "arms": arms}),
-        measurements=gained,
-        verdicts=verdicts,
-    )
-    return first, other.write(tmp_path / "second" / "run")
-
-
 def test_arms_are_matched_by_name_and_differences_shown(two):
     comparison = compare([read_run(folder) for folder in two])
     assert comparison.names == ("first/run", "second/run")
@@ -108,33 +78,6 @@ def test_claims_are_matched_by_their_id(two):
     assert all(claim.verdicts[1] is None for claim in claims[1:])
 
 
-def test_the_terminal_shows_both_runs_and_their_difference(two):
-    console = Console(file=io.StringIO(), width=160)
-    console.print(side_by_side(compare([read_run(folder) for folder in two])))
-    text = console.file.getvalue()
-    (line,) = [line for line in text.splitlines() if "mlp<-cnn+views" in line and "translated" in line]
-    assert line.rstrip().endswith("−0.125")
-    assert "in one run only: cnn<-mlp" in text
-    assert "✓ upheld 0.998 [0.984, 1.01]" in text
-    assert "? undecided 0.998 [0.984, 1.01]" in text
-
-
-def test_one_page_has_all_runs(two, tmp_path):
-    page = write_comparison(two)
-    assert page == two[0] / "comparison.html"
-    text = page.read_text()
-    assert text.count('class="answer"') == 2
-    assert "−0.125" in text
-    assert "MLP ← CNN, views · translated" in text
-    assert "Only one run has these arms: cnn&lt;-mlp." in text
-    assert write_comparison(two[::-1], tmp_path / "c.html") == tmp_path / "c.html"
-
-
 def test_a_run_is_not_compared_with_itself(two):
     with pytest.raises(RunFolderError, match="a comparison needs different runs"):
-        write_comparison([two[0], two[0] / ".." / "run"])
-
-
-def test_runs_of_other_questions_are_compared_too(two, folder_of, theory_study):
-    text = write_comparison([two[0], folder_of(theory_study)]).read_text()
-    assert "<h1>2 runs compared</h1>" in text
+        compare([read_run(two[0]), read_run(two[0] / ".." / "run")])
