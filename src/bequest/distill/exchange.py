@@ -26,6 +26,8 @@ class Exchange:
         student_tokens: (N, T, C), one logit vector a token, from models that answer once a teacher.
         student_features: Named activations of the student, (N, ...).
         teacher_features: Named activations of each teacher, (N, ...).
+        clean_logits: The student's answers to the samples as they are, without gradient, shaped as
+            ``student_logits``; None unless the objective reads them.
         rows: Positions that count in this step, over all micro-batches and ranks; None: those given here.
             With it, the losses of the pieces of a batch sum to the loss of the whole batch.
         labelled: Positions with a label, counted likewise.
@@ -42,6 +44,7 @@ class Exchange:
     student_tokens: Tensor | None = None
     student_features: Mapping[str, Tensor] = field(default_factory=dict)
     teacher_features: tuple[Mapping[str, Tensor], ...] = ()
+    clean_logits: Tensor | None = None
     rows: int | None = None
     labelled: int | None = None
     step: int = 0

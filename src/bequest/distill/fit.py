@@ -149,10 +149,10 @@ def distill(
         InputError: If anything does not fit, before the first step.
         TeacherChanged: If a teacher's parameters or buffers moved.
     """
-    if bool(teachers) == (signal is not None):
+    objective = objective or KD(temperature=4.0)
+    if (teachers and signal is not None) or not (teachers or signal or not objective.needs_teacher):
         raise InputError("distill needs teachers or a signal", expected="exactly one of them")
     dataset = as_dataset(data)
-    objective = objective or KD(temperature=4.0)
     with ExitStack() as borrowed:
         asked = [_borrowed(teacher, index, borrowed) for index, teacher in enumerate(teachers)]
         labelled = objective.needs_labels or any(teacher.learns for teacher in asked)

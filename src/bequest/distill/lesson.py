@@ -41,12 +41,14 @@ class Trained:
         teachers: What the record says of each teacher.
         warnings: Sentences that a reader of the result should know.
         chosen: What active sources asked about: their names to the pool's queries, one tensor a round.
+        asked: Answers asked of each teacher, by its name; see :func:`bequest.distill.asked.queries_asked`.
     """
 
     outcome: Outcome
     teachers: tuple[TeacherRecord, ...]
     warnings: tuple[str, ...]
     chosen: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    asked: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ class Lesson:
             if signal is not None:
                 records = signal.verified(records, self.data)
         sentences += self._warnings(signal, records, batches)
-        return Trained(outcome, records, tuple(sentences), batches.state())
+        asked = signal.asked(batches, outcome.steps) if signal else {}
+        return Trained(outcome, records, tuple(sentences), batches.state(), asked)
 
     def _signal(self) -> Signal | None:
         """What answers for the teachers, ready for the sources; None for plain training."""

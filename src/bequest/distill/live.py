@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bequest.data.batches import AnySource, Batch, Batches, Source
 from bequest.data.datasets import Dataset
 from bequest.data.streams import Part, SplitStream
+from bequest.distill.asked import queries_asked
 from bequest.distill.parallel import Ranks
 from bequest.distill.preflight import check_teachers
 from bequest.distill.recipe import Recipe
@@ -60,6 +61,8 @@ class LiveTeachers(Signal):
         self._sources = tuple(sources)
         self._features = [[n for n in features if n in t.activation_names()] for t in self.teachers]
         self._seed = seed
+        for teacher in self.teachers:
+            teacher.prepare(self._sources, seed or 0)
         self._sentences: list[str] = []
         self._tables: dict[tuple[int, int, int], tuple[int, Tensor | None]] = {}
         for name in features:
@@ -89,7 +92,11 @@ class LiveTeachers(Signal):
     def warnings(self, batches: Batches, steps: int) -> list[str]:
         """What :meth:`check` found out about the teachers' classes and logits."""
         del batches, steps
-        return self._sentences
+        return self._sentences + [note for teacher in self.teachers for note in teacher.notes]
+
+    def asked(self, batches: Batches, steps: int) -> dict[str, int]:
+        """See :func:`~bequest.distill.asked.queries_asked`."""
+        return {t.name: queries_asked(batches, steps, repeatable=t.repeatable) for t in self.teachers}
 
     def records(self, data: Dataset) -> tuple[TeacherRecord, ...]:
         """Digest before training, and scores on the validation split."""

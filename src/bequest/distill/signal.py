@@ -96,6 +96,11 @@ class Signal(ABC):
         del batches
         return nullcontext()
 
+    def asked(self, batches: Batches, steps: int) -> dict[str, int]:
+        """Answers asked of each teacher, by its name, in ``steps`` of ``batches``; nothing by default."""
+        del batches, steps
+        return {}
+
     def warnings(self, batches: Batches, steps: int) -> list[str]:
         """Sentences about a run of ``steps`` of ``batches`` that a reader of its record should know."""
         del batches, steps

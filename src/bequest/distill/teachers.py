@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bequest.data.batches import Batch, Batches
+from bequest.data.batches import AnySource, Batch, Batches
 from bequest.distill.parallel import Ranks
 from bequest.distill.recipe import Recipe
 from bequest.errors import ModelError, TeacherChanged
@@ -63,6 +63,15 @@ class AnyTeacher(ABC):
     @abstractmethod
     def evaluated(self, x: Tensor) -> Tensor:
         """Logits for ``x`` in eval mode, whatever the mode is."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about it that a reader of the record should know."""
+        return []
+
+    def prepare(self, sources: Sequence[AnySource], seed: int) -> None:
+        """Learn what will be asked about, before the first question; by default nothing is needed."""
+        del sources, seed
 
     @property
     def uses_batch_statistics(self) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bequest.data.batches import UNLABELLED, Batch, Batches
+from bequest.data.batches import UNLABELLED, Batch, Batches, Source
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import Objective
 from bequest.distill.parallel import Ranks
@@ -254,11 +254,24 @@ class Trainer:
             student_tokens=tokens,
             student_features={name: full_precision(values) for name, values in caught.items()},
             teacher_features=features,
+            clean_logits=self._clean_logits(piece) if self._objective.reads_clean else None,
             rows=rows,
             labelled=labelled,
             step=self.taken,
             steps=self.steps,
         )
+
+    @torch.no_grad()
+    def _clean_logits(self, piece: Batch) -> Tensor | None:
+        """The student's answers in eval mode to the samples as they are; None if inputs are made."""
+        samples = []
+        for part in piece.parts:
+            source = self._batches.sources[part.source]
+            if not isinstance(source, Source):
+                return None
+            samples.append(source.split.x.index_select(0, part.rows))
+        with evaluating(self.student), self._autocast():
+            return full_precision(logits_of(self.student(torch.cat(samples))))
 
     def _ask(self, x: Tensor) -> tuple[object, dict[str, Tensor]]:
         """The student's output and the activations that the objective reads."""

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from bequest.distill.objectives.consistency_objectives import Consistency
+from bequest.distill.objectives.divergence_losses import jensen_shannon, reverse_kl, skew_kl, total_variation
+from bequest.distill.objectives.divergence_objectives import (
+    JensenShannon,
+    ReverseKL,
+    SkewKL,
+    TotalVariation,
+)
 from bequest.distill.objectives.feature_losses import OrthogonalProjector, cka_guidance, vkd
 from bequest.distill.objectives.feature_objectives import CKA, VkD
 from bequest.distill.objectives.label_objectives import CrossEntropy
@@ -17,23 +25,32 @@ __all__ = [
     "KD",
     "OFA",
     "Bound",
+    "Consistency",
     "CrossEntropy",
     "Hard",
+    "JensenShannon",
     "LogitMSE",
     "Objective",
     "OrthogonalProjector",
+    "ReverseKL",
+    "SkewKL",
     "Standardised",
     "Sum",
     "Tokens",
+    "TotalVariation",
     "VkD",
     "cka_guidance",
     "dist",
     "dkd",
     "hard",
+    "jensen_shannon",
     "kd",
     "logit_mse",
     "ofa",
     "parse_objective",
+    "reverse_kl",
+    "skew_kl",
     "standardised_kd",
+    "total_variation",
     "vkd",
 ]

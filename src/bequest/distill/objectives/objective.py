@@ -54,6 +54,11 @@ class Objective(Variant, kind="objective"):
         return False
 
     @property
+    def reads_clean(self) -> bool:
+        """Whether it reads the student's answers to the samples as they are, beside those to their views."""
+        return False
+
+    @property
     def reads(self) -> tuple[Reads, ...]:
         """What of a teacher's logits it reads, one entry a term; all logits unless it says otherwise."""
         return (Reads("logits"),) if self.needs_teacher else ()
@@ -131,6 +136,11 @@ class Sum(Objective, name="sum"):
     def needs_teacher(self) -> bool:
         """Whether a term does."""
         return any(term.needs_teacher for term in self.terms)
+
+    @property
+    def reads_clean(self) -> bool:
+        """Whether a term does."""
+        return any(term.reads_clean for term in self.terms)
 
     @property
     def reads(self) -> tuple[Reads, ...]:

@@ -40,6 +40,11 @@ class Bound(Objective, name="bound"):
         return self.objective.needs_teacher
 
     @property
+    def reads_clean(self) -> bool:
+        """As what it binds."""
+        return self.objective.reads_clean
+
+    @property
     def reads(self) -> tuple[Reads, ...]:
         """As what it binds."""
         return self.objective.reads
