@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from bequest import measure as m
 from bequest.cli.measure import app
+from bequest.cli.measure_output import _cell
 from bequest.errors import DataError
 
 RUNNER = CliRunner()
@@ -119,7 +122,7 @@ def test_similarity_beside_its_nulls(files):
 
 
 def test_many_samples_are_thinned_where_all_pairs_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr("bequest.cli.measure.PAIRWISE", 200)
+    monkeypatch.setattr("bequest.cli.measure_rows.PAIRWISE", 200)
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.normal(size=(210, 3)))
     (found,) = as_json("similarity", tmp_path / "x.npz", tmp_path / "x.npz")
@@ -150,12 +153,13 @@ def test_files_that_do_not_fit_are_named(files, tmp_path):
     rng = np.random.default_rng(0)
     good = {"logits": rng.normal(size=(5, 3)), "labels": np.array([0, 1, 2, 0, 1])}
     cases = {
-        "neither.npz": ({"labels": good["labels"]}, "there are neither logits nor probs"),
+        "neither.npz": ({"labels": good["labels"]}, "there are neither logits nor probs nor predictions"),
         "unlabelled.npz": ({"logits": good["logits"]}, "has no labels"),
         "short.npz": ({**good, "labels": good["labels"][:3]}, "predictions and labels differ in length"),
         "wrong.npz": ({**good, "labels": good["labels"] + 1}, "labels are out of range"),
         "nan.npz": ({**good, "logits": good["logits"] * math.nan}, "logits holds NaN"),
-        "infinite.npz": ({**good, "logits": np.array([[-np.inf, 0]])}, "logits holds -inf"),
+        "infinite.npz": ({**good, "logits": np.full((5, 3), -np.inf)}, "logits holds a row of -inf alone"),
+        "softmax.npz": ({**good, "logits": special.softmax(good["logits"], 1)}, "logits are probabilities"),
         "sums.npz": ({"probs": good["logits"] ** 2, "labels": good["labels"]}, "not a distribution"),
         "twice.npz": ({**good, "ids": np.array([1, 1, 2, 3, 4])}, "ids occur more than once"),
         "objects.npz": ({**good, "labels": np.array([None] * 5)}, "cannot be read"),
@@ -168,7 +172,7 @@ def test_files_that_do_not_fit_are_named(files, tmp_path):
     (tmp_path / "text.npz").write_text("no array")
     np.save(tmp_path / "one.npy", good["logits"])
     assert "cannot be read" in refusal("accuracy", tmp_path / "text.npz")
-    assert "one array without a name" in refusal("accuracy", tmp_path / "one.npy")
+    assert "one.npy has no labels" in refusal("accuracy", tmp_path / "one.npy")
     assert "does not exist" in refusal("accuracy", tmp_path / "absent.npz")
     assert "has no x" in refusal("similarity", files / "teacher.npz", files / "x.npz")
 
@@ -197,6 +201,216 @@ def test_predictions_without_labels_can_still_agree(files, tmp_path):
     assert list(found["measures"]) == ["agreement", "KL(first || other)"]
 
 
-@pytest.mark.parametrize("verb", ["accuracy", "calibration", "agreement", "similarity"])
+@pytest.mark.parametrize("verb", ["accuracy", "calibration", "agreement", "similarity", "inheritance"])
 def test_every_verb_shows_an_example(verb):
     assert "Example: bequest measure" in " ".join(run(verb, "--help").output.split())
+
+
+def scored(tmp_path, name, **arrays):
+    np.savez(tmp_path / name, **arrays)
+    (result,) = as_json("accuracy", tmp_path / name)
+    return result["measures"]
+
+
+@pytest.fixture
+def plain_file(tmp_path):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(60, 3))
+    labels = np.where(rng.random(60) < 0.6, logits.argmax(1), rng.integers(0, 3, 60))
+    return logits, labels, scored(tmp_path, "plain.npz", logits=logits, labels=labels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda logits, labels: {"logits": logits, "labels": labels[:, None]},
+        lambda logits, labels: {"logits": logits, "labels": np.eye(3)[labels]},
+        lambda logits, labels: {"logits": logits, "labels": labels.astype(float)},
+        lambda logits, labels: {"logits": logits, "labels": labels.astype(np.uint8)},
+        lambda logits, labels: {"logits": logits, "labels": labels.astype(str)},
+        lambda logits, labels: {"logits": logits, "labels": np.array(["ape", "bee", "cat"])[labels]},
+        lambda logits, labels: {
+            "logits": logits,
+            "labels": np.array(["cat", "ape", "bee"])[labels],
+            "classes": np.array(["cat", "ape", "bee"]),
+        },
+    ],
+    ids=["column", "one-hot", "floats", "uint8", "digits as text", "texts", "texts with classes"],
+)
+def test_labels_of_every_kind_give_the_same_numbers(tmp_path, plain_file, change):
+    logits, labels, expected = plain_file
+    assert scored(tmp_path, "other.npz", **change(logits, labels)) == expected
+
+
+def test_hard_predictions_have_accuracy_agreement_and_kappa(tmp_path, plain_file):
+    logits, labels, expected = plain_file
+    answers = logits.argmax(1)
+    rows = scored(tmp_path, "hard.npz", predictions=answers, labels=labels)
+    assert list(rows) == ["accuracy", "balanced accuracy", "macro F1"]
+    assert {name: expected[name] for name in rows} == rows
+    names = np.array(["ape", "bee", "cat"])
+    texts = scored(tmp_path, "texts.npz", predictions=names[answers], labels=names[labels])
+    assert texts == rows
+    np.savez(tmp_path / "others.npz", predictions=names[np.roll(answers, 1)], labels=names[labels])
+    (found,) = as_json("agreement", tmp_path / "texts.npz", tmp_path / "others.npz")
+    kappa = m.error_consistency(answers == labels, np.roll(answers, 1) == labels)
+    assert found["measures"]["agreement"]["value"] == (answers == np.roll(answers, 1)).mean()
+    assert found["measures"]["error consistency"]["value"] == pytest.approx(kappa)
+    assert "KL(first || other)" not in found["measures"]
+    assert "hard predictions alone" in refusal("calibration", tmp_path / "hard.npz")
+
+
+def test_one_score_a_sample_is_that_of_class_1(tmp_path):
+    rng = np.random.default_rng(0)
+    p, labels = rng.random(80), rng.integers(0, 2, 80)
+    both = scored(tmp_path, "both.npz", probs=np.stack([1 - p, p], 1), labels=labels)
+    assert scored(tmp_path, "one.npz", probs=p, labels=labels) == both
+    assert scored(tmp_path, "column.npz", probs=p[:, None], labels=labels) == both
+    logits = np.log(p / (1 - p))
+    sigmoid = scored(tmp_path, "logits.npz", logits=logits, labels=labels)
+    assert sigmoid["nll"]["value"] == pytest.approx(both["nll"]["value"])
+    assert sigmoid["accuracy"] == both["accuracy"]
+    # One column took class 0 everywhere: two models that always disagree agreed in 1.000 of the samples.
+    np.savez(tmp_path / "yes.npz", logits=np.ones((5, 1)), labels=np.ones(5, int))
+    np.savez(tmp_path / "no.npz", logits=-np.ones((5, 1)), labels=np.ones(5, int))
+    (found,) = as_json("agreement", tmp_path / "yes.npz", tmp_path / "no.npz")
+    assert found["measures"]["agreement"]["value"] == 0
+    np.savez(tmp_path / "wide.npz", probs=3 * p, labels=labels)
+    assert "probs are out of range" in refusal("accuracy", tmp_path / "wide.npz")
+
+
+def test_masked_classes_have_probability_0(tmp_path, plain_file):
+    logits, labels, expected = plain_file
+    masked = np.concatenate([logits, np.full((60, 1), -np.inf)], axis=1)
+    rows = scored(tmp_path, "masked.npz", logits=masked, labels=labels)
+    assert rows["nll"]["value"] == pytest.approx(expected["nll"]["value"])
+    run("calibration", tmp_path / "masked.npz")
+
+
+def test_arrays_by_other_names(tmp_path, plain_file):
+    logits, labels, expected = plain_file
+    np.savez(tmp_path / "own.npz", preds=logits, targets=labels, logits=np.zeros(3))
+    keys = ["--key", "logits=preds", "--key", "labels=targets"]
+    (found,) = as_json("accuracy", tmp_path / "own.npz", *keys)
+    assert found["measures"] == expected
+    assert "has no array 'scores'" in refusal("accuracy", tmp_path / "own.npz", "--key", "logits=scores")
+    for wrong in ("logits", "nothing=preds", "logits="):
+        assert "is not understood" in refusal("accuracy", tmp_path / "own.npz", "--key", wrong)
+    np.save(tmp_path / "one.npy", logits)
+    (found,) = as_json("agreement", tmp_path / "one.npy", tmp_path / "one.npy")
+    assert found["measures"]["agreement"]["value"] == 1
+
+
+def test_texts_that_name_no_column_are_refused(tmp_path):
+    z = np.zeros((2, 3)) + np.arange(3)
+    np.savez(tmp_path / "few.npz", logits=z, labels=np.array(["a", "b"]))
+    assert "nothing says which column each is" in refusal("accuracy", tmp_path / "few.npz")
+    np.savez(tmp_path / "more.npz", logits=z, labels=np.array(["a", "x"]), classes=np.array(["a", "b", "c"]))
+    assert "the label 'x' is no class" in refusal("accuracy", tmp_path / "more.npz")
+    np.savez(tmp_path / "count.npz", logits=z, labels=np.array([0, 1]), classes=np.array(["a", "b"]))
+    assert "classes differ from the scores in number" in refusal("accuracy", tmp_path / "count.npz")
+    np.savez(tmp_path / "mixed.npz", predictions=np.array(["a", "b"]), labels=np.array([0, 1]))
+    assert "of two kinds" in refusal("accuracy", tmp_path / "mixed.npz")
+    np.savez(tmp_path / "one.npz", predictions=np.array(["a", "b"]), labels=np.array(["a", "b"]))
+    np.savez(tmp_path / "two.npz", predictions=np.array([0, 1]), labels=np.array([0, 1]))
+    differ = refusal("agreement", tmp_path / "one.npz", tmp_path / "two.npz")
+    assert "differ in the names of their classes" in differ
+    np.savez(tmp_path / "rows.npz", logits=z, labels=np.ones((2, 3)))
+    assert "labels have the wrong shape" in refusal("accuracy", tmp_path / "rows.npz")
+
+
+def test_activations_of_a_run_folder_are_read_as_they_are(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 6))
+    np.savez(tmp_path / "one.npz", ids=np.arange(40), hidden=x)
+    np.savez(tmp_path / "two.npz", ids=np.arange(40), hidden=x, out=x)
+    (found,) = as_json("similarity", tmp_path / "one.npz", tmp_path / "one.npz")
+    assert found["measures"]["cka"]["value"] == pytest.approx(1)
+    assert "name the array: --key x=NAME" in refusal("similarity", tmp_path / "two.npz", tmp_path / "two.npz")
+    run("similarity", tmp_path / "two.npz", tmp_path / "two.npz", "--key", "x=hidden")
+
+
+def test_every_number_has_an_interval_around_it(files):
+    results = as_json("accuracy", files / "teacher.npz") + as_json("calibration", files / "teacher.npz")
+    results += as_json("agreement", files / "teacher.npz", files / "student.npz")
+    results += as_json("similarity", files / "x.npz", files / "y.npz")
+    for result in results:
+        for name, row in result["measures"].items():
+            assert row["low"] <= row["value"] <= row["high"], name
+            if name not in ("nll", "brier", "KL(first || other)", "temperature, fitted here"):
+                assert row["low"] >= -1, name
+                assert row["high"] <= 1, name
+
+
+def test_biased_numbers_say_so(files):
+    (found,) = as_json("calibration", files / "teacher.npz")
+    row = found["measures"]["ece, equal width"]
+    assert row["code"] == "biased"
+    assert "biased upwards" in run("calibration", files / "teacher.npz").output
+
+
+def test_ties_leave_fewer_bins_of_equal_mass(tmp_path):
+    np.savez(tmp_path / "ties.npz", probs=np.array([[0.7, 0.3], [0.6, 0.4]] * 20), labels=np.arange(40) % 2)
+    (found,) = as_json("calibration", tmp_path / "ties.npz")
+    assert "ties leave 2 of 15 bins" in found["measures"]["ece, equal mass"]["reason"]
+
+
+def test_csv_has_a_line_a_number(files):
+    text = run("accuracy", files / "teacher.npz", "--csv").output
+    rows = list(csv.DictReader(io.StringIO(text)))
+    (found,) = as_json("accuracy", files / "teacher.npz")
+    assert [row["measure"] for row in rows] == list(found["measures"])
+    assert float(rows[0]["value"]) == found["measures"]["accuracy"]["value"]
+    assert rows[0]["file"] == str(files / "teacher.npz")
+    assert "exclude each other" in refusal("accuracy", files / "teacher.npz", "--csv", "--json")
+
+
+def test_csv_cells_are_no_formulas():
+    assert _cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert (_cell("-inf"), _cell(None), _cell(-0.5)) == ("-inf", "", -0.5)
+
+
+def seeds_of_a_study(folder, share=0.7, seeds=3):
+    """Students that take a share of their own teacher's answers, and the control's otherwise."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 200)
+    names: dict[str, list] = {"taught": [], "control": [], "teacher": []}
+    tables = {}
+    for seed in range(seeds):
+        right = {"control": rng.random(200) < 0.3 + 0.02 * seed, "teacher": rng.random(200) < 0.9}
+        for kind, hits in right.items():
+            answers = np.where(hits, labels, (labels + 1 + seed) % 5)
+            tables[kind] = 3 * np.eye(5)[answers] + 0.1 * rng.normal(size=(200, 5))
+        taken = rng.random((200, 1)) < share
+        tables["taught"] = np.where(taken, tables["teacher"], tables["control"])
+        order = rng.permutation(200)
+        for kind, logits in tables.items():
+            path = folder / f"{kind}-{seed}.npz"
+            np.savez(path, logits=logits[order], labels=labels[order], ids=order)
+            names[kind].append(path)
+    return names
+
+
+def test_inheritance_over_seeds_from_files(tmp_path):
+    names = seeds_of_a_study(tmp_path)
+    (found,) = as_json("inheritance", *names["taught"], *names["control"], *names["teacher"])
+    rows = found["measures"]
+    assert list(rows) == ["accuracy", "nll", "brier", "ece", "agreement with the teacher"]
+    scores = {kind: [as_json("accuracy", p)[0]["measures"]["accuracy"]["value"] for p in paths]
+              for kind, paths in names.items()}  # fmt: skip
+    expected = m.inheritance(scores["taught"], scores["control"], scores["teacher"])
+    assert rows["accuracy"]["value"] == pytest.approx(expected.value)
+    assert rows["accuracy"]["over seeds"]["low"] == pytest.approx(expected.low)
+    assert rows["accuracy"]["low"] < 0.7 < rows["accuracy"]["high"]
+    assert rows["accuracy"]["method"] == "fieller, crossed"
+    text = run("inheritance", *names["taught"], *names["control"], *names["teacher"]).output
+    assert "agreement with the teacher" in text
+
+
+def test_inheritance_of_one_seed_says_that_it_cannot_tell(tmp_path):
+    names = seeds_of_a_study(tmp_path, seeds=1)
+    (found,) = as_json("inheritance", *names["taught"], *names["control"], *names["teacher"])
+    assert found["measures"]["accuracy"]["code"] == "one_seed"
+
+
+def test_inheritance_needs_as_many_files_of_each_kind(tmp_path, files):
+    assert "as many of each kind" in refusal("inheritance", files / "teacher.npz", files / "student.npz")

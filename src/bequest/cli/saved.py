@@ -1,8 +1,8 @@
-"""Predictions and activations that any program saved as ``.npz``."""
+"""Predictions and activations that any program saved, with the roles that their arrays play."""
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bequest.cli.formats import NAMELESS, Arrays, read_arrays
 from bequest.errors import DataError
 from bequest.measure import pair
 
-FORM = "an .npz file with logits or probs (N, C) and labels (N,), and ids (N,) if there are any"
+FORM = "logits or probs (N, C) or predictions (N,), labels (N,), and ids (N,) if there are any"
+ROLES = ("logits", "probs", "predictions", "labels", "ids", "classes", "x")
+NOT_ACTIVATIONS = ("ids", "labels", "logits", "probs", "predictions", "classes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +25,24 @@ class Predictions:
 
     Attributes:
         file: Where they come from.
-        log_probs: float64 (N, C).
+        answers: int (N,), the predicted class of each sample.
         labels: int (N,); None where the file has none.
         ids: (N,); None where the file has none.
+        probs: (N, C), in the type that they were saved in; None for hard predictions.
+        log_probs: float64 (N, C); None for hard predictions.
+        names: (C,), what the classes are called; None where they are numbers.
     """
 
     file: str
-    log_probs: NDArray[np.float64]
-    labels: NDArray[Any] | None
+    answers: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
     ids: NDArray[Any] | None
+    probs: NDArray[Any] | None = None
+    log_probs: NDArray[np.float64] | None = None
+    names: NDArray[Any] | None = None
 
     @property
-    def probs(self) -> NDArray[np.float64]:
-        """Probabilities, (N, C)."""
-        found: NDArray[np.float64] = np.exp(self.log_probs)
-        return found
-
-    @property
-    def truth(self) -> NDArray[Any]:
+    def truth(self) -> NDArray[np.int64]:
         """The labels.
 
         Raises:
@@ -49,62 +52,93 @@ class Predictions:
             raise DataError(f"{self.file} has no labels", expected=FORM)
         return self.labels
 
+    @property
+    def distributions(self) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Probabilities and their logarithms.
+
+        Raises:
+            DataError: If the file has hard predictions alone.
+        """
+        if self.probs is None or self.log_probs is None:
+            raise DataError(f"{self.file} has hard predictions alone", expected="logits or probs (N, C)")
+        return self.probs, self.log_probs
+
+    def called(self, classes: NDArray[np.int64]) -> NDArray[Any]:
+        """Classes by name, where they have names."""
+        return classes if self.names is None else self.names[classes]
+
     def rows(self, order: NDArray[np.int64]) -> Predictions:
         """Some samples, in a new order."""
-        labels = None if self.labels is None else self.labels[order]
-        ids = None if self.ids is None else self.ids[order]
-        return Predictions(self.file, self.log_probs[order], labels, ids)
 
+        def taken(array: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if array is None else array[order]
 
-def read_predictions(path: Path) -> Predictions:
-    """Read ``logits`` (used first) or ``probs``, ``labels`` and ``ids``.
-
-    Raises:
-        DataError: If the file cannot be read, or holds something else.
-    """
-    from scipy.special import log_softmax
-
-    from bequest.measure.arrays import classes, probabilities, same_length, scores
-
-    held = _read(path)
-    name = str(path)
-    try:
-        if "logits" in held:
-            table = log_softmax(_finite(scores(held["logits"], "logits")), axis=1)
-        elif "probs" in held:
-            probs = probabilities(held["probs"])
-            with np.errstate(divide="ignore"):
-                table = np.log(probs / probs.sum(axis=1, keepdims=True))
-        else:
-            raise DataError(
-                "there are neither logits nor probs", expected=FORM, got=", ".join(held) or "nothing"
-            )
-        labels, ids = held.get("labels"), held.get("ids")
-        if labels is not None:
-            labels = classes(labels, "labels", count=table.shape[1])
-        present = {"labels": labels, "ids": ids}
-        same_length(predictions=table, **{key: value for key, value in present.items() if value is not None})
-        if ids is not None:
-            pair(ids, ids)
-    except DataError as error:
-        raise _in_file(error, name) from None
-    return Predictions(name, table, labels, ids)
-
-
-def read_features(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Read ``x`` (N, ...) and ``ids`` (N,).
-
-    Raises:
-        DataError: If the file cannot be read, or holds something else.
-    """
-    held = _read(path)
-    if "x" not in held:
-        raise DataError(
-            f"{path} has no x",
-            expected="an .npz file with x (N, ...), and ids (N,) if there are any",
-            got=", ".join(held) or "nothing",
+        return Predictions(
+            self.file,
+            self.answers[order],
+            taken(self.labels),
+            taken(self.ids),
+            taken(self.probs),
+            taken(self.log_probs),
+            self.names,
         )
-    return held["x"], held.get("ids")
+
+
+def parse_keys(texts: list[str]) -> dict[str, str]:
+    """``logits=preds`` as role and name.
+
+    Raises:
+        DataError: If a text has another form or names no role.
+    """
+    keys = {}
+    for text in texts:
+        role, equals, name = text.partition("=")
+        if not equals or role not in ROLES or not name:
+            raise DataError(
+                f"--key {text} is not understood",
+                expected=f"ROLE=NAME with a role of {', '.join(ROLES)}",
+                remedy="such as --key logits=preds",
+            )
+        keys[role] = name
+    return keys
+
+
+def read_predictions(path: Path, keys: Mapping[str, str] | None = None) -> Predictions:
+    """Read ``logits`` (used first), ``probs`` or ``predictions``; ``labels``, ``ids`` and ``classes``.
+
+    Scores of shape (N,) or (N, 1) are those of class 1 of two. Labels are whole numbers, one-hot rows or
+    texts; texts are classes by the file's ``classes``, else in alphabetical order.
+
+    Raises:
+        DataError: If the file cannot be read, or holds something else.
+    """
+    roles = _by_role(path, read_arrays(path), keys or {}, nameless="logits")
+    try:
+        return _predictions(str(path), roles)
+    except DataError as error:
+        raise _in_file(error, str(path)) from None
+
+
+def read_features(
+    path: Path, keys: Mapping[str, str] | None = None
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Read ``x`` (N, ...) and ``ids`` (N,); a file with one further array has it as ``x``.
+
+    Raises:
+        DataError: If the file cannot be read, or holds something else.
+    """
+    roles = _by_role(path, read_arrays(path), keys or {}, nameless="x")
+    if "x" not in roles:
+        layers = [name for name in roles if name not in NOT_ACTIVATIONS]
+        if len(layers) != 1:
+            raise DataError(
+                f"{path} has no x",
+                expected="x (N, ...), and ids (N,) if there are any",
+                got=", ".join(roles) or "nothing",
+                remedy="name the array: --key x=NAME",
+            )
+        roles["x"] = roles[layers[0]]
+    return roles["x"], roles.get("ids")
 
 
 def paired(
@@ -136,23 +170,166 @@ def paired(
     return np.arange(counts[0]), np.arange(counts[0])
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise DataError(f"{path} holds one array without a name", expected=FORM, remedy="use np.savez")
-        with file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist", remedy="check the path") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read", expected=FORM, got=error) from None
+def _by_role(path: Path, arrays: Arrays, keys: Mapping[str, str], *, nameless: str) -> Arrays:
+    """The arrays by the roles that they play: their own names, unless ``keys`` say otherwise."""
+    if NAMELESS in arrays:
+        return {next(iter(keys), nameless): arrays[NAMELESS]}
+    roles = {name: array for name, array in arrays.items() if name not in keys.values() and name not in keys}
+    for role, name in keys.items():
+        if name not in arrays:
+            raise DataError(
+                f"{path} has no array {name!r}",
+                expected=f"one of {', '.join(arrays)}",
+                remedy=f"--key {role}=NAME",
+            )
+        roles[role] = arrays[name]
+    # The key of another role may be what this role is called by itself: --key x=labels hides no labels.
+    return roles | {role: arrays[role] for role in ROLES if role in arrays and role not in keys}
 
 
-def _finite(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not np.isfinite(logits).all():
-        raise DataError("logits holds -inf", expected="finite logits")
-    return logits
+def _predictions(file: str, roles: Arrays) -> Predictions:
+    from bequest.measure.arrays import same_length
+
+    ids, names = roles.get("ids"), roles.get("classes")
+    probs: NDArray[Any] | None = None
+    log_probs: NDArray[np.float64] | None = None
+    if "logits" in roles or "probs" in roles:
+        probs, log_probs = _scores(roles)
+        count = probs.shape[1]
+        if names is not None and len(names) != count:
+            raise DataError("classes differ from the scores in number", expected=count, got=len(names))
+        labels, names = _labels(roles.get("labels"), names, count)
+        answers = log_probs.argmax(axis=1)
+    elif "predictions" in roles:
+        answers, labels, names = _hard(roles["predictions"], roles.get("labels"), names)
+    else:
+        raise DataError(
+            "there are neither logits nor probs nor predictions",
+            expected=FORM,
+            got=", ".join(roles) or "nothing",
+            remedy="name them: --key logits=NAME",
+        )
+    present = {"labels": labels, "ids": ids}
+    same_length(predictions=answers, **{key: value for key, value in present.items() if value is not None})
+    if ids is not None:
+        pair(ids, ids)
+    return Predictions(file, answers.astype(np.int64), labels, ids, probs, log_probs, names)
+
+
+def _scores(roles: Arrays) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Probabilities, in the type that they come in, and their logarithms."""
+    from scipy.special import log_softmax
+
+    from bequest.measure.arrays import probabilities, refuse_probabilities, scores
+
+    if "logits" in roles:
+        logits = _two_columns(roles["logits"], "logits")
+        table = scores(logits, "logits")
+        if logits is roles["logits"]:  # one column, made two, holds differences of logits
+            refuse_probabilities(table, "logits")
+        if len(table) and np.isneginf(table).all(axis=1).any():
+            raise DataError("logits holds a row of -inf alone", expected="one finite logit or more a row")
+        log_probs = log_softmax(table, axis=1)
+        return np.exp(log_probs), log_probs
+    probs = _two_columns(roles["probs"], "probs")
+    checked = probabilities(probs)
+    with np.errstate(divide="ignore"):
+        return probs, np.log(checked / checked.sum(axis=1, keepdims=True))
+
+
+def _two_columns(array: NDArray[Any], role: str) -> NDArray[Any]:
+    """(N,) or (N, 1), the score of class 1 of two, as (N, 2)."""
+    if (
+        array.dtype.kind not in "biuf"
+        or array.ndim not in (1, 2)
+        or (array.ndim == 2 and array.shape[1] != 1)
+    ):
+        return array
+    column = array.reshape(len(array))
+    if role == "logits":
+        return np.stack([np.zeros_like(column), column], axis=1)
+    if len(column) and not ((column >= 0) & (column <= 1)).all():
+        raise DataError("probs are out of range", expected="0..1", got=f"{column.min()}..{column.max()}")
+    return np.stack([1 - column, column], axis=1)
+
+
+def _labels(
+    labels: NDArray[Any] | None, names: NDArray[Any] | None, count: int
+) -> tuple[NDArray[np.int64] | None, NDArray[Any] | None]:
+    """Labels as class indices, and the classes' names."""
+    from bequest.measure.arrays import classes
+
+    if labels is None:
+        return None, names
+    column = _one_column(labels)
+    if column.dtype.kind not in "US":
+        return classes(column, "labels", count=count), names
+    if names is None:
+        names = np.unique(column)
+        if len(names) != count:
+            raise DataError(
+                "labels are texts, and nothing says which column each is",
+                expected=f"{count} different labels, or an array `classes` with the columns' names",
+                got=f"{len(names)} different labels",
+            )
+    return _places(column, names), names
+
+
+def _hard(
+    predictions: NDArray[Any], labels: NDArray[Any] | None, names: NDArray[Any] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[Any] | None]:
+    """Predictions and labels without scores, as indices of the same classes."""
+    from bequest.measure.arrays import classes
+
+    answers = _one_column(predictions)
+    truth = None if labels is None else _one_column(labels)
+    if answers.dtype.kind in "US" or (truth is not None and truth.dtype.kind in "US"):
+        kinds = {array.dtype.kind in "US" for array in (answers, truth) if array is not None}
+        if len(kinds) > 1:
+            raise DataError(
+                "predictions and labels are of two kinds",
+                expected="both texts, or both whole numbers",
+                got=f"{answers.dtype} and {None if truth is None else truth.dtype}",
+            )
+        seen = answers if truth is None else np.concatenate([answers, truth])
+        names = np.unique(seen) if names is None else names
+        return _places(answers, names), None if truth is None else _places(truth, names), names
+    return classes(answers, "predictions"), None if truth is None else classes(truth, "labels"), names
+
+
+def _one_column(array: NDArray[Any]) -> NDArray[Any]:
+    """(N,): of a column (N, 1), of one-hot rows, of whole numbers that are saved as floats or texts."""
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2 and array.dtype.kind in "biuf":
+        if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
+            raise DataError(
+                "labels have the wrong shape", expected="(N,), or one-hot rows (N, C)", got=array.shape
+            )
+        return np.asarray(array.argmax(axis=1), dtype=np.int64)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    if array.dtype.kind == "b":
+        return array.astype(np.int64)
+    if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.floor(array)).all():
+        return array.astype(np.int64)
+    if array.dtype.kind == "U" and len(array) and np.char.isdecimal(array).all():
+        return array.astype(np.int64)
+    return array
+
+
+def _places(texts: NDArray[Any], names: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each text stands among the classes' names."""
+    column = np.asarray(names).astype(str)
+    place_of = {name: place for place, name in enumerate(column.tolist())}
+    unknown = [text for text in np.unique(texts).tolist() if text not in place_of]
+    if unknown:
+        raise DataError(
+            f"the label {unknown[0]!r} is no class",
+            expected=f"one of {', '.join(column[:20])}",
+            got=unknown[0],
+        )
+    return np.array([place_of[text] for text in texts.tolist()], dtype=np.int64)
 
 
 def _in_file(error: DataError, file: str) -> DataError:

@@ -1,6 +1,13 @@
 """How two models compare: pure functions of arrays."""
 
-from bequest.measure.accuracy import accuracy, balanced_accuracy, class_accuracy, macro_f1, predictions_of
+from bequest.measure.accuracy import (
+    accuracy,
+    among_best,
+    balanced_accuracy,
+    class_accuracy,
+    macro_f1,
+    predictions_of,
+)
 from bequest.measure.agreement import (
     ConsistencyGap,
     ErrorOverlap,
@@ -32,7 +39,6 @@ from bequest.measure.calibration import (
     calibration_interval,
     classwise_calibration_error,
     expected_calibration_error,
-    fit_temperature,
     mean_confidence_gap,
     reliability,
 )
@@ -49,7 +55,7 @@ from bequest.measure.intervals import (
     seed_interval,
     seed_sample_interval,
 )
-from bequest.measure.jackknife import disjoint_pairs, ring_interval
+from bequest.measure.jackknife import disjoint_pairs, group_interval, ring_interval
 from bequest.measure.looks import detectable_effect, look_levels, seeds_needed
 from bequest.measure.matching import Matched, match_weights
 from bequest.measure.pairing import pair
@@ -84,6 +90,7 @@ from bequest.measure.similarity import (
 )
 from bequest.measure.strata import Strata, accuracy_by, constant_accuracy_by, mean_accuracy_by
 from bequest.measure.symmetries import Place, Symmetry, check_symmetries, heads, permuted, symmetries_of
+from bequest.measure.temperature import fit_temperature, temperature_interval
 from bequest.measure.undefined import Undefined, code_of, reason_of
 
 __all__ = [
@@ -113,6 +120,7 @@ __all__ = [
     "agreement",
     "agreement_on_errors",
     "along",
+    "among_best",
     "approach",
     "attention_distance",
     "balanced_accuracy",
@@ -145,6 +153,7 @@ __all__ = [
     "fit_temperature",
     "flips",
     "function_path",
+    "group_interval",
     "heads",
     "holm",
     "inheritance",
@@ -188,6 +197,7 @@ __all__ = [
     "straightness",
     "symmetries_of",
     "teacher_student_kl",
+    "temperature_interval",
     "verdict_of",
     "verdict_p_value",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bequest.measure.arrays import Array, Floats, Integers, at_least, classes, same_length
+from bequest.measure.arrays import Array, Booleans, Floats, Integers, at_least, classes, same_length
 from bequest.measure.arrays import scores as checked_scores
 from bequest.measure.undefined import no_samples
 
@@ -46,9 +46,19 @@ def accuracy(scores: Array, labels: Array, *, top: int = 1) -> float:
     >>> accuracy(scores, np.array([1, 1])), accuracy(scores, np.array([1, 1]), top=2)
     (0.5, 1.0)
     """
-    at_least(top, 1, "top")
-    hits = _ranks(scores, labels) < top
+    hits = among_best(scores, labels, top=top)
     return float(hits.mean()) if hits.size else no_samples()
+
+
+def among_best(scores: Array, labels: Array, *, top: int) -> Booleans:
+    """Whether each label is among the ``top`` highest scores, bool (N,); ties as in :func:`accuracy`.
+
+    >>> among_best(np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]]), np.array([2, 2]), top=2)
+    array([ True, False])
+    """
+    at_least(top, 1, "top")
+    hits: Booleans = _ranks(scores, labels) < top
+    return hits
 
 
 def class_accuracy(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:

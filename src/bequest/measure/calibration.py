@@ -1,4 +1,4 @@
-"""Whether confidence means what it says: reliability tables, calibration errors, temperature scaling."""
+"""Whether confidence means what it says: reliability tables and calibration errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import brentq
-from scipy.special import softmax
 
-from bequest.errors import DataError
 from bequest.measure.arrays import (
     Array,
     Booleans,
@@ -21,14 +18,14 @@ from bequest.measure.arrays import (
     one_of,
     precision,
     probabilities,
-    refuse_probabilities,
     same_length,
-    scores,
+    share,
 )
 from bequest.measure.bins import bin_of, edges
-from bequest.measure.intervals import Estimate, bootstrap_interval
-from bequest.measure.undefined import Undefined, no_samples
+from bequest.measure.intervals import Estimate, without_interval
+from bequest.measure.undefined import no_samples
 from bequest.measures import Reason
+from bequest.seeding import numpy_generator
 
 Binning = Literal["width", "mass"]
 BINNINGS = ("width", "mass")
@@ -132,10 +129,11 @@ def calibration_interval(
     draws: int = 999,
     seed: int = 0,
 ) -> Estimate:
-    """:func:`expected_calibration_error` with percentiles over resamples of the samples.
+    """:func:`expected_calibration_error`, marked as biased, with an interval over resamples of the samples.
 
-    A resample's ECE is biased upwards once more, so that the interval may lie above the value: a wide or
-    shifted one says that there are few samples for so many bins.
+    A calibrated model has an ECE above 0 on few samples: the reason says which these confidences would have.
+    A resample is biased once more than the samples are; its percentiles are moved back by that, so that they
+    lie around the value.
 
     Args:
         probs: (N, C), probabilities.
@@ -146,20 +144,38 @@ def calibration_interval(
         draws: Resamples.
         seed: Seed of the resamples.
 
-    >>> found = calibration_interval(np.array([[0.75, 0.25]] * 40), np.array([0, 0, 0, 1] * 10), draws=99)
-    >>> found.value, found.low < 0.1, found.n
-    (0.0, True, 40)
+    Returns:
+        ``code`` is ``Reason.BIASED`` where there are samples.
+
+    >>> estimate = calibration_interval(np.array([[0.75, 0.25]] * 40), np.array([0, 0, 0, 1] * 10), draws=99)
+    >>> estimate.value, estimate.low, estimate.high < 0.2, estimate.n
+    (0.0, 0.0, True, 40)
     """
     confidence, correct = _answers(probs, labels)
     one_of(binning, BINNINGS, "binning")
     at_least(bins, 1, "bins")
+    share(level, "level")
+    at_least(draws, 1, "draws")
+    count = len(confidence)
+    if not count:
+        return without_interval(no_samples(), 0, level, "bootstrap")
     spacing = precision(probs)
-    return bootstrap_interval(
-        lambda rows: _table(confidence[rows], correct[rows], bins, binning, spacing).error,
-        len(confidence),
-        level=level,
-        draws=draws,
-        seed=seed,
+
+    def error(sure: Floats, right: Booleans) -> float:
+        return _table(sure, right, bins, binning, spacing).error
+
+    value = error(confidence, correct)
+    generator = numpy_generator(seed, "calibration")
+    resampled, calibrated = np.empty(draws), np.empty(draws)
+    for draw in range(draws):
+        rows = generator.integers(0, count, size=count)
+        resampled[draw] = error(confidence[rows], correct[rows])
+        calibrated[draw] = error(confidence, generator.random(count) < confidence)
+    ends = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]) - (resampled.mean() - value)
+    low, high = np.clip(ends, 0.0, 1.0)
+    reason = f"biased upwards: a calibrated model of these confidences would have {calibrated.mean():.3f}"
+    return Estimate(
+        value, count, float(low), float(high), level, "bootstrap, bias removed", reason, Reason.BIASED
     )
 
 
@@ -200,53 +216,6 @@ def classwise_calibration_error(
     spacing = precision(probs)
     errors = [_table(table[:, k], truth == k, bins, binning, spacing).error for k in range(table.shape[1])]
     return float(np.mean(errors))
-
-
-def fit_temperature(logits: Array, labels: Array) -> float:
-    """The temperature T that minimises the NLL of softmax(logits / T) (Guo et al. 2017, section 4.2).
-
-    The NLL is convex in 1/T. Fit it on the validation split and divide test logits by it: accuracy stays as
-    it is. Above 1 the model was overconfident.
-
-    Args:
-        logits: (N, C), finite; probabilities in their place are refused.
-        labels: int, (N,), class indices.
-
-    Returns:
-        NaN with a reason where there is no best temperature: no samples, all answers right (T → 0), logits
-        that say nothing (T → ∞).
-
-    >>> logits = np.array([[2.0, 0.0]] * 4)
-    >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 3)  # log 3 = 2 / T
-    1.82
-    """
-    table = scores(logits, "logits", columns=1)
-    refuse_probabilities(table, "logits")
-    truth = classes(labels, "labels", count=table.shape[1])
-    if not same_length(logits=table, labels=truth):
-        return no_samples()
-    if not np.isfinite(table).all():
-        raise DataError("logits holds -inf", expected="finite logits")
-    largest = float(np.abs(table).max())
-    unit = largest if largest > 0 else 1.0  # differences of logits near the largest float would overflow
-    lead = table / unit - np.take_along_axis(table, truth[:, None], axis=1) / unit
-    if lead.mean() >= 0:
-        reason = "no temperature is best: the logits say nothing about the labels"
-        return Undefined(reason, Reason.NO_SOLUTION)
-    if lead.max() <= 0:
-        return Undefined("no temperature is best: every answer is right", Reason.NO_ERRORS)
-    scale = float(np.abs(lead).max())
-    lead /= scale
-
-    def slope(inverse: float) -> float:
-        """The derivative of the NLL by 1/T, in units of the largest lead; it grows with 1/T."""
-        return float((softmax(inverse * lead, axis=1) * lead).sum(axis=1).mean())
-
-    high = 1.0
-    while slope(high) < 0:
-        high *= 2
-    # Python's product of floats overflows to inf in silence, as the limit does.
-    return float(scale / float(brentq(slope, 0.0, high, xtol=1e-12, rtol=1e-12)) * unit)
 
 
 def _answers(probs: Array, labels: Array) -> tuple[Floats, Booleans]:
