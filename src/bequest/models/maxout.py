@@ -25,7 +25,7 @@ class Maxout(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
         """``x`` with one channel for each ``pieces``."""
-        shape = (len(x), -1, self.pieces, *x.shape[2:])
+        shape = (x.shape[0], -1, self.pieces, *x.shape[2:])
         return x.reshape(shape).amax(2)
 
 

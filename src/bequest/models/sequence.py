@@ -32,9 +32,9 @@ def words_of(x: Tensor, padding: int) -> Tensor:
     """``x`` (N, L) without the columns that are padding in every row; at least one column is left.
 
     On the CPU only, where it saves work: on an accelerator the host would wait for the last word of each
-    batch, and ``torch.compile`` would see another length each time.
+    batch. Not in a graph either: to ``torch.compile`` and exports the length must not depend on the words.
     """
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         return x
     used = int((x != padding).any(0).nonzero().max()) + 1 if bool((x != padding).any()) else 1
     return x[:, :used]
@@ -43,7 +43,7 @@ def words_of(x: Tensor, padding: int) -> Tensor:
 def last_word(states: Tensor, x: Tensor, padding: int) -> Tensor:
     """The state (N, F) at each row's last word, of ``states`` (N, L, F)."""
     last = ((x != padding).sum(1) - 1).clamp(min=0)
-    return states[torch.arange(len(x), device=x.device), last]
+    return states[torch.arange(x.shape[0], device=x.device), last]
 
 
 class TiedHead(nn.Module):

@@ -148,7 +148,7 @@ class Transformer(nn.Module):
             )
         states = self.embedding(words) + self.positions.weight[: words.shape[1]]
         if self.first is not None:
-            states = torch.cat([self.first.expand(len(words), 1, -1), states], 1)
+            states = torch.cat([self.first.expand(words.shape[0], 1, -1), states], 1)
         entered: Tensor = self.enter(states)
         return entered
 

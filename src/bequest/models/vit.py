@@ -80,7 +80,7 @@ class DropPath(nn.Module):
         """``x``, or zeros for some samples."""
         if not self.training or self.rate == 0:
             return x
-        survives = torch.rand(len(x), 1, 1, device=x.device) >= self.rate
+        survives = torch.rand(x.shape[0], 1, 1, device=x.device) >= self.rate
         return x * survives / (1 - self.rate)
 
 
@@ -118,7 +118,7 @@ class Patches(nn.Module):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n l d"]:
         """Tokens first, then patches row by row."""
         patches = _rows(self.projection(x))
-        return torch.cat([*(t.expand(len(x), -1, -1) for t in self.tokens.values()), patches], 1)
+        return torch.cat([*(t.expand(x.shape[0], -1, -1) for t in self.tokens.values()), patches], 1)
 
 
 class TwoStems(nn.Module):
@@ -159,8 +159,8 @@ class TwoStems(nn.Module):
         """Class token, convolution token, involution token, patches row by row."""
         by_convolution, by_involution = _rows(self.convolution(x)), _rows(self.involution(x))
         means = [stem.mean(1, keepdim=True) for stem in (by_convolution, by_involution)]
-        first = self.tokens["class"].expand(len(x), -1, -1)
-        return torch.cat([first, *means, by_convolution + by_involution], 1)
+        first = [token.expand(x.shape[0], -1, -1) for token in self.tokens.values()]
+        return torch.cat([*first, *means, by_convolution + by_involution], 1)
 
 
 AS_DEIT: dict[str, Any] = {"weight_init": "trunc_normal", "position_std": DEVIATION}
