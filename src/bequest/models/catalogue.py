@@ -13,6 +13,7 @@ from torch import nn
 
 from bequest.data.datasets import Dataset
 from bequest.errors import ConfigError, ModelError
+from bequest.models.auxiliary import OPTION, WithAuxiliary
 from bequest.registry import Registry, nearest
 from bequest.seeding import derive
 
@@ -63,7 +64,9 @@ def build_model(
 ) -> nn.Module:
     """A freshly initialised network of the catalogue (``bequest ls models``).
 
-    The initial weights follow from ``seed`` alone; the global random state is left as it was.
+    The initial weights follow from ``seed`` alone; the global random state is left as it was. With the option
+    ``auxiliary`` = K, which every model has, the network has K outputs without a label as well; see
+    :class:`bequest.models.auxiliary.WithAuxiliary`.
 
     Raises:
         UnknownName: If the catalogue has no such model.
@@ -72,14 +75,16 @@ def build_model(
     """
     factory = MODELS[name]
     check_options(name, options)
+    auxiliary = options.pop(OPTION, 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         try:
-            return factory(tuple(input_shape), classes, **options)
+            network = factory(tuple(input_shape), classes + auxiliary, **options)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ModelError(
                 f"the model {name!r} cannot be built", expected=f"inputs {tuple(input_shape)}", got=error
             ) from error
+    return WithAuxiliary(network, classes) if auxiliary else network
 
 
 def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Module:
@@ -104,8 +109,11 @@ def check_options(name: str, options: dict[str, Any]) -> None:
     parameters = inspect.signature(MODELS[name]).parameters.values()
     names = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     faults = []
+    auxiliary = options.get(OPTION, 0)
+    if isinstance(auxiliary, bool) or not isinstance(auxiliary, int) or auxiliary < 0:
+        faults.append(f"{OPTION}: expected a number of outputs, 0 or more, got {auxiliary!r}")
     for key in options:
-        if key not in names:
+        if key not in names and key != OPTION:
             close = nearest(key, names, count=1)
             hint = f"did you mean {close[0]!r}?" if close else f"options: {', '.join(names) or 'none'}"
             faults.append(f"{key}: unknown option; {hint}")

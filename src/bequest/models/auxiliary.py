@@ -1,0 +1,72 @@
+"""Outputs without a label, beside those of the classes: what a student can imitate that means nothing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from bequest.errors import ModelError
+
+OPTION = "auxiliary"
+"""The option of every model of the catalogue that says how many auxiliary outputs it has."""
+
+
+class AuxiliaryLogits(NamedTuple):
+    """What a network with auxiliary outputs answers.
+
+    Attributes:
+        logits: (N, C) or (N, L, C), those of the classes.
+        auxiliary: (N, K) or (N, L, K), those without a label.
+    """
+
+    logits: Tensor
+    auxiliary: Tensor
+
+
+class WithAuxiliary(nn.Module):
+    """A network whose last outputs have no label.
+
+    All outputs come from one head: the auxiliary ones read the same features as the classes, through other
+    weights. A loss on the labels alone leaves those weights as they are initialised.
+
+    Args:
+        network: Answers with C + K logits.
+        classes: C.
+    """
+
+    def __init__(self, network: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def forward(self, x: Tensor) -> AuxiliaryLogits:
+        """Logits of the classes, and the auxiliary outputs.
+
+        Raises:
+            ModelError: If the network does not answer with one tensor of logits.
+        """
+        outputs = self.network(x)
+        if not isinstance(outputs, Tensor) or outputs.shape[-1] <= self.classes:
+            raise ModelError(
+                "the network has no room for auxiliary outputs",
+                expected=f"one tensor of more than {self.classes} outputs",
+                got=tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__,
+                remedy="use a network with a single head",
+            )
+        return AuxiliaryLogits(outputs[..., : self.classes], outputs[..., self.classes :])
+
+
+def auxiliary_of(output: object) -> Tensor:
+    """The auxiliary outputs in what a network answered.
+
+    Raises:
+        ModelError: If it has none.
+    """
+    if isinstance(output, AuxiliaryLogits):
+        return output.auxiliary
+    raise ModelError(
+        "the network has no auxiliary outputs",
+        expected=f"a network built with {OPTION} = K",
+        got=type(output).__name__,
+        remedy=f"add {OPTION} to the options of the model",
+    )
