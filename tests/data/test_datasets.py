@@ -6,7 +6,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from bequest.data import Dataset, Split, as_dataset, load_dataset
-from bequest.data.datasets import as_pool, stratified
+from bequest.data.datasets import as_pool
+from bequest.data.dealing import stratified
 from bequest.errors import DataError, UnknownName
 
 

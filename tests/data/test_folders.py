@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from PIL import Image
 from bequest.data.datasets import load_dataset
 from bequest.data.folders import few_shot, subset
 from bequest.data.images import Shape, cache_folder, decode
-from bequest.errors import DataError
+from bequest.errors import ConfigError, DataError
 
 RED = (255, 0, 0)
 
@@ -57,7 +59,7 @@ def test_split_folders_are_found_and_can_be_named(photos, tmp_path):
     root = tmp_path / "split"
     root.mkdir()
     for name in ("train", "val"):
-        (root / name).symlink_to(photos)
+        shutil.copytree(photos, root / name)
     found = load_dataset(f"folder:{root}", size=4, test=0.4)
     assert {name: len(split) for name, split in found.splits.items()} == {
         "train": 7, "validation": 12, "test": 5
@@ -66,6 +68,9 @@ def test_split_folders_are_found_and_can_be_named(photos, tmp_path):
     assert len(named["test"]) == 12
     for k in range(10):
         (root / f"z{k}").mkdir()
+    assert (
+        "folders that are no split were left out: z0, z1" in load_dataset(f"folder:{root}", size=4).notes[0]
+    )
     with pytest.raises(DataError, match="no such split") as caught:
         load_dataset(f"folder:{root}", splits={"train": "trian"})
     assert "folders train, val, z0, z1, z2, z3, z4, z5, and 4 more" in str(caught.value)
@@ -214,7 +219,7 @@ def test_a_list_of_files(photos):
     with pytest.raises(DataError) as refused:
         load_dataset(f"csv:{table}")
     assert "line 2: class0/none.png does not exist; line 3: no file or no label" in str(refused.value)
-    table.write_text("name,kind\n")
+    table.write_text("file,kind\na.png,b\n")
     with pytest.raises(DataError, match="lacks a column"):
         load_dataset(f"csv:{table}")
 
@@ -225,7 +230,7 @@ def test_what_is_not_there_is_said(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no images"):
         load_dataset(f"folder:{tmp_path / 'empty'}")
-    with pytest.raises(DataError, match="cannot be loaded so"):
+    with pytest.raises(ConfigError, match="sise: unknown key; did you mean 'size'"):
         load_dataset(f"folder:{tmp_path}", sise=3)
     with pytest.raises(DataError, match="cannot be loaded so"):
         load_dataset("digits:somewhere")

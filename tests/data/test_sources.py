@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bequest.data.sources import SOURCES, DataSource, SourceFile, fetch, read_plain, source_of, take, verify
+from bequest.data.download import fetch
+from bequest.data.sources import SOURCES, DataSource, SourceFile, read_plain, source_of, take, verify
 from bequest.errors import DataError, UnknownName
 
 CONTENT = {name: (name * 40_000).encode() for name in ("first", "second")}

@@ -24,15 +24,15 @@ WORDS = {"right": "right", "wrong": "not as published", "absent": "absent"}
 
 @app.command(name="ls", epilog="Example: bequest data ls")
 def ls(root: Root = None, as_json: AsJson = False) -> None:
-    """List published sets, and whether they are there."""
+    """List published sets and their state on this machine."""
     from bequest.data.sources import SOURCES, data_root
 
     where = root or data_root()
-    found = [_row(source, where) for source in SOURCES.values()]
+    rows = [_row(source, where) for source in SOURCES.values()]
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(rows, indent=1))
         return
-    for row in found:
+    for row in rows:
         typer.echo(f"{row['name']:<8} {row['state']:<8} {row['title']}; {row['licence']}; {row['folder']}")
 
 
@@ -44,17 +44,17 @@ def fetch(
         list[str] | None, typer.Option("--mirror", help="An address to fetch from instead; repeatable.")
     ] = None,
 ) -> None:
-    """Download what is missing, check it, and put it in its place; interrupted, the same command goes on."""
+    """Download what is missing, check it, and put it in its place; an interrupted download is resumed."""
+    from bequest.data.download import fetch as download
     from bequest.data.sources import data_root, source_of
-    from bequest.data.sources import fetch as get
 
     where = root or data_root()
     source = source_of(name)
-    made = get(source, where, mirrors=[f"{m.rstrip('/')}/" for m in mirrors or ()] or None)
-    for path in made:
+    written = download(source, where, mirrors=[f"{m.rstrip('/')}/" for m in mirrors or ()] or None)
+    for path in written:
         typer.echo(f"{path}: {path.stat().st_size:,} bytes, checksum right")
-    if not made:
-        typer.echo(f"nothing to fetch: all {len(source.files)} files were there, as published")
+    if not written:
+        typer.echo(f"nothing to fetch: all {len(source.files)} files are in place, as published")
 
 
 @app.command(name="import", epilog="Example: bequest data import mnist ~/Downloads/mnist.npz")
@@ -70,8 +70,8 @@ def take_in(
     from bequest.data.sources import data_root, source_of, take
 
     source = source_of(name)
-    for made in take(source, _contents(source, path), root or data_root(), unverified=unverified):
-        typer.echo(f"{made}: {made.stat().st_size:,} bytes")
+    for copy in take(source, _contents(source, path), root or data_root(), unverified=unverified):
+        typer.echo(f"{copy}: {copy.stat().st_size:,} bytes")
 
 
 @app.command(name="verify", epilog="Example: bequest data verify mnist")
@@ -85,20 +85,20 @@ def verify(
     from bequest.data.sources import verify as check
 
     sources = [source_of(name)] if name else list(SOURCES.values())
-    found = [state for source in sources for state in check(source, root or data_root())]
+    states = [state for source in sources for state in check(source, root or data_root())]
     if as_json:
-        typer.echo(json.dumps([asdict(state) for state in found], indent=1, default=str))
+        typer.echo(json.dumps([asdict(state) for state in states], indent=1, default=str))
     else:
-        for state in found:
+        for state in states:
             typer.echo(f"{state.path}: {WORDS[state.state]}")
-    _refuse_faults(found)
+    _refuse_faults(states)
 
 
-def _refuse_faults(found: list[FileState]) -> None:
-    bad = [state for state in found if state.state != "right"]
+def _refuse_faults(states: list[FileState]) -> None:
+    bad = [state for state in states if state.state != "right"]
     if bad:
         raise DataError(
-            f"{len(bad)} of {len(found)} files are not right",
+            f"{len(bad)} of {len(states)} files are not right",
             got=", ".join(f"{state.name} {WORDS[state.state]}" for state in bad),
             remedy="`bequest data fetch NAME` downloads what is missing or wrong",
         )

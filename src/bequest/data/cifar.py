@@ -6,13 +6,14 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
-from bequest.data.datasets import DATASETS, Dataset, Split, stratified
+from bequest.data.compressed import read_npz
+from bequest.data.datasets import DATASETS, Dataset, Split
+from bequest.data.dealing import stratified
 from bequest.data.sources import data_root
 from bequest.errors import DataError
 
@@ -103,7 +104,7 @@ def cifar100(
 
 def _arrays(root: Path) -> dict[str, np.ndarray]:
     if (root / NPZ).exists():
-        return _from_npz(root / NPZ)
+        return read_npz(root / NPZ, ARRAYS)
     if (root / BATCHES).is_dir():
         return _from_batches(root / BATCHES)
     raise DataError(
@@ -112,14 +113,6 @@ def _arrays(root: Path) -> dict[str, np.ndarray]:
         remedy="put the archive of Python batches, unpacked, or an npz with x_train, y_train, x_test, y_test "
         "there; BEQUEST_DATA names another folder",
     )
-
-
-def _from_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in ARRAYS}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path} cannot be read", expected=", ".join(ARRAYS), got=error) from error
 
 
 def _from_batches(folder: Path) -> dict[str, np.ndarray]:
@@ -146,8 +139,10 @@ def _read(path: Path, taken: Callable[[dict[bytes, Any]], T]) -> T:
     try:
         with path.open("rb") as file:
             return taken(_ArraysOnly(file, encoding="bytes").load())
-    except (OSError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is no CIFAR batch", got=error, remedy="unpack the archive again") from error
+    except Exception as error:  # a damaged pickle raises whatever the broken instruction does
+        raise DataError(
+            f"{path} is no CIFAR batch", got=error or type(error).__name__, remedy="unpack the archive again"
+        ) from error
 
 
 class _ArraysOnly(pickle.Unpickler):

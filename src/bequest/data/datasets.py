@@ -13,13 +13,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bequest.data.arrays import inputs_of, labels_of
+from bequest.data.checks import UNLABELLED, faults_of, input_faults, name_faults, normalised
+from bequest.data.dealing import in_tenths
+from bequest.data.torch_items import items_of
 from bequest.errors import DataError
 from bequest.registry import Registry, unknown
-from bequest.seeding import numpy_generator
+
+__all__ = [
+    "DATASETS",
+    "UNLABELLED",
+    "Dataset",
+    "Split",
+    "as_dataset",
+    "as_pool",
+    "checked",
+    "from_arrays",
+    "load_dataset",
+    "located",
+]
 
 PAIR = 2
-UNLABELLED = -100
-"""The label of a row (or position) without a label; cross-entropy leaves it out."""
+SHOWN = 8
+BLOCK_ROWS = 4096
+"""Rows that are hashed at once, so that a memory map is not copied."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,8 @@ class Split:
         for part in (self.ids, self.x, self.y, *(self.about[name] for name in sorted(self.about))):
             if part is not None:
                 state.update(f"{part.dtype}{tuple(part.shape)}".encode())
-                state.update(np.ascontiguousarray(part.cpu().numpy()).tobytes())
+                for rows in torch.split(part, BLOCK_ROWS):
+                    state.update(np.ascontiguousarray(rows.cpu().numpy()).tobytes())
         return state.hexdigest()
 
 
@@ -105,7 +123,16 @@ class Dataset:
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
     def with_splits(self, more: Mapping[str, Split]) -> Dataset:
-        """The same data with further splits."""
+        """The same data with further splits.
+
+        Raises:
+            DataError: If a name cannot name a split: it becomes part of file names.
+        """
+        faults = [fault for name in more for fault in name_faults(name)]
+        if faults:
+            raise DataError(
+                "a split's name leads elsewhere", got="; ".join(faults), remedy="rename the split"
+            )
         return replace(self, splits={**self.splits, **more})
 
 
@@ -125,14 +152,14 @@ def load_dataset(name: str, **options: Any) -> Dataset:
         UnknownName: If the catalogue has no such dataset.
         DataError: If its files are absent or damaged, or it has no such option.
     """
-    known, place = located(name)
-    factory = DATASETS[known]
+    family, place = located(name)
+    factory = DATASETS[family]
     try:
         inspect.signature(factory).bind(**place, **options)
     except TypeError as error:
-        options_known = ", ".join(inspect.signature(factory).parameters)
+        accepted = ", ".join(inspect.signature(factory).parameters)
         raise DataError(
-            f"the dataset {known!r} cannot be loaded so", expected=f"options of {options_known}", got=error
+            f"the dataset {family!r} cannot be loaded so", expected=f"options of {accepted}", got=error
         ) from None
     return checked(factory(**place, **options))
 
@@ -143,39 +170,48 @@ def located(name: str) -> tuple[str, dict[str, str]]:
     >>> located("folder:photos"), located("digits")
     (('folder', {'path': 'photos'}), ('digits', {}))
     """
-    known, colon, path = name.partition(":")
-    return known, {"path": path} if colon else {}
+    family, colon, path = name.partition(":")
+    return family, {"path": path} if colon else {}
 
 
-def as_dataset(data: Dataset | str | Any, *, seed: int = 0) -> Dataset:
+def as_dataset(
+    data: Dataset | str | Any,
+    *,
+    validation: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    frozen: bool = False,
+) -> Dataset:
     """What a user calls data, as a :class:`Dataset`.
 
     Args:
         data: A Dataset, a catalogue name, a pair ``(x, y)`` of arrays, or a map-style
-            ``torch.utils.data.Dataset`` of ``(x, y)`` pairs. The last two are split 80/10/10 into train,
-            validation and test, stratified by class; ids are the row numbers. Inputs of type uint8 are
-            pixels and become [0, 1], other integers are tokens.
-        seed: Seeds that split.
+            ``torch.utils.data.Dataset`` of ``(x, y)`` pairs. Of the last two a tenth each becomes validation
+            and test where these are not given, stratified by class; ids are the row numbers. Inputs of type
+            uint8 are pixels and become [0, 1], other integers are tokens.
+        validation: The validation split: ``(x, y)``, a torch Dataset or a Split.
+        test: The test split, likewise.
+        seed: Seeds what is dealt out.
+        frozen: Read each item of a torch Dataset once, although its transform is random.
 
     Raises:
         DataError: If it is none of these, or its content is wrong; lists every fault.
     """
-    if isinstance(data, Dataset):
-        return checked(data)
-    if isinstance(data, str):
-        return load_dataset(data)
-    if isinstance(data, (tuple, list)) and len(data) == PAIR:
-        return checked(_from_arrays(*data, seed=seed))
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        pairs = [data[row] for row in range(len(data))]
-        if pairs and all(isinstance(pair, Sequence) and len(pair) == PAIR for pair in pairs):
-            x = torch.stack([torch.as_tensor(pair[0]) for pair in pairs])
-            return checked(_from_arrays(x, [int(pair[1]) for pair in pairs], seed=seed))
-    raise DataError(
-        "this cannot be read as data",
-        expected="a dataset's name, a bequest Dataset, (x, y) arrays, or a torch Dataset of (x, y) pairs",
-        got=type(data).__name__,
-    )
+    extra = {name: value for name, value in (("validation", validation), ("test", test)) if value is not None}
+    if isinstance(data, Dataset | str):
+        dataset = checked(data) if isinstance(data, Dataset) else load_dataset(data)
+        if not extra:
+            return dataset
+        first = 1 + max(int(split.ids.max()) for split in dataset.splits.values())
+        for name, value in extra.items():
+            dataset = dataset.with_splits({name: _split_of(value, first, frozen=frozen)})
+            first += len(dataset[name])
+        return checked(dataset)
+    if not (isinstance(data, tuple | list) and len(data) == PAIR):
+        data = items_of(data, frozen=frozen)
+    splits = {name: _split_of(value, 0, frozen=frozen) for name, value in extra.items()}
+    x, y = data
+    return checked(from_arrays(x, y, validation=splits.get("validation"), test=splits.get("test"), seed=seed))
 
 
 def as_pool(pool: Any) -> Split:
@@ -184,46 +220,21 @@ def as_pool(pool: Any) -> Split:
         return pool.unlabelled()
     if isinstance(pool, Dataset):
         return pool["train"].unlabelled()
-    x = _inputs(pool)
-    faults = _input_faults(x)
+    x = inputs_of(pool)
+    faults = input_faults(x)
     if faults:
         raise DataError("the query pool is wrong: " + "; ".join(faults))
     return Split(x, None, torch.arange(len(x)))
 
 
-def stratified(labels: Tensor, sizes: Mapping[str, int], *, seed: int) -> dict[str, Tensor]:
-    """Disjoint row numbers for splits of ``sizes``, each with the classes in the data's proportions.
-
-    Class counts are rounded by largest remainder; which rows of a class go where follows from ``seed``.
-
-    Raises:
-        DataError: If the sizes do not add up to the number of labels.
-    """
-    if sum(sizes.values()) != len(labels):
-        raise DataError("split sizes must use every sample", expected=len(labels), got=dict(sizes))
-    generator = numpy_generator(seed, "split")
-    values = labels.numpy()
-    waiting = [generator.permutation(np.flatnonzero(values == label)) for label in np.unique(values)]
-    dealt = {}
-    for name, size in sizes.items():
-        counts = _in_proportion(np.array([len(rows) for rows in waiting]), size)
-        taken = [rows[:count] for rows, count in zip(waiting, counts, strict=True)]
-        waiting = [rows[count:] for rows, count in zip(waiting, counts, strict=True)]
-        dealt[name] = torch.from_numpy(np.sort(np.concatenate([*taken, np.empty(0, np.int64)])))
-    return dealt
-
-
 def checked(data: Dataset) -> Dataset:
-    """``data``, if nothing is wrong with it.
+    """``data`` with inputs, labels and ids in the library's types, if nothing is wrong with it.
 
     Raises:
         DataError: Lists every fault: NaN, labels out of range, an empty class, repeated ids ...
     """
-    faults = [f"{name}: {fault}" for name, split in data.splits.items() for fault in _faults(split, data)]
-    if "train" not in data.splits:
-        faults.append("there is no split 'train'")
-    elif not faults:
-        faults = _class_faults(data)
+    data = normalised(data)
+    faults = faults_of(data)
     if faults:
         raise DataError(
             f"the data {data.name!r} cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults),
@@ -232,82 +243,79 @@ def checked(data: Dataset) -> Dataset:
     return data
 
 
-def _in_proportion(available: np.ndarray, size: int) -> np.ndarray:
-    """``size`` split among classes in proportion to ``available``, by largest remainder."""
-    exact = available * size / max(1, available.sum())
-    counts: np.ndarray = np.floor(exact).astype(np.int64)
-    first = np.argsort(counts - exact, kind="stable")[: size - counts.sum()]
-    counts[first] += 1
-    return counts
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    validation: Any = None,
+    test: Any = None,
+    seed: int = 0,
+    name: str = "arrays",
+    classes: Sequence[str] = (),
+) -> Dataset:
+    """A Dataset of arrays; splits that are not given are dealt out of the training samples, a tenth each.
+
+    Ids are row numbers; those of a validation or test split that is given go on where the others end.
+
+    Args:
+        x: Inputs; see :func:`bequest.data.arrays.inputs_of`.
+        y: Class indices; see :func:`bequest.data.arrays.labels_of`.
+        validation: ``(x, y)``, a torch Dataset or a Split; None to deal it out.
+        test: Likewise.
+        seed: Seeds what is dealt out.
+        name: Of the dataset.
+        classes: Class names in the order of the indices; default: the indices.
+
+    Raises:
+        DataError: If the arrays cannot be used; says why.
+    """
+    train = _split_of((x, y), 0)
+    if train.y is None or train.y.ndim != 1:
+        raise DataError("the arrays cannot be used as data: y: expected one label a sample (N,)")
+    provided: dict[str, Split] = {}
+    first = len(train)
+    for split, value in (("validation", validation), ("test", test)):
+        if value is not None:
+            provided[split] = _split_of(value, first)
+            first += len(provided[split])
+    names = tuple(str(each) for each in classes) or _class_names([train, *provided.values()])
+    missing = tuple(split for split in ("validation", "test") if split not in provided)
+    splits = {split: train.take(rows) for split, rows in in_tenths(train.y, missing, seed=seed).items()}
+    if not missing:
+        splits = {"train": train}  # not even copied: it may be a memory map
+    ordered = {**splits, **provided}
+    return Dataset(name, {split: ordered[split] for split in ("train", "validation", "test")}, names)
 
 
-def _from_arrays(x: Any, y: Any, *, seed: int) -> Dataset:
-    inputs = _inputs(x)
-    labels = torch.as_tensor(np.asarray(y)) if not isinstance(y, Tensor) else y
-    if labels.is_floating_point() and torch.equal(labels, labels.round()):
-        labels = labels.long()
+def _split_of(value: Any, first: int, *, frozen: bool = False) -> Split:
+    """Samples whose ids count from ``first``: a Split, an ``(x, y)`` pair, or a torch Dataset."""
+    if isinstance(value, Split):
+        return replace(value, ids=torch.arange(first, first + len(value)))
+    if not (isinstance(value, tuple | list) and len(value) == PAIR):
+        value = items_of(value, frozen=frozen)
+    inputs, labels = inputs_of(value[0]), labels_of(value[1])
     faults = []
-    if labels.is_floating_point() or labels.ndim != 1:
-        faults.append(f"y: expected integer class indices (N,), got {labels.dtype} {tuple(labels.shape)}")
     if len(labels) != len(inputs):
         faults.append(f"x has {len(inputs)} rows and y has {len(labels)}")
-    if not faults and len(labels) and int(labels.min()) < 0:
+    if len(labels) and int(labels.min()) < 0:
         faults.append(f"y: labels must start at 0, got {int(labels.min())}")
+    if not len(inputs):
+        faults.append("no samples")
     if faults:
         raise DataError("the arrays cannot be used as data: " + "; ".join(faults))
-    labels = labels.long()
-    tenth = len(labels) // 10
-    sizes = {"train": len(labels) - 2 * tenth, "validation": tenth, "test": tenth}
-    whole = Split(inputs, labels, torch.arange(len(labels)))
-    rows = stratified(labels, sizes, seed=seed)
-    names = tuple(str(k) for k in range(int(labels.max()) + 1)) if len(labels) else ()
-    return Dataset("arrays", {name: whole.take(row) for name, row in rows.items()}, names)
+    return Split(inputs, labels, torch.arange(first, first + len(inputs)))
 
 
-def _inputs(x: Any) -> Tensor:
-    try:
-        tensor = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
-    except (TypeError, ValueError) as error:
-        raise DataError("the inputs are not an array", got=type(x).__name__) from error
-    if tensor.dtype == torch.uint8:
-        return tensor.float() / 255
-    return tensor.float() if tensor.is_floating_point() else tensor.long()
-
-
-def _faults(split: Split, data: Dataset) -> list[str]:
-    faults = _input_faults(split.x)
-    rows = len(split.ids)
-    if len(split.x) != rows or (split.y is not None and len(split.y) != rows):
-        return [*faults, "inputs, labels and ids have different lengths"]
-    if rows and len(torch.unique(split.ids)) != rows:
-        faults.append(f"{rows - len(torch.unique(split.ids))} ids are repeated")
-    if any(len(values) != rows for values in split.about.values()):
-        faults.append("what is known of the samples has another length")
-    known = split.y[split.y != UNLABELLED] if split.y is not None else None
-    if known is not None and len(known):
-        low, high = int(known.min()), int(known.max())
-        if low < 0 or high >= len(data.classes):
-            faults.append(f"labels: expected 0..{len(data.classes) - 1}, got {low}..{high}")
-    return faults
-
-
-def _input_faults(x: Tensor) -> list[str]:
-    if len(x) == 0:
-        return ["no samples"]
-    if x.is_floating_point():
-        bad = (~torch.isfinite(x)).flatten(1).any(1) if x.ndim > 1 else ~torch.isfinite(x)
-        if bool(bad.any()):
-            first = int(bad.nonzero()[0, 0])
-            return [f"{int(bad.sum())} inputs hold NaN or infinity, the first in row {first}"]
-    return []
-
-
-def _class_faults(data: Dataset) -> list[str]:
-    labels = data["train"].y
-    if labels is None:
-        return ["train: has no labels"]
-    if labels.ndim > 1:
-        return []  # a language has words that a training set never shows
-    counts = torch.bincount(labels[labels != UNLABELLED], minlength=len(data.classes))
-    empty = [data.classes[k] for k in (counts == 0).nonzero()[:, 0].tolist()]
-    return [f"train: no sample of class {', '.join(empty)}"] if empty else []
+def _class_names(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Names of the classes 0..C-1; labels so high that most classes must be empty are refused."""
+    labels = [split.y for split in splits if split.y is not None]
+    highest, rows = max(int(y.max()) for y in labels), sum(y.numel() for y in labels)
+    if highest >= rows:
+        used = sorted({int(label) for y in labels for label in torch.unique(y)[:SHOWN]})
+        raise DataError(
+            f"the arrays cannot be used as data: labels go up to {highest:,} in {rows:,} samples",
+            expected="classes 0..C-1, each with a sample",
+            got=", ".join(map(str, used[:SHOWN])) + " ...",
+            remedy="number the classes without gaps: classes, y = np.unique(y, return_inverse=True)",
+        )
+    return tuple(str(k) for k in range(highest + 1))

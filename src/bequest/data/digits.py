@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn.functional import pad
 
-from bequest.data.datasets import DATASETS, Dataset, Split, stratified
+from bequest.data.datasets import DATASETS, Dataset, Split
+from bequest.data.dealing import stratified
 from bequest.data.folders import subset
 from bequest.data.views import Rotate, Shift, parse_views
 from bequest.errors import DataError

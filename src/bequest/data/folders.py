@@ -2,136 +2,87 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from bequest.data.datasets import DATASETS, Dataset, Split, stratified
-from bequest.data.images import SUFFIXES, Channels, Fit, Shape, cache_folder, decode_all
+from bequest.config import Config
+from bequest.data.datasets import DATASETS, Dataset, Split
+from bequest.data.dealing import stratified
+from bequest.data.image_lists import NAMES, Listing, Listings, folder_listings, several
+from bequest.data.images import Channels, Fit, Shape, cache_folder, decode_all
 from bequest.data.sources import data_root
 from bequest.errors import DataError
 from bequest.seeding import numpy_generator
 
-NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
-"""What folders of splits are called."""
-
-COLUMNS = {"file": ("file", "path", "image", "filename"), "label": ("label", "class", "target")}
 ID_BYTES = 6
-SHOWN = 8
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Image files with their classes.
+class ImageOptions(Config):
+    """How images of the user's own become a dataset.
 
     Attributes:
-        names: Each file's path as the source has it; ids follow from it.
-        paths: Where each file lies.
-        labels: Each file's class name.
-    """
-
-    names: tuple[str, ...]
-    paths: tuple[Path, ...]
-    labels: tuple[str, ...]
-
-    def take(self, rows: Sequence[int]) -> Listing:
-        """Some of the files."""
-        return Listing(
-            tuple(self.names[row] for row in rows),
-            tuple(self.paths[row] for row in rows),
-            tuple(self.labels[row] for row in rows),
-        )
-
-
-@DATASETS.register("folder")
-def folder(
-    *,
-    path: str,
-    splits: Mapping[str, str] | None = None,
-    size: int = 224,
-    channels: Channels = 3,
-    fit: Fit = "crop",
-    classes: Sequence[str] | None = None,
-    per_class: int | None = None,
-    validation: float = 0.2,
-    test: float = 0.2,
-    skip_unreadable: bool = False,
-    cache: bool = True,
-    seed: int = 0,
-) -> Dataset:
-    """Image folders of the user's own, a folder a class: ``folder:PATH``.
-
-    ``PATH/train/CLASS/*``, ``PATH/val/CLASS/*`` and ``PATH/test/CLASS/*``, or ``PATH/CLASS/*``. A split that
-    has no folder is dealt out of the training images, stratified by class. Only the files that are used are
-    decoded; resized pixels are kept in the user's cache folder. In memory an image takes
-    ``4 · channels · size²`` bytes. A sample's id follows from its path below ``PATH`` alone.
-
-    Args:
-        path: The folder; relative to ``BEQUEST_DATA`` if it is not there.
-        splits: Which folder is which split, if their names do not say so: ``{test = "val"}``.
         size: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
         fit: See :class:`bequest.data.images.Shape`.
         classes: Use these classes only.
         per_class: A few-shot subset: so many training images a class, chosen by ``seed``.
-        validation: Share of the training images held out where there is no folder for it.
+        validation: Share of the training images held out where there are no files for it.
         test: Likewise.
         skip_unreadable: Leave out files that cannot be read, and say how many, instead of refusing.
-        cache: Keep resized pixels.
+        cache: Keep resized pixels in the user's cache folder.
         seed: Seeds what is dealt out and chosen.
+    """
+
+    size: int = Field(224, ge=1)
+    channels: Channels = 3
+    fit: Fit = "crop"
+    classes: tuple[str, ...] | None = None
+    per_class: int | None = None
+    validation: float = 0.2
+    test: float = 0.2
+    skip_unreadable: bool = False
+    cache: bool = True
+    seed: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        """What every image is made into."""
+        return Shape(self.size, self.channels, self.fit)
+
+
+@DATASETS.register("folder")
+def folder(
+    *, path: str, splits: Mapping[str, str] | None = None, nested: bool = False, **options: Any
+) -> Dataset:
+    """Image folders of the user's own, a folder a class: ``folder:PATH``.
+
+    ``PATH/train/CLASS/*``, ``PATH/val/CLASS/*`` and ``PATH/test/CLASS/*`` (or ``Training``, ``test_set``
+    ...), or ``PATH/CLASS/*``. A split that has no folder is dealt out of the training images, stratified by
+    class. Only the files that are used are decoded; resized pixels are kept in the user's cache folder. In
+    memory an image takes ``4 · channels · size²`` bytes. A sample's id follows from its path below ``PATH``
+    alone.
+
+    Args:
+        path: The folder; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
+        splits: Which folder is which split, if their names do not say so: ``{test = "val"}``.
+        nested: Take images in folders below the class folders although none lies in a class folder itself.
+        **options: See :class:`ImageOptions`.
 
     Raises:
         DataError: If the folder is not what it should be, a class has too few images, or files cannot be
             read; names each.
+        ConfigError: If an option is unknown or not possible.
     """
-    root = _found(path)
-    listings = _folder_listings(root, splits)
-    shape = Shape(size, channels, fit)
-    return _dataset(
-        f"folder:{path}", listings, shape, classes, per_class, {"validation": validation, "test": test},
-        seed, skip_unreadable=skip_unreadable, cache=cache,
-    )  # fmt: skip
-
-
-@DATASETS.register("csv")
-def listed(
-    *,
-    path: str,
-    size: int = 224,
-    channels: Channels = 3,
-    fit: Fit = "crop",
-    classes: Sequence[str] | None = None,
-    per_class: int | None = None,
-    validation: float = 0.2,
-    test: float = 0.2,
-    skip_unreadable: bool = False,
-    cache: bool = True,
-    seed: int = 0,
-) -> Dataset:
-    """A CSV list of the user's own image files: ``csv:FILE``.
-
-    Its columns are ``file``, ``label`` and, if wanted, ``split`` (train, validation or test); files are
-    relative to the list. The rest is as for ``folder``.
-
-    Raises:
-        DataError: As ``folder``; lists the lines that are wrong.
-    """
-    listings = _csv_listings(_found(path))
-    shape = Shape(size, channels, fit)
-    return _dataset(
-        f"csv:{path}", listings, shape, classes, per_class, {"validation": validation, "test": test},
-        seed, skip_unreadable=skip_unreadable, cache=cache,
-    )  # fmt: skip
+    chosen = ImageOptions.parse(options, f"folder:{path}")
+    listings = folder_listings(existing(path), splits, classes=chosen.classes, nested=nested)
+    return images_of(f"folder:{path}", listings, chosen)
 
 
 def few_shot(labels: Tensor, count: int, *, seed: int) -> Tensor:
@@ -155,9 +106,9 @@ def few_shot(labels: Tensor, count: int, *, seed: int) -> Tensor:
     generator = numpy_generator(seed, "few-shot")
     rows = []
     for label in torch.unique(labels).tolist():
-        own = (labels == label).nonzero()[:, 0]
-        order = torch.from_numpy(generator.permutation(len(own)))
-        rows.append(own[order[:count]])
+        members = (labels == label).nonzero()[:, 0]
+        order = torch.from_numpy(generator.permutation(len(members)))
+        rows.append(members[order[:count]])
     return torch.cat(rows).sort().values
 
 
@@ -172,156 +123,80 @@ def subset(split: Split, per_class: int, *, seed: int) -> Split:
     return split.take(few_shot(split.y, per_class, seed=seed))
 
 
-def _found(path: str) -> Path:
-    given = Path(path).expanduser()
-    for place in (given, data_root() / path):
-        if place.exists():
-            return place
+def existing(path: str) -> Path:
+    """``path`` as it is, or below the data folder.
+
+    Raises:
+        DataError: If it is in neither place.
+    """
+    try:
+        for place in (Path(path).expanduser(), data_root() / path):
+            if place.exists():
+                return place
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, an unknown user
+        raise DataError(f"{path[:200]!r} is not a path", got=error) from error
     raise DataError(
         f"{path} does not exist",
-        expected=f"a folder or list there, or in {data_root()}",
+        expected=f"a folder or file of this name, or one in {data_root()}",
         remedy="check the path",
     )
 
 
-def _folder_listings(root: Path, splits: Mapping[str, str] | None) -> dict[str, Listing]:
-    """The files of each split that has a folder."""
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder", remedy="for a list of files use csv:FILE")
-    there = {child.name: child for child in sorted(root.iterdir()) if child.is_dir()}
-    places = {} if splits else _split_folders(there)
-    for split, name in (splits or {}).items():
-        if split not in NAMES or name not in there:
-            raise DataError(
-                f"{root} has no such split",
-                expected=f"splits {', '.join(NAMES)}; folders {_several(list(there), ', ')}",
-                got=f"{split} = {name!r}",
-            )
-        places[split] = there[name]
-    if places and "train" not in places:
-        raise DataError(
-            f"{root} has no folder of training images",
-            expected="train/CLASS/*",
-            got=_several(list(there), ", "),
-        )
-    listings = {split: _listing(root, place) for split, place in (places or {"train": root}).items()}
-    if not listings["train"].names:
-        raise DataError(
-            f"{root} holds no images", expected=f"CLASS/* or train/CLASS/* ({', '.join(sorted(SUFFIXES))})"
-        )
-    return listings
+def images_of(name: str, listings: Listings, options: ImageOptions) -> Dataset:
+    """The listed images decoded, dealt out where a split has no files of its own, training made few-shot.
 
-
-def _split_folders(there: Mapping[str, Path]) -> dict[str, Path]:
-    """The folders whose names are those of splits; none if ``train`` is not among them."""
-    found: dict[str, Path] = {}
-    for split, names in NAMES.items():
-        own = [there[name] for name in names if name in there]
-        found |= {split: own[0]} if own else {}
-    return found if "train" in found else {}
-
-
-def _listing(root: Path, place: Path) -> Listing:
-    names, paths, labels = [], [], []
-    for child in sorted(place.iterdir()):
-        if not child.is_dir() or child.name.startswith("."):
-            continue
-        for file in sorted(child.rglob("*")):
-            hidden = any(part.startswith(".") for part in file.relative_to(child).parts)
-            if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
-                names.append(file.relative_to(root).as_posix())
-                paths.append(file)
-                labels.append(child.name)
-    return Listing(tuple(names), tuple(paths), tuple(labels))
-
-
-def _csv_listings(path: Path) -> dict[str, Listing]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip().lower() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as CSV", got=error) from error
-    used = {key: next((n for n in names if n in columns), None) for key, names in COLUMNS.items()}
-    if None in used.values():
-        raise DataError(f"{path} lacks a column", expected="file, label and perhaps split", got=columns)
-    faults: list[str] = []
-    taken: dict[str, list[tuple[str, Path, str]]] = {}
-    for line, row in enumerate(rows, 2):
-        name, label = ((row[str(used[key])] or "").strip() for key in ("file", "label"))
-        said = (row.get("split") or "train").strip().lower()
-        split = next((own for own, names in NAMES.items() if said in names), None)
-        if not name or not label:
-            faults.append(f"line {line}: no file or no label")
-        elif split is None:
-            faults.append(f"line {line}: there is no split {said!r}")
-        elif not (path.parent / name).is_file():
-            faults.append(f"line {line}: {name} does not exist")
-        else:
-            taken.setdefault(split, []).append((name, path.parent / name, label))
-    if faults or "train" not in taken:
-        raise DataError(f"{path} cannot be used", got=_several(faults or ["no training images"]))
-    return {split: Listing(*zip(*found, strict=True)) for split, found in taken.items()}
-
-
-def _dataset(
-    name: str,
-    listings: dict[str, Listing],
-    shape: Shape,
-    classes: Sequence[str] | None,
-    per_class: int | None,
-    shares: Mapping[str, float],
-    seed: int,
-    *,
-    skip_unreadable: bool,
-    cache: bool,
-) -> Dataset:
-    """The splits decoded, dealt out where one has no files of its own, the training split made few-shot."""
-    order = _classes(listings, classes)
-    listings = {
-        split: found.take([row for row, label in enumerate(found.labels) if label in order])
-        for split, found in listings.items()
+    Raises:
+        DataError: If classes do not fit together, are too small, or files cannot be read.
+    """
+    order = _classes(listings.splits, options.classes)
+    splits = {
+        split: listing.take([row for row, label in enumerate(listing.labels) if label in order])
+        for split, listing in listings.splits.items()
     }
-    listings = _dealt(listings, order, shares, seed)
-    if per_class is not None:
-        rows = few_shot(_indices(listings["train"], order), per_class, seed=seed)
-        listings["train"] = listings["train"].take(rows.tolist())
-    splits, unreadable = {}, []
-    for split in (each for each in NAMES if each in listings):
-        found = listings[split]
-        decoded = decode_all(found.paths, shape, cache=cache_folder() if cache else None)
-        unreadable += list(decoded.unreadable)
-        kept = found.take(decoded.kept.tolist())
-        ids = torch.tensor([_id(each) for each in kept.names], dtype=torch.int64)
-        splits[split] = Split(decoded.x.float() / 255, _indices(kept, order), ids)
-    if unreadable and not skip_unreadable:
+    shares = {"validation": options.validation, "test": options.test}
+    splits = _dealt(splits, order, shares, options.seed)
+    if options.per_class is not None:
+        rows = few_shot(_indices(splits["train"], order), options.per_class, seed=options.seed)
+        splits["train"] = splits["train"].take(rows.tolist())
+    decoded, unreadable = {}, []
+    for split in (each for each in NAMES if each in splits):
+        decoded[split], failures = _decoded(splits[split], order, options)
+        unreadable += failures
+    if unreadable and not options.skip_unreadable:
         raise DataError(
             f"{len(unreadable)} files of {name} cannot be read as images",
-            got=_several(unreadable),
+            got=several(unreadable),
             remedy="mend or remove them, or leave them out with skip_unreadable = true",
         )
     notes = (
-        (f"{len(unreadable)} unreadable files were left out: {_several(unreadable)}",) if unreadable else ()
+        (f"{len(unreadable)} unreadable files were left out: {several(unreadable)}",) if unreadable else ()
     )
-    return Dataset(name, splits, tuple(order), notes)
+    return Dataset(name, decoded, tuple(order), (*notes, *listings.notes))
+
+
+def _decoded(listing: Listing, order: Sequence[str], options: ImageOptions) -> tuple[Split, list[str]]:
+    """The images of one split, and the files that cannot be read."""
+    pixels = decode_all(listing.paths, options.shape, cache=cache_folder() if options.cache else None)
+    readable = listing.take(pixels.readable.tolist())
+    ids = torch.tensor([_id(each) for each in readable.names], dtype=torch.int64)
+    return Split(pixels.x.float() / 255, _indices(readable, order), ids), list(pixels.unreadable)
 
 
 def _classes(listings: Mapping[str, Listing], wanted: Sequence[str] | None) -> list[str]:
     """Class names in the order of their indices: sorted, or as wanted."""
     train = sorted(set(listings["train"].labels))
     faults = [f"there is no class {name!r}" for name in wanted or () if name not in train]
-    for split, found in listings.items():
-        other = sorted(set(found.labels) - set(train))
+    for split, listing in listings.items():
+        other = sorted(set(listing.labels) - set(train))
         faults += (
             [f"{split} has classes that train lacks: {', '.join(other)}"] if other and not wanted else []
         )
     order = list(wanted) if wanted is not None else train
+    faults += [f"class {name!r} is named twice" for name in sorted({n for n in order if order.count(n) > 1})]
     if not faults and len(order) < 2:
         faults.append(f"a classifier needs two classes, and there is {', '.join(order) or 'none'}")
     if faults:
-        raise DataError("the classes cannot be used", expected=f"of {', '.join(train)}", got=_several(faults))
+        raise DataError("the classes cannot be used", expected=f"of {', '.join(train)}", got=several(faults))
     return order
 
 
@@ -341,12 +216,13 @@ def _dealt(
         raise DataError(
             f"some classes have too few images to hold out {' and '.join(needed)} images",
             expected=f"at least {1 + len(needed)} a class",
-            got=_several(few),
+            got=several(few),
             remedy=f"add images, give folders for {' and '.join(needed)}, or name the others in classes",
         )
     labels = _indices(train, order)
     sizes = {split: max(len(order), round(share * len(labels))) for split, share in needed.items()}
-    rows = stratified(labels, {"train": len(labels) - sum(sizes.values()), **sizes}, seed=seed)
+    sizes = {"train": len(labels) - sum(sizes.values()), **sizes}
+    rows = stratified(labels, sizes, seed=seed, covered="train")
     return {**listings, **{split: train.take(row.tolist()) for split, row in rows.items()}}
 
 
@@ -358,9 +234,3 @@ def _indices(listing: Listing, order: Sequence[str]) -> Tensor:
 def _id(name: str) -> int:
     """48 bits of the SHA-256 of the path."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:ID_BYTES], "big")
-
-
-def _several(names: Sequence[str], mark: str = "; ") -> str:
-    """The first few, and how many more."""
-    more = f"{mark}and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return mark.join(names[:SHOWN]) + more

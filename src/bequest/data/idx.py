@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 import zlib
@@ -10,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bequest.data.compressed import GZIP, GZIP_WRAPPER, MOST_UNPACKED, gunzip
 from bequest.errors import DataError
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """The third byte of an IDX file, and what its numbers are."""
 
-GZIP = b"\x1f\x8b"
+LONGEST_HEADER = 4 + 4 * 255
 
 
 def read_idx(path: str | Path) -> np.ndarray:
@@ -29,10 +29,11 @@ def read_idx(path: str | Path) -> np.ndarray:
     path = Path(path)
     try:
         content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == GZIP else content
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
         raise DataError(f"{path} cannot be read", expected="an IDX file, plain or .gz", got=error) from error
-    return parse_idx(content, str(path))
+    # what is packed may be anything: no more is unpacked than the header announces
+    most = _announced(content, str(path)) if content[:2] == GZIP else len(content)
+    return parse_idx(gunzip(content, path, most=most), str(path))
 
 
 def parse_idx(content: bytes, where: str) -> np.ndarray:
@@ -68,3 +69,19 @@ def idx_bytes(array: np.ndarray) -> bytes:
     """Numbers of 0..255 as the bytes of an IDX file."""
     head = bytes([0, 0, 0x08, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     return head + array.astype(np.uint8).tobytes()
+
+
+def _announced(content: bytes, where: str) -> int:
+    """Bytes of the unpacked file by its own header, which is unpacked alone."""
+    try:
+        start = zlib.decompressobj(GZIP_WRAPPER).decompress(content, LONGEST_HEADER)
+    except zlib.error:
+        return LONGEST_HEADER  # the damage is named where all of it is unpacked
+    axes = start[3] if len(start) > 3 and start[2] in TYPES else 0
+    if len(start) < 4 + 4 * axes:
+        return LONGEST_HEADER
+    if not axes:
+        parse_idx(start, where)
+    shape: tuple[int, ...] = struct.unpack(f">{axes}I", start[4 : 4 + 4 * axes])
+    size = math.prod(shape) * np.dtype(TYPES[start[2]]).itemsize
+    return min(4 + 4 * axes + size, MOST_UNPACKED)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bequest.data.datasets import DATASETS, Dataset, Split, stratified
+from bequest.data.compressed import read_npz
+from bequest.data.datasets import DATASETS, Dataset, Split
+from bequest.data.dealing import stratified
 from bequest.data.idx import idx_bytes, read_idx
 from bequest.data.outline import OUTLINES, Outline
 from bequest.data.sources import MNIST_FILES, READERS, DataSource, data_root
@@ -77,12 +78,12 @@ def read_mnist(root: Path) -> dict[str, np.ndarray]:
     archives = [path for path in (root, *(root / name for name in ARCHIVES)) if path.is_file()]
     folders = [root / name for name in FOLDERS]
     for folder in folders:
-        found = [_found(folder, name) for name in MNIST_FILES]
-        if all(found):
-            arrays = [read_idx(path) for path in found if path is not None]
+        files = [_file(folder, name) for name in MNIST_FILES]
+        if all(files):
+            arrays = [read_idx(path) for path in files if path is not None]
             return _checked(dict(zip(ARRAYS, arrays, strict=True)), folder)
     if archives:
-        return _checked(_from_npz(archives[0]), archives[0])
+        return _checked(read_npz(archives[0], ARRAYS), archives[0])
     raise DataError(
         "MNIST is not there",
         expected=f"{', '.join(MNIST_FILES)} (plain or .gz) in {root / FOLDERS[0]}, or {root / ARCHIVES[0]}",
@@ -101,19 +102,11 @@ def _files(source: DataSource, path: Path) -> dict[str, bytes]:
 READERS["mnist"] = _files
 
 
-def _found(folder: Path, name: str) -> Path | None:
+def _file(folder: Path, name: str) -> Path | None:
     """The file ``name`` in ``folder``, by any of the names it goes by."""
     dotted = name.replace("-idx", ".idx")
     candidates = (folder / f"{stem}{end}" for stem in (name, dotted) for end in ("", ".gz"))
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _from_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in ARRAYS}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise DataError(f"{path} cannot be read", expected=", ".join(ARRAYS), got=error) from error
 
 
 def _checked(arrays: dict[str, np.ndarray], where: Path) -> dict[str, np.ndarray]:

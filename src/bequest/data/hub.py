@@ -1,0 +1,166 @@
+"""Data sets of Hugging Face: ``hf:NAME_OR_FOLDER``; needs the package ``datasets``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from bequest.config import Config
+from bequest.data.arrays import inputs_of, stacked
+from bequest.data.datasets import DATASETS, Dataset, Split
+from bequest.data.dealing import by_shares
+from bequest.data.image_lists import COLUMNS, NAMES, several, split_of
+from bequest.data.images import Channels, Fit, Shape, pixels_of
+from bequest.data.tables import TableOptions, table_dataset
+from bequest.errors import DataError, MissingExtra
+
+
+class HubOptions(Config):
+    """How a data set of Hugging Face is read.
+
+    Attributes:
+        config: The name of its configuration, where it has several.
+        label: The column of labels; default: ``label``, ``class`` or ``target``.
+        inputs: The column of images, or numeric columns; default: the first column of images, else all
+            columns.
+        size: Height and width in pixels that images are made into; see :class:`bequest.data.images.Shape`.
+        channels: 3 for colour, 1 for grey.
+        fit: ``crop``, ``pad`` or ``stretch``.
+        validation: Share of the training samples held out where the set has no such split.
+        test: Likewise.
+        seed: Seeds what is dealt out.
+    """
+
+    config: str | None = None
+    label: str | None = None
+    inputs: tuple[str, ...] = ()
+    size: int = Field(224, ge=1)
+    channels: Channels = 3
+    fit: Fit = "crop"
+    validation: float = 0.1
+    test: float = 0.1
+    seed: int = 0
+
+
+@DATASETS.register("hf")
+def hugging_face(*, path: str, **options: Any) -> Dataset:
+    """A data set of Hugging Face: ``hf:NAME``, or ``hf:FOLDER`` that ``save_to_disk`` wrote.
+
+    Images or numeric columns are inputs; labels are class labels, numbers or text. Splits are taken by their
+    names; what is not there is dealt out of the training samples. Code of a data set is never run.
+
+    Args:
+        path: A name on the hub, or a folder.
+        **options: See :class:`HubOptions`.
+
+    Raises:
+        DataError: If it cannot be loaded, or its columns cannot be used.
+        ConfigError: If an option is unknown or not possible.
+        MissingExtra: If ``datasets`` is not installed.
+    """
+    chosen = HubOptions.parse(options, f"hf:{path}")
+    parts = _loaded(path, chosen.config)
+    train = parts["train"]
+    images = [n for n, feature in train.features.items() if type(feature).__name__ == "Image"]
+    column = next((n for n in images if not chosen.inputs or n in chosen.inputs), None)
+    if column is None:
+        tables = {split: _columns(part) for split, part in parts.items()}
+        table = TableOptions(
+            inputs=chosen.inputs, label=chosen.label, validation=chosen.validation, test=chosen.test,
+            seed=chosen.seed,
+        )  # fmt: skip
+        return table_dataset(f"hf:{path}", tables, table)
+    return _image_dataset(f"hf:{path}", parts, column, chosen)
+
+
+def _loaded(path: str, config: str | None) -> dict[str, Any]:
+    """The splits by our names, with ``train`` among them."""
+    try:
+        import datasets  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise MissingExtra(
+            "data sets of Hugging Face need the package datasets",
+            got=error,
+            remedy="pip install datasets",
+        ) from None
+    try:
+        folder = Path(path).expanduser()
+        whole = (
+            datasets.load_from_disk(str(folder)) if folder.is_dir() else datasets.load_dataset(path, config)
+        )
+    except Exception as error:  # network, names, formats: the package's errors have no common base
+        raise DataError(
+            f"hf:{path} cannot be loaded",
+            expected="a name on the hub, or a folder that save_to_disk wrote",
+            got=" ".join(str(error).split())[:300],
+        ) from error
+    parts = dict(whole) if isinstance(whole, Mapping) else {"train": whole}
+    named = {split_of(name): part for name, part in parts.items() if split_of(name)}
+    if "train" not in named:
+        raise DataError(f"hf:{path} has no training split", expected="train", got=several(list(parts), ", "))
+    return {str(split): part for split, part in named.items()}
+
+
+def _image_dataset(name: str, parts: Mapping[str, Any], column: str, options: HubOptions) -> Dataset:
+    label = _label(parts["train"], options.label)
+    feature = parts["train"].features[label]
+    texts = {split: [str(value) for value in part[label]] for split, part in parts.items()}
+    names = getattr(feature, "names", None)
+    classes = tuple(names) if names else tuple(sorted(set(texts["train"])))
+    splits, first = {}, 0
+    for split in (each for each in NAMES if each in parts):
+        y = parts[split][label] if names else [_place(classes, text, split) for text in texts[split]]
+        x = _pixels(parts[split], column, options)
+        splits[split] = Split(x, torch.tensor(list(y)), torch.arange(first, first + len(x)))
+        first += len(x)
+    shares = {"validation": options.validation, "test": options.test}
+    missing = {split: share for split, share in shares.items() if split not in splits}
+    train = splits["train"]
+    if missing and train.y is not None:
+        splits |= {s: train.take(rows) for s, rows in by_shares(train.y, missing, seed=options.seed).items()}
+    return Dataset(name, {split: splits[split] for split in NAMES}, classes)
+
+
+def _place(classes: Sequence[str], text: str, split: str) -> int:
+    if text not in classes:
+        raise DataError(
+            f"{split} has a class that train lacks", expected=several(list(classes), ", "), got=text
+        )
+    return classes.index(text)
+
+
+def _pixels(part: Any, column: str, options: HubOptions) -> torch.Tensor:
+    shape = Shape(options.size, options.channels, options.fit)
+    images = []
+    for row in range(len(part)):
+        try:
+            images.append(pixels_of(part[row][column], shape))
+        except Exception as error:  # Pillow's plugins raise whatever the damaged bytes lead to
+            raise DataError(f"image {row} cannot be read", got=error) from error
+    return inputs_of(stacked(images))
+
+
+def _label(part: Any, label: str | None) -> str:
+    names = (label,) if label else COLUMNS["label"]
+    column = next((name for name in names if name in part.features), None)
+    if column is None:
+        raise DataError(
+            "the data set has no column of labels",
+            expected=" or ".join(names),
+            got=several(list(part.features), ", "),
+        )
+    return column
+
+
+def _columns(part: Any) -> dict[str, list[Any]]:
+    """Columns by lower-case name; class labels as their names."""
+    columns = {}
+    for name, feature in part.features.items():
+        values = list(part[name])
+        names = getattr(feature, "names", None)
+        columns[name.lower()] = [names[value] for value in values] if names else values
+    return columns

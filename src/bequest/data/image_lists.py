@@ -1,0 +1,311 @@
+"""Which image files are a dataset's: by folders of classes, or by a CSV list; what is left out is named."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bequest.data.images import RARE_SUFFIXES, SUFFIXES, is_image
+from bequest.errors import DataError
+
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+"""What folders of splits are called, in any case; ``_set``, ``_data`` or ``_images`` may follow."""
+
+ENDING = re.compile(r"[-_ ]?(set|data|images)$")
+COLUMNS = {"file": ("file", "path", "image", "filename"), "label": ("label", "class", "target")}
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files with their classes.
+
+    Attributes:
+        names: Each file's path as the source has it; ids follow from it.
+        paths: Where each file lies.
+        labels: Each file's class name.
+    """
+
+    names: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: tuple[str, ...]
+
+    def take(self, rows: Sequence[int]) -> Listing:
+        """Some of the files."""
+        return Listing(
+            tuple(self.names[row] for row in rows),
+            tuple(self.paths[row] for row in rows),
+            tuple(self.labels[row] for row in rows),
+        )
+
+
+@dataclass(frozen=True)
+class Listings:
+    """The files of each split, and notes on what is left out."""
+
+    splits: dict[str, Listing]
+    notes: tuple[str, ...] = ()
+
+
+def folder_listings(
+    root: Path,
+    splits: Mapping[str, str] | None,
+    *,
+    classes: Sequence[str] | None = None,
+    nested: bool = False,
+) -> Listings:
+    """The image files of each split that has a folder; ``train`` where the class folders lie in ``root``.
+
+    Args:
+        root: The folder.
+        splits: Folders by split, where their names do not tell.
+        classes: The classes that are used; others may be without images.
+        nested: Take images that lie in folders below the class folders, although none lies in one itself.
+
+    Raises:
+        DataError: If there are no training images, a class has none, or the root is one folder too high.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder", remedy="for a list of files use csv:FILE")
+    folders = {child.name: child for child in _class_folders(root)}
+    places = _chosen_splits(root, folders, splits) if splits else _split_folders(root, folders)
+    notes = []
+    if places:
+        others = [name for name in folders if folders[name] not in places.values()]
+        notes += [f"folders that are no split were left out: {several(others, ', ')}"] if others else []
+    listings = {}
+    for split, place in (places or {"train": root}).items():
+        listings[split], left_out = _listing(root, place, classes, nested=nested, complete=split == "train")
+        if left_out:
+            notes.append(
+                f"{split}: {len(left_out)} files that are no images were left out: {several(left_out)}"
+            )
+    if not listings["train"].names:
+        raise DataError(
+            f"{root} holds no images", expected=f"CLASS/* or train/CLASS/* ({', '.join(sorted(SUFFIXES))})"
+        )
+    _refuse_overlaps(listings)
+    return Listings(listings, tuple(notes))
+
+
+def csv_listings(path: Path, rows: Sequence[Mapping[str, str]]) -> Listings:
+    """The image files that the rows of a CSV list name; files are relative to the list.
+
+    Raises:
+        DataError: Lists the lines that are wrong: no file, no label, a file twice or in two splits.
+    """
+    columns = list(rows[0]) if rows else []
+    used = {key: next((n for n in names if n in columns), None) for key, names in COLUMNS.items()}
+    if None in used.values():
+        raise DataError(f"{path} lacks a column", expected="file, label and perhaps split", got=columns)
+    faults: list[str] = []
+    taken: dict[str, list[tuple[str, Path, str]]] = {}
+    lines: dict[str, int] = {}
+    for line, row in enumerate(rows, 2):
+        name, label = ((row[str(used[key])] or "").strip() for key in ("file", "label"))
+        word = (row.get("split") or "train").strip()
+        split = split_of(word)
+        place = os.path.normpath(name)
+        if not name or not label:
+            faults.append(f"line {line}: no file or no label")
+        elif split is None:
+            faults.append(f"line {line}: there is no split {word!r}")
+        elif "\0" in name or not (path.parent / name).is_file():
+            faults.append(f"line {line}: {name} does not exist")
+        elif place in lines:
+            faults.append(f"line {line}: {name} was listed in line {lines[place]}")
+        else:
+            lines[place] = line
+            taken.setdefault(split, []).append((name, path.parent / name, label))
+    if faults or "train" not in taken:
+        raise DataError(f"{path} cannot be used", got=several(faults or ["no training images"]))
+    listings = {split: Listing(*zip(*files, strict=True)) for split, files in taken.items()}
+    _refuse_overlaps(listings)
+    return Listings(listings)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by lower-case column name.
+
+    Raises:
+        DataError: If it cannot be read, or a row has more or fewer values than columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = [name.strip().lower() for name in reader.fieldnames or ()]
+            twice = sorted({name for name in columns if columns.count(name) > 1})
+            if twice:
+                raise DataError(f"{path} has two columns of one name", got=", ".join(twice))
+            reader.fieldnames = columns
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as CSV", got=error) from error
+    uneven = [line for line, row in enumerate(rows, 2) if None in row or None in row.values()]
+    if uneven:
+        raise DataError(
+            f"{path} has rows with more or fewer values than columns",
+            expected=f"{len(columns)} values a row",
+            got=f"lines {several(list(map(str, uneven)), ', ')}",
+        )
+    return rows or [dict.fromkeys(columns, "")][:0]
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or a word in a CSV file names.
+
+    >>> split_of("Training_Set"), split_of("val"), split_of("cats")
+    ('train', 'validation', None)
+    """
+    word = ENDING.sub("", name.strip().lower())
+    return next((split for split, names in NAMES.items() if word in names), None)
+
+
+def several(names: Sequence[str], mark: str = "; ") -> str:
+    """The first few, and how many more."""
+    more = f"{mark}and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return mark.join(names[:SHOWN]) + more
+
+
+def _class_folders(place: Path) -> Iterator[Path]:
+    """The folders in ``place``, without hidden ones and those that archivers leave (``__MACOSX``)."""
+    try:
+        children = sorted(place.iterdir())
+    except OSError as error:
+        raise DataError(f"{place} cannot be read", got=error) from error
+    return (child for child in children if child.is_dir() and not child.name.startswith((".", "__")))
+
+
+def _chosen_splits(root: Path, folders: Mapping[str, Path], splits: Mapping[str, str]) -> dict[str, Path]:
+    for split, name in splits.items():
+        if split not in NAMES or name not in folders:
+            raise DataError(
+                f"{root} has no such split",
+                expected=f"splits {', '.join(NAMES)}; folders {several(list(folders), ', ')}",
+                got=f"{split} = {name!r}",
+            )
+    if "train" not in splits:
+        raise _without_training(root, folders)
+    return {split: folders[name] for split, name in splits.items()}
+
+
+def _split_folders(root: Path, folders: Mapping[str, Path]) -> dict[str, Path]:
+    """The folders whose names are those of splits; none if these are class folders."""
+    places: dict[str, Path] = {}
+    for name, place in folders.items():
+        split = split_of(name)
+        if split in places:
+            raise DataError(
+                f"{root} has two folders for the split {split}",
+                got=f"{places[split].name}, {name}",
+                remedy=f'name one: splits = {{train = "...", {split} = "{name}"}}',
+            )
+        if split is not None:
+            places[split] = place
+    if "train" in places:
+        return places
+    if folders and len(places) == len(folders):
+        raise _without_training(root, folders)
+    return {}  # a class may be called "test"
+
+
+def _without_training(root: Path, folders: Mapping[str, Path]) -> DataError:
+    return DataError(
+        f"{root} has no folder of training images",
+        expected="train/CLASS/*",
+        got=several(list(folders), ", "),
+        remedy='name it: splits = {train = "FOLDER"}',
+    )
+
+
+@dataclass
+class _Walk:
+    """What lies in the class folders of one split; names are relative to the root."""
+
+    images: list[tuple[str, Path, str]] = field(default_factory=list)
+    by_content: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    direct: bool = False
+
+    def add(self, root: Path, folder: Path) -> None:
+        """Take up the files of one class folder."""
+        images, others = len(self.images), len(self.others)
+        for file in sorted(folder.rglob("*")):
+            inside = file.relative_to(folder)
+            if any(part.startswith(".") for part in inside.parts) or not file.is_file():
+                continue
+            name, suffix = file.relative_to(root).as_posix(), file.suffix.lower()
+            if suffix in SUFFIXES or (suffix in RARE_SUFFIXES and is_image(file)):
+                self.images.append((name, file, folder.name))
+                self.by_content += [name] if suffix in RARE_SUFFIXES else []
+                self.direct = self.direct or len(inside.parts) == 1
+            else:
+                self.others.append(name)
+        if len(self.images) == images:
+            count = len(self.others) - others
+            self.empty.append(folder.name + (f" ({count} files that are no images)" if count else ""))
+
+    def notes(self) -> list[str]:
+        """What was left out or taken although its name does not say that it is an image."""
+        notes = []
+        if self.others:
+            notes.append(f"{len(self.others)} files that are no images were left out: {several(self.others)}")
+        if self.by_content:
+            names = several(self.by_content)
+            notes.append(f"{len(self.by_content)} files are images by their content, not by name: {names}")
+        return notes
+
+
+def _listing(
+    root: Path, place: Path, classes: Sequence[str] | None, *, nested: bool, complete: bool
+) -> tuple[Listing, list[str]]:
+    """The images below ``place``, and notes on other files; ``complete``: each class needs some."""
+    walk = _Walk()
+    for child in _class_folders(place):
+        walk.add(root, child)
+    empty = [name for name in walk.empty if classes is None or name.split(" (")[0] in classes]
+    if walk.images and empty and complete:
+        raise DataError(
+            f"class folders without images in {place}",
+            expected=f"CLASS/* ({', '.join(sorted(SUFFIXES))})",
+            got=several(empty, ", "),
+            remedy="add images, remove the folder, or name the classes that are to be used: classes = [...]",
+        )
+    if walk.images and not walk.direct and not nested:
+        raise DataError(
+            f"no class folder in {place} holds images itself; they lie in folders below",
+            expected="CLASS/*",
+            got=several([name for name, _, _ in walk.images], ", "),
+            remedy=f"use {place / walk.images[0][2]} if its folders are the classes, or nested = true",
+        )
+    images = Listing(*zip(*walk.images, strict=True)) if walk.images else Listing((), (), ())
+    return images, walk.notes()
+
+
+def _refuse_overlaps(listings: Mapping[str, Listing]) -> None:
+    """Refuse a file that is in two splits, also by a link: a test on training images shows nothing."""
+    seen: dict[tuple[int, int], tuple[str, str]] = {}
+    faults = []
+    for split, listing in listings.items():
+        for name, path in zip(listing.names, listing.paths, strict=True):
+            facts = path.stat()
+            other, first = seen.setdefault((facts.st_dev, facts.st_ino), (split, name))
+            if other != split:
+                faults.append(
+                    f"{name} is in {other}" + (f" (as {first})" if first != name else "") + f" and {split}"
+                )
+    if faults:
+        raise DataError(
+            f"{len(faults)} files are in two splits",
+            got=several(faults),
+            remedy="keep each in one split",
+        )

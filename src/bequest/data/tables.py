@@ -1,0 +1,268 @@
+"""Tables of the user's own, ``csv:FILE`` and ``parquet:FILE``: numbers in columns, or image files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from bequest.config import Config
+from bequest.data.datasets import DATASETS, Dataset, Split
+from bequest.data.dealing import by_shares
+from bequest.data.folders import ImageOptions, existing, images_of
+from bequest.data.image_lists import COLUMNS, NAMES, csv_listings, read_rows, several, split_of
+from bequest.errors import DataError, MissingExtra
+
+SPLIT = "split"
+ROW_NUMBERS = ("id", "ids", "index", "unnamed: 0", "")
+"""Columns that number the rows: they are no features."""
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+class TableOptions(Config):
+    """How a table becomes a dataset.
+
+    Attributes:
+        inputs: Numeric columns that are the inputs; default: every column but label, split and row numbers.
+        label: The column of class names or indices; default: ``label``, ``class`` or ``target``.
+        standardise: Subtract each column's training mean and divide by its standard deviation.
+        validation: Share of the rows held out, or another file with the same columns.
+        test: Likewise.
+        seed: Seeds what is dealt out.
+    """
+
+    inputs: tuple[str, ...] = ()
+    label: str | None = None
+    standardise: bool = False
+    validation: float | str = Field(0.1)
+    test: float | str = Field(0.1)
+    seed: int = 0
+
+
+@DATASETS.register("csv")
+def listed(*, path: str, **options: Any) -> Dataset:
+    """A CSV table of the user's own: ``csv:FILE``, numbers in columns, or a list of image files.
+
+    A table with a column ``file`` (or ``path``, ``image``, ``filename``) and without ``inputs`` lists images:
+    its columns are ``file``, ``label`` and, if wanted, ``split`` (train, validation or test); files are
+    relative to the list, and the options are those of ``folder``. Otherwise the columns of ``inputs`` are
+    features (N, F) float32, and ``label`` holds class names or indices; a column ``split`` says which row is
+    where.
+
+    Args:
+        path: The file; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
+        **options: See :class:`TableOptions`, for images :class:`bequest.data.folders.ImageOptions`.
+
+    Raises:
+        DataError: If the table cannot be used; lists the lines that are wrong.
+        ConfigError: If an option is unknown or not possible.
+    """
+    file, name = existing(path), f"csv:{path}"
+    rows = read_rows(file)
+    header = list(rows[0]) if rows else []
+    if not rows:
+        raise DataError(f"{file} holds no rows")
+    if not options.get("inputs") and any(column in header for column in COLUMNS["file"]):
+        chosen = ImageOptions.parse(options, name)
+        return images_of(name, csv_listings(file, rows), chosen)
+    return _table(name, file, TableOptions.parse(options, name), _csv_columns)
+
+
+@DATASETS.register("parquet")
+def parquet(*, path: str, **options: Any) -> Dataset:
+    """A Parquet table of the user's own, numbers in columns: ``parquet:FILE`` (extra ``tables``).
+
+    Args:
+        path: The file; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
+        **options: See :class:`TableOptions`; column names are lower-cased.
+
+    Raises:
+        DataError: If the table cannot be used.
+        ConfigError: If an option is unknown or not possible.
+        MissingExtra: If pyarrow is not installed.
+    """
+    name = f"parquet:{path}"
+    return _table(name, existing(path), TableOptions.parse(options, name), _parquet_columns)
+
+
+def table_dataset(name: str, tables: Mapping[str, Columns], options: TableOptions) -> Dataset:
+    """A Dataset of numeric columns and a column of labels, by split.
+
+    Args:
+        name: Of the dataset.
+        tables: Columns by split; ``train`` may have a column ``split`` that says where each row belongs.
+        options: Which columns, and what is dealt out.
+
+    Raises:
+        DataError: If columns are absent, not numeric, or labels do not fit together.
+    """
+    header = list(tables["train"])
+    label = _label_column(header, options.label)
+    inputs = list(options.inputs) or [n for n in header if n not in (label, SPLIT, *ROW_NUMBERS)]
+    absent = [n for n in (*inputs, label) for table in tables.values() if n not in table]
+    if absent or not inputs:
+        raise DataError(
+            f"{name} lacks columns", expected=several([*inputs, label], ", "), got=several(header, ", ")
+        )
+    parts = {
+        split: (_numbers(name, table, inputs), [_text(v) for v in table[label]])
+        for split, table in tables.items()
+    }
+    parts = _by_column(parts, tables["train"])
+    classes = _class_order(parts["train"][1])
+    splits, first = {}, 0
+    for split in (each for each in NAMES if each in parts):
+        x, names = parts[split]
+        splits[split] = Split(x, _indices(name, split, names, classes), torch.arange(first, first + len(x)))
+        first += len(x)
+    splits = _held_out(splits, options)
+    if options.standardise:
+        splits = _standardised(splits)
+    return Dataset(name, {split: splits[split] for split in NAMES}, classes)
+
+
+def _table(name: str, file: Path, options: TableOptions, read: Any) -> Dataset:
+    tables = {"train": read(file)}
+    for split, other in (("validation", options.validation), ("test", options.test)):
+        if isinstance(other, str):
+            beside = file.parent / other
+            tables[split] = read(beside if beside.exists() else existing(other))
+    return table_dataset(name, tables, options)
+
+
+def _csv_columns(path: Path) -> Columns:
+    rows = read_rows(path)
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
+
+
+def _parquet_columns(path: Path) -> Columns:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtra(
+            "Parquet files need pyarrow", got=error, remedy="pip install 'bequest[tables]'"
+        ) from None
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except Exception as error:  # Arrow's errors have no common base
+        raise DataError(f"{path} cannot be read as Parquet", got=str(error).split("\n")[0]) from error
+    return {name.strip().lower(): table[name].to_pylist() for name in table.column_names}
+
+
+def _label_column(header: Sequence[str], label: str | None) -> str:
+    names = (label.strip().lower(),) if label else COLUMNS["label"]
+    column = next((name for name in names if name in header), None)
+    if column is None:
+        raise DataError(
+            "the table has no column of labels",
+            expected=" or ".join(names),
+            got=several(list(header), ", "),
+            remedy='name it: label = "COLUMN"',
+        )
+    return column
+
+
+def _numbers(name: str, table: Columns, inputs: Sequence[str]) -> torch.Tensor:
+    """The input columns as float32 (N, F)."""
+    faults, columns = [], []
+    for column in inputs:
+        values = table[column]
+        try:
+            columns.append(np.asarray(values, dtype=np.float64))
+            continue
+        except (TypeError, ValueError):
+            row = next(row for row, value in enumerate(values) if not _is_number(value))
+        faults.append(f"column {column!r}, row {row + 1}: {values[row]!r}")
+    if faults:
+        raise DataError(
+            f"inputs of {name} are not numbers",
+            got=several(faults),
+            remedy="inputs = [...] names the numeric columns; columns of text cannot be inputs",
+        )
+    return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _text(label: Any) -> str:
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    return "" if label is None else str(label).strip()
+
+
+def _by_column(
+    parts: dict[str, tuple[torch.Tensor, list[str]]], table: Columns
+) -> dict[str, tuple[torch.Tensor, list[str]]]:
+    """The rows of ``train`` sorted into splits, where a column says which row is where."""
+    if SPLIT not in table:
+        return parts
+    words = [_text(word) or "train" for word in table[SPLIT]]
+    unknown = sorted({word for word in words if split_of(word) is None})
+    if unknown:
+        raise DataError(
+            "the column 'split' names no splits", expected=", ".join(NAMES), got=several(unknown, ", ")
+        )
+    x, names = parts["train"]
+    sorted_out = dict(parts)
+    for split in NAMES:
+        rows = [row for row, word in enumerate(words) if split_of(word) == split]
+        if not rows and split == "train":
+            raise DataError(
+                "the column 'split' leaves no training rows", got=several(sorted(set(words)), ", ")
+            )
+        if rows and split != "train" and split in parts:
+            raise DataError(f"{split} is both a file and rows of the table", remedy="give one of them")
+        if rows:
+            sorted_out[split] = (x[rows], [names[row] for row in rows])
+    return sorted_out
+
+
+def _class_order(labels: Sequence[str]) -> tuple[str, ...]:
+    """Class names in the order of their indices: numbers by size, others by the alphabet."""
+    names = sorted(set(labels))
+    if all(name.lstrip("-").isdecimal() for name in names):
+        names.sort(key=int)
+    return tuple(names)
+
+
+def _indices(name: str, split: str, labels: Sequence[str], classes: Sequence[str]) -> torch.Tensor:
+    empty = [row for row, label in enumerate(labels) if not label]
+    other = sorted({label for label in labels if label and label not in set(classes)})
+    if empty or other:
+        raise DataError(
+            f"labels of {name} cannot be used: {split}",
+            expected=f"one of {several(list(classes), ', ')}",
+            got=several([*(f"row {row + 1} has none" for row in empty), *other]),
+        )
+    place = {label: index for index, label in enumerate(classes)}
+    return torch.tensor([place[label] for label in labels], dtype=torch.int64)
+
+
+def _held_out(splits: dict[str, Split], options: TableOptions) -> dict[str, Split]:
+    shares = {"validation": options.validation, "test": options.test}
+    missing = {s: share for s, share in shares.items() if s not in splits and not isinstance(share, str)}
+    train = splits["train"]
+    if not missing or train.y is None:
+        return splits
+    dealt = by_shares(train.y, missing, seed=options.seed)
+    return splits | {split: train.take(rows) for split, rows in dealt.items()}
+
+
+def _standardised(splits: Mapping[str, Split]) -> dict[str, Split]:
+    """Every split in units of the training split's standard deviations; constant columns become 0."""
+    train = splits["train"].x.double()
+    mean, deviation = train.mean(0), train.std(0, correction=0)
+    deviation = torch.where(deviation > 0, deviation, 1.0)
+    scaled = {split: ((part.x.double() - mean) / deviation).float() for split, part in splits.items()}
+    return {split: Split(scaled[split], part.y, part.ids, part.about) for split, part in splits.items()}
