@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -72,6 +73,10 @@ def test_a_missing_file_and_a_folder_in_its_place_are_named(digits_copy, name):
         read_run(digits_copy)
     with pytest.raises(RunFolderError, match=f"{name} is not a file"):
         read_run(without_digests(digits_copy))
+    (digits_copy / name).rmdir()
+    (digits_copy / name).symlink_to("nowhere")
+    with pytest.raises(RunFolderError, match=rf"{name} is not a file[\s\S]*a broken link"):
+        read_run(digits_copy)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,7 @@ def test_a_missing_file_and_a_folder_in_its_place_are_named(digits_copy, name):
         ("7", r"measurements\.json does not hold records"),
         ("[" * 100_000, r"measurements\.json does not hold records"),
         ('[{"measure": 1}]', r"measurements\.json is not a Measurement"),
+        (f'[{{"measure": "a", "arm": "b", "value": {10**400}, "n": 1}}]', "does not hold records"),
     ],
 )
 def test_damage_without_digests_never_leads_to_starting_over(digits_copy, content, message):
@@ -89,6 +95,23 @@ def test_damage_without_digests_never_leads_to_starting_over(digits_copy, conten
         read_run(digits_copy)
     assert "run the same command again" in str(caught.value)
     assert "--fresh" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e308"])
+@pytest.mark.parametrize(("name", "key"), [("curves.json", "x"), ("claims.json", "low")])
+def test_numbers_that_cannot_be_drawn_are_refused(digits_copy, name, key, number):
+    path = without_digests(digits_copy) / name
+    path.write_text(re.sub(rf'"{key}": [-\d.]+', f'"{key}": {number}', path.read_text(), count=1))
+    with pytest.raises(RunFolderError, match=rf"{name} holds a number that cannot be drawn"):
+        read_run(digits_copy)
+
+
+def test_an_id_that_no_file_system_takes_is_a_problem(digits_copy):
+    content = json.loads((digits_copy / "study.json").read_text())
+    content["cells"][0]["id"] = "x" * 5000
+    (digits_copy / "study.json").write_text(json.dumps(content))
+    (problem,) = read_run(digits_copy).problems
+    assert "name too long" in problem.lower()
 
 
 def test_a_damaged_study_record_is_made_again_by_the_same_command(digits_copy):

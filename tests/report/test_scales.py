@@ -68,6 +68,14 @@ def test_a_scale_over_nothing_is_the_unit():
     assert scale_over([-1.0, None], log=True).log
 
 
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", [[1e-320], [0.0, 1e-320], [5e-324, 1e-310], [1e100, -1e100], [1e100]])
+def test_the_smallest_and_the_largest_numbers_have_a_scale_with_ticks(values, log):
+    scale = scale_over(values, log=log)
+    assert scale.low < scale.high
+    assert scale.ticks()
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bequest.errors import RunFolderError
 from bequest.records import (
@@ -26,6 +26,7 @@ R = TypeVar("R", bound=Record)
 S = TypeVar("S", Measurement, Curve)
 
 REMEDY = "run the same command again; finished cells are skipped"
+MOST = 1e100
 MOST_PROFILE_ARMS = 4  # of a study that names none for its profile
 
 
@@ -84,6 +85,7 @@ def read_run(folder: str | Path) -> Run:
             remedy="check the path, or run the study first",
         )
     study = _readable(folder / "study.json", lambda path: read_record(path, StudyRecord))
+    _check_numbers(study.model_dump(), folder / "study.json")
     cells, problems = _cells(folder, study)
     config = folder / "study.toml"
     return Run(
@@ -102,14 +104,15 @@ def read_run(folder: str | Path) -> Run:
 def _verified(path: Path, kind: type[R], study: StudyRecord) -> tuple[R, ...]:
     """The records in ``path``; none where the study does not have such a file."""
     digest = study.files.get(path.name)
-    if not path.exists() and digest is None:
+    is_there = path.exists() or path.is_symlink()  # a broken link is there, and is no file
+    if not is_there and digest is None:
         return ()
     if not path.is_file():
         raise RunFolderError(
-            f"{path} is missing" if not path.exists() else f"{path} is not a file",
+            f"{path} is not a file" if is_there else f"{path} is missing",
             expected="the file that study.json names" if digest else "a file with records",
-            got="nothing" if not path.exists() else "a folder",
-            remedy=REMEDY if not path.exists() else f"move it away, then {REMEDY}",
+            got="nothing" if not is_there else "a folder" if path.is_dir() else "a broken link or a device",
+            remedy=f"move it away, then {REMEDY}" if is_there else REMEDY,
         )
     if digest is not None:
         actual = _sha256(path)
@@ -120,7 +123,24 @@ def _verified(path: Path, kind: type[R], study: StudyRecord) -> tuple[R, ...]:
                 got=f"SHA-256 {actual}",
                 remedy=REMEDY,
             )
-    return tuple(_readable(path, lambda file: read_records(file, kind)))
+    records = tuple(_readable(path, lambda file: read_records(file, kind)))
+    for record in records:
+        _check_numbers(record.model_dump(), path)
+    return records
+
+
+def _check_numbers(content: Any, path: Path) -> None:
+    """Refuse what bequest never writes: numbers that are not finite, or too large to be subtracted."""
+    if isinstance(content, dict | list | tuple):
+        for part in content.values() if isinstance(content, dict) else content:
+            _check_numbers(part, path)
+    elif isinstance(content, float) and not abs(content) <= MOST:
+        raise RunFolderError(
+            f"{path} holds a number that cannot be drawn",
+            expected=f"finite numbers of at most {MOST:g}",
+            got=content,
+            remedy=REMEDY,
+        )
 
 
 T = TypeVar("T")
@@ -130,7 +150,7 @@ def _readable(path: Path, read: Callable[[Path], T]) -> T:
     """What ``read`` gives; a damaged file costs no training, so the remedy is never to start over."""
     try:
         return read(path)
-    except (TypeError, RecursionError) as error:  # JSON of another shape, or nested without end
+    except (TypeError, RecursionError, OverflowError) as error:  # JSON of another shape, or without end
         raise RunFolderError(f"{path} does not hold records", got=error, remedy=REMEDY) from error
     except RunFolderError as error:
         remedy = error.remedy if error.remedy and "--fresh" not in error.remedy else REMEDY
@@ -155,10 +175,13 @@ def _cells(folder: Path, study: StudyRecord) -> tuple[dict[str, RunRecord], tupl
         if Path(cell.id).name != cell.id:  # an id from outside must not lead out of the folder
             problems.append(f"{cell.arm}, seed {cell.seed}: {cell.id!r} is not the name of a folder")
             continue
-        if not path.exists():
-            continue
         try:
+            if not path.exists():
+                continue
             record = _readable(path, lambda file: read_record(file, RunRecord))
+        except OSError as error:
+            problems.append(f"{cell.arm}, seed {cell.seed}: {error.strerror}")
+            continue
         except RunFolderError as error:
             problems.append(f"{cell.arm}, seed {cell.seed}: {error.message}")
             continue

@@ -10,6 +10,7 @@ from itertools import pairwise
 from bequest.report.numbers import Real, power_of_ten
 
 _REACH = 0.75  # of the span of the values: how far beyond them an interval is drawn
+_LEAST = 1e-200  # spans and logarithms below it are beyond what floats divide
 _NEAR = 0.45  # of a tick's step: an end nearer to a tick than this is moved out to it
 
 
@@ -69,12 +70,13 @@ def scale_over(values: Iterable[Real | None], *, log: bool = False, tight: bool 
     Scale(low=1.0, high=60.0, log=False)
     """
     finite = [value for value in values if value is not None and math.isfinite(value)]
-    finite = [value for value in finite if value > 0] if log else finite
+    finite = [value for value in finite if value > _LEAST] if log else finite
     if not finite:
         return Scale(1.0, 10.0, log=True) if log else Scale(0.0, 1.0)
     low, high = float(min(finite)), float(max(finite))
-    if low == high:
-        low, high = (low / 2, high * 2) if log else (low - (abs(low) / 3 or 1), high + (abs(high) / 3 or 1))
+    if high - low <= _LEAST:
+        room = abs(low) / 3 if abs(low) > _LEAST else 1.0
+        low, high = (low / 2, high * 2) if log else (low - room, high + room)
     if tight:
         return Scale(low, high, log)
     if log:
