@@ -18,6 +18,11 @@ from bequest.distill.trainer import Trainer
 from bequest.errors import ConfigError, NonFiniteLoss, ObjectiveError, UnknownName
 
 ADDITIVE = {
+    "consistency": ["cross_entropy", "consistency"],
+    "jensen_shannon": "jensen_shannon",
+    "reverse_kl": "reverse_kl",
+    "skew_kl": "skew_kl",
+    "total_variation": "total_variation",
     "bound": {"name": "bound", "objective": "kd", "teacher": 0},
     "cross_entropy": {"name": "cross_entropy", "smoothing": 0.1},
     "dist": {"name": "dist", "gamma": 0.0},

@@ -17,6 +17,7 @@ from bequest.data.datasets import Dataset, Split, as_dataset, as_pool
 from bequest.data.queries import ActiveSpec, Generated
 from bequest.data.views import Identity, View
 from bequest.distill.checkpoint import checkpointing
+from bequest.distill.devices import Device
 from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import KD, CrossEntropy, Objective
 from bequest.distill.recipe import Recipe
@@ -55,11 +56,12 @@ class Fitted:
         """
         inputs = x if isinstance(x, Tensor) else as_pool(x).x
         with explained(self.model, inputs):
-            return predict(self.model, inputs)
+            return predict(self.model, inputs, padding=self.data.padding)
 
     def score(self, split: str | Split = "test") -> Scores:
         """Accuracy in [0, 1] and NLL in nats on a split of the data, or on another split."""
-        return score(self.model, self.data[split] if isinstance(split, str) else split)
+        chosen = self.data[split] if isinstance(split, str) else split
+        return score(self.model, chosen, padding=self.data.padding)
 
 
 def fit(
@@ -71,6 +73,7 @@ def fit(
     objective: Objective | None = None,
     views: View | None = None,
     checkpoint: str | Path | None = None,
+    device: Device | None = None,
     **options: Any,
 ) -> Fitted:
     """Train a network on true labels.
@@ -83,6 +86,7 @@ def fit(
         objective: Default: cross-entropy.
         views: How the training images are shown; default: as they are.
         checkpoint: A file to keep the state of the run in; the same call goes on from there.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; default: where the network is.
         **options: Fields of the recipe, such as ``epochs=10``.
 
     Raises:
@@ -102,6 +106,7 @@ def fit(
         _recipe(recipe, options),
         seed,
         padding=dataset.padding,
+        device=device,
     )
     return _fitted(lesson, _name_of(model), checkpoint)
 
@@ -121,6 +126,7 @@ def distill(
     seed: int = 0,
     recipe: Recipe | None = None,
     checkpoint: str | Path | None = None,
+    device: Device | None = None,
     **options: Any,
 ) -> Fitted:
     """Train a student on what its teachers answer.
@@ -143,6 +149,7 @@ def distill(
         seed: Seeds initial weights, order, views and dropout.
         recipe: The loop.
         checkpoint: A file to keep the state of the run in; the same call goes on from there.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; default: where the network is.
         **options: Fields of the recipe.
 
     Raises:
@@ -169,6 +176,7 @@ def distill(
             signal=signal,
             combine=combine,
             padding=dataset.padding,
+            device=device,
         )
         return _fitted(lesson, _name_of(student), checkpoint)
 

@@ -15,6 +15,7 @@ from bequest.config import content_hash
 from bequest.data.batches import AnySource, Batches, Source
 from bequest.data.datasets import Dataset
 from bequest.distill.checkpoint import Checkpoint
+from bequest.distill.devices import Device, device_of, parse_device
 from bequest.distill.engine import Callback, Outcome, train
 from bequest.distill.live import LiveTeachers
 from bequest.distill.objectives import Objective
@@ -67,6 +68,7 @@ class Lesson:
         combine: How several teachers' logits become what the objective sees.
         plain_accuracy: Validation accuracy of the student trained alone, which a teacher should exceed.
         padding: The token that fills sequences up; positions that hold it are masked.
+        device: Where the student trains and its teachers answer; None: wherever their networks are.
     """
 
     student: nn.Module
@@ -80,6 +82,7 @@ class Lesson:
     combine: Combine | None = None
     plain_accuracy: float | None = None
     padding: int | None = None
+    device: Device | None = None
 
     def run(
         self,
@@ -99,6 +102,11 @@ class Lesson:
             WorkerLost: If another rank is gone.
         """
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            if self.device is not None:
+                device = parse_device(self.device)
+                self.student.to(device)
+                for teacher in self.teachers:
+                    teacher.to(device)
             check_labels(self.sources, len(self.data.classes))
             signal = self._signal()
             records: tuple[TeacherRecord, ...] = ()
@@ -112,7 +120,7 @@ class Lesson:
                 outcome = train(
                     trainer,
                     steps_per_epoch=self.recipe.steps_per_epoch(len(self.data["train"])),
-                    evaluate=lambda model: score(model, self.data["validation"]),
+                    evaluate=lambda model: score(model, self.data["validation"], padding=self.padding),
                     callbacks=callbacks,
                     checkpoint=checkpoint,
                     log=log,
@@ -131,7 +139,9 @@ class Lesson:
             if not self.teachers:
                 return None
             features = self.objective.teacher_features
-            return LiveTeachers(self.teachers, self.sources, features=features, seed=self.seed)
+            return LiveTeachers(
+                self.teachers, self.sources, features=features, seed=self.seed, padding=self.padding
+            )
         if not isinstance(self.signal, Openable):
             return Foreign(self.signal)
         return self.signal.opened(self.sources, self.objective, combined=self.combine is not None)
@@ -219,7 +229,7 @@ def record_of(
         config=config,
         teachers=trained.teachers,
         warnings=trained.warnings,
-        provenance=Provenance.here(threads=torch.get_num_threads()),
+        provenance=Provenance.here(device=str(device_of(lesson.student)), threads=torch.get_num_threads()),
         data_digest=lesson.data.digest,
         weights_digest=weights_digest(lesson.student),
         parameters=parameter_count(lesson.student),

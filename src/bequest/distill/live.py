@@ -44,6 +44,7 @@ class LiveTeachers(Signal):
         features: Named activations to return beside the logits, of the teachers that have them; they are
             never looked up.
         seed: The seed of the views, as ``Batches`` has it; None: only what is shown as it is is looked up.
+        padding: The token that fills sequences up.
 
     Raises:
         UnknownName: If no teacher has an activation of such a name.
@@ -56,13 +57,14 @@ class LiveTeachers(Signal):
         *,
         features: Sequence[str] = (),
         seed: int | None = None,
+        padding: int | None = None,
     ) -> None:
         self.teachers = tuple(teachers)
         self._sources = tuple(sources)
         self._features = [[n for n in features if n in t.activation_names()] for t in self.teachers]
         self._seed = seed
         for teacher in self.teachers:
-            teacher.prepare(self._sources, seed or 0)
+            teacher.prepare(self._sources, seed or 0, padding)
         self._sentences: list[str] = []
         self._tables: dict[tuple[int, int, int], tuple[int, Tensor | None]] = {}
         for name in features:
@@ -139,7 +141,11 @@ class LiveTeachers(Signal):
         for part in batch.parts:
             stop = start + len(part.rows)
             table = self._table(index, part)
-            pieces.append(teacher(batch.x[start:stop]) if table is None else table.index_select(0, part.rows))
+            pieces.append(
+                teacher(batch.x[start:stop])
+                if table is None
+                else table.index_select(0, part.rows.to(table.device))
+            )
             start = stop
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
@@ -175,4 +181,4 @@ def _answers(
     whole = torch.cat([*answers, *(teacher(chunk) for chunk in rest)])
     if among is None:
         return whole
-    return whole.new_full((size, *whole.shape[1:]), torch.nan).index_copy_(0, among, whole)
+    return whole.new_full((size, *whole.shape[1:]), torch.nan).index_copy_(0, among.to(whole.device), whole)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from bequest.data.batches import Batch, Batches
+from bequest.data.batches import AnySource, Batch, Batches
+from bequest.distill.devices import to_device
 from bequest.distill.objectives import CrossEntropy, Objective
+from bequest.distill.padded import asking
 from bequest.distill.parallel import Ranks
 from bequest.distill.recipe import Recipe
 from bequest.distill.teachers import AnyTeacher, logits_in_full
@@ -47,6 +49,7 @@ class OnlineTeacher(AnyTeacher):
         self.digest = weights_digest(self.model)
         self._adapted = self.model if adapter is None else _Adapted(self.model, adapter)
         self._adapter = adapter
+        self._ask = self._adapted
         self._recipe = recipe
         self._objective = objective or CrossEntropy()
         self._answers: deque[Tensor] = deque()
@@ -60,7 +63,12 @@ class OnlineTeacher(AnyTeacher):
     def __call__(self, x: Tensor) -> Tensor:
         """Logits for ``x`` in eval mode, as the teacher is now."""
         with evaluating(self.model):
-            return logits_in_full(self._adapted(x), self.name)
+            return logits_in_full(self._ask(to_device(x, self.device)), self.name)
+
+    def prepare(self, sources: Sequence[AnySource], seed: int, padding: int | None = None) -> None:
+        """See :meth:`AnyTeacher.prepare`."""
+        del sources, seed
+        self._ask = asking(self._adapted, padding)
 
     def evaluated(self, x: Tensor) -> Tensor:
         """As a call."""

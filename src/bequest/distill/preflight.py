@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bequest.data.batches import AnySource, Source
 from bequest.data.datasets import Dataset
+from bequest.distill.devices import device_of, to_device
 from bequest.distill.exchange import UNLABELLED, Exchange
 from bequest.distill.label_space import check_class_order, probabilities_for_logits
 from bequest.distill.objectives import Objective
@@ -83,13 +84,14 @@ def check_student(student: nn.Module, data: Dataset, recipe: Recipe) -> list[str
         ModelError: If it has nothing to train, is of a kind that cannot be trained, does not take the inputs,
             has another number of outputs than the data has classes, or would normalise single rows.
     """
-    x = data["train"].x[:PROBED]
+    device = device_of(student)
+    x = to_device(data["train"].x[:PROBED], device)
     rows = recipe.batch // recipe.accumulate
     learns_statistics = not recipe.freeze_batchnorm
     check_network(
         student, x, classes=len(data.classes), learns=True, rows=rows if learns_statistics else PROBED
     )
-    check_network(student, data["validation"].x[:ROWS], classes=len(data.classes))
+    check_network(student, to_device(data["validation"].x[:ROWS], device), classes=len(data.classes))
     with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(student):
         return probabilities_for_logits("the student", logits_of(student(x)))
 

@@ -50,8 +50,9 @@ class RandomTeacher(AnyTeacher):
         kind = {"noise": "noise", "another": "its answers to other samples"}[self._kind]
         return [f"the teacher {self.name!r} answered with {kind}: a control"]
 
-    def prepare(self, sources: Sequence[AnySource], seed: int) -> None:
+    def prepare(self, sources: Sequence[AnySource], seed: int, padding: int | None = None) -> None:
         """Pair the samples of each source."""
+        self._teacher.prepare(sources, seed, padding)
         for index, source in enumerate(sources):
             if isinstance(source, Source):
                 order = torch.randperm(
@@ -100,7 +101,7 @@ class RandomTeacher(AnyTeacher):
             rows += len(part.rows)
             name = f"noise {part.source}"
             drawn.append(seeding.normal(self._seed, name, ids, part.view, row_shape.numel()))
-        noise = torch.cat(drawn).view(-1, *row_shape)
+        noise = torch.cat(drawn).view(-1, *row_shape).to(logits.device)
         deviation = logits.std(-1, correction=0, keepdim=True)
         return logits.mean(-1, keepdim=True) + deviation * noise
 
@@ -113,6 +114,6 @@ class RandomTeacher(AnyTeacher):
 
     def _inputs_of_others(self, part: Part, x: Tensor) -> Tensor:
         if part.source not in self._streams:
-            return x.roll(1, 0)
+            return x.roll(1, 0)  # rows of one step were made together, so the next one is another input
         others = self._partners[part.source].index_select(0, part.rows)
-        return self._streams[part.source].shown(others, part.view).x
+        return self._streams[part.source].shown(others, part.view).x.to(x.device)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from bequest.data.batches import Batch
 from bequest.data.queries import ActiveSpec
 from bequest.data.streams import Drawn
+from bequest.distill.devices import batch_to, device_of
 from bequest.distill.divergence import entropy_rows, kl_rows
+from bequest.distill.padded import asking
 from bequest.distill.parallel import Ranks
 from bequest.distill.signal import Answers
 from bequest.errors import ConfigError
@@ -41,6 +43,7 @@ class Ranking:
     ) -> None:
         self._student = student
         self._padding = padding
+        self._network = asking(student, padding)
         self._signal = signal
         self._ranks = ranks or Ranks()
 
@@ -54,7 +57,7 @@ class Ranking:
         scores = []
         with evaluating(self._student):
             for parts, shown in pool:
-                batch = Batch(*shown[:5], parts=tuple(parts))
+                batch = batch_to(Batch(*shown[:5], parts=tuple(parts)), device_of(self._student))
                 seen = None if self._padding is None else torch.ne(batch.x, self._padding)
                 scores.append(_per_sample(self._scores(spec, batch), seen))
         return self._ranks.shared(torch.cat(scores).cpu())
@@ -75,7 +78,7 @@ class Ranking:
         return torch.stack(each).mean(0)
 
     def _answer(self, batch: Batch) -> Tensor:
-        return full_precision(logits_of(self._student(batch.x)))
+        return full_precision(logits_of(self._network(batch.x)))
 
 
 def divergence(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from bequest.data.batches import UNLABELLED
 from bequest.data.datasets import Split
+from bequest.distill.devices import device_of, to_device
+from bequest.distill.padded import asking
 from bequest.errors import DataError
 from bequest.models.modes import evaluating
 from bequest.models.tokens import Tokens, full_precision, logits_of
@@ -22,22 +23,41 @@ Scores = dict[str, float | int]
 
 
 @torch.no_grad()
-def predict(model: Callable[[Tensor], object], x: Tensor, *, batch: int = BATCH) -> Tensor:
-    """Logits, (N, C) or (N, L, C), of ``model`` in eval mode, computed ``batch`` rows at a time."""
-    with evaluating(model) if isinstance(model, nn.Module) else nullcontext():
-        return torch.cat([full_precision(logits_of(model(chunk))) for chunk in torch.split(x, batch)])
+def predict(
+    model: Callable[[Tensor], object], x: Tensor, *, batch: int = BATCH, padding: int | None = None
+) -> Tensor:
+    """Logits, (N, C) or (N, L, C), of ``model`` in eval mode, computed ``batch`` rows at a time.
+
+    Args:
+        model: A network, on any device, or a function that answers like one.
+        x: Inputs (N, ...); the logits come back to their device.
+        batch: Rows a forward pass.
+        padding: The token that fills sequences up; a network that takes an attention mask gets one.
+    """
+    if not isinstance(model, nn.Module):
+        return torch.cat(
+            [full_precision(logits_of(model(chunk))).to(x.device) for chunk in torch.split(x, batch)]
+        )
+    device, network = device_of(model), asking(model, padding)
+    with evaluating(model):
+        chunks = (
+            full_precision(logits_of(network(to_device(chunk, device)))) for chunk in torch.split(x, batch)
+        )
+        return torch.cat([logits.to(x.device) for logits in chunks])
 
 
 @torch.no_grad()
 def tokens_of(model: nn.Module, x: Tensor, *, batch: int = BATCH) -> Tensor | None:
     """One logit vector a token, (N, T, C), of ``model`` in eval mode; None if it answers with one only."""
     with evaluating(model):
-        if not isinstance(model(x[:1]), Tokens):
+        device = device_of(model)
+        if not isinstance(model(to_device(x[:1], device)), Tokens):
             return None
-        return torch.cat([full_precision(model(chunk).tokens) for chunk in torch.split(x, batch)])
+        chunks = (full_precision(model(to_device(chunk, device)).tokens) for chunk in torch.split(x, batch))
+        return torch.cat([tokens.to(x.device) for tokens in chunks])
 
 
-def score(model: Callable[[Tensor], object], split: Split) -> Scores:
+def score(model: Callable[[Tensor], object], split: Split, *, padding: int | None = None) -> Scores:
     """Accuracy in [0, 1] and negative log-likelihood in nats on ``split``, over its labels.
 
     Positions whose label is ``UNLABELLED`` are left out.
@@ -53,20 +73,20 @@ def score(model: Callable[[Tensor], object], split: Split) -> Scores:
             got="none",
         )
     if split.y.ndim > 1:
-        return _sequence_scores(model, split.x, split.y)
-    logits, labels = predict(model, split.x)[known], split.y[known]
+        return _sequence_scores(model, split.x, split.y, padding)
+    logits, labels = predict(model, split.x, padding=padding)[known], split.y[known]
     return {
         "accuracy": float((logits.argmax(-1) == labels).double().mean()),
         "nll": float(cross_entropy(logits.double(), labels)),
     }
 
 
-def _sequence_scores(model: Callable[[Tensor], object], x: Tensor, y: Tensor) -> Scores:
+def _sequence_scores(model: Callable[[Tensor], object], x: Tensor, y: Tensor, padding: int | None) -> Scores:
     """The same summed over a batch at a time: the logits of all positions may be many gigabytes."""
     right, nll, count = 0, 0.0, 0
     for inputs, targets in zip(torch.split(x, SEQUENCES), torch.split(y, SEQUENCES), strict=True):
         known = targets != UNLABELLED
-        logits, labels = predict(model, inputs)[known], targets[known]
+        logits, labels = predict(model, inputs, padding=padding)[known], targets[known]
         right += int((logits.argmax(-1) == labels).sum())
         nll += float(cross_entropy(logits.double(), labels, reduction="sum"))
         count += len(labels)

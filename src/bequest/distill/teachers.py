@@ -13,6 +13,8 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bequest.data.batches import AnySource, Batch, Batches
+from bequest.distill.devices import device_of, to_device
+from bequest.distill.padded import ATTENTION_MASK, asking, attention_mask
 from bequest.distill.parallel import Ranks
 from bequest.distill.recipe import Recipe
 from bequest.errors import ModelError, TeacherChanged
@@ -45,6 +47,8 @@ class AnyTeacher(ABC):
     classes: tuple[str, ...] | None = None
     _model: nn.Module
     _adapter: Callable[[Tensor], Tensor] | None
+    _ask: Callable[[Tensor], object]
+    _padding: int | None = None
 
     @property
     def learns(self) -> bool:
@@ -69,9 +73,26 @@ class AnyTeacher(ABC):
         """Sentences about it that a reader of the record should know."""
         return []
 
-    def prepare(self, sources: Sequence[AnySource], seed: int) -> None:
-        """Learn what will be asked about, before the first question; by default nothing is needed."""
+    @property
+    def device(self) -> torch.device:
+        """Where it answers."""
+        return device_of(self._model)
+
+    def to(self, device: torch.device) -> None:
+        """Answer on ``device`` from now on; the caller's network goes there."""
+        self._model.to(device)
+
+    def prepare(self, sources: Sequence[AnySource], seed: int, padding: int | None = None) -> None:
+        """Learn what will be asked about, before the first question.
+
+        Args:
+            sources: Whatever batches will come from.
+            seed: The seed of the views.
+            padding: The token that fills sequences up; a network that takes an attention mask gets one.
+        """
         del sources, seed
+        self._padding = padding
+        self._ask = asking(self._model, padding)
 
     @property
     def uses_batch_statistics(self) -> bool:
@@ -191,7 +212,7 @@ class Teacher(AnyTeacher):
     ) -> None:
         self.name = name
         self.mode = mode
-        self._model = model
+        self._model = self._ask = model
         self._adapter = adapter
         self._precision = precision
         self.classes = None if classes is None else tuple(classes)
@@ -255,19 +276,24 @@ class Teacher(AnyTeacher):
             self.release()
 
     def _forward(self, x: Tensor, *, noisy: bool) -> Tensor:
+        x = to_device(x, self.device)
         if self._adapter is not None:
             x = self._adapter(x)
         with self._autocast(x.device):
-            output = self._noisily(x) if noisy else self._model(x)
+            output = self._noisily(x) if noisy else self._ask(x)
         return logits_in_full(output, self.name)
 
     def _noisily(self, x: Tensor) -> object:
         buffers = {name: value.clone() for name, value in self._model.named_buffers()}
         self._model.train()
         try:
-            return functional_call(self._model, buffers, (x,))
+            return functional_call(self._model, buffers, (x,), self._mask_of(x))
         finally:
             self._model.eval()
+
+    def _mask_of(self, x: Tensor) -> dict[str, Tensor]:
+        mask = attention_mask(self._model, x, self._padding)
+        return {} if mask is None else {ATTENTION_MASK: mask}
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         if self._precision == "float32":

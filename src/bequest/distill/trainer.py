@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bequest.data.batches import UNLABELLED, Batch, Batches, Source
+from bequest.distill.devices import batch_to, device_of, to_device
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import Objective
+from bequest.distill.padded import asking
 from bequest.distill.parallel import Ranks
 from bequest.distill.preflight import check_alive
 from bequest.distill.recipe import START, Recipe
@@ -69,7 +71,8 @@ class Trainer:
         self._batches, self._objective, self._signal = batches, objective, signal
         self._padding, self._on_logits = padding, on_logits
         self._ranks = ranks or Ranks()
-        self._device = next(student.parameters()).device
+        self._device = device_of(student)
+        self._network = asking(student, padding)
         self._ranks.copy_from_first(student)
         self.average = _average(student, recipe.ema)
         self._length: int | None = None
@@ -113,7 +116,8 @@ class Trainer:
 
     def step(self) -> None:
         """One optimizer step, after one of each peer on the same batch."""
-        batch = self._batches.at(self.taken, every=self._ranks.world, start=self._ranks.rank)
+        shown = self._batches.at(self.taken, every=self._ranks.world, start=self._ranks.rank)
+        batch = batch_to(shown, self._device)
         for peer in self.peers:
             peer.learn(batch)
         self.learn(batch)
@@ -210,7 +214,7 @@ class Trainer:
 
     def _prepare(self) -> nn.Module | None:
         """Try the objective on the first batch; returns the parameters of its own, if it has any."""
-        batch = self._batches.at(0)
+        batch = batch_to(self._batches.at(0), self._device)
         if self.recipe.channels_last:
             if batch.x.ndim != IMAGE_AXES:
                 shape = tuple(batch.x.shape[1:])
@@ -270,12 +274,13 @@ class Trainer:
             if not isinstance(source, Source):
                 return None
             samples.append(source.split.x.index_select(0, part.rows))
+        clean = to_device(torch.cat(samples), self._device)
         with evaluating(self.student), self._autocast():
-            return full_precision(logits_of(self.student(torch.cat(samples))))
+            return full_precision(logits_of(self._network(clean)))
 
     def _ask(self, x: Tensor) -> tuple[object, dict[str, Tensor]]:
         """The student's output and the activations that the objective reads."""
-        output = self.student(x)
+        output = self._network(x)
         return output, dict(self._caught)
 
     def _update(self) -> None:

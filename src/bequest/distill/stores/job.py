@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bequest.data.batches import Source
+from bequest.distill.devices import to_device
 from bequest.distill.label_space import check_class_order
 from bequest.distill.stores.codecs import Codec, check_finite
 from bequest.distill.stores.manifest import (
@@ -137,7 +138,7 @@ def encoded(
 def answers(teacher: AnyTeacher, manifest: Manifest, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Float32 logits and the activations that the store keeps, on the CPU."""
     names = [array.name for array in manifest.arrays if array.name != LOGITS]
-    logits, features = teacher.features(x, names) if names else (teacher(x), {})
+    logits, features = teacher.features(to_device(x, teacher.device), names) if names else (teacher(x), {})
     return logits.float().cpu(), {name: value.detach().cpu() for name, value in features.items()}
 
 
@@ -170,7 +171,7 @@ def manifest_of(
         SignalError: If the teacher has another number of classes, or is not in eval mode.
     """
     probe = shown(source, torch.arange(min(2, len(source.split))), 0)
-    asked = teacher.features(probe, features) if features else (teacher(probe), {})
+    asked = teacher.features(to_device(probe, teacher.device), features) if features else (teacher(probe), {})
     row = tuple(asked[0].shape[1:])
     _check_teacher(teacher, row, classes)
     dtype, shape = codec.layout(row)
