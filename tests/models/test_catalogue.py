@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from bequest.errors import ConfigError, ModelError, UnknownName
 from bequest.models import MODELS, build_model, parameter_count, state_count, vit
 from bequest.models.catalogue import token_options
 from bequest.models.maxout import Maxout
+from bequest.models.option_types import type_faults
 
 
 def test_weights_follow_from_the_seed_and_leave_the_global_state_alone():
@@ -52,6 +54,14 @@ def test_what_cannot_be_built_is_named():
         build_model("cnn", (4,), 2, seed=0)
     with pytest.raises(ModelError, match="cannot be built"):
         build_model("mlp", (4,), 2, seed=0, hidden=[-3])
+    with pytest.raises(ModelError, match="cannot be built"):
+        build_model("lstm", (4,), 2, seed=0, vocabulary=9, width=0)
+    with pytest.raises(ModelError, match="needs classes"):
+        build_model("mlp", (4,), 0, seed=0)
+    with pytest.raises(ModelError, match="names a convolution that a cnn does not have"):
+        build_model("cnn", (1, 8, 8), 2, seed=0, channels=[4], pool_after=[2])
+    with pytest.raises(ModelError, match="a Transformer has blocks"):
+        build_model("transformer", (4,), 2, seed=0, vocabulary=9, layers=-1)
 
 
 def test_the_published_counts_of_abnar_2020_hold_exactly():
@@ -90,3 +100,40 @@ def test_fields_of_an_options_class_are_the_options_of_a_factory():
     assert (vit.__name__, MODELS.summary("vit")) == ("vit", "Vision transformer.")
     with pytest.raises(ConfigError, match="did you mean 'attention_dropout'"):
         build_model("transformer", (9,), 2, seed=0, vocabulary=9, attention_droput=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "fault"),
+    [
+        ("mlp", {"hidden": {}}, r"hidden: expected Sequence\[int\], got \{\}"),
+        ("mlp", {"hidden": ["8"]}, "hidden: expected Sequence"),
+        ("mlp", {"batch_norm": "yes"}, "batch_norm: expected bool, got 'yes'"),
+        ("cnn", {"dropout": None}, "dropout: expected float, got None"),
+        ("vit", {"depth": True}, "depth: expected int, got True"),
+        ("vit", {"position_std": float("nan")}, "position_std: expected float, got nan"),
+        ("transformer", {"vocabulary": 9, "width": 8.0}, "width: expected int, got 8.0"),
+        ("resnet8", {"mean": 0.5}, r"mean: expected Sequence\[float\] \| None"),
+        ("timm", {"network": 18}, "network: expected str, got 18"),
+    ],
+)
+def test_options_of_another_type_are_refused_before_anything_is_built(name, options, fault):
+    with pytest.raises(ConfigError, match=fault):
+        build_model(name, (3, 8, 8), 2, seed=0, **options)
+
+
+def test_whole_numbers_tuples_and_numbers_of_numpy_are_taken():
+    for options in ({"hidden": (3, 4), "dropout": 0}, {"dropout": np.float32(0.5), "tokens": np.int64(2)}):
+        assert list(type_faults(MODELS["mlp"], options)) == []
+    assert list(type_faults(lambda input_shape, classes, *, anything=3: None, {"anything": object})) == []
+
+
+def test_every_option_of_the_catalogue_declares_its_type():
+    for name in MODELS:
+        for parameter in inspect.signature(MODELS[name]).parameters.values():
+            assert parameter.annotation is not inspect.Parameter.empty, (name, parameter.name)
+
+
+def test_all_faults_are_listed_at_once():
+    with pytest.raises(ConfigError, match="has 2 faults") as refused:
+        build_model("mlp", (4,), 2, seed=0, hiden=[3], dropout="much")
+    assert [fault.split(":")[0] for fault in refused.value.faults] == ["hiden", "dropout"]

@@ -152,3 +152,20 @@ def test_drop_path_leaves_whole_samples_out_and_keeps_the_mean() -> None:
 def test_what_does_not_fit_is_refused(shape, options, text) -> None:
     with pytest.raises(ModelError, match=text):
         build_model("vit", shape, 10, seed=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"drop_path": 1.0}, "share of the samples"),
+        ({"depth": -1}, "has blocks"),
+        ({"patch": 0}, "into patches"),
+    ],
+)
+def test_sizes_and_shares_out_of_range_are_refused(options, message):
+    with pytest.raises(ModelError, match=message):
+        vit((3, 8, 8), 2, **options)
+
+
+def test_positions_without_deviation_are_zeros():
+    assert not vit((3, 8, 8), 2, position_std=0.0).positions.any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -14,8 +15,12 @@ from torch import nn
 from bequest.data.datasets import Dataset
 from bequest.errors import ConfigError, ModelError
 from bequest.models.auxiliary import OPTION, WithAuxiliary
+from bequest.models.option_types import type_faults
 from bequest.registry import Registry, nearest
 from bequest.seeding import derive
+
+BUILD_FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What a factory raises on values that it did not expect."""
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
 
@@ -46,10 +51,14 @@ def options_from(
         def factory(input_shape: Sequence[int], classes: int, **options: Any) -> Network:
             return build(input_shape, classes, kind(**options))
 
+        types = typing.get_type_hints(kind)
         positional = list(inspect.signature(build).parameters.values())[:2]
         fields = [
             inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=types[field.name],
             )
             for field in dataclasses.fields(kind)  # type: ignore[arg-type]
         ]
@@ -70,17 +79,19 @@ def build_model(
 
     Raises:
         UnknownName: If the catalogue has no such model.
-        ConfigError: If it has no such option; lists every fault.
-        ModelError: If it cannot be built for these inputs.
+        ConfigError: If it has no such option, or of another type; lists every fault.
+        ModelError: If it cannot be built for these inputs and classes.
     """
     factory = MODELS[name]
     check_options(name, options)
     auxiliary = options.pop(OPTION, 0)
+    if classes < 1:
+        raise ModelError("a network needs classes", expected="1 or more", got=classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         try:
             network = factory(tuple(input_shape), classes + auxiliary, **options)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except BUILD_FAILURES as error:
             raise ModelError(
                 f"the model {name!r} cannot be built", expected=f"inputs {tuple(input_shape)}", got=error
             ) from error
@@ -105,7 +116,7 @@ def token_options(name: str, vocabulary: int, padding: int | None) -> dict[str, 
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
-    """Raise ConfigError unless the model ``name`` takes every one of ``options``."""
+    """Raise ConfigError unless the model ``name`` takes every one of ``options``, in name and type."""
     parameters = inspect.signature(MODELS[name]).parameters.values()
     names = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     faults = []
@@ -117,6 +128,7 @@ def check_options(name: str, options: dict[str, Any]) -> None:
             close = nearest(key, names, count=1)
             hint = f"did you mean {close[0]!r}?" if close else f"options: {', '.join(names) or 'none'}"
             faults.append(f"{key}: unknown option; {hint}")
+    faults += type_faults(MODELS[name], options)
     if faults:
         raise ConfigError.of(f"model {name!r}", faults)
 

@@ -31,10 +31,17 @@ def cnn(
         dropout: Dropout rate before the head.
 
     Raises:
-        ModelError: If one input is not an image.
+        ModelError: If one input is not an image, or there is no convolution to pool after.
     """
     if len(input_shape) != IMAGE_AXES:
         raise ModelError("a cnn needs images", expected="inputs (C, H, W)", got=tuple(input_shape))
+    outside = [place for place in pool_after if not 1 <= place <= len(channels)]
+    if outside:
+        raise ModelError(
+            "pool_after names a convolution that a cnn does not have",
+            expected=f"1..{len(channels)}",
+            got=outside[0],
+        )
     layers: list[nn.Module] = []
     width = input_shape[0]
     for index, size in enumerate(channels, 1):

@@ -137,7 +137,7 @@ class Involution(nn.Module):
 
     def __init__(self, channels: int, kernel: int = 7, stride: int = 1) -> None:
         super().__init__()
-        if channels % GROUP or kernel % 2 == 0:
+        if channels % GROUP or kernel < 1 or kernel % 2 == 0:
             raise ModelError(
                 "an involution shares kernels among 16 channels, and they are centred",
                 expected="a multiple of 16 channels and an odd kernel",

@@ -103,6 +103,10 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         width, layers, heads = options.width, options.layers, options.heads
+        if width < 1 or layers < 1:
+            raise ModelError(
+                "a Transformer has blocks", expected="width and layers of 1 or more", got=(width, layers)
+            )
         if heads < 1 or width % heads:
             raise ModelError("heads must divide the width", expected=f"a multiple of {heads}", got=width)
         self.padding, self.causal, self.next_token, self.passes = options.padding, causal, next_token, layers

@@ -227,7 +227,8 @@ class VisionTransformer(nn.Module):
         self.apply(WEIGHT_INITS[options.weight_init])
         for token in embedding.tokens.values():
             nn.init.trunc_normal_(token, std=DEVIATION)
-        nn.init.trunc_normal_(self.positions, std=options.position_std)
+        if options.position_std > 0:  # they are zeros already, and PyTorch divides by the deviation
+            nn.init.trunc_normal_(self.positions, std=options.position_std)
 
     @override
     def forward(self, x: Float[Tensor, "n c h w"]) -> Tensor | Tokens:
@@ -298,6 +299,8 @@ def _check_start(options: VitOptions) -> None:
         )
     if options.position_std < 0:
         raise ModelError("position_std is a deviation", expected="0 or more", got=options.position_std)
+    if not 0 <= options.drop_path < 1:
+        raise ModelError("drop_path is a share of the samples", expected="in [0, 1)", got=options.drop_path)
 
 
 def _check_sizes(input_shape: Sequence[int], options: VitOptions) -> None:
@@ -309,6 +312,10 @@ def _check_sizes(input_shape: Sequence[int], options: VitOptions) -> None:
             "a vit cuts images into patches",
             expected=f"inputs (C, H, W), H and W multiples of {patch}",
             got=tuple(input_shape),
+        )
+    if width < 1 or options.depth < 1:
+        raise ModelError(
+            "a vit has blocks", expected="width and depth of 1 or more", got=(width, options.depth)
         )
     if heads < 1 or width % heads:
         raise ModelError("heads share the width", expected=f"a multiple of {heads}", got=width)
