@@ -85,6 +85,13 @@ def test_asked_and_unasked_is_told_from_a_chart_of_word_distances(sections_of):
     assert not section.is_asked
 
 
+def test_several_charts_of_a_section_have_titles_of_their_own(sections_of):
+    words = SectionRecord(title="Strata", charts=("attractors", "distance", "my_own"))
+    curves = [drawn("attractors"), drawn("distance"), drawn("my_own")]
+    (section,) = sections_of([], curves, sections={"strata": words})
+    assert [figure.title for figure in section.figures] == ["Attractors", "Distance", "My own"]
+
+
 def test_the_picture_stands_beside_the_answer_and_nowhere_else(run_with):
     maps = [
         Curve(

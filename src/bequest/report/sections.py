@@ -20,7 +20,7 @@ from bequest.report.reliability_charts import reliability_figures
 from bequest.report.titles import CHARTS, anchor, chart_section
 
 ASKED = "distance"
-"""The key of the section on asked and unasked inputs, and the beginning of the names of its charts."""
+"""How the names of all charts in the section on asked and unasked inputs begin."""
 
 
 def sections(run: Run, styles: Styles) -> tuple[Section, ...]:
@@ -37,8 +37,10 @@ def sections(run: Run, styles: Styles) -> tuple[Section, ...]:
             for name in [*compared]
             if name in named
         ]
+        # Several charts of a section are chosen among by their titles, so that each needs its own.
+        title = record.title if len(record.charts) == 1 else ""
         for name in record.charts:
-            figures += _drawn(name, record.title, charts.pop(name, ()), styles)
+            figures += _drawn(name, title, charts.pop(name, ()), styles)
         placed += _placed(key, record, figures)
     for key, names in _unclaimed(compared, run).items():
         figures = [comparison_figure(name, compared[name], run.titles, styles) for name in names]
@@ -62,8 +64,8 @@ def shown_first(run: Run, styles: Styles) -> tuple[Figure, ...]:
 
 def _placed(key: str, record: SectionRecord, figures: Sequence[Figure]) -> list[tuple[int, Section]]:
     """A section with its place; nothing where it has no figure."""
-    # A study of sentences has a chart "distance" as well, of another kind: its section has a key of its own.
-    is_asked = key == ASKED and bool(record.charts) and all(name.startswith(ASKED) for name in record.charts)
+    # A study of sentences has a chart of word distances; it stands in one section with other strata.
+    is_asked = bool(record.charts) and all(name.startswith(ASKED) for name in record.charts)
     section = Section(f"why-{anchor(key)}", record.title, record.intro, tuple(figures), is_asked)
     return [(record.place, section)] if figures else []
 
