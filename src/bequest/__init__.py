@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bequest.data.datasets import load_dataset
     from bequest.data.views import Shift
-    from bequest.distill.fit import Fitted, distill, fit
+    from bequest.distill.fit import distill, fit
+    from bequest.distill.fitted import Fitted, load
     from bequest.distill.objectives import KD
     from bequest.distill.stores import build_store, open_store
     from bequest.studies.runner import run
@@ -20,6 +21,7 @@ __all__ = [
     "build_store",
     "distill",
     "fit",
+    "load",
     "load_dataset",
     "open_store",
     "run",
@@ -27,11 +29,12 @@ __all__ = [
 
 _HOMES = {
     "KD": "bequest.distill.objectives",
-    "Fitted": "bequest.distill.fit",
+    "Fitted": "bequest.distill.fitted",
     "Shift": "bequest.data.views",
     "build_store": "bequest.distill.stores",
     "open_store": "bequest.distill.stores",
     "fit": "bequest.distill.fit",
+    "load": "bequest.distill.fitted",
     "load_dataset": "bequest.data.datasets",
     "run": "bequest.studies.runner",
 }

@@ -15,7 +15,8 @@ from bequest.distill import fit as fitting
 from bequest.distill.adapters import parse_adapter
 from bequest.distill.checkpoint import CheckpointIgnored
 from bequest.distill.combine import MeanLogits
-from bequest.distill.fit import Fitted, as_teacher
+from bequest.distill.fit import as_teacher
+from bequest.distill.fitted import Fitted
 from bequest.distill.objectives import KD
 from bequest.distill.online import OnlineTeacher
 from bequest.distill.recipe import Recipe

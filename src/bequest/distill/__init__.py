@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bequest.distill.fit import Fitted
+    from bequest.distill.fitted import Fitted
 
 
 class _Callable(ModuleType):

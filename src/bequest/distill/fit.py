@@ -9,84 +9,58 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from bequest.config import content_hash
 from bequest.data.batches import AnySource, Source
-from bequest.data.datasets import Dataset, Split, as_dataset, as_pool
+from bequest.data.datasets import Dataset, as_dataset, as_pool
 from bequest.data.queries import ActiveSpec, Generated
 from bequest.data.views import Identity, View
 from bequest.distill.checkpoint import checkpointing
 from bequest.distill.devices import Device
+from bequest.distill.engine import Callback
+from bequest.distill.fitted import Fitted
 from bequest.distill.lesson import Lesson, record_of
-from bequest.distill.objectives import KD, CrossEntropy, Objective
+from bequest.distill.objectives import KD, CrossEntropy
+from bequest.distill.parts import as_objective, as_view, build_named, named_network, trained_network
+from bequest.distill.progress import epoch_bar, named_callback
 from bequest.distill.recipe import Recipe
-from bequest.distill.score import Scores, predict, score
 from bequest.distill.signal import Answers, Combine
 from bequest.distill.stores.store import SignalStore
 from bequest.distill.teachers import AnyTeacher, Teacher
-from bequest.errors import InputError
-from bequest.models.catalogue import build_for
-from bequest.models.network_checks import explained
-from bequest.records import RunRecord
+from bequest.errors import BequestError, InputError
+from bequest.models.network_checks import check_network
+from bequest.models.network_names import NetworkName
 from bequest.seeding import derive
 
 
-@dataclass
-class Fitted:
-    """A trained student with the record of its training.
-
-    Attributes:
-        model: The network, in eval mode, with the selected epoch's weights.
-        record: What was asked and what came of it.
-        history: One row a look at the validation split.
-        data: What it was trained on.
-    """
-
-    model: nn.Module
-    record: RunRecord
-    history: list[Scores]
-    data: Dataset
-
-    def logits(self, x: Any) -> Tensor:
-        """Logits (N, C) in eval mode.
-
-        Raises:
-            ModelError: If the network does not take ``x``.
-        """
-        inputs = x if isinstance(x, Tensor) else as_pool(x).x
-        with explained(self.model, inputs):
-            return predict(self.model, inputs, padding=self.data.padding)
-
-    def score(self, split: str | Split = "test") -> Scores:
-        """Accuracy in [0, 1] and NLL in nats on a split of the data, or on another split."""
-        chosen = self.data[split] if isinstance(split, str) else split
-        return score(self.model, chosen, padding=self.data.padding)
-
-
 def fit(
-    model: str | nn.Module,
+    model: Any,
     data: Any,
     *,
     seed: int = 0,
     recipe: Recipe | None = None,
-    objective: Objective | None = None,
-    views: View | None = None,
+    objective: Any = None,
+    views: Any = None,
     checkpoint: str | Path | None = None,
     device: Device | None = None,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Fitted:
     """Train a network on true labels.
 
     Args:
-        model: A catalogue name, or a network; a network is copied, never changed.
+        model: A name (``mlp``, ``resnet20:WEIGHTS``, ``timm:resnet18``), or a network, which is copied.
         data: See :func:`bequest.load_dataset` and :func:`bequest.data.datasets.as_dataset`.
         seed: Seeds initial weights, order, views and dropout.
         recipe: The loop.
-        objective: Default: cross-entropy.
+        objective: An objective, its name, or a table; default: cross-entropy.
         views: How the training images are shown; default: as they are.
         checkpoint: A file to keep the state of the run in; the same call goes on from there.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; default: where the network is.
+        progress: Show a bar; default: in a terminal and in a notebook.
+        callbacks: ``callback(epoch, student)`` before training and after every epoch.
         **options: Fields of the recipe, such as ``epochs=10``.
 
     Raises:
@@ -98,28 +72,29 @@ def fit(
     ['accuracy', 'nll']
     """
     dataset = as_dataset(data)
+    network = named_network(model, dataset) if isinstance(model, str) else None
     lesson = Lesson(
-        _student(model, dataset, seed, taught=False),
+        _student(network or model, dataset, seed, taught=False),
         dataset,
-        (Source("train", dataset["train"], views or Identity()),),
-        objective or CrossEntropy(),
+        (Source("train", dataset["train"], as_view(views) or Identity()),),
+        as_objective(objective, CrossEntropy()),
         _recipe(recipe, options),
         seed,
         padding=dataset.padding,
         device=device,
     )
-    return _fitted(lesson, _name_of(model), checkpoint)
+    return _fitted(lesson, model, network, _Watching(checkpoint, progress, tuple(callbacks)))
 
 
 def distill(
-    student: str | nn.Module,
+    student: Any,
     data: Any,
     *,
-    teachers: Sequence[Fitted | AnyTeacher | nn.Module] = (),
+    teachers: Any = (),
     signal: SignalStore | Answers | None = None,
-    objective: Objective | None = None,
+    objective: Any = None,
     combine: Combine | None = None,
-    views: View | None = None,
+    views: Any = None,
     view_count: int | None = None,
     queries: Any = None,
     active: ActiveSpec | None = None,
@@ -127,18 +102,21 @@ def distill(
     recipe: Recipe | None = None,
     checkpoint: str | Path | None = None,
     device: Device | None = None,
+    progress: bool | None = None,
+    callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Fitted:
     """Train a student on what its teachers answer.
 
     Args:
-        student: A catalogue name, or a network; a network is copied, never changed.
+        student: A name, or a network, which is copied.
         data: See :func:`fit`. Its training inputs are the queries unless ``queries`` are given.
-        teachers: Fitted models, networks or :class:`bequest.distill.teachers.Teacher`, which are only ever
-            asked, or :class:`bequest.distill.online.OnlineTeacher`.
+        teachers: Names of trained networks, fitted models, networks, or teachers such as
+            :class:`bequest.distill.teachers.Teacher` and :class:`bequest.distill.online.OnlineTeacher`.
         signal: A store of answers instead of teachers; the student trains on its views of the data's inputs,
             or of ``queries``.
-        objective: Default: ``KD(temperature=4)``.
+        objective: An objective, its name, a table, or a function ``loss(student_logits, teacher_logits)``;
+            default: ``KD(temperature=4)``.
         combine: How the logits of several teachers become one; see :mod:`bequest.distill.combine`.
         views: How the queries are shown; default: as they are.
         view_count: How many views there are; default: a new one each pass.
@@ -150,25 +128,34 @@ def distill(
         recipe: The loop.
         checkpoint: A file to keep the state of the run in; the same call goes on from there.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; default: where the network is.
+        progress: Show a bar; default: in a terminal and in a notebook.
+        callbacks: ``callback(epoch, student)`` before training and after every epoch.
         **options: Fields of the recipe.
 
     Raises:
         InputError: If anything does not fit, before the first step.
         TeacherChanged: If a teacher's parameters or buffers moved.
     """
-    objective = objective or KD(temperature=4.0)
+    objective = as_objective(objective, KD(temperature=4.0))
+    view = as_view(views)
     if (teachers and signal is not None) or not (teachers or signal or not objective.needs_teacher):
         raise InputError("distill needs teachers or a signal", expected="exactly one of them")
     dataset = as_dataset(data)
+    network = named_network(student, dataset) if isinstance(student, str) else None
+    if isinstance(teachers, str | Fitted | AnyTeacher | nn.Module):
+        teachers = [teachers]
     with ExitStack() as borrowed:
-        asked = [_borrowed(teacher, index, borrowed) for index, teacher in enumerate(teachers)]
+        asked = [
+            _borrowed(trained_network(t, dataset) if isinstance(t, str) else t, index, borrowed)
+            for index, t in enumerate(teachers)
+        ]
         labelled = objective.needs_labels or any(teacher.learns for teacher in asked)
         lesson = Lesson(
-            _student(student, dataset, seed, taught=True),
+            _student(network or student, dataset, seed, taught=True),
             dataset,
-            _sources(queries, dataset, views or Identity(), view_count, active, labelled=labelled)
+            _sources(queries, dataset, view or Identity(), view_count, active, labelled=labelled)
             if not isinstance(signal, SignalStore)
-            else _stored_sources(signal, queries, dataset, views, active, labelled=labelled),
+            else _stored_sources(signal, queries, dataset, view, active, labelled=labelled),
             objective,
             _recipe(recipe, options),
             seed,
@@ -178,7 +165,8 @@ def distill(
             padding=dataset.padding,
             device=device,
         )
-        return _fitted(lesson, _name_of(student), checkpoint)
+        watching = _Watching(checkpoint, progress, tuple(callbacks))
+        return _fitted(lesson, student, network, watching)
 
 
 def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyTeacher:
@@ -186,7 +174,7 @@ def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyT
     if isinstance(teacher, AnyTeacher):
         return teacher
     if isinstance(teacher, Fitted):
-        return Teacher(teacher.model, name=teacher.record.arm, classes=teacher.data.classes)
+        return Teacher(teacher.model, name=teacher.record.arm, classes=teacher.classes or None)
     return Teacher(teacher, name=f"teacher {index}")
 
 
@@ -198,19 +186,61 @@ def _borrowed(teacher: Fitted | AnyTeacher | nn.Module, index: int, borrowed: Ex
     return made
 
 
-def _fitted(lesson: Lesson, name: str, checkpoint: str | Path | None) -> Fitted:
+@dataclass(frozen=True)
+class _Watching:
+    """What happens beside a training: where its state goes, what is shown, who looks on."""
+
+    checkpoint: str | Path | None
+    progress: bool | None
+    callbacks: tuple[Callback, ...]
+
+
+def _fitted(lesson: Lesson, model: Any, network: NetworkName | None, watching: _Watching) -> Fitted:
+    name = _name_of(model)
     config = {
         "model": name,
         "recipe": lesson.recipe.plain(),
         "objective": lesson.objective.spec(),
         "sources": [_source_config(source) for source in lesson.sources],
     }
-    kept = None
-    if checkpoint is not None:
-        kept = checkpointing(checkpoint, run=content_hash([config, lesson.seed, lesson.data.digest]))
-    trained = lesson.run(checkpoint=kept)
-    record = record_of(lesson, trained, arm=name, config=config)
-    return Fitted(lesson.student, record, trained.outcome.history, lesson.data)
+    checkpoint = None
+    if watching.checkpoint is not None:
+        run = content_hash([config, lesson.seed, lesson.data.digest])
+        checkpoint = checkpointing(watching.checkpoint, run=run)
+    samples = len(lesson.data["train"])
+    epochs = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
+    with epoch_bar(name, epochs, show=watching.progress) as bar:
+        own = [_explained(callback) for callback in watching.callbacks]
+        trained = lesson.run(checkpoint=checkpoint, callbacks=[*bar, *own])
+    return Fitted(
+        lesson.student,
+        record_of(lesson, trained, arm=name, config=config),
+        trained.outcome.history,
+        lesson.data,
+        family=network.family if network else None,
+        options=network.options if network else {},
+        classes=lesson.data.classes,
+        padding=lesson.data.padding,
+        input_shape=lesson.data.input_shape,
+    )
+
+
+def _explained(callback: Callback) -> Callback:
+    """``callback``, with what it raises as one message that names it."""
+
+    def call(epoch: int, student: nn.Module) -> None:
+        try:
+            callback(epoch, student)
+        except BequestError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"the callback {named_callback(callback)} failed after epoch {epoch}",
+                got=f"{type(error).__name__}: {error}",
+                remedy="mend it, or leave it out",
+            ) from error
+
+    return call
 
 
 def _source_config(source: AnySource) -> dict[str, Any]:
@@ -224,12 +254,14 @@ def _source_config(source: AnySource) -> dict[str, Any]:
     return config
 
 
-def _student(model: str | nn.Module, data: Dataset, seed: int, *, taught: bool) -> nn.Module:
+def _student(model: Any, data: Dataset, seed: int, *, taught: bool) -> nn.Module:
     """A fresh network. A taught student never starts from its self-teacher's initial weights."""
-    if isinstance(model, nn.Module):
-        return copy.deepcopy(model)
+    if not isinstance(model, NetworkName):
+        check_network(model, data["train"].x[:0])
+        copied: nn.Module = copy.deepcopy(model)
+        return copied
     start = derive(seed, "student", "taught" if taught else "alone")
-    return build_for(model, data, seed=start)
+    return build_named(model, data, seed=start)
 
 
 def _sources(
@@ -282,5 +314,5 @@ def _recipe(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
     return Recipe.parse({**base, **options}, "the training recipe")
 
 
-def _name_of(model: str | nn.Module) -> str:
+def _name_of(model: Any) -> str:
     return model if isinstance(model, str) else type(model).__name__.lower()

@@ -1,0 +1,198 @@
+"""A trained student with its record: shown in a line, scored, saved and loaded."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from bequest.data.datasets import Dataset, Split, as_pool
+from bequest.distill.score import Scores, predict, score
+from bequest.errors import DataError, ModelError
+from bequest.files import read_json, write_json
+from bequest.models.export import load_pretrained, save_pretrained
+from bequest.models.export.model_folder import CONFIG, WEIGHTS
+from bequest.models.network_checks import explained
+from bequest.models.weights import load_weights, save_weights, weights_digest
+from bequest.records import RunRecord, read_record, write_record
+
+RECORD = "record.json"
+FITTED = "fitted.json"
+CURVE = (200, 40)
+"""Width and height in pixels of the curve that a notebook shows."""
+
+
+@dataclass(repr=False)
+class Fitted:
+    """A trained student with the record of its training.
+
+    Attributes:
+        model: The network, in eval mode, with the selected epoch's weights.
+        record: What was asked and what came of it.
+        history: One row a look at the validation split.
+        data: What it was trained on; None of a student that was loaded.
+        family: Its name in the catalogue; None of a network of the caller's.
+        options: The options that it was built with.
+        classes: Names in the order of its logits.
+        padding: The token that fills sequences up.
+        input_shape: Shape of one input.
+    """
+
+    model: nn.Module
+    record: RunRecord
+    history: list[Scores]
+    data: Dataset | None = None
+    family: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    padding: int | None = None
+    input_shape: tuple[int, ...] = ()
+
+    def logits(self, x: Any) -> Tensor:
+        """Logits (N, C) in eval mode.
+
+        Raises:
+            ModelError: If the network does not take ``x``.
+        """
+        inputs = x if isinstance(x, Tensor) else as_pool(x).x
+        with explained(self.model, inputs):
+            return predict(self.model, inputs, padding=self.padding)
+
+    def score(self, split: str | Split = "test") -> Scores:
+        """Accuracy in [0, 1] and NLL in nats on a split of the data, or on another split.
+
+        Raises:
+            DataError: If the split has no labels, or is a name and the student was loaded without data.
+        """
+        if isinstance(split, str):
+            if self.data is None:
+                raise DataError(
+                    "a loaded student has no data of its own",
+                    expected="a Split",
+                    got=f"the name {split!r}",
+                    remedy=f"score(bq.load_dataset(...)[{split!r}])",
+                )
+            split = self.data[split]
+        return score(self.model, split, padding=self.padding)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the student into ``folder``, for :func:`load` and for plain PyTorch.
+
+        ``model.safetensors`` has the weights, ``config.json`` what builds a network of the catalogue,
+        ``record.json`` the record, ``fitted.json`` the history.
+
+        Raises:
+            ModelError: If the weights cannot be stored.
+            RunFolderError: If the folder cannot be written.
+        """
+        folder = Path(folder)
+        if self.family is None:
+            save_weights(folder / WEIGHTS, self.model)
+        else:
+            save_pretrained(
+                folder,
+                self.model,
+                self.family,
+                self.options,
+                self.classes,
+                input_shape=self.input_shape,
+            )
+        write_record(folder / RECORD, self.record)
+        write_json(
+            folder / FITTED,
+            {
+                "history": self.history,
+                "classes": list(self.classes),
+                "padding": self.padding,
+                "input_shape": list(self.input_shape),
+            },
+        )
+        return folder
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{k} {v:.4g}" for k, v in self.record.selected.items() if k != "epoch")
+        return (
+            f"Fitted({self.record.arm}, {self.record.parameters:,} parameters, "
+            f"epoch {self.record.selected.get('epoch', 0):g} of {self.record.epochs}: {scores})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table, and validation accuracy over the epochs."""
+        rows = [
+            ("student", self.record.arm),
+            ("parameters", f"{self.record.parameters:,}"),
+            ("teachers", ", ".join(teacher.arm for teacher in self.record.teachers) or "none"),
+            *((f"validation {k}", f"{v:.4g}") for k, v in self.record.selected.items()),
+            *(("warning", text) for text in self.record.warnings),
+        ]
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>"
+            for k, v in rows
+        )
+        return f"<table>{cells}</table>{_curve([row.get('accuracy', 0.0) for row in self.history])}"
+
+
+def load(folder: str | Path, model: nn.Module | None = None) -> Fitted:
+    """The student that :meth:`Fitted.save` wrote into ``folder``.
+
+    Args:
+        folder: Where it lies.
+        model: A network of the same structure, where the student is none of the catalogue; filled in place.
+
+    Raises:
+        ModelError: If the folder holds no student, a file is damaged, or a network is needed and not given.
+    """
+    folder = Path(folder)
+    if not (folder / FITTED).is_file() or not (folder / RECORD).is_file():
+        raise ModelError(
+            f"{folder} holds no saved student",
+            expected=f"{WEIGHTS}, {RECORD} and {FITTED}, as Fitted.save writes them",
+        )
+    record, saved = read_record(folder / RECORD, RunRecord), read_json(folder / FITTED)
+    family: str | None = None
+    options: Mapping[str, Any] = {}
+    if (folder / CONFIG).is_file() and model is None:
+        loaded = load_pretrained(folder)
+        model, family, options = loaded.model, loaded.config.family, loaded.config.options
+    elif model is None:
+        raise ModelError(
+            f"the student in {folder} is a network of your own, which cannot be built by its name",
+            expected="the network, freshly built",
+            remedy="bq.load(folder, model=MyNet())",
+        )
+    else:
+        load_weights(folder / WEIGHTS, model)
+    if record.weights_digest not in (None, weights_digest(model)):
+        raise ModelError(
+            f"the weights in {folder} are not those of its record",
+            expected=f"digest {str(record.weights_digest)[:16]}",
+            got=f"digest {weights_digest(model)[:16]}",
+            remedy="save the student again, or restore the folder from a copy",
+        )
+    return Fitted(
+        model.eval(),
+        record,
+        list(saved["history"]),
+        family=family,
+        options=options,
+        classes=tuple(saved["classes"]),
+        padding=saved["padding"],
+        input_shape=tuple(saved["input_shape"]),
+    )
+
+
+def _curve(values: Sequence[float]) -> str:
+    """A line through ``values`` in [0, 1] as an SVG; nothing for fewer than two."""
+    if len(values) < 2:
+        return ""
+    width, height = CURVE
+    step = width / (len(values) - 1)
+    points = " ".join(f"{k * step:.1f},{height * (1 - value):.1f}" for k, value in enumerate(values))
+    return (
+        f"<svg width='{width}' height='{height}' role='img' aria-label='validation accuracy by epoch'>"
+        f"<polyline points='{points}' fill='none' stroke='currentColor'/></svg>"
+    )

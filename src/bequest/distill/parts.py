@@ -1,0 +1,107 @@
+"""What a caller may write for a part: an object, its name, its table, or a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from bequest.data.datasets import Dataset
+from bequest.data.views import View, parse_views
+from bequest.distill.exchange import Exchange
+from bequest.distill.objectives import Objective, parse_objective
+from bequest.distill.objectives.logit_losses import paired
+from bequest.distill.objectives.logit_objectives import AnswerObjective
+from bequest.errors import ConfigError, ModelError
+from bequest.models.catalogue import build_for, token_options
+from bequest.models.network_names import NetworkName, parse_network_name
+from bequest.models.weights import load_weights
+
+
+class OfFunction(AnswerObjective):
+    """An objective of one teacher's logits from a function of the caller's.
+
+    Args:
+        function: ``function(student_logits, teacher_logits)``, both (rows, C), to a scalar loss: the mean
+            over rows.
+    """
+
+    name = "function"
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._function = function
+
+    def spec(self) -> Any:
+        """Where the function is from: all that a record can say of it."""
+        kind = self._function if hasattr(self._function, "__qualname__") else type(self._function)
+        return {"name": self.name, "function": f"{kind.__module__}.{kind.__qualname__}"}
+
+    def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
+        """See :meth:`AnswerObjective.loss`."""
+        return self._function(*paired(exchange.student_logits, teacher_logits, exchange.mask))
+
+
+def as_objective(objective: Any, default: Objective) -> Objective:
+    """The objective that is meant: itself, a name, a table, a list of them, a function; None: ``default``.
+
+    Raises:
+        ConfigError: If it is none of these; lists every fault.
+    """
+    if objective is None:
+        return default
+    if isinstance(objective, Objective | str | dict | list | tuple):
+        return parse_objective(objective)
+    if callable(objective) and not isinstance(objective, type):
+        return OfFunction(objective)
+    got = repr(objective)[:60]
+    raise ConfigError.of("objective", [f"expected an objective, its name, a table or a function, got {got}"])
+
+
+def as_view(view: Any) -> View | None:
+    """The view that is meant: itself, a name, a table, or a list of them.
+
+    Raises:
+        ConfigError: Lists every fault.
+    """
+    return None if view is None or view == () else parse_views(view)
+
+
+def named_network(text: str, data: Dataset) -> NetworkName:
+    """The network that ``text`` names, with the options that follow from the data.
+
+    Raises:
+        InputError: See :func:`bequest.models.network_names.parse_network_name`.
+    """
+    name = parse_network_name(text)
+    options = token_options(name.family, len(data.vocabulary), data.padding)
+    return NetworkName(name.family, {**options, **name.options}, name.weights)
+
+
+def build_named(name: NetworkName, data: Dataset, *, seed: int) -> nn.Module:
+    """The network, with its weights where the name has some.
+
+    Raises:
+        InputError: If it cannot be built, or its weights do not fit.
+    """
+    model = build_for(name.family, data, seed=seed, **name.options)
+    return model if name.weights is None else load_weights(name.weights, model)
+
+
+def trained_network(text: str, data: Dataset) -> nn.Module:
+    """A network that can teach, by its name.
+
+    Raises:
+        ModelError: If the name is of a family without weights, which knows nothing.
+        InputError: If it cannot be built.
+    """
+    name = named_network(text, data)
+    pretrained = name.options.get("pretrained") or "network" in name.options
+    if name.weights is None and not pretrained:
+        raise ModelError(
+            f"the teacher {text!r} has not been trained",
+            expected="FAMILY:WEIGHTS, or a network of timm, torchvision or transformers",
+            got=f"the family {text!r} without weights",
+            remedy="train it first (bq.fit) and give what comes back, or name its weights",
+        )
+    return build_named(name, data, seed=0)
