@@ -193,6 +193,9 @@ add("nll", "negative log-likelihood", "nats", "lower")
 add("brier", "Brier score", "", "lower")
 add("ece", "calibration error (ECE)", "share", "lower")
 add("ece_mass", "calibration error, bins of equal mass", "share", "lower")
+add("roc_auc", "area under the ROC", "mean over classes", "higher")
+add("confidence_auc", "AUC of confidence for being right", "", "higher")
+add("aurc", "area under risk–coverage", "mean risk", "lower")
 add("confidence_gap", "mean |confidence − correct|", "share", "lower")
 add("d_accuracy", "D-accuracy", "mean over distances", "higher", needs=("split", "strata"))
 add("a_accuracy", "A-accuracy", "mean over counts of attractors", "higher", needs=("split", "strata"))
@@ -219,4 +222,12 @@ add(
 add("kl", "divergence from the teacher", "nats", None, "likeness", needs=("split", "teacher"))
 add("cka", "CKA", "unbiased, linear", None, "representation", needs=("split", "teacher", "layer"))
 add("rsa", "RSA", "rank correlation", None, "representation", needs=("split", "teacher", "layer"))
+add(
+    "mutual_neighbours",
+    "mutual nearest neighbours",
+    "share of 10",
+    None,
+    "representation",
+    needs=("split", "teacher", "layer"),
+)
 add("procrustes", "Procrustes similarity", "", None, "representation", needs=("split", "teacher", "layer"))

@@ -110,7 +110,7 @@ def test_similarity_beside_its_nulls(files):
     x, y = load(files / "x.npz"), load(files / "y.npz")
     back = np.argsort(y["ids"])
     rows = found["measures"]
-    assert list(rows) == ["cka", "rsa", "procrustes", "cosine of cosines"]
+    assert list(rows) == ["cka", "rsa", "procrustes", "cosine of cosines", "mutual neighbours, 10"]
     assert rows["cka"]["value"] == pytest.approx(m.cka(x["x"], y["x"][back]))
     for row in rows.values():
         assert row["ceiling"] == pytest.approx(1)
@@ -126,7 +126,7 @@ def test_many_samples_are_thinned_where_all_pairs_are_compared(tmp_path, monkeyp
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.normal(size=(210, 3)))
     (found,) = as_json("similarity", tmp_path / "x.npz", tmp_path / "x.npz")
-    assert [row["n"] for row in found["measures"].values()] == [210, 200, 210, 200]
+    assert [row["n"] for row in found["measures"].values()] == [210, 200, 210, 200, 200]
 
 
 def test_undefined_and_infinite_numbers_have_their_names(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -13,6 +14,8 @@ from bequest.measure import (
     approach,
     checkpoint_epochs,
     cka,
+    code_of,
+    direction_p_value,
     direction_to,
     path_length,
     path_map,
@@ -21,6 +24,7 @@ from bequest.measure import (
     representation_distances,
     straightness,
 )
+from bequest.measures import Reason
 
 
 def apart(points: np.ndarray) -> np.ndarray:
@@ -168,3 +172,54 @@ def test_wrong_targets_and_counts_are_named():
         checkpoint_epochs(-1)
     with pytest.raises(DataError, match="draws is too small"):
         path_map(np.zeros((3, 3)), draws=0)
+
+
+def walk(seed, steps=8, dimensions=200, drift=0.0):
+    rng = np.random.default_rng(seed)
+    moves = rng.normal(size=(steps, dimensions)) / np.sqrt(dimensions)
+    moves[:, 0] += drift
+    points = np.concatenate([np.zeros((1, dimensions)), np.cumsum(moves, axis=0)])
+    return np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+
+
+def test_a_random_walk_shows_structure_and_no_direction():
+    distances = walk(5)
+    assert path_map(distances).shows_path
+    named = path_map(distances, paths=[range(9)])
+    assert not named.shows_path
+    assert named.code is Reason.NO_DIRECTION
+    assert "random walk" in named.reason
+
+
+def test_a_directed_path_is_one_among_others():
+    distances = walk(0, drift=1.0)
+    named = path_map(distances, paths=[range(9)])
+    assert named.shows_path
+    assert named.directions.tolist() == [direction_p_value(distances)]
+
+
+@pytest.mark.parametrize("dimensions", [1, 3, 500])
+def test_random_walks_have_a_direction_in_5_percent(dimensions):
+    p_values = np.array([direction_p_value(walk(seed, 8, dimensions)) for seed in range(400)])
+    # 400 walks at .05: the standard error is .011; three of them.
+    assert (p_values < 0.05).mean() <= 0.05 + 3 * 0.011
+    assert 0.4 < p_values.mean() < 0.6
+
+
+def test_the_p_value_is_the_share_of_turned_steps_that_end_as_far_away():
+    rng = np.random.default_rng(0)
+    moves = rng.normal(size=(5, 3)) + 0.5
+    points = np.concatenate([np.zeros((1, 3)), np.cumsum(moves, axis=0)])
+    distances = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+    ends = [np.linalg.norm(np.array(s) @ moves) for s in itertools.product((1, -1), repeat=5)]
+    assert direction_p_value(distances) == np.mean(np.array(ends) >= ends[0] - 1e-9)
+
+
+def test_many_steps_are_turned_at_random():
+    assert direction_p_value(walk(1, steps=20, drift=1.0), draws=199) == 1 / 200
+    assert direction_p_value(walk(1, steps=20), draws=199) > 0.05
+
+
+def test_no_steps_have_no_direction():
+    assert code_of(direction_p_value(np.zeros((2, 2)))) is Reason.TOO_FEW
+    assert code_of(direction_p_value(np.zeros((4, 4)))) is Reason.CONSTANT

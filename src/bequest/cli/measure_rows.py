@@ -43,6 +43,14 @@ def accuracy_rows(p: Predictions) -> Rows:
         chosen = -log_probs[np.arange(len(truth)), truth]
         gaps = ((np.exp(log_probs) - (truth[:, None] == np.arange(probs.shape[1]))) ** 2).sum(axis=1)
         rows["nll"], rows["brier"] = _mean_of(chosen), _mean_of(gaps)
+        sure, right = probs.max(axis=1), answers == truth
+        rows["ROC-AUC"] = row_of(_by_groups(lambda k: m.roc_auc(probs[k], truth[k]), len(truth)))
+        rows["AUC of confidence"] = row_of(
+            _by_groups(lambda k: m.confidence_auc(probs[k], truth[k]), len(truth))
+        )
+        rows["risk-coverage area"] = row_of(
+            _by_groups(lambda k: m.risk_coverage(sure[k], right[k]).area, len(truth))
+        )
     return rows
 
 
@@ -116,12 +124,13 @@ def similarity_rows(
         ("rsa", m.rsa, PAIRWISE, (-1.0, 1.0)),
         ("procrustes", m.procrustes, None, (0.0, 1.0)),
         ("cosine of cosines", m.cosine_of_cosines, PAIRWISE, (-1.0, 1.0)),
+        ("mutual neighbours, 10", m.mutual_neighbours, PAIRWISE, (0.0, 1.0)),
     ):
         sides = {key: tuple(_thinned(side, most) for side in pair) for key, pair in pairs.items()}
         x, y = sides.pop("value")
         beside = {key: measure(*pair) for key, pair in sides.items()}
         shuffled = m.shuffled_null(measure, x, y, draws=SHUFFLES)
-        beside["shuffled"] = float(shuffled.mean()) if len(shuffled) else math.nan
+        beside["shuffled"] = float(shuffled.mean())
         rows[name] = row_of(similarity_interval(measure, x, y, bounds), **beside)
     return rows
 
@@ -160,6 +169,11 @@ def matched(teacher: Predictions, other: Predictions) -> tuple[Predictions, Pred
 
 def _listed(names: Any) -> str:
     return "none" if names is None else ", ".join(map(str, names[:5]))
+
+
+def _by_groups(statistic: Callable[[Any], float], n: int) -> Estimate:
+    """A statistic between 0 and 1 with the jackknife over groups of samples."""
+    return m.group_interval(statistic, n, groups=GROUPS, bounds=(0.0, 1.0))
 
 
 def _resampled(statistic: Callable[[Any, Any], float], answers: Any, truth: Any) -> Estimate:

@@ -34,6 +34,7 @@ from bequest.measure.basins import (
     interpolated,
     plane,
 )
+from bequest.measure.calibrated import CalibratedSimilarity, calibrated_similarity
 from bequest.measure.calibration import (
     ReliabilityTable,
     calibration_interval,
@@ -57,12 +58,15 @@ from bequest.measure.intervals import (
 )
 from bequest.measure.jackknife import disjoint_pairs, group_interval, ring_interval
 from bequest.measure.looks import detectable_effect, look_levels, seeds_needed
+from bequest.measure.maps import MapLikeness, map_correlation, map_likeness
 from bequest.measure.matching import Matched, match_weights
+from bequest.measure.neighbours import mutual_neighbours
 from bequest.measure.pairing import pair
 from bequest.measure.paths import (
     PathMap,
     approach,
     checkpoint_epochs,
+    direction_p_value,
     direction_to,
     path_length,
     path_map,
@@ -79,6 +83,7 @@ from bequest.measure.robustness import (
     severity_curve,
 )
 from bequest.measure.scoring import BrierParts, brier, brier_parts, entropy, nll
+from bequest.measure.selective import RiskCoverage, confidence_auc, risk_coverage, roc_auc
 from bequest.measure.similarity import (
     Similarity,
     cosine_of_cosines,
@@ -96,6 +101,7 @@ from bequest.measure.undefined import Undefined, code_of, reason_of
 __all__ = [
     "Barrier",
     "BrierParts",
+    "CalibratedSimilarity",
     "CkaStream",
     "Claim",
     "ConsistencyGap",
@@ -104,11 +110,13 @@ __all__ = [
     "Flips",
     "FunctionPath",
     "Judged",
+    "MapLikeness",
     "Matched",
     "PathMap",
     "Place",
     "Plane",
     "ReliabilityTable",
+    "RiskCoverage",
     "Robustness",
     "SeverityCurve",
     "Similarity",
@@ -129,6 +137,7 @@ __all__ = [
     "bootstrap_interval",
     "brier",
     "brier_parts",
+    "calibrated_similarity",
     "calibration_interval",
     "check_symmetries",
     "checkpoint_epochs",
@@ -137,6 +146,7 @@ __all__ = [
     "class_accuracy",
     "classwise_calibration_error",
     "code_of",
+    "confidence_auc",
     "consistency_gap",
     "constant_accuracy_by",
     "corruption_robustness",
@@ -144,6 +154,7 @@ __all__ = [
     "crossed_inheritance",
     "crossed_interval",
     "detectable_effect",
+    "direction_p_value",
     "direction_to",
     "disjoint_pairs",
     "entropy",
@@ -163,10 +174,13 @@ __all__ = [
     "linear_probe",
     "look_levels",
     "macro_f1",
+    "map_correlation",
+    "map_likeness",
     "match_weights",
     "mean_accuracy_by",
     "mean_confidence_gap",
     "minibatch_cka",
+    "mutual_neighbours",
     "nll",
     "pair",
     "paired_interval",
@@ -184,6 +198,8 @@ __all__ = [
     "reliability",
     "representation_distances",
     "ring_interval",
+    "risk_coverage",
+    "roc_auc",
     "rsa",
     "sample_interval",
     "seed_interval",

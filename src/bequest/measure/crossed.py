@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from bequest.errors import DataError
 from bequest.measure.arrays import Array, Floats, features, share
@@ -163,9 +163,9 @@ def _half_width(parts: _Parts, weights: Floats, level: float) -> float:
     if total <= 0:
         return 0.0
     tail = (1 + level) / 2
-    wide = np.sqrt(stats.t.ppf(tail, seeds - 1) ** 2 * by_seed + stats.norm.ppf(tail) ** 2 * by_sample)
+    wide = np.sqrt(special.stdtrit(seeds - 1, tail) ** 2 * by_seed + special.ndtri(tail) ** 2 * by_sample)
     freedom = total**2 / (by_seed**2 / (seeds - 1) + by_sample**2 / (count - 1))
-    return float(wide + stats.t.ppf(tail, freedom) * np.sqrt(total)) / 2
+    return float(wide + special.stdtrit(freedom, tail) * np.sqrt(total)) / 2
 
 
 def _end(parts: _Parts, ratio: float, level: float, side: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bequest.measure.arrays import Floats, Integers, Values, at_least, share, vector
 from bequest.measure.bounds import logit_ends
@@ -60,7 +60,7 @@ def ring_interval(values: Values, *, level: float = 0.95) -> Estimate:
     expected = (count - 1) / (count * (count - 2) ** 2) * weights.sum()
     variance = (count - 1) / count * ((without - value) ** 2).sum() * (4 / count) / expected
     freedom = weights.sum() ** 2 / (weights**2).sum()
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
     return Estimate(value, count, value - half, value + half, level, METHOD)
 
 
@@ -114,7 +114,7 @@ def group_interval(
         why = Undefined("undefined without a part of the samples", Reason.UNDEFINED_RESAMPLE)
         return without_interval(float(value), count, level, method, why)
     error = np.sqrt((used - 1) / used * ((without - without.mean()) ** 2).sum())
-    half = np.array([float(stats.t.ppf((1 + level) / 2, used - 1) * error)])
+    half = np.array([float(special.stdtrit(used - 1, (1 + level) / 2) * error)])
     centre = np.array([float(value)])
     low, high = (centre - half, centre + half) if bounds is None else logit_ends(centre, half, half, *bounds)
     return Estimate(float(value), count, float(low[0]), float(high[0]), level, method)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from sklearn.manifold import MDS
 from bequest.errors import DataError
 from bequest.measure.alignment import cka
 from bequest.measure.arrays import Array, Floats, at_least, plain
+from bequest.measure.comparisons import holm
 from bequest.measure.similarity import Measure, similarity_matrix
 from bequest.measure.undefined import Undefined
 from bequest.measures import Reason
@@ -23,6 +25,9 @@ POOR_STRESS = 0.2
 """A map of higher stress shows little of the distances (Kruskal 1964 calls 0.2 poor)."""
 
 SIGNIFICANT = 0.05
+
+EXACT_STEPS = 12
+"""Up to so many steps all 2^(steps − 1) signs are tried."""
 
 
 def checkpoint_epochs(last: int) -> tuple[int, ...]:
@@ -73,6 +78,7 @@ class PathMap:
         p_value: The share of null maps with no more stress, the map itself counted among them.
         reason: Why there is no path to be seen; None where stress and null allow one.
         code: The same for programs.
+        directions: The p-value of each path's direction; empty where no path was named.
     """
 
     points: Float[np.ndarray, "k 2"]
@@ -81,6 +87,7 @@ class PathMap:
     p_value: float
     reason: str | None
     code: Reason | None = None
+    directions: Float[np.ndarray, " p"] = field(default_factory=lambda: np.zeros(0))
 
     @property
     def shows_path(self) -> bool:
@@ -88,17 +95,21 @@ class PathMap:
         return self.reason is None
 
 
-def path_map(distances: Array, *, draws: int = 49, seed: int = 0) -> PathMap:
+def path_map(
+    distances: Array, *, paths: Sequence[Sequence[int]] | None = None, draws: int = 49, seed: int = 0
+) -> PathMap:
     """Metric multidimensional scaling to two dimensions (SMACOF), with its stress and a null for the stress.
 
     Each map starts from classical scaling, which needs no luck: it ends at a lower stress than the best of
     several random starts does, as a rule. The null keeps the distances and forgets between which checkpoints
     they lie: a set without structure, such as points all equally far apart, is mapped no better than that.
-    Two traps remain: with four points or fewer any distances fit well (the null says so too), and a random
-    walk in many dimensions gives a smooth curve.
+    With four points or fewer any distances fit well (the null says so too). A random walk in many dimensions
+    is mapped to a smooth curve as well: with ``paths`` a map shows a path only if the steps of one of them
+    have a direction (:func:`direction_p_value`).
 
     Args:
         distances: (K, K), symmetric, 0 on the diagonal.
+        paths: For each model the rows of its checkpoints in their order; None leaves direction untested.
         draws: Null maps.
         seed: Seed of the shuffles.
 
@@ -124,7 +135,56 @@ def path_map(distances: Array, *, draws: int = 49, seed: int = 0) -> PathMap:
         null[draw] = _mapped(shuffled + shuffled.T)[1]
     p_value = (1 + int((null <= stress + 1e-9).sum())) / (1 + draws)
     reason = _no_path(stress, null, p_value)
-    return PathMap(points, stress, null, p_value, reason, Reason.NO_STRUCTURE if reason else None)
+    code = Reason.NO_STRUCTURE if reason else None
+    directions = np.array([direction_p_value(table[np.ix_(rows, rows)], seed=seed) for rows in paths or ()])
+    if reason is None and len(directions) and not (holm(directions) < SIGNIFICANT).any():
+        reason, code = (
+            "no path: the steps lead in no direction, as those of a random walk",
+            Reason.NO_DIRECTION,
+        )
+    return PathMap(points, stress, null, p_value, reason, code, directions)
+
+
+def direction_p_value(distances: Array, *, draws: int = 999, seed: int = 0) -> float:
+    """Whether the steps of a path lead anywhere: a p-value against steps that could as well be reversed.
+
+    ‖Σ_k ε_k·step_k‖² for random signs ε, against all signs +, which is d(first, last)²: in a random walk each
+    step is as likely as its reverse, whatever the number of dimensions and the lengths of the steps. Inner
+    products of steps follow from distances, which must be Euclidean, as those of CKA are. All signs are tried
+    where there are at most twelve steps; K checkpoints have a p-value of 2/2^(K − 1) at least, so that seven
+    are needed to show a direction at .05.
+
+    Args:
+        distances: (K, K), between a model's checkpoints, in their order.
+        draws: Random signs, where there are more than twelve steps.
+        seed: Seed of the signs.
+
+    Returns:
+        In (0, 1]; NaN with a reason for fewer than three checkpoints, or where nothing moved.
+
+    >>> straight = np.abs(np.subtract.outer(np.arange(8.0), np.arange(8.0)))
+    >>> direction_p_value(straight)
+    0.015625
+    """
+    table = _checked(distances, least=0)
+    if len(table) < 3:
+        return Undefined(f"{len(table)} checkpoints have no two steps", Reason.TOO_FEW)
+    if not np.diag(table, 1).any():
+        return Undefined("the checkpoints are all the same", Reason.CONSTANT)
+    squares = table**2
+    before, after = slice(None, -1), slice(1, None)
+    products = (squares[before, after] + squares[after, before] - squares[before, before]
+                - squares[after, after]) / 2  # fmt: skip
+    steps = len(products)
+    if steps <= EXACT_STEPS:
+        # The first sign is free: turning all of them round changes no length.
+        signs = np.array(list(itertools.product((1.0, -1.0), repeat=steps - 1)))
+        signs = np.column_stack([np.ones(len(signs)), signs])
+    else:
+        drawn = numpy_generator(seed, "signs of steps").integers(0, 2, size=(draws, steps)) * 2.0 - 1
+        signs = np.concatenate([np.ones((1, steps)), drawn])
+    lengths = np.einsum("dk,kl,dl->d", signs, products, signs)
+    return float((lengths >= lengths[0] * (1 - 1e-9)).mean())
 
 
 def path_length(distances: Array) -> float:

@@ -1,0 +1,131 @@
+"""Whether a model knows where it is right: risk against coverage, and areas under ROC curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from bequest.measure.arrays import Array, Booleans, Floats, classes, flags, probabilities, same_length, vector
+from bequest.measure.undefined import Undefined, no_samples
+from bequest.measures import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class RiskCoverage:
+    """Errors among the answers that a model is surest of.
+
+    Attributes:
+        coverage: (N,), shares of the samples that are answered, rising to 1.
+        risk: (N,), share of wrong answers among them.
+        area: The mean risk over coverages (AURC), in [0, 1]; lower is better.
+        excess: The area above that of a model of the same accuracy that is surest where it is right (E-AURC).
+    """
+
+    coverage: Float[np.ndarray, " n"]
+    risk: Float[np.ndarray, " n"]
+    area: float
+    excess: float
+
+
+def risk_coverage(confidence: Array, correct: Array) -> RiskCoverage:
+    """The risk at each coverage when the least confident answers are left out.
+
+    Equally confident samples are answered together: each has the mean risk of its group, so that their order
+    does not matter.
+
+    Args:
+        confidence: (N,), such as the highest probability.
+        correct: bool, (N,).
+
+    Returns:
+        ``area`` and ``excess`` are NaN with a reason without samples.
+
+    Raises:
+        DataError: If lengths differ or types do not fit.
+
+    Source: Geifman & El-Yaniv (2017), "Selective Classification for Deep Neural Networks"; Geifman, Uziel &
+    El-Yaniv (2019) for the excess.
+
+    >>> curve = risk_coverage(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, True, False]))
+    >>> curve.risk.tolist(), curve.area, curve.excess
+    ([0.0, 0.0, 0.0, 0.25], 0.0625, 0.0)
+    """
+    sure, right = vector(confidence, "confidence"), flags(correct, "correct")
+    count = same_length(confidence=sure, correct=right)
+    if not count:
+        return RiskCoverage(np.zeros(0), np.zeros(0), no_samples(), no_samples())
+    wrong = _shared_by_ties(sure, ~right)
+    answered = np.arange(1, count + 1)
+    risk = np.cumsum(wrong) / answered
+    best = np.cumsum(np.sort(~right)) / answered
+    area = float(risk.mean())
+    return RiskCoverage(answered / count, risk, area, max(area - float(best.mean()), 0.0))
+
+
+def confidence_auc(probs: Array, labels: Array) -> float:
+    """The chance that a right answer is surer than a wrong one, ties half: the area under the ROC, in [0, 1].
+
+    .5: confidence says nothing about being right. It does not matter whether confidence is calibrated.
+
+    Args:
+        probs: (N, C), probabilities.
+        labels: int, (N,).
+
+    Returns:
+        NaN with a reason where all answers are right or all are wrong.
+
+    >>> confidence_auc(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
+    1.0
+    """
+    table = probabilities(probs)
+    truth = classes(labels, "labels", count=table.shape[1])
+    if not same_length(probs=table, labels=truth):
+        return no_samples()
+    right = table.argmax(axis=1) == truth
+    if right.all() or not right.any():
+        return Undefined(f"every answer is {'right' if right.all() else 'wrong'}", Reason.ALWAYS_SAME)
+    return _area(table.max(axis=1), right)
+
+
+def roc_auc(probs: Array, labels: Array) -> float:
+    """The mean over classes of the area under the ROC of p_k against [label = k], in [0, 1].
+
+    The chance that a sample of class k has a higher p_k than one of another class, ties half; one against the
+    rest, every class that occurs counts alike. For two classes it is the usual AUC.
+
+    Args:
+        probs: (N, C), probabilities.
+        labels: int, (N,).
+
+    Returns:
+        NaN with a reason where fewer than two classes occur.
+
+    >>> roc_auc(np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]]), np.array([0, 1, 1]))
+    1.0
+    """
+    table = probabilities(probs)
+    truth = classes(labels, "labels", count=table.shape[1])
+    if not same_length(probs=table, labels=truth):
+        return no_samples()
+    occurring = np.unique(truth)
+    if len(occurring) < 2:
+        return Undefined("one class occurs; an ROC needs two", Reason.ALWAYS_SAME)
+    return float(np.mean([_area(table[:, k], truth == k) for k in occurring]))
+
+
+def _area(values: Floats, positive: Booleans) -> float:
+    """P(value of a positive > value of a negative) + P(equal) / 2, by ranks (Mann & Whitney 1947)."""
+    ranks = stats.rankdata(values)
+    positives = int(positive.sum())
+    above = ranks[positive].sum() - positives * (positives + 1) / 2
+    return float(above / (positives * (len(values) - positives)))
+
+
+def _shared_by_ties(confidence: Floats, wrong: Booleans) -> Floats:
+    """Errors from the surest sample down, each the mean of those that are as sure."""
+    _, group, sizes = np.unique(-confidence, return_inverse=True, return_counts=True)
+    means = np.bincount(group, wrong) / sizes
+    return np.repeat(means, sizes)
