@@ -128,7 +128,7 @@ def test_the_record_of_another_cell_and_an_id_that_leads_outside_are_problems(di
     content["cells"][2]["id"] = "../cells"
     (digits_copy / "study.json").write_text(json.dumps(content))
     belongs, outside = read_run(digits_copy).problems
-    assert f"the record of another cell, {other.id}" in belongs
+    assert f"that of another cell, {other.id}" in belongs
     assert "is not the name of a folder" in outside
 
 
@@ -147,7 +147,8 @@ def test_a_damaged_cell_hides_nothing_else(digits_copy, digits_study):
     run = read_run(folder)
     assert len(run.cells) == len(digits_study.cells) - 1
     assert run.problems[0].startswith(f"{cell.arm}, seed {cell.seed}: ")
-    assert "Unreadable" in write_report(folder).read_text()
+    assert "1 unreadable record of cells" in write_report(folder).read_text()
+    assert str(folder) not in run.problems[0]
 
 
 def test_cells_without_a_result_come_failed_ones_first(folder_of, partial_study):

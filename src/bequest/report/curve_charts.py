@@ -167,7 +167,7 @@ def _series(strand: _Strand, x: Scale, y: Scale, stops: Sequence[float], plain: 
 
 
 def _marks(curve: Curve, style: Style, x: Scale, y: Scale) -> Iterable[Mark]:
-    """Dots of a curve: all of its points, or of a long line a few, elsewhere on each arm's line."""
+    """Dots of a curve: all of its points; of a long line only a few, at other places for each arm."""
     bars = curve.kind == "points"
     drawable = [point for point in curve.points if point.y is not None and not (y.log and point.y <= 0)]
     few = not bars and len(drawable) > MOST_DOTS

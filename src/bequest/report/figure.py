@@ -52,7 +52,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar that stands on the x axis; a count of a bin."""
+    """A bar from the x axis up: the count of a bin."""
 
     left: float
     width: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,12 +184,13 @@ def _cells(folder: Path, study: StudyRecord) -> tuple[dict[str, RunRecord], tupl
             problems.append(f"{cell.arm}, seed {cell.seed}: {error.strerror}")
             continue
         except RunFolderError as error:
-            problems.append(f"{cell.arm}, seed {cell.seed}: {error.message}")
+            message = error.message.replace(f"{folder}{os.sep}", "")
+            problems.append(
+                f"{cell.arm}, seed {cell.seed}: {message}{f' ({error.got})' if error.got else ''}"
+            )
             continue
         if record.id != cell.id:
-            problems.append(
-                f"{cell.arm}, seed {cell.seed}: {path} is the record of another cell, {record.id}"
-            )
+            problems.append(f"{cell.arm}, seed {cell.seed}: record.json is that of another cell, {record.id}")
             continue
         records[cell.id] = record
     return records, tuple(problems)

@@ -106,7 +106,7 @@ def _further_arms(run: Run) -> list[str]:
 
 
 def _fallback_answer(run: Run) -> str:
-    """What can be said where no answer was generated: the verdicts, or how far the run is."""
+    """In place of an answer: the count of verdicts, or how many cells are done."""
     tally = claims_of(run.verdicts).tally
     done = sum(cell.status == "done" for cell in run.study.cells)
     return tally or f"No answer yet: {done} of {len(run.study.cells)} cells are done."

@@ -1,4 +1,4 @@
-"""Reliability diagrams: small multiples, one panel an arm, one figure a split."""
+"""Reliability diagrams: small multiples, a panel for each arm and a figure for each split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TALLEST = 30.0  # percent of the panel's height for the fullest bin
 
 
 def reliability_figures(curves: Sequence[Curve], styles: Styles) -> tuple[Figure, ...]:
-    """One figure a split; in it one panel an arm with its bins, their counts and the diagonal."""
+    """A figure for each split, with a panel for each arm: its bins, their counts and the diagonal."""
     splits = list(dict.fromkeys(curve.split or "" for curve in curves))
     most = max(1, MOST_PANELS // len({curve.arm for curve in curves}))
     figures = [

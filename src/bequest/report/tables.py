@@ -60,7 +60,7 @@ class ArmsTable:
 
     @property
     def bias(self) -> str:
-        """What is said of the values that are marked as biased."""
+        """Why values are marked as biased."""
         cells = [cell for row in self.rows for cell in row.cells if cell.is_biased]
         return "; ".join(dict.fromkeys(cell.reason for cell in cells))
 
