@@ -130,7 +130,7 @@ class Involution(nn.Module):
         stride: How many pixels become one on each axis.
 
     Raises:
-        ModelError: If the channels are no multiple of 16, or the kernel is even.
+        ModelError: If the channels are not a multiple of 16, or the kernel is even.
 
     Source: Li et al. 2021, equation 6 and section 4.1.
     """
@@ -251,7 +251,7 @@ def rednet(
         kernel: Side of every involution's kernel, odd.
 
     Raises:
-        ModelError: If one input is no image, or blocks, widths and kernel do not fit.
+        ModelError: If one input is not an image, or blocks, widths and kernel do not fit.
     """
     channels = _channels(input_shape)
     if len(blocks) != len(widths) or not blocks:

@@ -100,7 +100,7 @@ def resnet(
         std: Divides each channel.
 
     Raises:
-        ModelError: If one input is no image, the depth is not 6n + 2, or mean and std do not fit.
+        ModelError: If one input is not an image, the depth is not 6n + 2, or mean and std do not fit.
 
     Source: He et al. 2016, "Deep residual learning for image recognition", section 4.2, shortcuts of kind A.
     """

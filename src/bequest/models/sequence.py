@@ -16,7 +16,7 @@ def check_sequence(input_shape: Sequence[int], vocabulary: int, what: str) -> in
     """The columns of one input.
 
     Raises:
-        ModelError: If one input is no token sequence, or the vocabulary is not known.
+        ModelError: If one input is not a token sequence, or the vocabulary is unknown.
     """
     if len(input_shape) != SEQUENCE_AXES or vocabulary < 1:
         raise ModelError(

@@ -48,7 +48,7 @@ WEIGHT_INITS: dict[str, Callable[[nn.Module], None]] = {"trunc_normal": _small, 
 class Attention(nn.Module):
     """Multi-head self-attention; the weights of all heads leave the submodule ``weights``.
 
-    They are softmax(QKᵀ / √d), (N, heads, L, L), rows summing to 1 over the positions that are looked at.
+    They are softmax(QKᵀ / √d), (N, heads, L, L), rows summing to 1 over the positions attended to.
     """
 
     def __init__(self, width: int, heads: int) -> None:

@@ -1,4 +1,4 @@
-"""Weights taken up by a network: names mapped, the head replaced, the rest listed."""
+"""Pretrained weights in a network: names mapped, the head replaced, the rest listed."""
 
 from __future__ import annotations
 

@@ -94,3 +94,47 @@ def test_what_holds_no_weights_is_said(tmp_path):
     (tmp_path / "cut.pt").write_bytes((tmp_path / "odd.pt").read_bytes()[:200])
     with pytest.raises(ModelError):
         read_weights(tmp_path / "cut.pt")
+
+
+def sharded(folder, **places):
+    """The weights of two layers over two files, and an index."""
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    for number, layer in enumerate((first, second), 1):
+        save_weights(folder / f"model-{number}-of-2.safetensors", nn.ModuleDict({f"layer{number}": layer}))
+    files = {
+        f"layer{number}.{name}": f"model-{number}-of-2.safetensors"
+        for number in (1, 2)
+        for name in ("weight", "bias")
+    }
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {**files, **places}}))
+    return first, second
+
+
+def test_weights_spread_over_several_files_are_read_by_their_index(tmp_path):
+    first, second = sharded(tmp_path)
+    state = read_weights(tmp_path).state
+    assert state.keys() == {"layer1.weight", "layer1.bias", "layer2.weight", "layer2.bias"}
+    assert torch.equal(state["layer1.weight"], first.weight)
+    assert torch.equal(state["layer2.weight"], second.weight)
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        ({"other": "../outside.safetensors"}, "outside of its folder"),
+        ({"other": "/outside.safetensors"}, "outside of its folder"),
+        ({"other": "model-3-of-2.safetensors"}, "does not exist"),
+        ({"other": "model-1-of-2.safetensors"}, "names tensors that its files do not have"),
+    ],
+)
+def test_an_index_that_does_not_fit_its_files_is_refused(tmp_path, places, message):
+    sharded(tmp_path, **places)
+    with pytest.raises(ModelError, match=message):
+        read_weights(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"weight_map": 3}'])
+def test_an_index_that_is_not_one_is_refused(tmp_path, content):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ModelError, match="is not an index of weights"):
+        read_weights(tmp_path)

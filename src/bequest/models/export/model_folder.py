@@ -103,7 +103,7 @@ def save_pretrained(
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         weights_digest=weights_digest(model),
     )
-    # The configuration last: a folder without it is no model, so that a crash leaves nothing half written.
+    # The configuration last: a folder without it is not a model, so that a crash leaves nothing half written.
     write_json(Path(folder) / CONFIG, config.model_dump())
     return config
 

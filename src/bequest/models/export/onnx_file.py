@@ -56,7 +56,7 @@ def export_onnx(
     for rows in (len(x), 1) if any_batch else (len(x),):
         answer = _answer(session, x[:rows])
         difference = max(difference, float((answer - expected[:rows].double()).abs().max()))
-    if not difference <= tolerance:  # a NaN is no agreement either
+    if not difference <= tolerance:  # a NaN is not an agreement either
         raise ModelError(
             "the ONNX file answers otherwise than the network",
             expected=f"logits within {tolerance:g}",

@@ -42,7 +42,7 @@ class Adoption:
     unexpected_share: float
 
     def __str__(self) -> str:
-        parts = [f"{len(self.loaded)} tensors taken up"]
+        parts = [f"{len(self.loaded)} tensors loaded"]
         parts += [f"head new ({', '.join(self.replaced)})"] if self.replaced else []
         parts += [f"missing: {_listed(self.missing)}"] if self.missing else []
         parts += [f"not used: {_listed(self.unexpected)}"] if self.unexpected else []
@@ -124,7 +124,8 @@ def _dense(weights: PretrainedWeights) -> dict[str, Tensor]:
         reason = not_dense(value)
         if reason is not None:
             raise ModelError(
-                f"{weights.origin} cannot be taken up: {name} is {reason}", expected="dense tensors"
+                f"{weights.origin} cannot be loaded into a network: {name} is {reason}",
+                expected="dense tensors",
             )
     return state
 
@@ -141,7 +142,7 @@ def _renamed(state: Mapping[str, Tensor], prefix: str, rename: Mapping[str, str]
 
 
 def _incidental(name: str, state: Mapping[str, Tensor]) -> bool:
-    """Buffers that are no weights, where the file lacks them: the network's own numbers stay."""
+    """Buffers that are not weights, where the file lacks them: the network's own numbers stay."""
     return name not in state and (name.endswith(COUNTERS) or NORMALISE in name)
 
 

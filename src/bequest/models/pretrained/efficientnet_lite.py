@@ -44,7 +44,7 @@ def efficientnet_lite(
 
     Raises:
         MissingExtra: If a package is not installed.
-        ModelError: If there is no such variant, or inputs are no colour images.
+        ModelError: If there is no such variant, or inputs are not colour images.
 
     Source: Tan & Le 2019, "EfficientNet", in the form without squeeze-and-excitation.
     """

@@ -30,7 +30,7 @@ class Normalised(nn.Module):
 
 
 def check_input(input_shape: Sequence[int], mean: Sequence[float], what: str) -> None:
-    """Refuse inputs that are no images of as many channels as the weights know.
+    """Refuse inputs that are not images of as many channels as the weights expect.
 
     Raises:
         ModelError: If they are not.

@@ -12,7 +12,10 @@ from torch import Tensor
 from bequest.errors import ModelError
 from bequest.models.weight_formats import read_state
 
-IN_FOLDERS = ("weights.safetensors", "model.safetensors", "pytorch_model.bin")
+INDEX = "model.safetensors.index.json"
+"""Which file of a folder holds which tensor, where they are spread over several."""
+
+IN_FOLDERS = ("weights.safetensors", "model.safetensors", INDEX, "pytorch_model.bin")
 """Weights of a bequest cell, and of folders as timm and transformers write them."""
 
 CONFIGS = ("preprocessor_config.json", "config.json")
@@ -49,7 +52,7 @@ def read_weights(path: str | Path) -> PretrainedWeights:
     """
     place = Path(path).expanduser()
     file = _weights_in(place) if place.is_dir() else place
-    state = read_state(file)
+    state = _of_shards(file) if file.name == INDEX else read_state(file)
     if not state:
         raise ModelError(f"{file} holds no weights", expected="names and tensors")
     mean, std = _own_normalisation(state) or _configured(file.parent) or (None, None)
@@ -61,6 +64,29 @@ def _weights_in(folder: Path) -> Path:
     if not files:
         raise ModelError(f"{folder} holds no weights", expected=" or ".join(IN_FOLDERS))
     return files[0]
+
+
+def _of_shards(index: Path) -> dict[str, Tensor]:
+    """The tensors of all files that ``index`` names, each from the file that it says."""
+    try:
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        pairs = [(str(name), str(file)) for name, file in places.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{index} is not an index of weights", expected='{"weight_map": {NAME: FILE, ...}}'
+        ) from error
+    outside = [file for _, file in pairs if Path(file).name != file]
+    if outside:
+        raise ModelError(f"{index} names a file outside of its folder", got=outside[0])
+    shards = {file: read_state(index.parent / file) for file in dict.fromkeys(file for _, file in pairs)}
+    missing = [f"{name} in {file}" for name, file in pairs if name not in shards[file]]
+    if missing:
+        raise ModelError(
+            f"{index} names tensors that its files do not have",
+            got=", ".join(missing[:3]),
+            remedy="fetch the folder again",
+        )
+    return {name: shards[file][name] for name, file in pairs}
 
 
 def _own_normalisation(state: Mapping[str, Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
