@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bequest.data.datasets import Split
+from bequest.data.designs import PoolFeatures, coverage
 from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.data.streams import ChosenStream, GeneratedStream, SplitStream
 from bequest.data.views import Identity, Shift, View
@@ -183,3 +184,51 @@ def test_pools_that_cannot_be_chosen_from_are_refused():
         "  1. active: a pool of views is finite only with a view_count",
         "  2. active.budget: 31 queries cannot be chosen from a pool of 30",
     ]
+
+
+def network(spec, pool):
+    """Features that are the inputs, residuals that are the sample's place and view."""
+    pieces = list(pool)
+    inputs = torch.cat([shown.x.flatten(1) for _, shown in pieces])
+    places = torch.cat([parts[0].rows.float() + 7 * parts[0].view for parts, _ in pieces])
+    return PoolFeatures(inputs, None if spec.by == "coverage" else torch.stack([places, -places], 1))
+
+
+@pytest.mark.parametrize("by", ["stratified", "far", "coverage", "coverage_inputs", "badge", "badge_clean"])
+def test_designs_choose_in_rounds(by):
+    one = chosen(network, by=by, view=Shift(2), view_count=2)
+    for step in (0, 10, 20):
+        one.draw(step)
+    assert [len(rows) for rows in one.chosen] == [3, 3, 3]
+    assert len(set(torch.cat(one.chosen).tolist())) == 9
+    again = chosen(network, by=by, view=Shift(2), view_count=2)
+    again.draw(20)
+    assert torch.equal(torch.cat(again.chosen), torch.cat(one.chosen))
+
+
+def test_far_takes_the_longest_moves():
+    one = chosen(by="far", view=Shift(2), view_count=2)
+    one.draw(20)
+    pool = torch.cat([Shift(2)(X, SPLIT.ids, view, seed=0) for view in (0, 1)])
+    away = (pool - torch.cat([X, X])).flatten(1).norm(dim=1)
+    assert set(torch.cat(one.chosen).tolist()) == set(away.argsort(descending=True)[:9].tolist())
+
+
+def test_coverage_of_the_inputs_needs_no_network():
+    one = chosen(by="coverage_inputs")
+    one.draw(20)
+    assert torch.equal(torch.cat(one.chosen), coverage(X.flatten(1), 9))
+
+
+def test_a_design_without_its_features_is_refused():
+    with pytest.raises(ConfigError, match="'badge' needs features"):
+        chosen(by_row, by="badge").draw(0)
+    with pytest.raises(ConfigError, match="'entropy' needs a score a query"):
+        chosen(network, by="entropy").draw(0)
+
+
+def test_answers_are_counted_as_the_teacher_gives_them():
+    asked = {
+        by: ActiveSpec(by=by, budget=9).answers(60) for by in ("random", "coverage", "badge_clean", "badge")
+    }
+    assert asked == {"random": 9, "coverage": 9, "badge_clean": 9, "badge": 60}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bequest.data.datasets import UNLABELLED
+from bequest.data.designs import PoolFeatures
 from bequest.data.queries import ActiveSpec, AnySource, Generated, Source
 from bequest.data.streams import ChosenStream, Drawn, GeneratedStream, Part, Rank, Shown, SplitStream, Stream
 from bequest.errors import ConfigError, DataError
@@ -194,7 +195,7 @@ class Batches:
         return torch.cat(filled), torch.cat(mixed), torch.cat(shares)
 
 
-def _cannot_rank(spec: ActiveSpec, pool: Iterator[Drawn]) -> Tensor:
+def _cannot_rank(spec: ActiveSpec, pool: Iterator[Drawn]) -> Tensor | PoolFeatures:
     """Stand in where nobody can rank a pool."""
     del pool
     raise DataError(

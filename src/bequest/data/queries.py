@@ -19,23 +19,38 @@ Generate = Callable[[int, torch.Generator], Tensor]
 """Makes inputs: ``generate(rows, generator)``; random numbers come from the generator alone."""
 
 
+By = Literal[
+    "divergence", "entropy", "disagreement", "random",
+    "stratified", "far", "coverage", "coverage_inputs", "badge", "badge_clean",
+]  # fmt: skip
+ASKING_TEACHERS = frozenset({"divergence", "disagreement", "badge"})
+"""By these the whole pool is answered before a query is chosen, so that its size is the cost."""
+
+ASKING_STUDENT = frozenset({"divergence", "entropy", "coverage", "badge", "badge_clean"})
+SPREADING = frozenset({"coverage", "badge", "badge_clean"})
+"""These need :class:`bequest.data.designs.PoolFeatures` of the pool instead of a number a query."""
+
+
 class ActiveSpec(Config):
     """Which part of a pool is asked about, chosen in rounds while the student learns.
 
-    Each round ranks the rest of the pool and adds the most telling queries to those already chosen; the
-    student is shown the chosen ones only. The pool is every sample in each of the source's views.
+    Each round chooses among the rest of the pool and adds to the queries already chosen; the student is shown
+    the chosen ones only. The pool is every sample in each of the source's views.
 
     Attributes:
-        by: ``divergence`` of the student from its teachers, KL(teacher ‖ student); ``entropy`` of the
-            student; ``disagreement`` of two or more teachers, their Jensen-Shannon divergence; ``random``,
-            the control of the same size.
+        by: A ranking: ``divergence`` of the student from its teachers, KL(teacher ‖ student); ``entropy`` of
+            the student; ``disagreement`` of two or more teachers, their Jensen-Shannon divergence; ``far``,
+            the views that move their sample most. Or a design: ``stratified``, each view and each sample
+            equally often; ``coverage`` and ``coverage_inputs``, k-centre in the student's features or in the
+            inputs; ``badge``, k-means++ on the gradients by the teacher's answers, and ``badge_clean`` by the
+            student's own on the clean sample. Or ``random``, the control of the same size.
         budget: Queries chosen in all.
         rounds: In how many rounds, as equal as can be.
         every: Epochs between two rounds; default: the rounds are spread evenly over the run.
         temperature: Softens the probabilities that are ranked by.
     """
 
-    by: Literal["divergence", "entropy", "disagreement", "random"] = "divergence"
+    by: By = "divergence"
     budget: int = Field(ge=1)
     rounds: int = Field(8, ge=1)
     every: int | None = Field(None, ge=1)
@@ -50,7 +65,20 @@ class ActiveSpec(Config):
     @property
     def asks_teachers(self) -> bool:
         """True if teachers answer the whole pool before it can be ranked."""
-        return self.by in ("divergence", "disagreement")
+        return self.by in ASKING_TEACHERS
+
+    @property
+    def asks_student(self) -> bool:
+        """True if the pool is chosen from by what the student answers or shows."""
+        return self.by in ASKING_STUDENT
+
+    def answers(self, pool: int) -> int:
+        """Answers asked of each teacher in all, for a pool of so many queries.
+
+        >>> ActiveSpec(by="coverage", budget=9).answers(1000), ActiveSpec(by="badge", budget=9).answers(1000)
+        (9, 1000)
+        """
+        return pool if self.asks_teachers else self.budget
 
     def starts(self, *, steps: int, steps_per_epoch: int) -> list[int]:
         """The step before which each round chooses; rounds that the run does not reach are left out.

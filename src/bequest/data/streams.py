@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bequest.data.queries import ActiveSpec, Generated, Source
+from bequest.data.designs import PoolFeatures, badge, coverage, highest, moves, stratified
+from bequest.data.queries import SPREADING, ActiveSpec, Generated, Source
 from bequest.errors import ConfigError, DataError
 from bequest.seeding import derive, torch_generator
 
@@ -50,8 +51,9 @@ class Shown(NamedTuple):
 
 
 Drawn = tuple[list[Part], Shown]
-Rank = Callable[[ActiveSpec, Iterator[Drawn]], Tensor]
-"""A number for each query of a pool, the largest the most telling; the pool comes in chunks."""
+Rank = Callable[[ActiveSpec, Iterator[Drawn]], Tensor | PoolFeatures]
+"""What a network says of a pool, which comes in chunks: a score for each query, the largest is chosen first;
+or, for the designs in ``SPREADING``, features (and residuals) of each."""
 
 
 class Stream(ABC):
@@ -183,16 +185,39 @@ class ChosenStream(Stream):
 
     def _choose(self, number: int) -> None:
         """Let round ``number`` add the highest-ranked queries that are not chosen yet."""
-        size = len(self.source.split) * self._views()
-        if self.spec.by == "random":
-            scores = torch.rand(size, generator=torch_generator(self._seed, "active", self.source.name))
-        else:
-            scores = self._rank(self.spec, self.pool())
-        scores = scores.double().cpu()
-        for earlier in self.chosen:
-            scores[earlier.cpu()] = -torch.inf
-        best = scores.argsort(descending=True, stable=True)[: self.spec.sizes()[number]]
-        self.chosen.append(best.to(self.source.split.ids.device))
+        count = self.spec.sizes()[number]
+        earlier = torch.cat(self.chosen).cpu() if self.chosen else torch.empty(0, dtype=torch.int64)
+        rows = self._design(count, earlier)
+        self.chosen.append(rows.to(self.source.split.ids.device))
+
+    def _design(self, count: int, earlier: Tensor) -> Tensor:
+        """The next ``count`` queries by the source's ranking or design."""
+        samples, views, by = len(self.source.split), self._views(), self.spec.by
+        if by == "stratified":
+            return stratified(samples, views, count, seed=self._seed, chosen=earlier)
+        if by == "coverage_inputs":
+            inputs = torch.cat([shown.x.flatten(1).float() for _, shown in self.pool()])
+            return coverage(inputs, count, chosen=earlier)
+        if by == "random":
+            generator = torch_generator(self._seed, "active", self.source.name)
+            return highest(torch.rand(samples * views, generator=generator), count, chosen=earlier)
+        if by == "far":
+            clean = self.source.split.x
+            pieces = [moves(shown.x, clean[parts[0].rows]) for parts, shown in self.pool()]
+            return highest(torch.cat(pieces), count, chosen=earlier)
+        return self._by_network(self._rank(self.spec, self.pool()), count, earlier)
+
+    def _by_network(self, answers: Tensor | PoolFeatures, count: int, earlier: Tensor) -> Tensor:
+        by = self.spec.by
+        if by not in SPREADING and isinstance(answers, Tensor):
+            return highest(answers, count, chosen=earlier)
+        if by in SPREADING and isinstance(answers, PoolFeatures):
+            if by == "coverage":
+                return coverage(answers.features, count, chosen=earlier)
+            if answers.residuals is not None:
+                return badge(answers.residuals, answers.features, count, seed=self._seed, chosen=earlier)
+        needed = "features that were not computed here" if by in SPREADING else "a score a query"
+        raise ConfigError.of(f"queries {self.source.name!r}", [f"active.by: {by!r} needs {needed}"])
 
     def _taken(self, current: int) -> _Chosen:
         """What the first ``current`` rounds chose."""

@@ -17,11 +17,18 @@ from bequest.data.affine import pick
 from bequest.data.corruptions.corruption import PUBLISHED_SIZE, corruption
 from bequest.data.views import Key
 
+DOWN, ACROSS = 2, 3
 TRUNCATE = 4.0
 """A Gaussian ends after so many standard deviations, as SciPy's does."""
 
 
-def smooth(x: Tensor, deviation: float, *, border: Literal["edge", "black"] = "edge") -> Tensor:
+def smooth(
+    x: Tensor,
+    deviation: float,
+    *,
+    border: Literal["edge", "black"] = "edge",
+    axes: tuple[int, ...] = (DOWN, ACROSS),
+) -> Tensor:
     """``x`` under a Gaussian of ``deviation`` pixels; beyond the border lies its edge, or black.
 
     Sums and products only: convolution routines add in an order that depends on the batch.
@@ -30,8 +37,8 @@ def smooth(x: Tensor, deviation: float, *, border: Literal["edge", "black"] = "e
     weights = [math.exp(-0.5 * (k / deviation) ** 2) for k in range(-reach, reach + 1)]
     weights = [weight / sum(weights) for weight in weights]
     mode = "replicate" if border == "edge" else "constant"
-    for axis in (2, 3):
-        sides = (reach, reach, 0, 0) if axis == 3 else (0, 0, reach, reach)
+    for axis in axes:
+        sides = (reach, reach, 0, 0) if axis == ACROSS else (0, 0, reach, reach)
         padded, size = padded_by(x, sides, mode=mode), x.shape[axis]
         total = padded.narrow(axis, reach, size) * weights[reach]
         for k in range(reach):
@@ -45,10 +52,15 @@ def smooth(x: Tensor, deviation: float, *, border: Literal["edge", "black"] = "e
     "glass_blur", levels=((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2)), published=1
 )
 def glass_blur(x: Tensor, key: Key, strength: tuple[float, int, int]) -> Tensor:
-    """Blurred, then about half of the pixels change places with near ones, then blurred again."""
+    """Blurred, then about half of the pixels change places with near ones, then blurred again.
+
+    Grey images are blurred down the columns alone. MNIST-C's code calls a filter for colour images, which
+    takes the columns of a grey one for channels and does not blur across them.
+    """
     deviation, reach, rounds = strength
-    mixed = _shuffled(smooth(x, deviation), key, reach, rounds)
-    return smooth(mixed, deviation)
+    axes = (DOWN,) if x.shape[1] == 1 else (DOWN, ACROSS)
+    mixed = _shuffled(smooth(x, deviation, axes=axes), key, reach, rounds)
+    return smooth(mixed, deviation, axes=axes)
 
 
 def _shuffled(x: Tensor, key: Key, reach: int, rounds: int) -> Tensor:
