@@ -46,7 +46,8 @@ def highest(scores: Float[Tensor, " n"], count: int, *, chosen: Rows | None = No
     ranked = scores.double().cpu().clone()
     if chosen is not None:
         ranked[chosen.cpu()] = -torch.inf
-    return ranked.argsort(descending=True, stable=True)[:count]
+    best: Tensor = ranked.argsort(descending=True, stable=True)[:count]
+    return best
 
 
 def stratified(samples: int, views: int, count: int, *, seed: int, chosen: Rows | None = None) -> Rows:
@@ -84,7 +85,8 @@ def moves(shown: Tensor, clean: Tensor) -> Float[Tensor, " n"]:
         shown: (N, ...).
         clean: As ``shown``.
     """
-    return (shown.double() - clean.double()).flatten(1).norm(dim=1)
+    away: Tensor = (shown.double() - clean.double()).flatten(1).norm(dim=1)
+    return away
 
 
 def coverage(features: Float[Tensor, "n d"], count: int, *, chosen: Rows | None = None) -> Rows:

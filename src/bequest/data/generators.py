@@ -44,15 +44,13 @@ class Uniform(Generator, name="uniform"):
         low = float(split.x.min()) if self.low is None else self.low
         high = float(split.x.max()) if self.high is None else self.high
         if low > high:
-            raise DataError(
-                "there are no numbers in this range", expected="low ≤ high", got=f"{low:g} to {high:g}"
-            )
+            raise DataError("this range is empty", expected="low ≤ high", got=f"{low:g} to {high:g}")
         return lambda rows, generator: low + (high - low) * torch.rand(rows, *shape, generator=generator)
 
 
 @strict
 class Normal(Generator, name="normal"):
-    """Normal numbers, independently; default: each place has the mean and standard deviation of the data there.
+    """Normal numbers, independently; default: with the data's mean and standard deviation at each place.
 
     ``scale`` multiplies the standard deviation; ``clip`` keeps inputs within the range of the data.
     """
