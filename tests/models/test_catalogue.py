@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bequest.errors import ConfigError, ModelError, UnknownName
+from bequest.errors import ConfigError, InputError, ModelError, UnknownName
 from bequest.models import MODELS, build_model, parameter_count, state_count, vit
 from bequest.models.catalogue import token_options
 from bequest.models.maxout import Maxout
@@ -56,6 +56,8 @@ def test_what_cannot_be_built_is_named():
         build_model("mlp", (4,), 2, seed=0, hidden=[-3])
     with pytest.raises(ModelError, match="cannot be built"):
         build_model("lstm", (4,), 2, seed=0, vocabulary=9, width=0)
+    with pytest.raises(ModelError, match="one input has no values"):
+        build_model("mlp", (0, 4), 2, seed=0)
     with pytest.raises(ModelError, match="needs classes"):
         build_model("mlp", (4,), 0, seed=0)
     with pytest.raises(ModelError, match="names a convolution that a cnn does not have"):
@@ -137,3 +139,32 @@ def test_all_faults_are_listed_at_once():
     with pytest.raises(ConfigError, match="has 2 faults") as refused:
         build_model("mlp", (4,), 2, seed=0, hiden=[3], dropout="much")
     assert [fault.split(":")[0] for fault in refused.value.faults] == ["hiden", "dropout"]
+
+
+ODD_VALUES = (-1, 0, 1, 1.5, "x", None, True, [], [0], [-1], ["a"], (3,), float("nan"), {})
+SMALL = {
+    "mlp": ((1, 8, 8), {}),
+    "cnn": ((1, 8, 8), {}),
+    "maxout_cnn": ((1, 16, 16), {}),
+    "lstm": ((5,), {"vocabulary": 9, "width": 8}),
+    "transformer_lm": ((5,), {"width": 8, "layers": 1}),
+    "resnet8": ((3, 8, 8), {}),
+    "rednet": ((3, 16, 16), {}),
+    "vit": ((3, 16, 16), {"width": 8, "depth": 1}),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_value_of_an_option_and_no_shape_ends_in_a_traceback(name):
+    shape, base = SMALL[name]
+    parameters = inspect.signature(MODELS[name]).parameters.values()
+    options = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    attempts = [(shape, {**base, option: value}) for option in options for value in ODD_VALUES]
+    attempts += [(odd, base) for odd in ((), (0,), (3, 0, 0), (3, 16), (-1, 16, 16), (3, 1, 1), (1, 2, 3, 4))]
+    outcomes = set()
+    for attempt_shape, attempt in attempts:
+        try:
+            outcomes.add(type(build_model(name, attempt_shape, 4, seed=0, **attempt)).__mro__[-2].__name__)
+        except InputError:
+            outcomes.add("refused")
+    assert outcomes == {"Module", "refused"}

@@ -7,6 +7,7 @@ from math import prod
 
 from torch import nn
 
+from bequest.errors import ModelError
 from bequest.models.catalogue import MODELS
 from bequest.models.tokens import TokenHeads
 
@@ -31,7 +32,16 @@ def mlp(
         dropout: Dropout rate after each hidden layer.
         tokens: Heads; with more than one the network answers with :class:`bequest.models.tokens.Tokens`, so
             that each head can learn from a teacher of its own.
+
+    Raises:
+        ModelError: If a hidden layer has no units, or there is no head.
     """
+    if any(size < 1 for size in hidden) or tokens < 1:
+        raise ModelError(
+            "an mlp cannot be built with these sizes",
+            expected="widths of hidden layers and tokens of 1 or more",
+            got=f"hidden {list(hidden)}, tokens {tokens}",
+        )
     layers: list[nn.Module] = [nn.Flatten()]
     width = prod(input_shape)
     for size in hidden:
