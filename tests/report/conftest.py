@@ -237,6 +237,11 @@ MAPPED = {"cnn": (0.98, 0.9), "mlp": (0.98, 0.25), "mlp<-cnn+views": (0.97, 0.85
 """Accuracy without a shift, and what is left of it for each pixel further."""
 
 
+def asked(x: int, y: int) -> str | None:
+    """Half of the shifts of up to two pixels were asked."""
+    return "asked" if max(abs(x), abs(y)) <= 2 and (x + y) % 2 else None
+
+
 def shift_maps() -> list[Curve]:
     """Accuracy at every shift of up to four pixels, for four arms side by side."""
     return [
@@ -244,7 +249,9 @@ def shift_maps() -> list[Curve]:
             chart="shift_map", arm=arm, kind="map", x_title="pixels to the right", y_title="pixels down",
             z_title="accuracy (share right)",
             points=tuple(
-                Point(x=x, y=y, z=clean * left ** max(abs(x), abs(y))) for x in SHIFTS for y in SHIFTS
+                Point(x=x, y=y, z=clean * left ** max(abs(x), abs(y)), label=asked(x, y))
+                for x in SHIFTS
+                for y in SHIFTS
             ),
         )
         for arm, (clean, left) in MAPPED.items()

@@ -76,3 +76,17 @@ def test_maps_share_their_levels_and_the_table_has_every_row():
 
 def test_a_flat_map_has_one_level():
     assert len(levels_over([0.3, 0.3]).colours) == 1
+
+
+def test_labelled_points_carry_a_dot_in_the_middle_of_their_cell():
+    grid = [(x, y) for x in (0, 1, 2) for y in (0, 1, 2)]
+    points = tuple(Point(x=x, y=y, z=1.0, label="asked" if x == y else None) for x, y in grid)
+    curve = chart().model_copy(update={"points": points})
+    figure = drawn(curve)
+    (panel,) = figure.panels
+    middles = {(c.left + c.width / 2, c.bottom + c.height / 2) for c in panel.cells}
+    places = [(mark.x, mark.y) for mark in panel.labelled]
+    assert len(places) == 3
+    assert all(min(np.hypot(x - a, y - b) for a, b in middles) < 0.02 for x, y in places)
+    assert "Dots: asked." in figure.notes
+    assert drawn(chart()).notes == ()

@@ -89,7 +89,8 @@ class Level:
 class Panel:
     """One plot with its axes. ``stops`` are the places on x at which values can be read, with their text.
 
-    A ``tile`` is a map small enough to stand beside others; it shares titles and levels with them.
+    ``labelled`` are the cells of a map that carry a dot. A ``tile`` is a map small enough to stand beside
+    others; it shares titles and levels with them.
     """
 
     title: str
@@ -102,6 +103,7 @@ class Panel:
     bars: tuple[Bar, ...] = ()
     cells: tuple[Cell, ...] = ()
     levels: tuple[Level, ...] = ()
+    labelled: tuple[Mark, ...] = ()
     diagonal: bool = False
     square: bool = False
     small: bool = False

@@ -105,6 +105,8 @@ def heat_figure(
     notes = list(dict.fromkeys(curve.note for curve in curves if curve.note))
     if any(point.z is None for curve in curves for point in curve.points):
         notes.append("Empty cells have no value.")
+    labels = list(dict.fromkeys(p.label for curve in curves for p in curve.points if p.label))
+    notes += [f"Dots: {joined(labels)}."] if labels else []
     return Figure(
         id=anchor(f"chart {name}"),
         title=title or chart_section(name).title,
@@ -160,8 +162,18 @@ def _panel(curve: Curve, levels: Levels, title: str, styles: Styles) -> Panel:
         y_ticks=tuple(y.ticks(6, whole=whole)),
         series=_lowest(curve, styles, x, y),
         cells=tuple(cells),
+        labelled=_labelled(curve, x, y),
         levels=levels.shown(),
         note=f"Colour: {curve.z_title}." if curve.z_title else "",
+    )
+
+
+def _labelled(curve: Curve, x: Scale, y: Scale) -> tuple[Mark, ...]:
+    """A dot for each point with a label, such as the inputs that were asked."""
+    return tuple(
+        Mark(x.at(point.x), y.at(point.y), tip=point.label)
+        for point in curve.points
+        if point.label and point.y is not None
     )
 
 
