@@ -124,12 +124,13 @@ def selected(rng: Generator, seeds: int, gap: float, draws: int, *, own: bool) -
     """Studies whose gap is significant, where the true inheritance is 1.
 
     ``own``: each student follows its own teacher; otherwise all follow the mean of their teacher's family.
+    Controls are equal, so that ``gap`` is in standard deviations of the gap itself.
     """
     ratios, hits = [], []
     for _ in range(draws):
-        control, teacher = rng.normal(size=seeds), gap + rng.normal(size=seeds)
+        teacher = gap + rng.normal(size=seeds)
         taught = (teacher if own else gap) + 0.3 * rng.normal(size=seeds)
-        estimate = inheritance(taught, control, teacher)
+        estimate = inheritance(taught, np.zeros(seeds), teacher)
         if not math.isnan(estimate.value):
             ratios.append(estimate.value)
             hits.append(covers(estimate, 1.0))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bequest.measure import seed_interval
@@ -11,6 +11,7 @@ from bequest.measure.bounds import logit_ends
 shares = st.lists(st.floats(0, 1).map(lambda v: round(v, 6)), min_size=2, max_size=8)
 
 
+@settings(deadline=None)
 @given(shares, st.sampled_from([0.8, 0.95, 0.999]))
 def test_the_interval_of_a_share_is_one_of_shares_and_holds_its_mean(values, level):
     values = [float(v) for v in values]

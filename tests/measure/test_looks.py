@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -12,6 +12,7 @@ from bequest.errors import DataError
 from bequest.measure import detectable_effect, look_levels, seed_interval, seeds_needed
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6, unique=True), st.floats(0.8, 0.999))
 def test_what_looks_may_spend_adds_up_to_the_error_of_all(seeds, level):
     levels = look_levels(sorted(seeds), level=level)

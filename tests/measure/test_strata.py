@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bequest.errors import DataError
@@ -23,6 +23,7 @@ def made(seed, rows=60, strata=4):
     return chance.normal(size=(rows, 2)), chance.integers(0, 2, rows), chance.integers(-1, strata, rows)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_every_stratum_is_scored_by_itself(seed):
     scores, labels, strata = made(seed)
@@ -38,6 +39,7 @@ def test_every_stratum_is_scored_by_itself(seed):
     assert mean_accuracy_by(scores, labels, strata) == pytest.approx(found.accuracy.mean())
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_with_one_stratum_the_mean_is_the_accuracy(seed):
     scores, labels, _ = made(seed)

@@ -215,15 +215,15 @@ def _mean_of(values: Any) -> Rows:
 
 def _common_labels(t: Predictions, s: Predictions) -> Any:
     """The labels that both files agree on; those of one where the other has none; None without any."""
-    own, others = (None if p.labels is None else p.called(p.labels) for p in (t, s))
-    if own is not None and others is not None and (own != others).any():
+    labels, others = (None if p.labels is None else p.called(p.labels) for p in (t, s))
+    if labels is not None and others is not None and (labels != others).any():
         raise DataError(
             f"{t.file} and {s.file} have different labels",
             expected="one label a sample",
-            got=f"{int((own != others).sum())} that differ",
+            got=f"{int((labels != others).sum())} that differ",
             remedy="save ids in both files, so that rows are paired",
         )
-    return own if own is not None else others
+    return labels if labels is not None else others
 
 
 def _thinned(side: Any, most: int | None) -> Any:

@@ -60,9 +60,9 @@ def error_consistency(correct: Array, other_correct: Array) -> float:
     one, other = flags(correct, "correct"), flags(other_correct, "other_correct")
     if not same_length(correct=one, other_correct=other):
         return no_samples()
-    for name, found in (("the first", one), ("the second", other)):
-        if found.all() or not found.any():
-            always = f"{name} model is always {'right' if found.all() else 'wrong'}"
+    for name, right in (("the first", one), ("the second", other)):
+        if right.all() or not right.any():
+            always = f"{name} model is always {'right' if right.all() else 'wrong'}"
             return Undefined(always, Reason.ALWAYS_SAME)
     a, b = float(one.mean()), float(other.mean())
     expected = a * b + (1 - a) * (1 - b)
@@ -98,10 +98,10 @@ def consistency_gap(
     >>> consistency_gap(student, student, np.array([True, False, True, False]))
     ConsistencyGap(own=1.0, other=0.0, gap=1.0)
     """
-    own = error_consistency(student_correct, teacher_correct)
-    other = error_consistency(student_correct, other_teacher_correct)
-    undefined = [value for value in (own, other) if np.isnan(value)]
-    return ConsistencyGap(own, other, undefined[0] if undefined else own - other)
+    with_teacher = error_consistency(student_correct, teacher_correct)
+    with_other = error_consistency(student_correct, other_teacher_correct)
+    undefined = [value for value in (with_teacher, with_other) if np.isnan(value)]
+    return ConsistencyGap(with_teacher, with_other, undefined[0] if undefined else with_teacher - with_other)
 
 
 def agreement_on_errors(predictions: Array, teacher_predictions: Array, labels: Array) -> float:
@@ -121,11 +121,11 @@ def agreement_on_errors(predictions: Array, teacher_predictions: Array, labels: 
     >>> agreement_on_errors(np.array([1, 0, 2]), np.array([1, 1, 1]), np.array([0, 0, 1]))
     0.5
     """
-    own, theirs, truth = _answers(predictions, teacher_predictions, labels)
+    answers, theirs, truth = _answers(predictions, teacher_predictions, labels)
     wrong = theirs != truth
     if not wrong.any():
         return Undefined("the teacher makes no error", Reason.NO_ERRORS)
-    return float((own == theirs)[wrong].mean())
+    return float((answers == theirs)[wrong].mean())
 
 
 def teacher_student_kl(teacher_log_probs: Array, student_log_probs: Array) -> Float[np.ndarray, " n"]:
@@ -150,8 +150,8 @@ def teacher_student_kl(teacher_log_probs: Array, student_log_probs: Array) -> Fl
     if p.shape != q.shape:
         raise DataError("teacher and student differ in classes", expected=p.shape[1], got=q.shape[1])
     gap = np.subtract(p, q, out=np.zeros_like(p), where=p > -np.inf)
-    found: Float[np.ndarray, " n"] = (np.exp(p) * gap).sum(axis=1)
-    return found
+    divergence: Float[np.ndarray, " n"] = (np.exp(p) * gap).sum(axis=1)
+    return divergence
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,8 @@ class Flips:
 def flips(control_predictions: Array, taught_predictions: Array, labels: Array) -> Flips:
     """Which samples the taught student answers otherwise than its control.
 
-    >>> found = flips(np.array([0, 0, 1]), np.array([1, 0, 2]), np.array([1, 0, 0]))
-    >>> found.mended.tolist(), found.broken.tolist(), found.moved.tolist()
+    >>> result = flips(np.array([0, 0, 1]), np.array([1, 0, 2]), np.array([1, 0, 0]))
+    >>> result.mended.tolist(), result.broken.tolist(), result.moved.tolist()
     ([True, False, False], [False, False, False], [False, False, True])
     """
     before, after, truth = _answers(control_predictions, taught_predictions, labels)

@@ -75,14 +75,14 @@ def cka_matrix(
         same_length(**{side.name: side.x for side in (*rows, *columns)})
     own_rows = [self_hsic(side, unbiased) for side in rows]
     own_columns = own_rows if ys is None else [self_hsic(side, unbiased) for side in columns]
-    found = np.empty((len(rows), len(columns)))
+    table = np.empty((len(rows), len(columns)))
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             mirrored = ys is None and j < i
-            found[i, j] = (
-                found[j, i] if mirrored else _alignment(row, column, own_rows[i], own_columns[j], unbiased)
+            table[i, j] = (
+                table[j, i] if mirrored else _alignment(row, column, own_rows[i], own_columns[j], unbiased)
             )
-    return found
+    return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,13 @@ class Centred:
 
     def rows(self, part: slice) -> Floats:
         """Some rows, centred."""
-        found: Floats = np.subtract(self.x[part], self.mean, dtype=np.float64)
-        return found
+        centred_rows: Floats = np.subtract(self.x[part], self.mean, dtype=np.float64)
+        return centred_rows
 
     def columns(self, part: slice) -> Floats:
         """Some columns, centred."""
-        found: Floats = np.subtract(self.x[:, part], self.mean[part], dtype=np.float64)
-        return found
+        centred_columns: Floats = np.subtract(self.x[:, part], self.mean[part], dtype=np.float64)
+        return centred_columns
 
 
 def centred(array: Array, name: str) -> Centred:
@@ -156,11 +156,11 @@ def self_hsic(side: Centred, unbiased: bool) -> float:
     if count < least:
         return Undefined(f"{count} samples; CKA needs {least} or more", Reason.TOO_FEW)
     spread, offset = float(side.norms.sum()), count * float(side.mean @ side.mean)
-    found = hsic(squared_product(side, side), side.norms, side.norms, unbiased)
-    if spread <= ROUNDING * offset or found <= CANCELLED * spread**2:
+    value = hsic(squared_product(side, side), side.norms, side.norms, unbiased)
+    if spread <= ROUNDING * offset or value <= CANCELLED * spread**2:
         reason = f"the features of {side.name} are constant, or differ in one sample only"
         return Undefined(reason, Reason.CONSTANT)
-    return found
+    return value
 
 
 def hsic(squared: float, x_norms: Floats, y_norms: Floats, unbiased: bool) -> float:
@@ -185,12 +185,12 @@ def blocks(count: int, width: int, *, least: int = 1) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 
-def _alignment(one: Centred, other: Centred, own: float, other_own: float, unbiased: bool) -> float:
-    for found in (own, other_own):
-        if np.isnan(found):
-            return found
+def _alignment(one: Centred, other: Centred, one_self: float, other_self: float, unbiased: bool) -> float:
+    for self_value in (one_self, other_self):
+        if np.isnan(self_value):
+            return self_value
     shared = hsic(squared_product(one, other), one.norms, other.norms, unbiased)
-    return float(shared / np.sqrt(own * other_own))
+    return float(shared / np.sqrt(one_self * other_self))
 
 
 def _gram(side: Centred) -> Floats:

@@ -70,12 +70,12 @@ class CkaStream:
         if self._sides is None or self.count < least:
             return Undefined(f"{self.count} samples; CKA needs {least} or more", Reason.TOO_FEW)
         left, right = self._sides
-        own = [side.hsic(self.count, unbiased) for side in (left, right)]
-        for found in own:
-            if np.isnan(found):
-                return found
+        selves = [side.hsic(self.count, unbiased) for side in (left, right)]
+        for self_value in selves:
+            if np.isnan(self_value):
+                return self_value
         shared = _from_sums(left, right, self._product, self._both, self.count, unbiased)
-        return float(shared / np.sqrt(own[0] * own[1]))
+        return float(shared / np.sqrt(selves[0] * selves[1]))
 
 
 @final
@@ -104,8 +104,8 @@ class _Side:
             )
         if not np.isfinite(rows).all():
             raise not_finite(self.name)
-        found: Floats = rows - self.shift
-        return found
+        moved: Floats = rows - self.shift
+        return moved
 
     def take(self, rows: Floats, norms: Floats, other_norms: Floats) -> None:
         self.total += rows.sum(axis=0)
@@ -118,11 +118,11 @@ class _Side:
     def hsic(self, count: int, unbiased: bool) -> float:
         spread = self.norms - float(self.total @ self.total) / count
         mean = self.shift + self.total / count
-        found = _from_sums(self, self, self.square, self.norms_squared, count, unbiased)
-        if spread <= ROUNDING * count * float(mean @ mean) or found <= CANCELLED * spread**2:
+        value = _from_sums(self, self, self.square, self.norms_squared, count, unbiased)
+        if spread <= ROUNDING * count * float(mean @ mean) or value <= CANCELLED * spread**2:
             reason = f"the features of {self.name} are constant, or differ in one sample only"
             return Undefined(reason, Reason.CONSTANT)
-        return found
+        return value
 
 
 def _from_sums(left: _Side, right: _Side, product: Floats, both: float, count: int, unbiased: bool) -> float:
@@ -171,8 +171,10 @@ def minibatch_cka(batches: Iterable[tuple[Array, Array]], *, unbiased: bool = Tr
         weight = count * (count - 3) if unbiased else (count - 1) ** 2
         shared = hsic(squared_product(one, other), one.norms, other.norms, unbiased)
         # A batch whose features are constant adds nothing to its own HSIC.
-        own = [0.0 if reason_of(found := self_hsic(side, unbiased)) else found for side in (one, other)]
-        sums += np.array([shared, *own]) / weight
+        selves = [
+            0.0 if reason_of(self_value := self_hsic(side, unbiased)) else self_value for side in (one, other)
+        ]
+        sums += np.array([shared, *selves]) / weight
         seen += 1
     if not seen:
         return no_samples("batches")

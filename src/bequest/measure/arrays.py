@@ -49,10 +49,10 @@ def plain(array: Values, name: str) -> NDArray[Any]:
             )
         tensor = array.detach()
         return tensor.numpy() if _numpy_knows(tensor) else tensor.float().numpy()
-    found = np.asarray(array)
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{name} is not an array of numbers", expected="a numeric dtype", got=found.dtype)
-    return found
+    values = np.asarray(array)
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{name} is not an array of numbers", expected="a numeric dtype", got=values.dtype)
+    return values
 
 
 def precision(array: Values) -> float:
@@ -79,9 +79,9 @@ def _numpy_knows(tensor: Tensor) -> bool:
 
 def vector(values: Values, name: str) -> Floats:
     """``values`` as float64, shape (N,); NaN is allowed: it stands for an undefined number."""
-    found = plain(values, name)
-    _refuse_shape(found, 1, name, "(N,)")
-    return found.astype(np.float64)
+    column = plain(values, name)
+    _refuse_shape(column, 1, name, "(N,)")
+    return column.astype(np.float64)
 
 
 def matrix(array: Array, name: str) -> NDArray[Any]:
@@ -90,10 +90,10 @@ def matrix(array: Array, name: str) -> NDArray[Any]:
     Raises:
         DataError: If it has fewer than two axes. Finiteness is checked where the data are streamed.
     """
-    found = plain(array, name)
-    if found.ndim < 2:
-        raise DataError(f"{name} has the wrong shape", expected="(N, ...)", got=found.shape)
-    return found.reshape(len(found), -1) if len(found) else found.reshape(0, 0)
+    values = plain(array, name)
+    if values.ndim < 2:
+        raise DataError(f"{name} has the wrong shape", expected="(N, ...)", got=values.shape)
+    return values.reshape(len(values), -1) if len(values) else values.reshape(0, 0)
 
 
 def features(array: Array, name: str) -> Floats:
@@ -102,10 +102,10 @@ def features(array: Array, name: str) -> Floats:
     Raises:
         DataError: If it has fewer than two axes or a number is not finite.
     """
-    found = matrix(array, name).astype(np.float64)
-    if not np.isfinite(found).all():
+    table = matrix(array, name).astype(np.float64)
+    if not np.isfinite(table).all():
         raise not_finite(name)
-    return found
+    return table
 
 
 def not_finite(name: str) -> DataError:
@@ -123,21 +123,21 @@ def scores(array: Array, name: str, *, columns: int = 2) -> Floats:
     Raises:
         DataError: If it has another shape, fewer than ``columns`` columns, or NaN or +inf in it.
     """
-    found = plain(array, name)
-    _refuse_shape(found, 2, name, "(N, C)")
-    if found.shape[1] < columns:
+    table = plain(array, name)
+    _refuse_shape(table, 2, name, "(N, C)")
+    if table.shape[1] < columns:
         # The highest of one score is always the same class: two such models would agree everywhere.
         raise DataError(
             f"{name} has one column, which is no choice between classes",
             expected=f"(N, C) with {columns} classes or more",
-            got=found.shape,
+            got=table.shape,
             remedy="for two classes pass both, such as np.stack([1 - p, p], axis=1) for probabilities p",
         )
-    if np.isnan(found).any() or np.isposinf(found).any():
+    if np.isnan(table).any() or np.isposinf(table).any():
         raise DataError(
             f"{name} holds NaN or +inf", expected="finite numbers", remedy="find where they arise"
         )
-    return found.astype(np.float64)
+    return table.astype(np.float64)
 
 
 def probabilities(array: Array, name: str = "probs") -> Floats:
@@ -146,16 +146,16 @@ def probabilities(array: Array, name: str = "probs") -> Floats:
     Raises:
         DataError: If a row is no distribution, such as a row of logits.
     """
-    found = scores(array, name)
-    if found.size and found.min() < 0:
+    table = scores(array, name)
+    if table.size and table.min() < 0:
         raise DataError(
             f"{name} holds negative numbers",
             expected="probabilities",
-            got=found.min(),
+            got=table.min(),
             remedy="apply softmax to logits first",
         )
-    _refuse_sums(found.sum(axis=1), name, "apply softmax to logits first", _sum_tolerance(array))
-    return found
+    _refuse_sums(table.sum(axis=1), name, "apply softmax to logits first", _sum_tolerance(array))
+    return table
 
 
 def log_probabilities(array: Array, name: str = "log_probs") -> Floats:
@@ -164,10 +164,10 @@ def log_probabilities(array: Array, name: str = "log_probs") -> Floats:
     Raises:
         DataError: If a row is no log-distribution, such as a row of logits or of probabilities.
     """
-    found = scores(array, name)
-    sums = np.exp(np.minimum(found, 50.0)).sum(axis=1)
+    table = scores(array, name)
+    sums = np.exp(np.minimum(table, 50.0)).sum(axis=1)
     _refuse_sums(sums, name, "apply log_softmax to logits first", _sum_tolerance(array))
-    return found
+    return table
 
 
 def refuse_probabilities(logits: Floats, name: str) -> None:
@@ -201,18 +201,18 @@ def classes(array: Array, name: str, *, count: int | None = None) -> Integers:
     Raises:
         DataError: If they are not whole numbers in range.
     """
-    found = plain(array, name)
-    _refuse_shape(found, 1, name, "(N,)")
-    if found.dtype.kind not in "iu":
-        raise DataError(f"{name} are not class indices", expected="an integer dtype", got=found.dtype)
-    if found.size and (found.min() < 0 or (count is not None and found.max() >= count)):
+    indices = plain(array, name)
+    _refuse_shape(indices, 1, name, "(N,)")
+    if indices.dtype.kind not in "iu":
+        raise DataError(f"{name} are not class indices", expected="an integer dtype", got=indices.dtype)
+    if indices.size and (indices.min() < 0 or (count is not None and indices.max() >= count)):
         raise DataError(
             f"{name} are out of range",
             expected="0 or more" if count is None else f"0..{count - 1}",
-            got=f"{found.min()}..{found.max()}",
+            got=f"{indices.min()}..{indices.max()}",
             remedy="leave unlabelled rows out first",
         )
-    return found.astype(np.int64)
+    return indices.astype(np.int64)
 
 
 def flags(array: Array, name: str) -> Booleans:
@@ -221,16 +221,16 @@ def flags(array: Array, name: str) -> Booleans:
     Raises:
         DataError: If it is not boolean: a list of predictions is no list of successes.
     """
-    found = plain(array, name)
-    _refuse_shape(found, 1, name, "(N,)")
-    if found.dtype != np.bool_:
+    column = plain(array, name)
+    _refuse_shape(column, 1, name, "(N,)")
+    if column.dtype != np.bool_:
         raise DataError(
             f"{name} is not boolean",
             expected="bool, one a sample",
-            got=found.dtype,
+            got=column.dtype,
             remedy="pass predictions == labels",
         )
-    return found
+    return column
 
 
 def same_length(**arrays: NDArray[Any]) -> int:

@@ -59,5 +59,5 @@ def attention_distance(
     seen = shares > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(seen, far / shares, 0.0).sum((0, 2)) / seen.sum((0, 2))
-    found: Float[np.ndarray, " heads"] = means
-    return found
+    by_head: Float[np.ndarray, " heads"] = means
+    return by_head

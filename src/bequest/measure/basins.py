@@ -132,12 +132,12 @@ def barrier_height(shares: Values, losses: Values) -> float:
     >>> barrier_height([0.0, 0.5, 1.0], [1.0, 4.0, 3.0])
     2.0
     """
-    t, found = vector(shares, "shares"), vector(losses, "losses")
-    at_least(same_length(shares=t, losses=found), 2, "the number of points")
-    if not np.isfinite(found).all():
-        reason = f"the loss is not finite at share {t[~np.isfinite(found)][0]:g}"
+    t, heights = vector(shares, "shares"), vector(losses, "losses")
+    at_least(same_length(shares=t, losses=heights), 2, "the number of points")
+    if not np.isfinite(heights).all():
+        reason = f"the loss is not finite at share {t[~np.isfinite(heights)][0]:g}"
         return Undefined(reason, Reason.NOT_FINITE)
-    return float(max(_rise(t, found).max(), 0.0))
+    return float(max(_rise(t, heights).max(), 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,7 @@ def _renormalise(model: nn.Module, batches: Batches | None) -> None:
         )
     if isinstance(batches, Iterator):
         raise DataError("the batches can be read only once", expected="a list", got=type(batches).__name__)
-    kept = [layer.momentum for layer in layers]
+    momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None
@@ -291,7 +291,7 @@ def _renormalise(model: nn.Module, batches: Batches | None) -> None:
         seen += 1
     if not seen:
         raise DataError("there is no batch to estimate BatchNorm's statistics from", expected="one or more")
-    for layer, momentum in zip(layers, kept, strict=True):
+    for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()
 
@@ -332,5 +332,5 @@ def _shares(points: int) -> list[float]:
 
 def _rise(shares: Floats, losses: Floats) -> Floats:
     line = (1 - shares) * losses[0] + shares * losses[-1]
-    found: Floats = losses - line
-    return found
+    rise: Floats = losses - line
+    return rise

@@ -60,14 +60,14 @@ def holm(p_values: Values) -> Float[np.ndarray, " m"]:
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
     """
-    found = vector(p_values, "p_values")
-    known = np.flatnonzero(~np.isnan(found))
-    if (found[known] < 0).any() or (found[known] > 1).any():
-        raise DataError("p-values are out of range", expected="0..1", got=found[known].tolist())
-    order = known[np.argsort(found[known], kind="stable")]
+    adjusted = vector(p_values, "p_values")
+    defined = np.flatnonzero(~np.isnan(adjusted))
+    if (adjusted[defined] < 0).any() or (adjusted[defined] > 1).any():
+        raise DataError("p-values are out of range", expected="0..1", got=adjusted[defined].tolist())
+    order = defined[np.argsort(adjusted[defined], kind="stable")]
     factors = np.arange(len(order), 0, -1)
-    found[order] = np.minimum(np.maximum.accumulate(found[order] * factors), 1.0)
-    return found
+    adjusted[order] = np.minimum(np.maximum.accumulate(adjusted[order] * factors), 1.0)
+    return adjusted
 
 
 def simultaneous_level(level: float, comparisons: int) -> float:

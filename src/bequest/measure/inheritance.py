@@ -65,8 +65,8 @@ def inheritance(
     Raises:
         DataError: If lengths differ, or level or method is unknown.
 
-    >>> found = inheritance([0.50, 0.54, 0.49], [0.10, 0.12, 0.11], [0.90, 0.93, 0.92])
-    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+    >>> result = inheritance([0.50, 0.54, 0.49], [0.10, 0.12, 0.11], [0.90, 0.93, 0.92])
+    >>> round(result.value, 3), round(result.low, 3), round(result.high, 3)
     (0.496, 0.434, 0.558)
     """
     one_of(method, RATIO_METHODS, "method")

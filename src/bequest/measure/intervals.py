@@ -98,8 +98,8 @@ def seed_interval(
     Raises:
         DataError: If level or method is unknown, or a value infinite.
 
-    >>> found = seed_interval([0.90, 0.92, 0.94])
-    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+    >>> result = seed_interval([0.90, 0.92, 0.94])
+    >>> round(result.value, 3), round(result.low, 3), round(result.high, 3)
     (0.92, 0.87, 0.97)
     """
     seeds = vector(values, "values")
@@ -134,8 +134,8 @@ def paired_interval(
     Raises:
         DataError: If lengths differ, or as :func:`seed_interval`.
 
-    >>> found = paired_interval([0.5, 0.7, 0.9], [0.4, 0.5, 0.6])
-    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3), found.n
+    >>> result = paired_interval([0.5, 0.7, 0.9], [0.4, 0.5, 0.6])
+    >>> round(result.value, 3), round(result.low, 3), round(result.high, 3), result.n
     (0.2, -0.048, 0.448, 3)
     """
     first, second = vector(treated, "treated"), vector(control, "control")
@@ -157,8 +157,8 @@ def sample_interval(
         draws: Resamples of the bootstrap.
         seed: Seed of the bootstrap.
 
-    >>> found = sample_interval(np.arange(101.0))
-    >>> found.value, 43 < found.low < 46, 54 < found.high < 57
+    >>> result = sample_interval(np.arange(101.0))
+    >>> result.value, 43 < result.low < 46, 54 < result.high < 57
     (50.0, True, True)
     """
     return _mean(vector(values, "values"), "sample", level, method, draws, seed)
@@ -171,16 +171,16 @@ def proportion_interval(correct: Array, *, level: float = 0.95) -> Estimate:
         correct: bool, (N,).
         level: Confidence level.
 
-    >>> found = proportion_interval(np.array([True] * 10))
-    >>> found.value, round(found.low, 3), found.high
+    >>> result = proportion_interval(np.array([True] * 10))
+    >>> result.value, round(result.low, 3), result.high
     (1.0, 0.722, 1.0)
     """
     hits = flags(correct, "correct")
     share(level, "level")
     if not len(hits):
         return without_interval(no_samples(), 0, level, "wilson")
-    found = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
-    return Estimate(float(hits.mean()), len(hits), float(found.low), float(found.high), level, "wilson")
+    interval = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
+    return Estimate(float(hits.mean()), len(hits), float(interval.low), float(interval.high), level, "wilson")
 
 
 def bootstrap_interval(
@@ -208,8 +208,8 @@ def bootstrap_interval(
         undefined.
 
     >>> values = np.arange(50.0)
-    >>> found = bootstrap_interval(lambda rows: float(np.median(values[rows])), 50)
-    >>> found.low < found.value < found.high
+    >>> result = bootstrap_interval(lambda rows: float(np.median(values[rows])), 50)
+    >>> result.low < result.value < result.high
     True
     """
     share(level, "level")
@@ -218,12 +218,12 @@ def bootstrap_interval(
     if np.isnan(value):
         return without_interval(value, count, level, "bootstrap")
     generator = numpy_generator(seed, "bootstrap")
-    found = np.array([statistic(generator.integers(0, count, size=count)) for _ in range(draws)])
-    missing = int(np.isnan(found).sum())
+    resampled = np.array([statistic(generator.integers(0, count, size=count)) for _ in range(draws)])
+    missing = int(np.isnan(resampled).sum())
     if missing:
         why = Undefined(f"undefined in {missing} of {draws} resamples", Reason.UNDEFINED_RESAMPLE)
         return without_interval(float(value), count, level, "bootstrap", why)
-    low, high = _percentiles(found, level)
+    low, high = _percentiles(resampled, level)
     return Estimate(float(value), count, low, high, level, "bootstrap")
 
 
@@ -247,8 +247,8 @@ def seed_sample_interval(
     Raises:
         DataError: If ``values`` is not (S, N), or a number is not finite.
 
-    >>> found = seed_sample_interval(np.random.default_rng(0).normal(size=(5, 200)))
-    >>> found.low < found.value < found.high, found.n
+    >>> result = seed_sample_interval(np.random.default_rng(0).normal(size=(5, 200)))
+    >>> result.low < result.value < result.high, result.n
     (True, 5)
     """
     share(level, "level")
@@ -383,6 +383,6 @@ def _bootstrap_ends(values: Floats, level: float, draws: int, seed: int) -> tupl
     return _percentiles(bootstrap_means(values, draws, seed), level)
 
 
-def _percentiles(found: Floats, level: float) -> tuple[float, float]:
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+def _percentiles(values: Floats, level: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -109,16 +109,16 @@ def map_likeness(
             got=", ".join(str(side.shape) for side in sides),
         )
     s, t, c = sides
-    own, null, ceiling = (
+    likeness, null, ceiling = (
         np.array([map_correlation(a, b, groups=groups) for a, b in zip(one, other, strict=True)])
         for one, other in ((s, t), (c, t), (t, np.roll(t, -1, axis=0)))
     )
     bounds = (-1.0, 1.0)
     return MapLikeness(
-        seed_interval(own, level=level, bounds=bounds),
+        seed_interval(likeness, level=level, bounds=bounds),
         seed_interval(null, level=level, bounds=bounds),
         ring_interval(ceiling if len(t) > 1 else np.zeros(0), level=level),
-        inheritance(own, null, ceiling, level=level),
+        inheritance(likeness, null, ceiling, level=level),
     )
 
 

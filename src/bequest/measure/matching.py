@@ -67,16 +67,16 @@ def match_weights(
     if not groups:
         raise ModelError("no symmetries were given", expected="one Symmetry or more")
     check_places(model, groups)
-    own, goal = _weights(model), _weights(reference)
+    weights, goal = _weights(model), _weights(reference)
     orders = {group.name: torch.arange(group.size) for group in groups}
     generator = numpy_generator(seed, "weight matching")
-    before = _product(own, goal, groups, orders)
+    before = _product(weights, goal, groups, orders)
     sweeps, moved = 0, True
     while moved and sweeps < SWEEPS:
         order = generator.permutation(len(groups))
-        moved = sum(_improve(groups[k], groups, own, goal, orders) for k in order) > 0
+        moved = sum(_improve(groups[k], groups, weights, goal, orders) for k in order) > 0
         sweeps += 1
-    after = _product(own, goal, groups, orders)
+    after = _product(weights, goal, groups, orders)
     return Matched(permuted(model, groups, orders), orders, before, after, sweeps)
 
 
@@ -88,15 +88,15 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
 def _improve(
     group: Symmetry,
     groups: Sequence[Symmetry],
-    own: dict[str, Tensor],
+    weights: dict[str, Tensor],
     goal: dict[str, Tensor],
     orders: dict[str, Tensor],
 ) -> bool:
     """Solve one symmetry exactly, the others held; says whether its order changed."""
     gains = np.zeros((group.size, group.size))
     for place in group.places:
-        if place.tensor in own:
-            other = _arranged(place.tensor, own, groups, orders, without=place)
+        if place.tensor in weights:
+            other = _arranged(place.tensor, weights, groups, orders, without=place)
             gains += _by_unit(goal[place.tensor], place, group.size) @ _by_unit(other, place, group.size).T
     now = orders[group.name].numpy()
     _, best = linear_sum_assignment(gains, maximize=True)
@@ -110,14 +110,14 @@ def _improve(
 
 def _arranged(
     name: str,
-    own: dict[str, Tensor],
+    weights: dict[str, Tensor],
     groups: Sequence[Symmetry],
     orders: dict[str, Tensor],
     *,
     without: Place | None = None,
 ) -> Tensor:
     """One tensor under the current orders of all places on it, save one."""
-    tensor = own[name]
+    tensor = weights[name]
     for group in groups:
         for place in group.places:
             if place.tensor == name and place != without:
@@ -128,13 +128,13 @@ def _arranged(
 def _by_unit(tensor: Tensor, place: Place, size: int) -> Floats:
     """The numbers of each unit, (size, ...)."""
     blocks = tensor.movedim(place.axis, 0).reshape(place.outer, size, place.inner, -1)
-    found: Floats = blocks.transpose(0, 1).reshape(size, -1).numpy()
-    return found
+    units: Floats = blocks.transpose(0, 1).reshape(size, -1).numpy()
+    return units
 
 
 def _product(
-    own: dict[str, Tensor], goal: dict[str, Tensor], groups: Sequence[Symmetry], orders: dict[str, Tensor]
+    weights: dict[str, Tensor], goal: dict[str, Tensor], groups: Sequence[Symmetry], orders: dict[str, Tensor]
 ) -> float:
     """The inner product of all weights in which an order shows."""
-    names = sorted({place.tensor for group in groups for place in group.places if place.tensor in own})
-    return float(sum((_arranged(name, own, groups, orders) * goal[name]).sum() for name in names))
+    names = sorted({place.tensor for group in groups for place in group.places if place.tensor in weights})
+    return float(sum((_arranged(name, weights, groups, orders) * goal[name]).sum() for name in names))

@@ -62,9 +62,9 @@ def representation_distances(
     [[0.0, 0.0], [0.0, 0.0]]
     """
     similar = similarity_matrix(activations, measure=measure)
-    found: Floats = np.sqrt(np.maximum(2 - (similar + similar.T), 0.0))
-    np.fill_diagonal(found, np.where(np.isnan(np.diag(found)), np.nan, 0.0))
-    return found
+    distances: Floats = np.sqrt(np.maximum(2 - (similar + similar.T), 0.0))
+    np.fill_diagonal(distances, np.where(np.isnan(np.diag(distances)), np.nan, 0.0))
+    return distances
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +248,8 @@ def direction_to(distances: Array, target_distances: Array) -> Float[np.ndarray,
     step, before, after = np.diag(table, 1), target[:-1], target[1:]
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = (step**2 + before**2 - after**2) / (2 * step * before)
-    found: Floats = np.where(step * before > 0, np.clip(cosine, -1.0, 1.0), np.nan)
-    return found
+    cosines: Floats = np.where(step * before > 0, np.clip(cosine, -1.0, 1.0), np.nan)
+    return cosines
 
 
 def approach(target_distances: Array) -> float:

@@ -116,8 +116,8 @@ def relative_to_clean(clean: float, corrupted: Mapping[str, float]) -> Robustnes
     Returns:
         Means are NaN with a reason where there is no corruption, one is undefined, or the clean score is 0.
 
-    >>> found = relative_to_clean(0.8, {"fog": 0.6, "scale": 0.2})
-    >>> round(found.mean, 3), round(found.relative, 3)
+    >>> result = relative_to_clean(0.8, {"fog": 0.6, "scale": 0.2})
+    >>> round(result.mean, 3), round(result.relative, 3)
     (0.4, 0.5)
     """
     values = dict(corrupted)
@@ -164,8 +164,8 @@ def corruption_robustness(
                 remedy="use severity_curve, which goes over all levels",
             )
     clean = score(answer(images), labels)
-    found = {c.name: score(answer(c(images, ids, seed=seed)), labels) for c in corruptions}
-    return relative_to_clean(clean, found)
+    by_corruption = {c.name: score(answer(c(images, ids, seed=seed)), labels) for c in corruptions}
+    return relative_to_clean(clean, by_corruption)
 
 
 def _no_share(clean: float) -> Undefined | None:

@@ -110,8 +110,8 @@ def entropy(probs: Array) -> Float[np.ndarray, " n"]:
     """
     table = probabilities(probs)
     logs = np.log(table, out=np.zeros_like(table), where=table > 0)
-    found: Floats = np.maximum(-(table * logs).sum(axis=1), 0.0)
-    return found
+    entropies: Floats = np.maximum(-(table * logs).sum(axis=1), 0.0)
+    return entropies
 
 
 def _outcomes(probs: Array, labels: Array) -> tuple[Floats, Floats]:

@@ -184,8 +184,8 @@ def referenced(
 
     >>> rng = np.random.default_rng(0)
     >>> x, noise = rng.normal(size=(200, 5)), rng.normal(size=(200, 5))
-    >>> found = referenced(cka, (x, x + noise), null=(noise, x))
-    >>> found.value > 0.4 > found.null
+    >>> result = referenced(cka, (x, x + noise), null=(noise, x))
+    >>> result.value > 0.4 > result.null
     True
     """
     top = Undefined("no ceiling was given", Reason.NOT_MEASURED) if ceiling is None else measure(*ceiling)
@@ -224,8 +224,8 @@ def _similarities(side: Floats, name: str, between: str) -> Floats | Undefined:
         reason = f"the features of {name} are {what} in sample {row}, which has no direction"
         return Undefined(reason, Reason.CONSTANT)
     directions = side / norms
-    found: Floats = directions @ directions.T
-    return found
+    similar: Floats = directions @ directions.T
+    return similar
 
 
 def _compared(one: Floats, other: Floats, comparison: str) -> float:

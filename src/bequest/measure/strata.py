@@ -82,10 +82,10 @@ def mean_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
     >>> mean_accuracy_by(scores, np.array([0, 0, 0, 1]), np.array([0, 0, 0, 1]))
     0.5
     """
-    found = accuracy_by(scores, labels, strata).accuracy
-    if not found.size:
+    by_stratum = accuracy_by(scores, labels, strata).accuracy
+    if not by_stratum.size:
         return Undefined("no sample belongs to a stratum", Reason.NO_SAMPLES)
-    return float(found.mean())
+    return float(by_stratum.mean())
 
 
 def constant_accuracy_by(labels: Array, strata: Array, *, count: int) -> Floats:

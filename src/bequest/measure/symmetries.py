@@ -108,18 +108,18 @@ def symmetries_of(model: nn.Module) -> tuple[Symmetry, ...]:
         ModelError: If nothing is found.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-    >>> [(found.name, found.size) for found in symmetries_of(model)]
+    >>> [(result.name, result.size) for result in symmetries_of(model)]
     [('0', 8)]
     """
     tied = _tied(model)
-    found = tuple(s for s in _within(model, "") if not tied & {place.tensor for place in s.places})
-    if not found:
+    free = tuple(s for s in _within(model, "") if not tied & {place.tensor for place in s.places})
+    if not free:
         raise ModelError(
             f"no symmetry of {type(model).__name__} follows from its modules",
             expected="a chain of layers in nn.Sequential, or attention of torch.nn",
             remedy="pass symmetries=(Symmetry(...), ...)",
         )
-    return found
+    return free
 
 
 def permuted(
