@@ -1,6 +1,6 @@
 """What a signal store costs and gains: reads, epochs, bytes, builds; everything is timed in turn.
 
-``python benchmarks/store.py [--rows 200000]``; prints JSON. HDF5 and LMDB where they are installed.
+``python benchmarks/store.py [--rows 200000] [--vocabulary]``; prints JSON. HDF5 and LMDB if they are there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from bequest.distill.lesson import Lesson
 from bequest.distill.objectives import KD, CrossEntropy
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.codecs import Dense, Sampled, TopK
-from bequest.distill.stores.job import shown
+from bequest.distill.stores.job import as_rows, shown
+from bequest.distill.stores.packed import Packed
 from bequest.distill.teachers import Teacher
 from bequest.models import build_model
 
@@ -36,6 +37,7 @@ BATCH = 256
 FILES = 20_000
 """Pickles that are written: one file a sample, so not more than a folder bears."""
 MIB = 2**20
+VOCABULARY = 128_256
 
 
 def rate(
@@ -207,10 +209,18 @@ def epochs(folder: Path, student: str, count: int, rounds: int = 5) -> dict[str,
 def record_bytes() -> dict[str, dict[int, int | None]]:
     """Bytes a record of each codec."""
     found: dict[str, dict[int, int | None]] = {}
-    for codec in (Dense("float32"), Dense("float16"), TopK(10), TopK(50), Sampled(12), Sampled(50)):
+    for codec in (
+        Dense("float32"),
+        Dense("float16"),
+        TopK(10),
+        TopK(50),
+        Packed(50),
+        Sampled(12),
+        Sampled(50),
+    ):
         sizes: dict[int, int | None] = {}
         for classes in (10, 100, 1000, 128_256):
-            too_few = isinstance(codec, TopK) and codec.k >= classes
+            too_few = isinstance(codec, TopK | Packed) and codec.k >= classes
             dtype, shape = (np.dtype("u1"), (0,)) if too_few else codec.layout((classes,))
             sizes[classes] = None if too_few else dtype.itemsize * int(np.prod(shape))
         found[json.dumps(codec.spec())] = sizes
@@ -246,16 +256,56 @@ def builds(folder: Path, family: str, shape: tuple[int, ...], rows: int, rounds:
     }
 
 
+def tokens(count: int, *, classes: int = VOCABULARY, seed: int = 0) -> torch.Tensor:
+    """Logits like a language model's: Zipf's law with an exponent of 1.1 to 2.2 and noise, shuffled."""
+    generator = torch.Generator().manual_seed(seed)
+    zipf = -1.1 * torch.log(torch.arange(1, classes + 1, dtype=torch.float32))
+    rows = []
+    for _ in range(count):
+        sharpness = 1 + torch.rand(1, generator=generator)
+        noise = 0.5 * torch.randn(classes, generator=generator)
+        rows.append((zipf * sharpness + noise)[torch.randperm(classes, generator=generator)])
+    return torch.stack(rows)
+
+
+def vocabulary(count: int = 256, rounds: int = 3) -> dict[str, dict[str, float]]:
+    """Bytes, KL from the teacher at T = 1 (mean and largest) and rows a second of codecs for tokens."""
+    logits, ids = tokens(count), torch.arange(count)
+    codecs = (Dense("float16"), TopK(50), Packed(50), Packed(50, 8), Sampled(50))
+    result: dict[str, dict[str, float]] = {json.dumps(codec.spec()): {} for codec in codecs}
+    for _ in range(rounds):
+        for codec, numbers in zip(codecs, result.values(), strict=True):
+            started = time.perf_counter()
+            encoded = codec.encode(logits, ids, 0, seed=0)
+            written = count / (time.perf_counter() - started)
+            rows, started = as_rows(encoded), time.perf_counter()
+            decoded = codec.decode(rows, (VOCABULARY,))
+            read = count / (time.perf_counter() - started)
+            error = codec.error(decoded, logits)
+            numbers["bytes"] = encoded.nbytes / count
+            if error is not None:
+                numbers |= {"KL": float(error.mean()), "largest KL": float(error.max())}
+            numbers["encoded a second"] = max(numbers.get("encoded a second", 0.0), round(written, 1))
+            numbers["decoded a second"] = max(numbers.get("decoded a second", 0.0), round(read))
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
-    rows = parser.parse_args().rows
+    parser.add_argument("--vocabulary", action="store_true", help="codecs for a large vocabulary only")
+    options = parser.parse_args()
+    rows = options.rows
     torch.set_num_threads(1)
+    if options.vocabulary:
+        print(json.dumps(vocabulary(), indent=1))
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         result = {
             "reads": {f"C = {c}": reads(folder / "reads", rows, c) for c in (10, 100, 1000)},
             "bytes a record": record_bytes(),
+            "a vocabulary of 128,256": vocabulary(),
             "build": {
                 "MLP, 1×12×12": builds(folder / "mlp", "mlp", (1, 12, 12), 32768),
                 "CNN, 1×12×12": builds(folder / "cnn", "cnn", (1, 12, 12), 16384),

@@ -119,6 +119,11 @@ def verify(
         typer.echo(json.dumps({"folder": str(folder), **result}, indent=1))
         return
     typer.echo(f"{result['files']} files, {result['bytes']:,} bytes: every checksum is right")
+    if result["kl_mean"] is not None:
+        typer.echo(
+            f"lost by the codec: KL from the teacher {result['kl_mean']:.3g} nats on average, "
+            f"{result['kl_largest']:.3g} at most"
+        )
     if result["deviation"] is None:
         typer.echo("no answer was asked for again: give --teacher for that")
     else:
@@ -142,6 +147,8 @@ def _described(folder: Path, store: SignalStore) -> dict[str, Any]:
             "count": manifest.views.count,
             "seed": manifest.views.seed,
             "codec": manifest.codec,
+            "kl_mean": None if manifest.error is None else manifest.error.mean,
+            "kl_largest": None if manifest.error is None else manifest.error.largest,
             "arrays": [array.name for array in manifest.arrays],
             "share": manifest.source.share,
             "bytes": sum(shard.bytes for shard in manifest.shards),
@@ -166,6 +173,11 @@ def _print(described: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(f"  data     {entry['data']}, {entry['samples']:,} samples, {entry['classes']} classes")
         typer.echo(f"  views    {entry['count']} of {json.dumps(entry['views'])}, seed {entry['seed']}")
         typer.echo(f"  codec    {json.dumps(entry['codec'])}; arrays: {', '.join(entry['arrays'])}")
+        if entry["kl_mean"] is not None:
+            typer.echo(
+                f"  lost     KL from the teacher {entry['kl_mean']:.3g} nats on average, "
+                f"{entry['kl_largest']:.3g} at most"
+            )
         typer.echo(f"  size     {entry['bytes']:,} bytes, {entry['bytes_per_record']:g} a record")
 
 

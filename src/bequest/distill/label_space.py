@@ -13,7 +13,12 @@ SUM_TOLERANCE = 1e-3
 
 
 def check_class_order(
-    whose: str, theirs: Sequence[str] | None, ours: Sequence[str], error: type[InputError]
+    whose: str,
+    theirs: Sequence[str] | None,
+    ours: Sequence[str],
+    error: type[InputError],
+    *,
+    tokens: bool = False,
 ) -> list[str]:
     """Compare the class names of a teacher or a store with those of the data.
 
@@ -22,17 +27,29 @@ def check_class_order(
         theirs: Names in the order of its logits; None if nobody knows them.
         ours: Names in the order of the data's labels.
         error: What is raised.
+        tokens: Whether the classes are the tokens of a vocabulary, which must be the same one.
 
     Returns:
         A warning if there are other names, so that only their positions can be paired.
 
     Raises:
-        InputError: Of the class ``error``, if the same names stand in another order.
+        InputError: Of the class ``error``, if the same names stand in another order, or vocabularies differ;
+            counts the tokens.
 
     >>> check_class_order("the teacher 'cnn'", ["cat", "dog"], ["cat", "hound"], InputError)
     ["the teacher 'cnn' has other class names than the data: class 1 is 'dog', not 'hound'"]
     """
-    if theirs is None or len(theirs) != len(ours) or tuple(theirs) == tuple(ours):
+    if theirs is None or tuple(theirs) == tuple(ours):
+        return []
+    if tokens and sorted(theirs) != sorted(ours):
+        differ = len(set(theirs) ^ set(ours))
+        raise error(
+            f"{whose} has another vocabulary than the data",
+            expected=f"{len(ours):,} tokens",
+            got=f"{len(theirs):,} tokens; {differ:,} are in one of the two only",
+            remedy="use one tokenizer for both, or map the teacher's logits to the data's tokens",
+        )
+    if len(theirs) != len(ours):
         return []
     first = next(k for k, (a, b) in enumerate(zip(theirs, ours, strict=True)) if a != b)
     if sorted(theirs) == sorted(ours):

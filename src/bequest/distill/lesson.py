@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from bequest.config import content_hash
 from bequest.data.batches import AnySource, Batches, Source
 from bequest.data.datasets import Dataset
+from bequest.data.queries import Generated
 from bequest.distill.checkpoint import Checkpoint
 from bequest.distill.devices import Device, device_of, parse_device
 from bequest.distill.engine import Callback, Outcome, train
 from bequest.distill.live import LiveTeachers
+from bequest.distill.model_queries import ModelQueries
 from bequest.distill.objectives import Objective
 from bequest.distill.parallel import Ranks
 from bequest.distill.preflight import check_labels, check_student
@@ -107,6 +109,9 @@ class Lesson:
                 self.student.to(device)
                 for teacher in self.teachers:
                     teacher.to(device)
+            for source in self.sources:
+                if isinstance(source, Generated) and isinstance(source.generate, ModelQueries):
+                    source.generate.follow(self.student)
             check_labels(self.sources, len(self.data.classes))
             signal = self._signal()
             records: tuple[TeacherRecord, ...] = ()

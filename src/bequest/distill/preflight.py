@@ -66,13 +66,17 @@ def check_teachers(
                 remedy="raise the batch size, or ask it in eval mode",
             )
         if logits.shape[-1] != len(data.classes):
+            check_class_order(whose, teacher.classes, data.classes, ModelError, tokens=data.next_token)
+            more = logits.shape[-1] - len(data.classes)
             raise ModelError(
                 f"{whose} has another label space than the data",
-                expected=f"{len(data.classes)} logits",
-                got=f"{logits.shape[-1]} logits",
+                expected=f"{len(data.classes):,} logits",
+                got=f"{logits.shape[-1]:,} logits, {abs(more):,} {'more' if more > 0 else 'fewer'}",
                 remedy="replace the teacher's head, or map its classes to the data's",
             )
-        sentences += check_class_order(whose, teacher.classes, data.classes, ModelError)
+        sentences += check_class_order(
+            whose, teacher.classes, data.classes, ModelError, tokens=data.next_token
+        )
         sentences += probabilities_for_logits(whose, logits)
     return sentences
 

@@ -44,6 +44,7 @@ def test_every_codec_and_every_entry_has_its_place() -> None:
         ("float16", 128_256, "256,512"),
         ({"name": "topk", "k": 10}, 128_256, "80"),
         ({"name": "sampled", "draws": 50}, 128_256, "200"),
+        ({"name": "packed", "k": 50}, 128_256, "118"),
     ],
 )
 def test_sizes_are_those_of_the_codecs(codec: object, classes: int, size: str) -> None:

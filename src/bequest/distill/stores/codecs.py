@@ -14,6 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from bequest import seeding
+from bequest.distill.divergence import kl_rows
 from bequest.distill.objectives import Objective
 from bequest.distill.objectives.objective import Reads
 from bequest.errors import ConfigError, SignalError
@@ -61,6 +62,19 @@ class Codec(Variant, kind="codec"):
         gap = torch.where(stored == now, 0.0, stored - now)  # -inf - -inf is no number
         return gap.flatten(1).abs().amax(1) / finite.flatten(1).abs().amax(1).clamp(min=1e-12)
 
+    def error(self, stored: Tensor, exact: Tensor) -> Tensor | None:
+        """KL(teacher ‖ answer read back) of each sample at T = 1, in nats (N,); the mean over positions.
+
+        None where that says nothing of the codec: nothing is lost, or only the mean over draws is right.
+
+        Args:
+            stored: Decoded answers (N, ..., C).
+            exact: The teacher's.
+        """
+        log_p, log_q = (torch.log_softmax(x.double(), -1) for x in (exact, stored))
+        rows = kl_rows(log_p, log_q).clamp(min=0.0)
+        return rows.flatten(1).mean(1) if rows.ndim > 1 else rows
+
     @abstractmethod
     def refusal(self, reads: Reads) -> str | None:
         """Why what an objective ``reads`` cannot be computed from what is kept; None if it can."""
@@ -93,6 +107,10 @@ class Dense(Codec, name="dense"):
         if self.dtype == "bfloat16":
             rows = rows.view(torch.bfloat16)
         return rows.float()
+
+    @override
+    def error(self, stored: Tensor, exact: Tensor) -> Tensor | None:
+        return None if self.dtype == "float32" else super().error(stored, exact)
 
     @override
     def refusal(self, reads: Reads) -> str | None:
@@ -201,6 +219,11 @@ class Sampled(Codec, name="sampled"):
         counts.scatter_add_(-1, index, torch.ones_like(index, dtype=counts.dtype))
         log_probs = (counts / self.draws).log_().clamp_(min=FLOOR)
         return log_probs * self.temperature
+
+    @override
+    def error(self, stored: Tensor, exact: Tensor) -> Tensor | None:
+        del stored, exact
+        return None
 
     @override
     def deviation(self, stored: Tensor, now: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class Job:
             ids = goal.source.split.ids[rows]
             for index, writer in enumerate(writers):
                 if not writer.done and writer.rows == start:
-                    writer.append(encoded(self.teachers[index], goal.manifests[index], x, ids, view))
+                    writer.append(*encoded(self.teachers[index], goal.manifests[index], x, ids, view))
             if advance:
                 advance(len(rows))
 
@@ -120,8 +120,8 @@ def shown(source: Source, rows: Tensor, view: int) -> Tensor:
 
 def encoded(
     teacher: AnyTeacher, manifest: Manifest, x: Tensor, ids: Tensor, view: int
-) -> dict[str, np.ndarray]:
-    """The teacher's answers to ``x`` as the store's arrays keep them."""
+) -> tuple[dict[str, np.ndarray], list[float]]:
+    """The teacher's answers to ``x`` as the store's arrays keep them, and what the codec lost in each."""
     logits, features = answers(teacher, manifest, x)
     # -inf masks a class, and codecs say whether they keep it; NaN and infinity are nobody's answer.
     check_finite(torch.where(logits == -math.inf, 0.0, logits), ids, "holds NaN or infinity")
@@ -132,7 +132,16 @@ def encoded(
             kept = features[array.name].to(getattr(torch, np.dtype(array.dtype).name))
             check_finite(kept, ids, f"has activations of {array.name!r} that {kept.dtype} cannot hold")
             blocks[array.name] = kept.numpy()
-    return blocks
+    stored = codec.decode(as_rows(blocks[LOGITS]), manifest.logits)
+    lost = codec.error(stored, logits)
+    return blocks, [] if lost is None else lost.tolist()
+
+
+def as_rows(block: np.ndarray) -> Tensor:
+    """Encoded rows as a reader gets them: records of several fields as bytes."""
+    if block.dtype.names is not None:
+        block = block.view("u1").reshape(*block.shape, block.dtype.itemsize)
+    return torch.from_numpy(block)
 
 
 def answers(teacher: AnyTeacher, manifest: Manifest, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:

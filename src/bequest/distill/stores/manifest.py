@@ -98,6 +98,18 @@ class ArrayEntry(Config):
     shape: tuple[int, ...]
 
 
+class CodecError(Config):
+    """KL(teacher ‖ answer read back) at T = 1 over answers, in nats.
+
+    Attributes:
+        mean: Over all answers.
+        largest: Of any answer.
+    """
+
+    mean: float
+    largest: float
+
+
 class Shard(Config):
     """One file: rows ``first`` to ``first + rows`` of one view.
 
@@ -109,6 +121,7 @@ class Shard(Config):
         rows: How many rows.
         bytes: Its size, with the header.
         sha256: Checksum of the whole file.
+        error: What the codec lost in these rows; None where it lost nothing, or says nothing of it.
     """
 
     file: str
@@ -118,6 +131,7 @@ class Shard(Config):
     rows: int
     bytes: int
     sha256: str
+    error: CodecError | None = None
 
 
 class Manifest(Config):
@@ -138,11 +152,23 @@ class Manifest(Config):
     made_with: dict[str, str] = Field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
 
+    @property
+    def error(self) -> CodecError | None:
+        """What the codec lost over all views; None where it lost nothing, or says nothing of it."""
+        errors = [shard.error for shard in self.shards if shard.error is not None]
+        if not errors:
+            return None
+        mean = sum(error.mean for error in errors) / len(errors)
+        return CodecError(mean=mean, largest=max(error.largest for error in errors))
+
     def text(self) -> str:
         """The manifest as its file has it; the last entry is the checksum of all others."""
         content = self.model_dump(mode="json")
         if self.data.class_names is None:
             del content["data"]["class_names"]  # what version 1 did not write is no part of its checksum
+        for shard in content["shards"]:
+            if shard["error"] is None:
+                del shard["error"]
         return _sealed(content)
 
 

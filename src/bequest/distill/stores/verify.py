@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bequest.data.datasets import Dataset, Split
-from bequest.distill.stores.job import answers, shown
+from bequest.distill.stores.job import answers, as_rows, shown
 from bequest.distill.stores.recording import Recording
 from bequest.distill.stores.store import SignalStore, open_store
 from bequest.distill.teachers import AnyTeacher
@@ -34,6 +34,9 @@ class Verification:
             read back as the codec does: relative to its largest logit, or the share of draws that differ.
             None without a teacher.
         worst: Source, sample id and view of that answer.
+        kl_mean: KL(teacher ‖ answer read back) at T = 1, in nats, over all answers when the store was built;
+            None where the codec loses nothing.
+        kl_largest: The same of the answer that lost most.
     """
 
     files: int
@@ -41,6 +44,8 @@ class Verification:
     probed: int = 0
     deviation: float | None = None
     worst: tuple[str, int, int] | None = None
+    kl_mean: float | None = None
+    kl_largest: float | None = None
 
 
 def verify_store(
@@ -67,14 +72,18 @@ def verify_store(
 
     store = open_store(path, checksums=True)
     files = sum(len(manifest.shards) for manifest in store.manifests)
+    errors = [manifest.error for manifest in store.manifests if manifest.error is not None]
+    kl_mean = sum(error.mean for error in errors) / len(errors) if errors else None
+    kl_largest = max(error.largest for error in errors) if errors else None
+    checked = Verification(files, store.bytes, kl_mean=kl_mean, kl_largest=kl_largest)
     if not teachers and not isinstance(teachers, torch.nn.Module):
-        return Verification(files, store.bytes)
+        return checked
     with ExitStack() as borrowed:
         asked = as_teachers(teachers, borrowed)
         store.check_teachers(asked)
         found = probe(store, asked, () if data is None else (data,), samples=samples, seed=seed)
     worst = max(found, key=lambda each: each[0])
-    return Verification(files, store.bytes, len(found), worst[0], worst[1:])
+    return replace(checked, probed=len(found), deviation=worst[0], worst=worst[1:])
 
 
 def probe(
@@ -105,10 +114,6 @@ def probe(
 def deviations(recording: Recording, view: int, rows: Tensor, ids: Tensor, logits: Tensor) -> Tensor:
     """How far each stored answer is from ``logits``, which are first kept and read back likewise."""
     manifest, codec = recording.manifest, recording.codec
-    kept = torch.from_numpy(_bytes(codec.encode(logits, ids, view, seed=manifest.views.seed)))
+    kept = as_rows(codec.encode(logits, ids, view, seed=manifest.views.seed))
     off = codec.deviation(recording.logits(view, rows), codec.decode(kept, manifest.logits))
     return torch.where(torch.isfinite(off), off, math.inf)
-
-
-def _bytes(rows: Any) -> Any:
-    return rows if rows.dtype.names is None else rows.view("u1").reshape(*rows.shape, rows.dtype.itemsize)

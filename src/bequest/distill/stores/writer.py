@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bequest.distill.stores.manifest import ArrayEntry, Shard
+from bequest.distill.stores.manifest import ArrayEntry, CodecError, Shard
 from bequest.errors import SignalError
 
 PIECE_BYTES = 32 << 20
@@ -96,6 +96,7 @@ class ViewWriter:
         self._piece = {array.name: hashlib.sha256() for array in arrays}
         self._sizes = dict.fromkeys(self._whole, 0)
         self._pending, self._since = 0, time.monotonic()
+        self._error_sum, self._error_largest, self._errors = 0.0, 0.0, 0
         self._resume()
 
     def __enter__(self) -> ViewWriter:
@@ -109,8 +110,17 @@ class ViewWriter:
         """True if the view is finished."""
         return bool(self.shards)
 
-    def append(self, blocks: Mapping[str, np.ndarray]) -> None:
-        """Add rows, the same number to every array."""
+    def append(self, blocks: Mapping[str, np.ndarray], errors: Sequence[float] = ()) -> None:
+        """Add rows, the same number to every array.
+
+        Args:
+            blocks: The rows.
+            errors: What the codec lost in each; empty where it says nothing of it.
+        """
+        for error in errors:
+            self._error_sum += error
+            self._error_largest = max(self._error_largest, error)
+        self._errors += len(errors)
         for name, block in blocks.items():
             self._write(name, np.ascontiguousarray(block).data.cast("B"))
         self.rows += len(next(iter(blocks.values())))
@@ -121,7 +131,11 @@ class ViewWriter:
         """Put what was appended on the disk, then say so in the journal."""
         self._sync()
         self._note(
-            {"rows": self.rows, "sha256": {name: each.hexdigest() for name, each in self._piece.items()}}
+            {
+                "rows": self.rows,
+                "sha256": {name: each.hexdigest() for name, each in self._piece.items()},
+                "errors": [self._error_sum, self._error_largest, self._errors],
+            }
         )
         self._piece = {name: hashlib.sha256() for name in self._piece}
         self._pending, self._since = 0, time.monotonic()
@@ -139,12 +153,20 @@ class ViewWriter:
                 rows=self.total,
                 bytes=self._sizes[name],
                 sha256=self._whole[name].hexdigest(),
+                error=self._error() if name == LOGITS else None,
             )
             for name in self._whole
         ]
         self._note({"shards": [shard.model_dump() for shard in shards]})
         self._name(shards)
         return self.shards
+
+    def _error(self) -> CodecError | None:
+        """To six digits: the last ones depend on how many threads added up."""
+        if self._errors < self.total:
+            return None
+        mean, largest = self._error_sum / max(1, self._errors), self._error_largest
+        return CodecError(mean=float(f"{mean:.6g}"), largest=float(f"{largest:.6g}"))
 
     def close(self) -> None:
         """Let go of the files and of the view."""
@@ -209,6 +231,7 @@ class ViewWriter:
             self._whole[name].update(data)
             self._sizes[name] += len(data)
         self.rows = line["rows"]
+        self._error_sum, self._error_largest, self._errors = line.get("errors", (0.0, 0.0, 0))
         return True
 
     def _cut(self, kept: int) -> None:
