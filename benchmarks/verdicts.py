@@ -55,19 +55,27 @@ def claims_of(values: np.ndarray, samples: int) -> list[Claim]:
     return [claim(arm) for arm in values[1:]]
 
 
-def wrong(claims: list[Claim], level: float = 0.95) -> tuple[bool, bool]:
-    """Whether any claim gets a verdict: by plain intervals, and by the family's."""
-    judged = judge_family(claims, level=level)
-    plain = any(j.plain.excludes_zero for j in judged)
-    return plain, any(j.verdict != "undecided" for j in judged)
+def wrong(claims: list[Claim], level: float = 0.95, *, whole: bool = False) -> tuple[bool, bool]:
+    """Whether any claim gets a verdict: by plain intervals, and by the family's.
+
+    Holm decides something if and only if its first step does: a claim's interval at 1 − (1 − level)/M
+    excludes its margin. ``whole`` judges the family itself, which takes twenty times as long, and compares.
+    """
+    first = 1 - (1 - level) / len(claims)
+    plain, family = (any(claim.interval(at).excludes_zero for claim in claims) for at in (level, first))
+    if whole and family != any(j.verdict != "undecided" for j in judge_family(claims, level=level)):
+        raise AssertionError("the family's first step and its verdicts differ")
+    return plain, family
 
 
-def study(rng: Generator, samples: int, mean: float, sd: float) -> dict[str, bool]:
+def study(rng: Generator, samples: int, mean: float, sd: float, *, whole: bool) -> dict[str, bool]:
     """One study whose claims are all false, judged in each way."""
     values = accuracies(rng, CLAIMS + 1, LOOKS[-1], samples, mean, sd)
     outcome: dict[str, bool] = {}
     for n in (3, 5):
-        outcome[f"plain, n {n}"], outcome[f"family, n {n}"] = wrong(claims_of(values[:, :n], samples))
+        outcome[f"plain, n {n}"], outcome[f"family, n {n}"] = wrong(
+            claims_of(values[:, :n], samples), whole=whole
+        )
     paid = unpaid = False
     for n, level in zip(LOOKS, look_levels(LOOKS), strict=True):
         claims = claims_of(values[:, :n], samples)
@@ -156,7 +164,7 @@ def studies(draws: int) -> dict[str, object]:
     table: dict[str, object] = {}
     for samples, mean, sd in ((360, 0.9, 0.02), (360, 0.995, 0.002), (10_000, 0.97, 0.003)):
         rng = np.random.default_rng(samples)
-        outcomes = [study(rng, samples, mean, sd) for _ in range(draws)]
+        outcomes = [study(rng, samples, mean, sd, whole=k % 50 == 0) for k in range(draws)]
         shares = {way: float(np.mean([o[way] for o in outcomes])) for way in outcomes[0]}
         errors = {way: round(math.sqrt(s * (1 - s) / draws), 4) for way, s in shares.items()}
         table[f"accuracy {mean} ± {sd} of {samples} samples"] = {

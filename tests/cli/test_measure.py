@@ -178,7 +178,7 @@ def test_files_that_do_not_fit_are_named(files, tmp_path):
 
 
 def test_pairs_that_do_not_fit_are_named(files, tmp_path):
-    assert "two files are compared" in refusal("agreement", files / "teacher.npz")
+    assert "one file has nothing to be compared with" in refusal("agreement", files / "teacher.npz")
     t = load(files / "teacher.npz")
     bare = {name: t[name] for name in ("logits", "labels")}
     np.savez(tmp_path / "bare.npz", **bare)

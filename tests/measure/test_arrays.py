@@ -11,7 +11,7 @@ def test_choices_are_closed():
     with pytest.raises(DataError) as caught:
         arrays.one_of("size", ("width", "mass"), "binning")
     assert str(caught.value).splitlines() == [
-        "binning has no such choice",
+        "unknown binning",
         "  expected: width or mass",
         "  got:      'size'",
     ]

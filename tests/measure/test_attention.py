@@ -75,5 +75,5 @@ def test_patches_that_look_at_tokens_alone_are_undefined() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match="does not fit the attention"):
         attention_distance(random_weights(1, 1, 8), (3, 3))
-    with pytest.raises(DataError, match="no attention weights"):
+    with pytest.raises(DataError, match="attention weights do not sum to 1"):
         attention_distance(2 * random_weights(1, 1, 9), (3, 3))

@@ -48,7 +48,7 @@ def test_an_identical_network_is_itself_under_any_order_of_samples():
         ([], [1], "samples are not paired"),
         ([0.5, 1.0], [1, 2], "ids are not sample ids"),
         ([[1], [2]], [1, 2], "ids are not sample ids"),
-        (["a"], [1], "ids are of two kinds"),
+        (["a"], [1], "ids have different types"),
     ],
 )
 def test_wrong_ids_are_named(ids, other, message):

@@ -154,8 +154,8 @@ def test_no_way_is_undefined():
         (np.zeros((2, 2)), "distances has the wrong shape"),
         (np.zeros((3, 4)), "distances has the wrong shape"),
         (np.full((3, 3), math.nan), "distances holds NaN"),
-        (np.ones((3, 3)), "distances are none"),
-        (np.array([[0.0, 1, 2], [1, 0, 3], [2, 4, 0]]), "distances are none"),
+        (np.ones((3, 3)), "distances is not a matrix of distances"),
+        (np.array([[0.0, 1, 2], [1, 0, 3], [2, 4, 0]]), "distances is not a matrix of distances"),
     ],
 )
 def test_wrong_distances_are_named(table, message):

@@ -48,7 +48,7 @@ def test_nothing_to_read_is_undefined():
 
 def test_wrong_input_is_named():
     x, y = made(0)
-    with pytest.raises(DataError, match="test features differ in number"):
+    with pytest.raises(DataError, match="features and test_features differ in width"):
         linear_probe(x, y, x[:, :3], y)
     with pytest.raises(DataError, match="features and labels differ in length"):
         linear_probe(x, y[:9], x, y)

@@ -156,5 +156,7 @@ def _form(as_json: bool, as_csv: bool) -> Form:
 
 def _two_or_more(files: list[Path]) -> list[Path]:
     if len(files) < 2:
-        raise DataError("two files are compared", expected="two files or more", got=len(files))
+        raise DataError(
+            "one file has nothing to be compared with", expected="two files or more", got=len(files)
+        )
     return files

@@ -66,7 +66,7 @@ def calibration_rows(p: Predictions, bins: int) -> tuple[Rows, list[dict[str, An
     def classwise(rows: Any) -> float:
         return m.classwise_calibration_error(probs[rows], truth[rows], bins=bins)
 
-    # A class without scores apart from 0 costs as much as any other: many classes get fewer groups.
+    # Each group of the jackknife goes over all classes again, which takes minutes for tens of thousands.
     groups = GROUPS if probs.shape[1] <= 1000 else 2
     confident = np.abs(np.exp(log_probs).max(axis=1) - (p.answers == truth))
     measures = {
@@ -85,7 +85,7 @@ def calibration_rows(p: Predictions, bins: int) -> tuple[Rows, list[dict[str, An
 
 
 def agreement_rows(teacher: Predictions, other: Predictions) -> Rows:
-    """How alike two files answer."""
+    """Agreement, divergence and error consistency of two files of predictions."""
     t, s = matched(teacher, other)
     theirs, answers = t.called(t.answers), s.called(s.answers)
     rows = {"agreement": row_of(m.proportion_interval(theirs == answers))}

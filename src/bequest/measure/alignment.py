@@ -102,12 +102,12 @@ class Centred:
     norms: Floats
 
     def rows(self, part: slice) -> Floats:
-        """Some rows, centred."""
+        """Rows of one block with the mean taken off, float64."""
         centred_rows: Floats = np.subtract(self.x[part], self.mean, dtype=np.float64)
         return centred_rows
 
     def columns(self, part: slice) -> Floats:
-        """Some columns, centred."""
+        """Columns of one block with the mean taken off, float64."""
         centred_columns: Floats = np.subtract(self.x[:, part], self.mean[part], dtype=np.float64)
         return centred_columns
 

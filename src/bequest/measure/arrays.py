@@ -260,7 +260,7 @@ def at_least(value: int, least: int, name: str) -> int:
 def one_of(value: str, allowed: Sequence[str], name: str) -> str:
     """``value``, which must be one of ``allowed``."""
     if value not in allowed:
-        raise DataError(f"{name} has no such choice", expected=" or ".join(allowed), got=repr(value))
+        raise DataError(f"unknown {name}", expected=" or ".join(allowed), got=repr(value))
     return value
 
 

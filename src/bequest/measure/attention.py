@@ -47,7 +47,7 @@ def attention_distance(
         )
     if not np.allclose(weights.sum(-1), 1, atol=ROWS_SUM_TO_ONE):
         raise DataError(
-            "these are no attention weights",
+            "attention weights do not sum to 1",
             expected="rows that sum to 1",
             got=f"sums from {weights.sum(-1).min():.3g} to {weights.sum(-1).max():.3g}",
         )

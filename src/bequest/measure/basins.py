@@ -33,7 +33,7 @@ def interpolated(
 ) -> nn.Module:
     """A copy of ``first`` in eval mode with weights (1 − share)·first + share·second.
 
-    BatchNorm's running statistics belong to no point between two networks, so that they are estimated anew
+    BatchNorm's running statistics belong to no point between two networks, so that they are re-estimated
     from ``batches``, at the ends too: plain averages over all batches, with everything else in eval mode.
 
     Args:
@@ -265,7 +265,7 @@ def _mixed(models: Sequence[nn.Module], weights: Sequence[float], batches: Batch
 
 @torch.no_grad()
 def _renormalise(model: nn.Module, batches: Batches | None) -> None:
-    """Estimate BatchNorm's running statistics anew, as plain averages over all batches."""
+    """Re-estimate BatchNorm's running statistics as plain averages over all batches."""
     layers = [layer for layer in _norms(model) if layer.track_running_stats]
     if not layers:
         return

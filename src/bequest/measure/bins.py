@@ -1,4 +1,4 @@
-"""Bins of probabilities."""
+"""Equal-width bins of probabilities, the same in every floating-point type."""
 
 from __future__ import annotations
 

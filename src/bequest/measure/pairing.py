@@ -53,7 +53,7 @@ def _of_one_type(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any
     if len(kinds) == 1:
         return first, second
     if kinds != {"i", "u"}:
-        raise DataError("ids are of two kinds", expected=first.dtype, got=second.dtype)
+        raise DataError("ids have different types", expected=first.dtype, got=second.dtype)
     signed, unsigned = (first, second) if first.dtype.kind == "i" else (second, first)
     if not unsigned.size or unsigned.max() <= np.iinfo(np.int64).max:
         return first.astype(np.int64), second.astype(np.int64)

@@ -277,7 +277,9 @@ def _checked(distances: Array, *, least: int = 3) -> Floats:
     if not np.isfinite(table).all():
         raise DataError("distances holds NaN or infinite numbers", remedy="leave those checkpoints out")
     if (table < 0).any() or not np.allclose(table, table.T) or np.diag(table).any():
-        raise DataError("distances are none", expected="symmetric, none below 0, 0 on the diagonal")
+        raise DataError(
+            "distances is not a matrix of distances", expected="symmetric, non-negative, 0 on the diagonal"
+        )
     return (table + table.T) / 2
 
 

@@ -54,7 +54,7 @@ def linear_probe(
     same_length(features=x, labels=y)
     same_length(test_features=t, test_labels=truth)
     if len(y) and len(truth) and x.shape[1] != t.shape[1]:
-        raise DataError("test features differ in number", expected=x.shape[1], got=t.shape[1])
+        raise DataError("features and test_features differ in width", expected=x.shape[1], got=t.shape[1])
     if len(np.unique(y)) < 2:
         reason = f"{len(np.unique(y))} classes in the training set; a probe needs 2 or more"
         return Undefined(reason, Reason.TOO_FEW)

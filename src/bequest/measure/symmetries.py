@@ -152,7 +152,7 @@ def reordered(tensor: Tensor, place: Place, order: Tensor) -> Tensor:
 def check_symmetries(
     model: nn.Module, symmetries: Sequence[Symmetry], inputs: Tensor, *, tolerance: float = 1e-4
 ) -> None:
-    """Refuse symmetries that are none: reversing each one's units must leave the outputs as they are.
+    """Refuse symmetries that change the function: reversing each one's units must keep the outputs.
 
     Args:
         model: Returns one tensor; it is read in eval mode.

@@ -47,5 +47,5 @@ def code_of(value: float) -> Reason | None:
 
 
 def no_samples(what: str = "samples") -> Undefined:
-    """The mean of nothing."""
+    """NaN for a mean over zero samples, seeds, pairs or batches."""
     return Undefined(f"no {what}", Reason.NO_SAMPLES)
