@@ -192,3 +192,36 @@ def test_a_point_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_optimum_of_two_penalties_is_that_of_the_library():
+    options = ("optimise", "--over", "lambda-teacher,lambda_student", "--alpha", 2, "--rho", ".2")
+    result = json.loads(run(*options, "--json").output)
+    # docs/theory.md: the best student of any teacher, λₜ = λₛ = 0.066.
+    assert result["value"] == pytest.approx(0.1585, abs=5e-5)
+    assert result["values"]["lambda_teacher"] == pytest.approx(0.066, abs=1e-3)
+    assert result["settled"]
+    assert "student's error: 0.158" in run(*options).output
+
+
+def test_an_optimum_may_be_a_greatest_within_bounds():
+    options = ("optimise", "--over", "lambda_teacher", "--learner", "teacher", "--alpha", 2, "--rho", ".2")
+    limits = ("--bounds", "lambda_teacher=1:4", "--greatest", "--json")
+    result = json.loads(run(*options, *limits).output)
+    assert result["at_bound"] == {"lambda_teacher": True}
+    assert result["values"]["lambda_teacher"] == pytest.approx(4.0, rel=1e-2)
+
+
+def test_every_fault_of_an_optimum_is_named_at_once():
+    assert faults(
+        *("optimise", "--over", "mix", "--mix", ".5", "--alpha", "2", "--lambda-teacher", "1"),
+        *("--learner", "nobody", "--bounds", "mix"),
+    ) == (
+        "--lambda-student: must be given",
+        "--bounds: must be NAME=LOW:HIGH (got 'mix')",
+        "--mix: is sought, and cannot be given too",
+        "--learner: must be teacher or student (got 'nobody')",
+    )
+    assert faults(
+        "optimise", "--over", "eta", "--alpha", 2, "--lambda-teacher", 1, "--lambda-student", 1
+    ) == ("over: must be of lambda_teacher, lambda_student, mix, temperature (got 'eta')",)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bequest.errors import NotConverged
 from bequest.theory import Learner, Mixture
-from bequest.theory.fitting import fit
+from bequest.theory.fitting import Objective, fit
 from bequest.theory.losses import LOSSES
 from bequest.theory.simulation import draw, lesson_of
 
@@ -17,7 +17,7 @@ from bequest.theory.simulation import draw, lesson_of
 def fitted(data, learner, teacher=None):
     margins = np.zeros_like(data.signs) if teacher is None else teacher
     loss, lesson = LOSSES[learner.loss], lesson_of(learner)
-    return fit(data.inputs, data.signs, loss, float(learner.penalty), lesson, margins)
+    return fit(data.inputs, data.signs, Objective(loss, float(learner.penalty), lesson, margins))
 
 
 @pytest.mark.parametrize("penalty", [1e-3, 1.0, 100.0])
@@ -62,8 +62,24 @@ def test_a_start_saves_steps():
     first = fitted(data, Learner(0.1))
     loss, lesson = LOSSES["logistic"], lesson_of(Learner(0.1))
     nobody = np.zeros_like(data.signs)
-    again = fit(data.inputs, data.signs, loss, 0.1, lesson, nobody, start=first.weights)
+    again = fit(data.inputs, data.signs, Objective(loss, 0.1, lesson, nobody), start=first.weights)
     assert again.steps == 0
+
+
+def test_penalties_by_weight_pull_to_their_anchor_and_an_offset_counts():
+    data = draw(Mixture(2.0, 1.0, 0.4), 12, 3)
+    generator = np.random.default_rng(0)
+    penalty, anchor = generator.uniform(0.1, 2.0, 12), generator.standard_normal(12)
+    offset = generator.standard_normal(data.signs.size)
+    loss, lesson, nobody = LOSSES["logistic"], lesson_of(Learner(1.0)), np.zeros_like(data.signs)
+    ours = fit(data.inputs, data.signs, Objective(loss, penalty, lesson, nobody, anchor, offset))
+
+    def objective(w):
+        margin = data.signs * (data.inputs @ w + offset)
+        return np.logaddexp(0.0, -margin).sum() + 0.5 * (penalty * (w[1:] - anchor) ** 2).sum()
+
+    theirs = minimize(objective, np.zeros(13), method="BFGS", options={"gtol": 1e-8})
+    assert ours.weights == pytest.approx(theirs.x, abs=1e-4)
 
 
 def test_separable_samples_without_a_penalty_have_no_minimum():
@@ -72,10 +88,7 @@ def test_separable_samples_without_a_penalty_have_no_minimum():
         fit(
             data.inputs,
             data.signs,
-            LOSSES["logistic"],
-            0.0,
-            lesson_of(Learner(0.0)),
-            np.zeros_like(data.signs),
+            Objective(LOSSES["logistic"], 0.0, lesson_of(Learner(0.0)), np.zeros_like(data.signs)),
             tolerance=1e-300,
         )
     assert caught.value.message == "the fit has no minimum within reach"

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bequest.errors import NotConverged
-from bequest.theory import Learner, Mixture, Status, error, law, link_solver, solve, solve_chain
+from bequest.theory import Learner, Mixture, Status, error, grid_solver, law, solve, solve_chain
 from bequest.theory import separability_threshold as threshold
 
 ALPHA, DELTA = st.floats(0.4, 6.0), st.floats(0.3, 3.0)
@@ -238,8 +238,8 @@ def test_a_full_student_can_always_separate_its_teachers_decisions():
 
 
 def test_a_point_that_is_not_reached_is_said_to_be(monkeypatch):
-    monkeypatch.setattr(link_solver, "FREE_STEPS", 1)
-    monkeypatch.setattr(link_solver, "MOST_CHECKS", 1)
+    monkeypatch.setattr(grid_solver, "FREE_STEPS", 1)
+    monkeypatch.setattr(grid_solver, "MOST_CHECKS", 1)
     asked = {"lambda_teacher": 0.01, "lambda_student": 1, "accuracy": 1e-12}
     solution = solve(Mixture(8, 1, 0.2), **asked, throw=False)
     assert solution.status == Status.STALLED
@@ -260,7 +260,7 @@ def test_a_copy_of_a_barely_penalised_teacher_is_solved_in_time(rho):
 
 
 def test_a_point_that_costs_too_much_is_said_to(monkeypatch):
-    monkeypatch.setattr(link_solver, "MOST_WORK", 1e5)
+    monkeypatch.setattr(grid_solver, "MOST_WORK", 1e5)
     asked = {"lambda_teacher": 1e-3, "lambda_student": [1e-8, 1.0]}
     solution = solve(Mixture(1.2, 1, 0.5), **asked, throw=False)
     assert solution.status.tolist() == [Status.EXHAUSTED, Status.CONVERGED]

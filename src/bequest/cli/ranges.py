@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 MOST_VALUES = 100_000
 
@@ -33,17 +33,17 @@ def parse_range(text: str) -> list[float]:
 
 
 def parse_all(
-    given: Mapping[str, str | None], *, most_swept: int
+    typed: Mapping[str, str | None], *, most_swept: int
 ) -> tuple[dict[str, list[float]], list[str]]:
-    """The values of each option that was given, and one line for each that is wrong.
+    """The values of each option that was typed, and one line for each that is wrong.
 
     Args:
-        given: Texts by parameter name; None where the option was left out.
+        typed: Texts by parameter name; None where the option was left out.
         most_swept: How many parameters may have more than one value.
     """
     values: dict[str, list[float]] = {}
     faults = []
-    for name, text in given.items():
+    for name, text in typed.items():
         if text is None:
             faults.append(f"{option(name)}: must be given")
             continue
@@ -74,3 +74,22 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"must be a number (got {text.strip()!r})") from None
+
+
+def parse_bounds(texts: Sequence[str]) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    """Intervals by parameter from texts like ``mix=0:0.5``, and one line for each text that is none.
+
+    >>> parse_bounds(["mix=0:0.5", "eta"])
+    ({'mix': (0.0, 0.5)}, ["--bounds: must be NAME=LOW:HIGH (got 'eta')"])
+    """
+    bounds: dict[str, tuple[float, float]] = {}
+    faults = []
+    for text in texts:
+        name, _, interval = text.partition("=")
+        try:
+            low, high = (float(end) for end in interval.split(":"))
+        except ValueError:
+            faults.append(f"--bounds: must be NAME=LOW:HIGH (got {text!r})")
+            continue
+        bounds[name.strip().replace("-", "_")] = (low, high)
+    return bounds, faults

@@ -39,13 +39,13 @@ class Setting:
 
     def grid(self) -> dict[str, Array]:
         """Every parameter, broadcasting to the grid: one axis for each that is swept."""
-        found = {}
+        axes = {}
         for name, numbers in self.values.items():
             shape = [1] * len(self.swept)
             if len(numbers) > 1:
                 shape[self.swept.index(name)] = len(numbers)
-            found[name] = np.array(numbers).reshape(shape)
-        return found
+            axes[name] = np.array(numbers).reshape(shape)
+        return axes
 
     def mixture(self) -> Mixture:
         """The data."""
@@ -89,28 +89,29 @@ def read_setting(
         model: Texts of the parameters by name.
         options: Losses, target and accuracy.
         swept: How many parameters may have several values.
-        faults: What was found wrong already.
+        faults: What is known to be wrong already.
 
     Raises:
         ConfigError: Lists every option that is wrong.
     """
-    values, found = parse_all(model, most_swept=max(swept))
+    values, wrong = parse_all(model, most_swept=max(swept))
     for name, numbers in values.items():
         array = np.array(numbers)
         if not np.isfinite(array).all():
-            found.append(f"{option(name)}: must be finite (got {array[~np.isfinite(array)][0]:g})")
+            wrong.append(f"{option(name)}: must be finite (got {array[~np.isfinite(array)][0]:g})")
         elif not RANGES[name].holds(array).all():
-            wrong = array[~RANGES[name].holds(array)][0]
-            found.append(f"{option(name)}: must be {RANGES[name]} (got {wrong:g})")
+            outside = array[~RANGES[name].holds(array)][0]
+            wrong.append(f"{option(name)}: must be {RANGES[name]} (got {outside:g})")
     if len(values) == len(model) and sum(len(v) > 1 for v in values.values()) < min(swept):
-        found.append("no parameter is swept: give one or two of them as START:STOP:COUNT or A,B,C")
-    for name, known in (("teacher_loss", LOSS_NAMES), ("student_loss", LOSS_NAMES), ("target", TARGET_NAMES)):
-        if options[name] not in known:
-            found.append(f"{option(name)}: must be {' or '.join(known)} (got {options[name]!r})")
+        wrong.append("no parameter is swept: give one or two of them as START:STOP:COUNT or A,B,C")
+    choices = {"teacher_loss": LOSS_NAMES, "student_loss": LOSS_NAMES, "target": TARGET_NAMES}
+    for name, allowed_names in choices.items():
+        if options[name] not in allowed_names:
+            wrong.append(f"{option(name)}: must be {' or '.join(allowed_names)} (got {options[name]!r})")
     if not MOST_ACCURACY <= options["accuracy"] <= LEAST_ACCURACY:
         allowed = f"[{MOST_ACCURACY:g}, {LEAST_ACCURACY:g}]"
-        found.append(f"--accuracy: must be in {allowed} (got {options['accuracy']:g})")
-    found += faults
-    if found:
-        raise ConfigError.of(where, found)
+        wrong.append(f"--accuracy: must be in {allowed} (got {options['accuracy']:g})")
+    wrong += faults
+    if wrong:
+        raise ConfigError.of(where, wrong)
     return Setting(values, dict(options))

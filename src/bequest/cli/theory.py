@@ -1,4 +1,4 @@
-"""``bequest theory``: the solvable model at a point, over a grid, and beside simulation."""
+"""``bequest theory``: the solvable models at a point, over a grid, at their best, and beside simulation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bequest.cli import queries
+from bequest.cli.model_options import MODEL_OPTIONS, Json, TypedModel, with_model
 from bequest.errors import NotConverged
 
 if TYPE_CHECKING:
     from bequest.cli.setting import Setting
-    from bequest.theory import Comparison, Simulation
+    from bequest.theory import Comparison, Optimum, Simulation
 
 NAME = "theory"
 FAR = 3.0
@@ -21,51 +23,24 @@ FAR = 3.0
 
 app = typer.Typer(
     name=NAME,
-    help="The solvable model of distillation (Saglietti & Zdeborová 2020): theory, and simulation beside it.",
+    help="Solvable models of distillation: theory, and simulation beside it.",
     epilog="Example: bequest theory point --alpha 2 --lambda-teacher 1 --lambda-student 0.001",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-Alpha = Annotated[str | None, typer.Option(metavar="NUMBER", help="Samples per input, α > 0.")]
-Delta = Annotated[str, typer.Option(metavar="NUMBER", help="Variance of the noise, Δ > 0.")]
-Rho = Annotated[str, typer.Option(metavar="NUMBER", help="P(y = 1), in (0, 1).")]
-LambdaTeacher = Annotated[str | None, typer.Option(metavar="NUMBER", help="The teacher's penalty, λ ≥ 0.")]
-LambdaStudent = Annotated[str | None, typer.Option(metavar="NUMBER", help="The student's penalty, λ ≥ 0.")]
-Eta = Annotated[str, typer.Option(metavar="NUMBER", help="Share of the inputs the student sees, in (0, 1].")]
-Mix = Annotated[str, typer.Option(metavar="NUMBER", help="χ: 0 is plain training, 1 pure distillation.")]
-Temperature = Annotated[str, typer.Option(metavar="NUMBER", help="T > 0.")]
-TeacherLoss = Annotated[str, typer.Option(help="logistic or square.")]
-StudentLoss = Annotated[str, typer.Option(help="logistic or square.")]
-Target = Annotated[str, typer.Option(help="What is handed over: soft (logits) or hard (decisions).")]
-Accuracy = Annotated[float, typer.Option(help="Bound on the residual, in [1e-12, 1e-2].")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+app.command(name=queries.NAME, epilog=queries.EXAMPLE)(queries.command)
 
 
 @app.command(
     epilog="Example: bequest theory point --alpha 2 --delta 1 --rho .2 --lambda-teacher 1 "
     "--lambda-student .001 --eta .7 --mix 1 --temperature 1 --json"
 )
-def point(
-    alpha: Alpha = None,
-    delta: Delta = "1",
-    rho: Rho = "0.5",
-    lambda_teacher: LambdaTeacher = None,
-    lambda_student: LambdaStudent = None,
-    eta: Eta = "1",
-    mix: Mix = "1",
-    temperature: Temperature = "1",
-    teacher_loss: TeacherLoss = "logistic",
-    student_loss: StudentLoss = "logistic",
-    target: Target = "soft",
-    accuracy: Accuracy = 1e-9,
-    as_json: Json = False,
-) -> None:
+@with_model
+def point(model: TypedModel, as_json: Json = False) -> None:
     """Teacher and student at one point, in the limit of infinitely many inputs."""
-    from bequest.cli.setting import MODEL, OPTIONS, read_setting
+    from bequest.cli.setting import read_setting
 
-    given = locals()
-    setting = read_setting("bequest theory point", *_picked(given, MODEL, OPTIONS))
+    setting = read_setting(model.where, model.numbers, model.options)
     solution = setting.solve(throw=not as_json)
     if as_json:
         typer.echo(json.dumps(solution.plain(), indent=1, allow_nan=False))
@@ -75,19 +50,9 @@ def point(
 
 @app.command(epilog="Example: bequest theory sweep --alpha 2 --lambda-teacher 0.01:100:41:log "
              "--lambda-student 0.001 -o sweep.csv --chart sweep.svg")  # fmt: skip
+@with_model
 def sweep(
-    alpha: Alpha = None,
-    delta: Delta = "1",
-    rho: Rho = "0.5",
-    lambda_teacher: LambdaTeacher = None,
-    lambda_student: LambdaStudent = None,
-    eta: Eta = "1",
-    mix: Mix = "1",
-    temperature: Temperature = "1",
-    teacher_loss: TeacherLoss = "logistic",
-    student_loss: StudentLoss = "logistic",
-    target: Target = "soft",
-    accuracy: Accuracy = 1e-9,
+    model: TypedModel,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Table: .csv, or .parquet [CSV on the screen].")
     ] = None,
@@ -96,13 +61,11 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """A grid over one or two parameters, given as START:STOP:COUNT, START:STOP:COUNT:log or A,B,C."""
-    from bequest.cli.setting import MODEL, OPTIONS, read_setting
+    from bequest.cli.setting import read_setting
     from bequest.cli.sweeping import check_files, draw, observed, rows_of, write_table
 
-    given = locals()
     faults = check_files(out, chart, observable)
-    model, options = _picked(given, MODEL, OPTIONS)
-    setting = read_setting("bequest theory sweep", model, options, swept=(1, 2), faults=faults)
+    setting = read_setting(model.where, model.numbers, model.options, swept=(1, 2), faults=faults)
     solution = setting.solve(throw=False)
     if not solution.converged.any():
         setting.solve(throw=True)
@@ -113,27 +76,19 @@ def sweep(
         typer.echo(json.dumps({"rows": table}, indent=1, allow_nan=False))
     if out is not None or not as_json:
         write_table(out, table)
-    lost = int((~solution.converged).sum())
-    if lost:
-        named = sorted(set(solution.status[~solution.converged].tolist()))
-        typer.echo(f"{lost} of {solution.status.size} points have no solution: {', '.join(named)}", err=True)
+    unsolved = int((~solution.converged).sum())
+    if unsolved:
+        statuses = sorted(set(solution.status[~solution.converged].tolist()))
+        typer.echo(
+            f"{unsolved} of {solution.status.size} points have no solution: {', '.join(statuses)}", err=True
+        )
 
 
 @app.command(epilog="Example: bequest theory simulate --alpha 2 --rho .2 --lambda-teacher 1 "
              "--lambda-student .001 --eta .7 --inputs 500 --seeds 10")  # fmt: skip
+@with_model
 def simulate(
-    alpha: Alpha = None,
-    delta: Delta = "1",
-    rho: Rho = "0.5",
-    lambda_teacher: LambdaTeacher = None,
-    lambda_student: LambdaStudent = None,
-    eta: Eta = "1",
-    mix: Mix = "1",
-    temperature: Temperature = "1",
-    teacher_loss: TeacherLoss = "logistic",
-    student_loss: StudentLoss = "logistic",
-    target: Target = "soft",
-    accuracy: Accuracy = 1e-9,
+    model: TypedModel,
     inputs: Annotated[int, typer.Option(help="N.")] = 1000,
     seeds: Annotated[int, typer.Option(help="Draws.")] = 20,
     samples: Annotated[int, typer.Option(help="Fresh samples of each draw.")] = 10_000,
@@ -141,28 +96,71 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Theory beside simulation at one point: how many standard errors lie between."""
-    from bequest.cli.setting import MODEL, OPTIONS, read_setting
+    from bequest.cli.setting import read_setting
 
-    given = locals()
-    counts = {name: given[name] for name in ("inputs", "seeds", "samples", "workers")}
+    counts = {"inputs": inputs, "seeds": seeds, "samples": samples, "workers": workers}
     faults = [f"--{name}: must be at least 1 (got {count})" for name, count in counts.items() if count < 1]
-    model, options = _picked(given, MODEL, OPTIONS)
-    setting = read_setting("bequest theory simulate", model, options, faults=faults)
+    setting = read_setting(model.where, model.numbers, model.options, faults=faults)
     setting.solve(throw=True)
     from bequest.theory import compare
 
     run = setting.simulate(**counts)
-    found = compare(run)
+    comparisons = compare(run)
     if as_json:
-        typer.echo(json.dumps(_plain(setting, run, found), indent=1, allow_nan=False))
+        typer.echo(json.dumps(_plain(setting, run, comparisons), indent=1, allow_nan=False))
         return
-    _show_comparison(setting, run, found)
+    _show_comparison(setting, run, comparisons)
 
 
-def _picked(
-    given: dict[str, Any], model: tuple[str, ...], options: tuple[str, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    return {name: given[name] for name in model}, {name: given[name] for name in options}
+@app.command(epilog="Example: bequest theory optimise --over lambda_teacher,lambda_student --alpha 2 "
+             "--rho .2 --eta .7")  # fmt: skip
+@with_model
+def optimise(
+    model: TypedModel,
+    over: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of lambda_teacher, lambda_student, mix, temperature.")
+    ] = "lambda_teacher",
+    observable: Annotated[str, typer.Option(help="What is made least.")] = "error",
+    learner: Annotated[str, typer.Option(help="Whose: teacher or student.")] = "student",
+    greatest: Annotated[bool, typer.Option("--greatest", help="Make it greatest instead.")] = False,
+    bounds: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=LOW:HIGH", help="Where a parameter is sought.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The penalties, mix or temperature at which an observable is least, the other parameters fixed."""
+    from bequest.cli.ranges import parse_bounds
+    from bequest.cli.setting import MIXTURE, read_setting
+    from bequest.theory import Mixture, optimise
+
+    sought = [name.strip().replace("-", "_") for name in over.split(",")]
+    limits, faults = parse_bounds(bounds or [])
+    for name in sought:
+        if name in MODEL_OPTIONS and model.numbers[name] != MODEL_OPTIONS[name][1]:
+            faults.append(f"--{name.replace('_', '-')}: is sought, and cannot be given too")
+    if learner not in ("teacher", "student"):
+        faults.append(f"--learner: must be teacher or student (got {learner!r})")
+    # the teacher's optimum does not depend on the student, whose penalty must still be some number
+    numbers = {name: text for name, text in model.numbers.items() if name not in sought}
+    if learner == "teacher" and numbers.get("lambda_student", "") is None:
+        numbers["lambda_student"] = "1"
+    setting = read_setting(model.where, numbers, model.options, faults=faults)
+    fixed: dict[str, Any] = {name: setting.value(name) for name in setting.values if name not in MIXTURE}
+    options = {name: value for name, value in setting.options.items() if name != "accuracy"}
+    best = optimise(
+        Mixture(*(setting.value(name) for name in MIXTURE)),
+        sought,
+        observable=observable,
+        learner=0 if learner == "teacher" else -1,
+        bounds=limits,
+        sign=-1 if greatest else 1,
+        **fixed,
+        **options,
+    )
+    if as_json:
+        typer.echo(json.dumps(_plain_optimum(best, observable), indent=1, allow_nan=False))
+        return
+    _show_optimum(best, f"{learner}'s {observable.replace('_', ' ')}")
 
 
 def _show_point(setting: Setting, solution: Any) -> None:
@@ -179,39 +177,62 @@ def _show_point(setting: Setting, solution: Any) -> None:
     typer.echo(f"  {solution.status}, {solution.steps} steps, residual {float(solution.residual):.1e}")
 
 
-def _show_comparison(setting: Setting, run: Simulation, found: list[Comparison]) -> None:
+def _show_comparison(setting: Setting, run: Simulation, comparisons: list[Comparison]) -> None:
     typer.secho(f"{setting.text()}, N={run.inputs}, {len(run.seeds)} draws", bold=True)
     typer.echo(f"  {'':<10}{'':<20}{'theory':>11}{'simulation':>12} {'±':>9}{'deviation':>11}")
-    for row in found:
+    for row in comparisons:
         who = ("teacher", "student")[row.learner]
-        mean, sure = row.simulation.mean, row.simulation.standard_error
+        mean, scatter = row.simulation.mean, row.simulation.standard_error
         mark = "  ←" if abs(row.deviation) > FAR else ""
         typer.echo(
-            f"  {who:<10}{row.observable:<20}{row.theory:>11.5f}{mean:>12.5f} {sure:>9.5f}"
+            f"  {who:<10}{row.observable:<20}{row.theory:>11.5f}{mean:>12.5f} {scatter:>9.5f}"
             f"{row.deviation:>+11.2f}{mark}"
         )
-    known = [abs(row.deviation) for row in found if row.deviation == row.deviation]
-    if known:
-        far = sum(deviation > FAR for deviation in known)
+    deviations = [abs(row.deviation) for row in comparisons if row.deviation == row.deviation]
+    if deviations:
+        far = sum(deviation > FAR for deviation in deviations)
         typer.echo(
-            f"  largest deviation {max(known):.2f} standard errors; {far} of {len(known)} above {FAR:g}"
+            f"  largest deviation {max(deviations):.2f} standard errors; "
+            f"{far} of {len(deviations)} above {FAR:g}"
         )
     else:
         typer.echo("  one draw has no standard error: ask for --seeds 2 or more")
 
 
-def _plain(setting: Setting, run: Simulation, found: list[Comparison]) -> dict[str, Any]:
-    def known(value: float | int) -> float | int | None:
-        return value if value == value else None
+def _show_optimum(best: Optimum, title: str) -> None:
+    typer.secho(f"{title}: {float(best.value):.6f}", bold=True)
+    for name, value in best.values.items():
+        edge = "  at a bound: the best may lie beyond" if best.at_bound[name] else ""
+        typer.echo(f"  {name:<20}{float(value):>12.5g}{edge}")
+    if not best.settled:
+        typer.echo("  the search did not come to rest")
 
+
+def _plain_optimum(best: Optimum, observable: str) -> dict[str, Any]:
+    return {
+        "observable": observable,
+        "value": _defined(float(best.value)),
+        "values": {name: _defined(float(value)) for name, value in best.values.items()},
+        "at_bound": {name: bool(edge) for name, edge in best.at_bound.items()},
+        "settled": bool(best.settled),
+        "solution": best.solution.plain(),
+    }
+
+
+def _plain(setting: Setting, run: Simulation, comparisons: list[Comparison]) -> dict[str, Any]:
     rows = [
         {
             "learner": ("teacher", "student")[row.learner],
             "observable": row.observable,
-            "theory": known(row.theory),
-            "simulation": {name: known(value) for name, value in row.simulation._asdict().items()},
-            "deviation": known(row.deviation),
+            "theory": _defined(row.theory),
+            "simulation": {name: _defined(value) for name, value in row.simulation._asdict().items()},
+            "deviation": _defined(row.deviation),
         }
-        for row in found
+        for row in comparisons
     ]
     return {"point": setting.plain(), "inputs": run.inputs, "seeds": len(run.seeds), "compared": rows}
+
+
+def _defined(value: float | int) -> float | int | None:
+    """None in place of NaN, which JSON does not have."""
+    return value if value == value else None

@@ -16,19 +16,34 @@ from bequest.theory.observables import (
     calibration_error,
     cosine,
     error,
-    law,
     nll,
     reliability,
 )
 from bequest.theory.optima import Optimum, optimise
 from bequest.theory.prediction import observe
+from bequest.theory.queries import (
+    BlockMixture,
+    BlockOrderParameters,
+    QueryDesign,
+    QueryGroup,
+    QuerySimulation,
+    QuerySolution,
+    best_queries,
+    queries_for_everything,
+    queries_needed,
+    simulate_queries,
+    solve_queries,
+)
 from bequest.theory.separability import separability_threshold
 from bequest.theory.simulation import Simulation, simulate, simulate_chain
-from bequest.theory.solution import OrderParameters, Solution, Status
+from bequest.theory.solution import OrderParameters, Solution, law
 from bequest.theory.solver import solve, solve_chain
+from bequest.theory.status import Status
 from bequest.theory.training import training_error, training_loss
 
 __all__ = [
+    "BlockMixture",
+    "BlockOrderParameters",
     "Comparison",
     "Estimate",
     "Law",
@@ -36,6 +51,10 @@ __all__ = [
     "Mixture",
     "Optimum",
     "OrderParameters",
+    "QueryDesign",
+    "QueryGroup",
+    "QuerySimulation",
+    "QuerySolution",
     "Reliability",
     "Scaling",
     "Simulation",
@@ -45,6 +64,7 @@ __all__ = [
     "agreement_on_errors",
     "alignment",
     "bayes_error",
+    "best_queries",
     "brier",
     "calibrated",
     "calibration_error",
@@ -58,12 +78,16 @@ __all__ = [
     "observe",
     "optimise",
     "oracle_error",
+    "queries_for_everything",
+    "queries_needed",
     "reliability",
     "separability_threshold",
     "simulate",
     "simulate_chain",
+    "simulate_queries",
     "solve",
     "solve_chain",
+    "solve_queries",
     "training_error",
     "training_loss",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +17,34 @@ SPREAD = 2
 """In a block the neediest point has at most this many times the nodes of the least needy."""
 
 
-def blocks(levels: NDArray[np.int64], accuracy: float) -> Iterator[tuple[Indices, list[Rule]]]:
+Counts = NDArray[np.int64]
+"""Nodes on each axis, shape (axes, points)."""
+
+
+def product_of(counts: Counts) -> Counts:
+    """Nodes × labels of each point where all axes form one product grid, shape (points,)."""
+    return np.asarray(2 * counts.prod(axis=0))
+
+
+def blocks(
+    levels: NDArray[np.int64], accuracy: float, total: Callable[[Counts], Counts] = product_of
+) -> Iterator[tuple[Indices, list[Rule]]]:
     """Positions of points that go together, and one rule an axis that serves them all.
 
     Args:
         levels: The quadrature level that each point needs on each axis, shape (axes, points).
         accuracy: Whose ladder of rules the levels refer to.
+        total: Nodes × labels, from the nodes of each axis.
     """
     ladder = rules(accuracy)
     counts = np.array([rule.nodes.size for rule in ladder])
-    nodes = counts[levels].prod(axis=0)
+    nodes = total(counts[levels])
     order = np.argsort(nodes, kind="stable")
     sizes = nodes[order]
     first = 0
     while first < order.size:
         ahead = sizes[first:]
-        fits = (np.arange(ahead.size) < BLOCK // (2 * ahead)) & (ahead <= SPREAD * ahead[0])
+        fits = (np.arange(ahead.size) < BLOCK // ahead) & (ahead <= SPREAD * ahead[0])
         last = first + max(1, int(np.argmin(np.append(fits, False))))
         chosen = order[first:last]
         yield chosen, [ladder[k] for k in levels[:, chosen].max(axis=1)]

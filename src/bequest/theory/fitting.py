@@ -24,18 +24,31 @@ class Fit(NamedTuple):
     gradient: float
 
 
+class Objective(NamedTuple):
+    """What is minimised: Σ_μ ℓ(τ_μ h_μ) + Σ_i (λ_i/2)(w_i − w⁰_i)², with h = inputs @ (b, w) + offset.
+
+    ``penalty`` is λ ≥ 0, one for all weights or one for each (n,). ``lesson`` is the teachers' part, whose
+    fields broadcast with (M,); ``teacher`` their mean margin τh̄, (M,). ``anchor`` is w⁰, (n,) or 0.
+    ``offset`` (M,) or 0 is what weights that cannot move add to h. The bias is not penalised.
+    """
+
+    loss: Loss
+    penalty: float | Array
+    lesson: Lesson
+    teacher: Array
+    anchor: float | Array = 0.0
+    offset: float | Array = 0.0
+
+
 def fit(
     inputs: Array,
     signs: Array,
-    loss: Loss,
-    penalty: float,
-    lesson: Lesson,
-    teacher: Array,
+    objective: Objective,
     *,
     start: Array | None = None,
     tolerance: float = 1e-8,
 ) -> Fit:
-    """Minimise Σ_μ ℓ(τ_μ h_μ) + (λ/2)|w|² over weights and an unpenalised bias, h = inputs @ (b, w).
+    """The minimiser of an :class:`Objective` over weights and an unpenalised bias.
 
     Newton's method with halved steps. The Hessian is factorised once; as long as that still preconditions it
     well, later directions come from a few conjugate-gradient steps on the true Hessian, which need no matrix.
@@ -43,18 +56,15 @@ def fit(
     Args:
         inputs: (M, 1 + n), ones in the first column.
         signs: τ = ±1, (M,).
-        loss: Of :data:`bequest.theory.losses.LOSSES`.
-        penalty: λ ≥ 0.
-        lesson: The teachers' part; fields broadcast with (M,).
-        teacher: The teachers' mean margin τh̄, (M,).
-        start: Where to begin, (1 + n,); default zero.
+        objective: What is minimised.
+        start: Where to begin, (1 + n,); default the anchor.
         tolerance: On the largest component of the gradient.
 
     Raises:
         NotConverged: If the gradient does not vanish, as when λ = 0 and the samples can be separated.
     """
-    problem = _Problem(inputs, signs, loss, penalty, lesson, teacher)
-    weights = np.zeros(inputs.shape[1]) if start is None else start.copy()
+    problem = _Problem(inputs, signs, objective)
+    weights = problem.anchor.copy() if start is None else start.copy()
     point = problem.at(weights)
     factor, inner = problem.factorise(point.curvature), 0
     for steps in range(MOST_STEPS):
@@ -82,19 +92,20 @@ class _Point(NamedTuple):
 class _Problem:
     """One learner's objective on given samples."""
 
-    def __init__(
-        self, inputs: Array, signs: Array, loss: Loss, penalty: float, lesson: Lesson, teacher: Array
-    ) -> None:
-        self.inputs, self.signs, self.loss, self.lesson, self.teacher = inputs, signs, loss, lesson, teacher
-        self.drive: Drive = loss.drive(teacher, lesson)
-        self.ridge = np.full(inputs.shape[1], penalty)
-        self.ridge[0] = 0.0
+    def __init__(self, inputs: Array, signs: Array, objective: Objective) -> None:
+        self.inputs, self.signs = inputs, signs
+        self.loss, penalty, self.lesson, self.teacher, anchor, offset = objective
+        self.drive: Drive = self.loss.drive(self.teacher, self.lesson)
+        self.offset = signs * offset
+        self.ridge, self.anchor = np.zeros(inputs.shape[1]), np.zeros(inputs.shape[1])
+        self.ridge[1:], self.anchor[1:] = penalty, anchor
 
     def at(self, weights: Array) -> _Point:
-        margin = self.signs * (self.inputs @ weights)
+        margin = self.signs * (self.inputs @ weights) + self.offset
         force, curvature = self.loss.pull(margin, self.lesson, self.drive.value)
-        value = self.loss.value(margin, self.lesson, self.teacher).sum() + 0.5 * self.ridge @ weights**2
-        gradient = self.ridge * weights - self.inputs.T @ (self.signs * force)
+        moved = weights - self.anchor
+        value = self.loss.value(margin, self.lesson, self.teacher).sum() + 0.5 * self.ridge @ moved**2
+        gradient = self.ridge * moved - self.inputs.T @ (self.signs * force)
         return _Point(float(value), gradient, curvature)
 
     def factorise(self, curvature: Array) -> tuple[Array, bool]:
@@ -112,8 +123,7 @@ class _Problem:
         from scipy.linalg import cho_solve
 
         def solved(vector: Array) -> Array:
-            found: Array = cho_solve(factor, vector, check_finite=False)
-            return found
+            return np.asarray(cho_solve(factor, vector, check_finite=False))
 
         residual = -point.gradient
         enough = accuracy * np.linalg.norm(residual)

@@ -18,7 +18,6 @@ from scipy.special import expit, logit, ndtr, owens_t
 from bequest.theory.losses import softplus
 from bequest.theory.parameters import Array, Numbers
 from bequest.theory.quadrature import level, rules
-from bequest.theory.solution import Solution
 
 ACCURACY = 1e-10
 """Of the one-dimensional integrals, for integrands of size one."""
@@ -43,13 +42,6 @@ class Law(NamedTuple):
         """Label probabilities, means and standard deviation of the margin; labels (y = 1, y = 0) first."""
         delta, rho, m, q, b = np.broadcast_arrays(*(np.asarray(part, dtype=np.float64) for part in self))
         return np.stack([rho, 1.0 - rho]), np.stack([m + b, m - b]), np.asarray(np.sqrt(delta * q))
-
-
-def law(solution: Solution, learner: int = -1) -> Law:
-    """The law of one learner of a solved chain; the student's by default."""
-    order, setting = solution.order(learner), solution.setting
-    delta, rho = setting.delta.reshape(solution.shape), setting.rho.reshape(solution.shape)
-    return Law(delta, rho, order.m, order.q, order.b)
 
 
 def error(law: Law) -> Float[np.ndarray, "*grid"]:

@@ -1,15 +1,9 @@
-"""The best penalty, mix or temperature of a point: bounded minimisation, many points at once.
-
-A coarse lattice finds the basins; from the best few a second-order model of finite differences is minimised
-in a box that shrinks and grows with how well the model foretells. All places that are needed, of all points,
-are one batched solve.
-"""
+"""The best penalty, mix or temperature of a point: bounded minimisation, many points at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -18,6 +12,7 @@ from bequest.errors import ConfigError
 from bequest.theory.mixture import Mixture
 from bequest.theory.parameters import RANGES, Array, Indices, Mask, checked
 from bequest.theory.prediction import names, observe
+from bequest.theory.search import SOLVED, minimise
 from bequest.theory.solution import Solution
 from bequest.theory.solver import solve
 
@@ -32,26 +27,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 LINEAR = ("mix",)
 """Parameters that are sought on a linear scale; the others on a logarithmic one."""
 
-LATTICE = {1: 13, 2: 7, 3: 5, 4: 5}
-"""Places a parameter on the coarse lattice, by the number of parameters sought."""
-
-STARTS = 3
-"""Basins of the lattice that are gone down into, the deepest first."""
-
 OBSERVABLES = ("error", "nll", "brier", "calibration_error", "alignment", "agreement", "agreement_on_errors")
-DIFFERENCE = 0.003
-"""Step of a finite difference, in units of a parameter's range."""
-
-LEAST_BOX, MOST_BOX = 1e-4, 0.2
-"""Half-widths of the box: a point is done below the first."""
-
-MOST_ROUNDS = 40
-COARSE, SOLVED = 1e-5, 1e-10
-"""Accuracy of the solves on the lattice, and after."""
-
-GAIN = 1e-8
-"""A step that is foretold to gain less than this is not worth taking: the point is done."""
-
 EDGE = 1e-3
 """An optimum this near to a bound, in units of the range, lies on it."""
 
@@ -113,26 +89,25 @@ def optimise(
 
     def evaluate(places: Array, points: Indices, accuracy: float = SOLVED) -> Array:
         """The observable at unit places (d, n) of the points with these indices (n,)."""
-        given: dict[str, Any] = {name: array[points] for name, array in fixed.items()}
-        given |= dict(zip(over, _real(places, over, ranges), strict=True))
-        data = Mixture(*(given.pop(name) for name in ("alpha", "delta", "rho")))
-        solution = solve(data, **given, **options, accuracy=accuracy, throw=False)
-        found = sign * _observed(solution, observable, learner)
-        return np.where(np.isfinite(found), found, np.inf)
+        numbers: dict[str, Any] = {name: array[points] for name, array in fixed.items()}
+        numbers |= dict(zip(over, _real(places, over, ranges), strict=True))
+        data = Mixture(*(numbers.pop(name) for name in ("alpha", "delta", "rho")))
+        solution = solve(data, **numbers, **options, accuracy=accuracy, throw=False)
+        signed = sign * _observed(solution, observable, learner)
+        return np.where(np.isfinite(signed), signed, np.inf)
 
-    starts, owners = _lattice(evaluate, len(over), size)
-    places, best, box = _deepest(*_descend(evaluate, starts, owners), owners, size)
-    found = dict(zip(over, _real(places, over, ranges), strict=True))
-    known = np.isfinite(best)
-    values = {name: np.where(known, array, np.nan).reshape(shape) for name, array in found.items()}
+    places, best, settled = minimise(evaluate, len(over), size)
+    sought = dict(zip(over, _real(places, over, ranges), strict=True))
+    defined = np.isfinite(best)
+    values = {name: np.where(defined, array, np.nan).reshape(shape) for name, array in sought.items()}
     edges = {
         name: ((u < EDGE) | (u > 1.0 - EDGE)).reshape(shape) for name, u in zip(over, places, strict=True)
     }
-    given: dict[str, Any] = {name: array.reshape(shape) for name, array in {**fixed, **found}.items()}
-    data = Mixture(*(given.pop(name) for name in ("alpha", "delta", "rho")))
-    solution = solve(data, **given, **options, throw=False)
-    least = np.where(known, sign * best, np.nan).reshape(shape)
-    return Optimum(values, least, edges, (box <= LEAST_BOX).reshape(shape), solution)
+    point_there: dict[str, Any] = {name: array.reshape(shape) for name, array in {**fixed, **sought}.items()}
+    data = Mixture(*(point_there.pop(name) for name in ("alpha", "delta", "rho")))
+    solution = solve(data, **point_there, **options, throw=False)
+    least = np.where(defined, sign * best, np.nan).reshape(shape)
+    return Optimum(values, least, edges, settled.reshape(shape), solution)
 
 
 def _checked(
@@ -159,9 +134,9 @@ def _checked(
             faults.append(f"bounds of {name}: must rise within {RANGES[name]} (got {low:g}, {high:g})")
         elif name in BOUNDS and name not in LINEAR and low <= 0:
             faults.append(f"bounds of {name}: must lie above 0 (got {low:g})")
-    given = {**mixture.values(), **{name: point[name] for name in RANGES if name in point}}
+    numbers = {**mixture.values(), **{name: point[name] for name in RANGES if name in point}}
     try:
-        values = checked("optimise", given)
+        values = checked("optimise", numbers)
     except ConfigError as error:
         raise ConfigError.of("optimise", [*error.faults, *faults]) from None
     if faults:
@@ -176,116 +151,8 @@ def _observed(solution: Solution, observable: str, learner: int) -> Array:
 
 def _real(places: Array, over: Sequence[str], ranges: Mapping[str, tuple[float, ...]]) -> list[Array]:
     """Parameters at places in units of their ranges."""
-    found = []
+    values = []
     for name, u in zip(over, places, strict=True):
         low, high = ranges[name]
-        found.append(low + (high - low) * u if name in LINEAR else low * (high / low) ** u)
-    return found
-
-
-Evaluate = Callable[..., Array]
-
-
-def _lattice(evaluate: Evaluate, dimensions: int, size: int) -> tuple[Array, Indices]:
-    """The deepest basins of a coarse lattice, (d, S), and the point that each belongs to, (S,)."""
-    side = LATTICE[dimensions]
-    lattice = np.array(list(product(np.linspace(0.0, 1.0, side), repeat=dimensions))).T
-    count = lattice.shape[1]
-    asked = np.tile(np.arange(size), count)
-    values = evaluate(np.repeat(lattice, size, axis=1), asked, COARSE).reshape(count, size)
-    box = values.reshape(*[side] * dimensions, size)
-    floor = np.ones(box.shape, dtype=np.bool_)
-    for axis in range(dimensions):
-        for shift in (1, -1):
-            beyond = np.roll(box, shift, axis=axis)
-            edge = [slice(None)] * box.ndim
-            edge[axis] = slice(0, 1) if shift == 1 else slice(-1, None)
-            beyond[tuple(edge)] = np.inf
-            floor &= box <= beyond
-    ranked = np.where(floor.reshape(count, size), values, np.inf)
-    ranked[values.argmin(axis=0), np.arange(size)] = -np.inf
-    chosen = np.argsort(ranked, axis=0, kind="stable")[:STARTS]
-    rank, owners = np.nonzero(np.take_along_axis(ranked, chosen, axis=0) < np.inf)
-    return lattice[:, chosen[rank, owners]], owners
-
-
-def _deepest(
-    places: Array, best: Array, box: Array, owners: Indices, size: int
-) -> tuple[Array, Array, Array]:
-    """Of each point's descents the one that went deepest."""
-    order = np.lexsort((best, owners))
-    first = order[np.searchsorted(owners[order], np.arange(size))]
-    return places[:, first], best[first], box[first]
-
-
-def _descend(evaluate: Evaluate, places: Array, owners: Indices) -> tuple[Array, Array, Array]:
-    """From there by second-order steps in a box; places, values and the boxes' last half-widths."""
-    best = evaluate(places, owners)
-    dimensions = places.shape[0]
-    box = np.where(np.isfinite(best), 1.0 / (LATTICE[dimensions] - 1), 0.0)
-    stencil = _stencil(dimensions)
-    for _ in range(MOST_ROUNDS):
-        points = np.flatnonzero(box > LEAST_BOX)
-        if not points.size:
-            break
-        centre = np.clip(places[:, points], DIFFERENCE, 1.0 - DIFFERENCE)
-        around = centre[:, None] + DIFFERENCE * stencil[:, :, None]
-        count = stencil.shape[1]
-        values = evaluate(around.reshape(dimensions, -1), np.tile(owners[points], count)).reshape(count, -1)
-        usable = np.isfinite(values).all(axis=0)
-        gradient, curvature = _model(np.where(usable, values, 0.0), stencil)
-        offset = places[:, points] - centre
-        gradient = gradient + np.einsum("ijp,jp->ip", curvature, offset)
-        reach = np.minimum(box[points], MOST_BOX)
-        step = _least(gradient, curvature, places[:, points], reach)
-        trial = places[:, points] + step
-        reached = evaluate(trial, owners[points])
-        better = usable & (reached < best[points])
-        moved = np.abs(step).max(axis=0)
-        gain = -(gradient * step).sum(axis=0) - 0.5 * np.einsum("ip,ijp,jp->p", step, curvature, step)
-        places[:, points[better]], best[points[better]] = trial[:, better], reached[better]
-        grown = np.where(moved > 0.9 * reach, 2.0 * reach, np.maximum(2.0 * moved, 0.25 * reach))
-        box[points] = np.where(better, grown, 0.25 * reach)
-        box[points[usable & (gain < GAIN) & (moved < 0.9 * reach)]] = 0.0
-    return places, best, box
-
-
-def _stencil(dimensions: int) -> Array:
-    """The centre, both neighbours on each axis, and the four corners of each pair of axes; (d, n)."""
-    rows = [np.zeros(dimensions)]
-    unit = np.eye(dimensions)
-    rows += [sign * unit[i] for i in range(dimensions) for sign in (1, -1)]
-    for i, j in combinations(range(dimensions), 2):
-        rows += [a * unit[i] + b * unit[j] for a in (1, -1) for b in (1, -1)]
-    return np.array(rows).T
-
-
-def _model(values: Array, stencil: Array) -> tuple[Array, Array]:
-    """Gradient (d, P) and Hessian (d, d, P) from values on the stencil (n, P)."""
-    dimensions = stencil.shape[0]
-    ups, downs = values[1 : 1 + 2 * dimensions : 2], values[2 : 2 + 2 * dimensions : 2]
-    gradient = (ups - downs) / (2.0 * DIFFERENCE)
-    curvature = np.zeros((dimensions, dimensions, values.shape[1]))
-    for i in range(dimensions):
-        curvature[i, i] = (ups[i] - 2.0 * values[0] + downs[i]) / DIFFERENCE**2
-    corner = 1 + 2 * dimensions
-    for i, j in combinations(range(dimensions), 2):
-        plus, mixed, other, minus = values[corner : corner + 4]
-        curvature[i, j] = curvature[j, i] = (plus - mixed - other + minus) / (4.0 * DIFFERENCE**2)
-        corner += 4
-    return gradient, curvature
-
-
-def _least(gradient: Array, curvature: Array, places: Array, reach: Array) -> Array:
-    """The step (d, P) of least model value in the box and in 0..1, by exact steps along each axis in turn."""
-    low, high = np.maximum(-places, -reach), np.minimum(1.0 - places, reach)
-    step = np.zeros_like(gradient)
-    for _ in range(60):
-        for i in range(gradient.shape[0]):
-            slope = gradient[i] + np.einsum("jp,jp->p", curvature[i], step) - curvature[i, i] * step[i]
-            bent = curvature[i, i]
-            inner = np.clip(-slope / np.where(bent > 0, bent, 1.0), low[i], high[i])
-            ends = np.stack([low[i], high[i]])
-            outer = ends[(slope * ends + 0.5 * bent * ends**2).argmin(axis=0), np.arange(slope.size)]
-            step[i] = np.where(bent > 0, inner, outer)
-    return step
+        values.append(low + (high - low) * u if name in LINEAR else low * (high / low) ** u)
+    return values

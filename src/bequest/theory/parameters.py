@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ Numbers = float | int | np.generic | Sequence[Any] | NDArray[Any]
 
 
 class Range(NamedTuple):
-    """An interval of real numbers, with what its ends are."""
+    """An interval of real numbers, with what its ends are; an end at infinity that is in allows infinity."""
 
     low: float
     high: float
@@ -26,6 +27,8 @@ class Range(NamedTuple):
 
     def __str__(self) -> str:
         left, right = "(["[self.low_in], ")]"[self.high_in]
+        if self.low == -np.inf:
+            return "finite"
         if self.high == np.inf:
             return f"{'≥' if self.low_in else '>'} {self.low:g}"
         return f"in {left}{self.low:g}, {self.high:g}{right}"
@@ -51,12 +54,15 @@ RANGES: dict[str, Range] = {
 RANGES["penalty"] = RANGES["lambda_teacher"]
 
 
-def checked(where: str, values: Mapping[str, Numbers]) -> dict[str, Array]:
+def checked(
+    where: str, values: Mapping[str, Numbers], ranges: Mapping[str, Range] = RANGES
+) -> dict[str, Array]:
     """``values`` as float arrays of one common shape.
 
     Args:
         where: Who asks, for the message.
-        values: Parameters by name; a name may carry an index, as in ``penalty[1]``.
+        values: Parameters by name; a name may carry indices, as in ``penalty[1]``.
+        ranges: What each may be, by name without indices.
 
     Raises:
         ConfigError: Lists every value that is not a finite number or out of range, and shapes that
@@ -77,7 +83,7 @@ def checked(where: str, values: Mapping[str, Numbers]) -> dict[str, Array]:
             faults.append(f"{name}: must be a number or an array of numbers (got {value!r:.60})")
             continue
         arrays[name] = array
-        fault = _fault(array, RANGES[name.split("[")[0]])
+        fault = _fault(array, ranges[re.sub(r"\[\d+\]", "", name)])
         if fault:
             faults.append(f"{name}: {fault}")
     shapes = {name: array.shape for name, array in arrays.items() if array.ndim}
@@ -95,10 +101,19 @@ def _fault(array: Array, allowed: Range) -> str | None:
     flat = array.ravel()
     if not flat.size:
         return "must not be empty"
-    finite = np.isfinite(flat)
+    finite = np.isfinite(flat) | (allowed.high_in & (flat == allowed.high))
     if not finite.all():
         return f"must be finite (got {flat[~finite][0]:g})"
     inside = allowed.holds(flat)
     if not inside.all():
         return f"must be {allowed} (got {flat[~inside][0]:g})"
     return None
+
+
+def listed(array: NDArray[Any]) -> Any:
+    """Nested lists, or a number, with None for what is not finite.
+
+    >>> listed(np.array([1.0, np.nan]))
+    [1.0, None]
+    """
+    return np.vectorize(lambda x: float(x) if np.isfinite(x) else None, otypes=[object])(array).tolist()

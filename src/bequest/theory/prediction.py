@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from bequest.theory import observables, training
-from bequest.theory.observables import Law, law
+from bequest.theory.observables import Law
 from bequest.theory.parameters import Array
-from bequest.theory.solution import Solution
+from bequest.theory.solution import Solution, law
 
 OWN = (
     "m",

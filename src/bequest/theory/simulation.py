@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from bequest.errors import ConfigError
 from bequest.streams import numpy_generator
-from bequest.theory.fitting import fit
+from bequest.theory.fitting import Objective, fit
 from bequest.theory.learner import Learner, check_chain
 from bequest.theory.losses import LOSSES, Lesson, softplus
 from bequest.theory.mixture import Mixture
@@ -177,7 +177,8 @@ def _run(
         teacher = sum((margins[d] for d in taught_by), np.zeros_like(data.signs)) / max(1, len(taught_by))
         lesson, loss = lesson_of(learner), LOSSES[learner.loss]
         penalty = float(np.asarray(learner.penalty))
-        weights[a, :seen] = fit(data.inputs[:, :seen], data.signs, loss, penalty, lesson, teacher).weights
+        objective = Objective(loss, penalty, lesson, teacher)
+        weights[a, :seen] = fit(data.inputs[:, :seen], data.signs, objective).weights
         margins.append(data.signs * (data.inputs @ weights[a]))
         found.append(
             {

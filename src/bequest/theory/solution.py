@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,9 @@ from numpy.typing import NDArray
 from bequest.theory.learner import Learner
 from bequest.theory.macrostate import Macrostate, Setting
 from bequest.theory.mixture import Mixture
-from bequest.theory.parameters import Array
-
-
-class Status(StrEnum):
-    """How a point ended."""
-
-    CONVERGED = "converged"
-    SEPARABLE = "separable"
-    """λ = 0 (or as good as) on separable data: the logistic minimiser diverges."""
-    UNDETERMINED = "undetermined"
-    """λ = 0 with fewer samples than inputs: infinitely many minimisers."""
-    EXHAUSTED = "exhausted"
-    """The limit on work was reached: the search strays to weights that need ever more nodes."""
-    STALLED = "stalled"
-    """The residual did not come down to the accuracy asked for."""
+from bequest.theory.observables import Law, error
+from bequest.theory.parameters import Array, listed
+from bequest.theory.status import Status
 
 
 @dataclass(frozen=True)
@@ -86,6 +73,12 @@ class Solution:
             response=self._grid(self.state.v[a, a - 1] if a else nothing),
         )
 
+    def law(self, learner: int = -1) -> Law:
+        """The law of one learner's margins on fresh samples; the student's by default."""
+        order = self.order(learner)
+        delta, rho = self._grid(self.setting.delta), self._grid(self.setting.rho)
+        return Law(delta, rho, order.m, order.q, order.b)
+
     def overlap(self, one: int, other: int) -> Array:
         """w·w'/N of any two learners of the chain."""
         names = range(len(self.learners))
@@ -108,24 +101,18 @@ class Solution:
 
     def plain(self) -> dict[str, Any]:
         """Everything that ``bequest theory point --json`` prints; undefined numbers are None."""
-        from bequest.theory.observables import error, law  # they take solutions
-
-        def listed(array: NDArray[Any]) -> Any:
-            finite = np.where(np.isfinite(array), array, np.nan)
-            return np.vectorize(lambda x: None if np.isnan(x) else float(x), otypes=[object])(finite).tolist()
-
         teacher, student = self.teacher, self.student
         return {
             "teacher": {
                 **{name: listed(getattr(teacher, name)) for name in ("m", "q", "v", "b")},
-                "error": listed(error(law(self, 0))),
+                "error": listed(error(self.law(0))),
             },
             "student": {
                 **{
                     name: listed(getattr(student, name))
                     for name in ("m", "q", "v", "b", "overlap", "response")
                 },
-                "error": listed(error(law(self))),
+                "error": listed(error(self.law())),
             },
             "status": self.status.tolist(),
             "steps": self.steps.tolist(),
@@ -134,3 +121,8 @@ class Solution:
 
     def _grid(self, values: Array) -> Array:
         return values.reshape(self.shape)
+
+
+def law(solution: Solution, learner: int = -1) -> Law:
+    """The law of one learner of a solved chain; the student's by default."""
+    return solution.law(learner)

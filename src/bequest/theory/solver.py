@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.errors import ConfigError, NotConverged
+from bequest.theory.grid_solver import GridSolver
 from bequest.theory.learner import Learner, check_chain
-from bequest.theory.link_solver import LinkSolver
+from bequest.theory.link_problem import LinkProblem
 from bequest.theory.macrostate import Macrostate, Setting
 from bequest.theory.mixture import Mixture
 from bequest.theory.parameters import Array, Indices, Mask, Numbers, checked
 from bequest.theory.separability import separability_threshold
-from bequest.theory.solution import Solution, Status
+from bequest.theory.solution import Solution
+from bequest.theory.status import REMEDIES, Status
 
 LEAST_ACCURACY, MOST_ACCURACY = 1e-2, 1e-12
 
@@ -171,7 +173,7 @@ def _solve_link(
     first, which = _distinct(setting.take(alive), a)
     some = alive[first]
     part = state.take(some)
-    link = LinkSolver(setting.take(some), part, a, accuracy=accuracy)
+    link = GridSolver(LinkProblem(setting.take(some), part, a), accuracy=accuracy)
     link.solve()
     for field in fields(state):
         getattr(state, field.name)[..., alive] = getattr(part, field.name)[..., which]
@@ -269,11 +271,3 @@ def _require(solution: Solution) -> None:
         got=f"{shown}, penalties {penalties}",
         remedy=REMEDIES[status] + "; or pass throw=False to keep the points that are solved",
     )
-
-
-REMEDIES = {
-    Status.SEPARABLE: "the training set can be separated: give every learner of its labels a penalty above 0",
-    Status.UNDETERMINED: "fewer samples than inputs: give the learner a penalty above 0",
-    Status.EXHAUSTED: "the limit on work was reached: give the learner a larger penalty",
-    Status.STALLED: "ask for less accuracy, or solve it in one call with points of larger penalty",
-}

@@ -1,4 +1,4 @@
-"""Solving one link of a chain for a whole grid of points at once.
+"""Solving one learner for a whole grid of points at once.
 
 The points are solved in three passes. **Coarse**: with few nodes, in rounds that each start from the nearest
 points solved before, so that a grid is warm-started along itself. **Rescue**: what failed is solved by
@@ -10,17 +10,16 @@ What is reported is the residual with a still finer rule: iteration and quadratu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.theory.blocks import blocks
-from bequest.theory.fixed_point import fixed_point, newton
-from bequest.theory.macrostate import Macrostate, Setting
+from bequest.theory.blocks import Counts, blocks
+from bequest.theory.fixed_point import Map, fixed_point, newton
 from bequest.theory.parameters import Array, Indices
-from bequest.theory.quadrature import Rule, level
-from bequest.theory.start import coordinates, first_guess, nearest
-from bequest.theory.state_evolution import Link, reaches, tabulate, unpack
+from bequest.theory.quadrature import Rule
+from bequest.theory.start import nearest
 
 COARSE = 1e-3
 """Accuracy of the coarse pass."""
@@ -40,7 +39,7 @@ PATH = 12
 FINER = 1.5
 """The reach is divided by this in the check, and whenever the check fails."""
 
-MOST_CHECKS = 6
+MOST_CHECKS = 10
 
 MOST_WORK = 4e7
 """Nodes × labels × evaluations that one point may cost, about ten seconds. A search that strays to ever
@@ -50,42 +49,77 @@ DIRECT_SHARE = 0.25
 """The part of it that is spent before the path of a rescue begins."""
 
 
-class LinkSolver:
-    """The solution of learner ``a`` at every point of ``setting``, given the learners before it."""
+@runtime_checkable
+class Problem(Protocol):
+    """A learner's state evolution at every point of a grid: what the solver needs to know of it."""
 
-    def __init__(self, setting: Setting, state: Macrostate, a: int, *, accuracy: float) -> None:
-        self.setting, self.state, self.a, self.accuracy = setting, state, a, accuracy
-        self.x = first_guess(setting, state, a)
-        self.inverse = self._identity(setting.size)
-        self.residual = np.full(setting.size, np.inf)
-        self.steps = np.zeros(setting.size, dtype=np.int64)
-        self.work = np.zeros(setting.size)
+    @property
+    def size(self) -> int:
+        """The number of points."""
+
+    def first_guess(self, points: Indices) -> Array:
+        """Where the iteration starts without a neighbour, shape (d, n)."""
+
+    def places(self) -> Array:
+        """The points in a space where equal distance means about equal change, shape (k, P)."""
+
+    def levels(self, points: Indices, x: Array, shrink: Array, accuracy: float) -> NDArray[np.int64]:
+        """The quadrature level of each axis at ``x``, its reach divided by ``shrink``, shape (axes, n)."""
+
+    def nodes(self, counts: Counts) -> Counts:
+        """Nodes × labels of one evaluation, from the nodes of each axis, shape (n,)."""
+
+    def map(self, points: Indices, rules: list[Rule], accuracy: float) -> Map:
+        """The state evolution at these points with these rules."""
+
+    def ease(self, points: Indices, fraction: float) -> None:
+        """Set penalties between large ones (0) and those that are asked for (1)."""
+
+    def write(self, points: Indices, evolution: Map, image: Array) -> None:
+        """Enter a solution, and the last step of the map that gave it."""
+
+
+class GridSolver:
+    """The solution of a problem at every point.
+
+    ``residual`` (P,) says how good it is, ``steps`` (P,) how many evaluations it took, and ``exhausted`` (P,)
+    where it was given up for what it cost.
+    """
+
+    def __init__(self, problem: Problem, *, accuracy: float) -> None:
+        size = problem.size
+        self.problem, self.accuracy = problem, accuracy
+        self.x = problem.first_guess(np.arange(size))
+        self.inverse = np.repeat(np.eye(self.x.shape[0])[:, :, None], size, axis=2)
+        self.residual = np.full(size, np.inf)
+        self.steps = np.zeros(size, dtype=np.int64)
+        self.work = np.zeros(size)
         self.most_work = DIRECT_SHARE * MOST_WORK
-        self.exhausted = np.zeros(setting.size, dtype=np.bool_)
-        self.shrink = np.ones(setting.size)
+        self.exhausted = np.zeros(size, dtype=np.bool_)
+        self.shrink = np.ones(size)
 
     def solve(self) -> None:
-        """All passes; leaves the order parameters in ``state`` and says how well in ``residual``."""
+        """All passes."""
         self._coarse()
         self._rescue()
         self._fine()
 
     def _coarse(self) -> None:
-        places = coordinates(self.setting, self.a)
-        stride = 1 << max(0, int(np.ceil(np.log2(self.setting.size / FIRST_ROUND))))
+        places, size = self.problem.places(), self.problem.size
+        stride = 1 << max(0, int(np.ceil(np.log2(size / FIRST_ROUND))))
         solved = np.zeros(0, dtype=np.intp)
         while stride:
-            asked = np.setdiff1d(np.arange(0, self.setting.size, stride), solved)
-            known = solved[self.residual[solved] <= COARSE]
-            if known.size and asked.size:
-                near = nearest(places, known, asked)
+            asked = np.setdiff1d(np.arange(0, size, stride), solved)
+            usable = solved[self.residual[solved] <= COARSE]
+            if usable.size and asked.size:
+                near = nearest(places, usable, asked)
                 self.x[:, asked], self.inverse[..., asked] = self.x[:, near], self.inverse[..., near]
-            self._settle(asked)
+            self._converge(asked)
             solved = np.union1d(solved, asked)
             stride //= 2
 
-    def _settle(self, points: Indices, accuracy: float = COARSE, *, by_newton: bool = False) -> None:
-        """Coarse solutions whose own reach is served by the nodes that gave them."""
+    def _converge(self, points: Indices, accuracy: float = COARSE, *, by_newton: bool = False) -> None:
+        """Iterate until the nodes that gave a coarse solution serve it too."""
         for _ in range(3):
             if not points.size:
                 return
@@ -97,23 +131,22 @@ class LinkSolver:
         """Newton's method for what failed; then along a path of falling penalty."""
         failed = self._failed()
         self._restart(failed)
-        self._settle(failed, RESCUE, by_newton=True)
+        self._converge(failed, RESCUE, by_newton=True)
         failed, self.most_work = self._failed(), MOST_WORK
-        asked = self.setting.penalty[self.a, failed]
-        easy, floor = np.maximum(asked, 10.0), np.maximum(asked, 1e-12)
-        self.setting.penalty[self.a, failed] = easy
+        if not failed.size:
+            return
+        self.problem.ease(failed, 0.0)
         self._restart(failed)
         for fraction in np.linspace(0.0, 1.0, PATH):
-            self.setting.penalty[self.a, failed] = easy * (floor / easy) ** fraction
-            self._settle(failed, RESCUE, by_newton=True)
-        self.setting.penalty[self.a, failed] = asked
+            self.problem.ease(failed, float(fraction))
+            self._converge(failed, RESCUE, by_newton=True)
 
     def _failed(self) -> Indices:
         return np.flatnonzero(~(self.residual <= COARSE))
 
     def _restart(self, points: Indices) -> None:
         self.exhausted[points] = False
-        self.x[:, points] = first_guess(self.setting.take(points), self.state.take(points), self.a)
+        self.x[:, points] = self.problem.first_guess(points)
 
     def _fine(self) -> None:
         points = np.flatnonzero(~self.exhausted)
@@ -130,19 +163,19 @@ class LinkSolver:
     def _iterate(self, points: Indices, accuracy: float, *, by_newton: bool = False) -> None:
         """Iterate the ``points`` from where they are, block by block."""
         for block, chosen in self._blocks(points, accuracy):
-            nodes = _nodes(chosen)
+            nodes = self._price(chosen)
             # a Newton step evaluates the map once for each unknown, once at its end, and once to begin with
             price = nodes * (self.x.shape[0] + 2 if by_newton else 1)
             most_steps = min(FREE_STEPS, int((self.most_work - self.work[block].max()) // price))
             if most_steps < 1:
                 self._give_up(block)
                 continue
-            link, x, stop = self._link(block, chosen, accuracy), self.x[:, block], accuracy / 3.0
+            evolution, x, stop = self.problem.map(block, chosen, accuracy), self.x[:, block], accuracy / 3.0
             if by_newton:
-                outcome = newton(link, x, tolerance=stop, most_steps=most_steps)
+                outcome = newton(evolution, x, tolerance=stop, most_steps=most_steps)
             else:
                 inverse = self.inverse[..., block]
-                outcome = fixed_point(link, x, tolerance=stop, most_steps=most_steps, inverse=inverse)
+                outcome = fixed_point(evolution, x, tolerance=stop, most_steps=most_steps, inverse=inverse)
             self.x[:, block], self.inverse[..., block] = outcome.x, outcome.inverse
             self.residual[block] = outcome.residual
             self.steps[block] += outcome.steps
@@ -151,41 +184,31 @@ class LinkSolver:
     def _check(self, points: Indices) -> None:
         """Residuals with finer rules; what that last step gives is the solution."""
         for block, chosen in self._blocks(points, self.accuracy, FINER):
-            if self.work[block].max() + _nodes(chosen) > self.most_work:
+            if self.work[block].max() + self._price(chosen) > self.most_work:
                 self._give_up(block)
                 continue
-            link = self._link(block, chosen, self.accuracy)
-            image = link.step(self.x[:, block])
-            residual = np.abs((image - self.x[:, block]) / link.scale(self.x[:, block])).max(axis=0)
+            evolution = self.problem.map(block, chosen, self.accuracy)
+            image = evolution.step(self.x[:, block])
+            residual = np.abs((image - self.x[:, block]) / evolution.scale(self.x[:, block])).max(axis=0)
             self.residual[block] = np.where(np.isfinite(residual), residual, np.inf)
             self.steps[block] += 1
-            self.work[block] += _nodes(chosen)
-            link.write(self.state, block, unpack(image, link.state))
+            self.work[block] += self._price(chosen)
+            self.problem.write(block, evolution, image)
 
     def _give_up(self, block: Indices) -> None:
         self.residual[block], self.exhausted[block] = np.inf, True
 
-    def _link(self, block: Indices, chosen: list[Rule], accuracy: float) -> Link:
-        setting, state = self.setting.take(block), self.state.take(block)
-        return Link(setting, state, tabulate(setting, state, chosen[:-1], accuracy), chosen[-1], self.a)
+    def _price(self, chosen: list[Rule]) -> float:
+        """Nodes × labels of one evaluation at one point."""
+        return float(self.problem.nodes(np.array([[rule.nodes.size] for rule in chosen]))[0])
 
     def _blocks(
         self, points: Indices, accuracy: float, finer: float = 1.0
     ) -> Iterator[tuple[Indices, list[Rule]]]:
         """The ``points`` in runs that need about the same nodes, each with the rules that serve all of it."""
-        for chosen, picked in blocks(self._levels(points, accuracy, finer), accuracy):
+        levels = self._levels(points, accuracy, finer)
+        for chosen, picked in blocks(levels, accuracy, self.problem.nodes):
             yield points[chosen], picked
 
     def _levels(self, points: Indices, accuracy: float, finer: float = 1.0) -> NDArray[np.int64]:
-        """The quadrature level of each axis of nodes, shape (a + 1, points)."""
-        setting, state = self.setting.take(points), self.state.take(points)
-        reach = reaches(setting, state, self.a, unpack(self.x[:, points], state))
-        return level(reach / (finer * self.shrink[points]), accuracy)
-
-    def _identity(self, points: int) -> Array:
-        return np.repeat(np.eye(4 + 2 * self.a)[:, :, None], points, axis=2)
-
-
-def _nodes(chosen: list[Rule]) -> float:
-    """Nodes × labels of one evaluation at one point."""
-    return 2.0 * float(np.prod([rule.nodes.size for rule in chosen]))
+        return self.problem.levels(points, self.x[:, points], finer * self.shrink[points], accuracy)

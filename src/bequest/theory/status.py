@@ -1,0 +1,28 @@
+"""How a point of a grid ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How a point ended."""
+
+    CONVERGED = "converged"
+    SEPARABLE = "separable"
+    """λ = 0 (or as good as) on separable data: the logistic minimiser diverges."""
+    UNDETERMINED = "undetermined"
+    """λ = 0 with fewer samples than inputs: infinitely many minimisers."""
+    EXHAUSTED = "exhausted"
+    """The limit on work was reached: the search strays to weights that need ever more nodes."""
+    STALLED = "stalled"
+    """The residual did not come down to the accuracy asked for."""
+
+
+REMEDIES = {
+    Status.SEPARABLE: "the training set can be separated: give every learner of its labels a penalty above 0",
+    Status.UNDETERMINED: "fewer samples than inputs: give the learner a penalty above 0",
+    Status.EXHAUSTED: "the limit on work was reached: give the learner a larger penalty",
+    Status.STALLED: "ask for less accuracy, or solve it in one call with points of larger penalty",
+}
+"""What can be done where a point has no solution."""
