@@ -129,6 +129,21 @@ def test_the_profiles_table_has_the_gain_and_the_gap_of_each_share(digits_page, 
     assert f"{number(taught - control)} {number(teacher - control)} 5" in digits_page.words
 
 
+def test_a_profile_without_a_value_has_no_axis_and_no_legend(folder_of, digits_study, tmp_path):
+    digits_study.measurements = [
+        Measurement(
+            measure="inheritance/accuracy", arm=arm, teacher="cnn", split="test", value=None, n=1,
+            reason="a gap of one seed has no interval", reason_code="one_seed",
+        )
+        for arm in ("mlp<-cnn", "mlp<-cnn+views")
+    ]  # fmt: skip
+    page = page_of(folder_of(digits_study), tmp_path)
+    assert "Undefined (one seed cannot tell): accuracy on test." in page.words
+    assert "no gap" not in page.words.replace("the measurement is undefined: no gap", "")
+    assert not page.all("div", **{"class": "rows"})
+    assert page.faults == []
+
+
 def test_a_table_of_many_arms_is_closed_until_asked_for(folder_of, digits_study, tmp_path):
     more = [digits_study.study.arms[0].model_copy(update={"name": f"cnn {k}"}) for k in range(4)]
     digits_study.study = digits_study.study.model_copy(update={"arms": (*digits_study.study.arms, *more)})

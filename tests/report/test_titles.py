@@ -34,6 +34,8 @@ def test_measurements_are_told_apart_by_their_description_and_never_by_their_nam
     assert not titles.is_absolute(m("accuracy", layer="conv"))
     assert not titles.is_absolute(m("accuracy", split=None))
     assert not titles.is_absolute(m("unlisted/value"))
+    family = Titles({"corrupted/fog": MeasureRecord(title="accuracy under corruption, fog")})
+    assert not family.is_absolute(m("corrupted/fog"))
     assert titles.is_comparison(m("cka/null", teacher="cnn"))
     assert not titles.is_comparison(m("cka"))
     assert not titles.is_comparison(m("inheritance/agreement", teacher="cnn"))

@@ -64,7 +64,8 @@ class Titles:
         """Whether ``m`` belongs to one arm on one split, not to a pair of networks and not to a layer."""
         described = self.measure(m.measure)
         alone = m.split is not None and m.teacher is None and m.layer is None
-        return alone and described.group != "derived" and not described.mark
+        # A family such as corrupted/rotate, corrupted/fog ... would fill the page with a table for each.
+        return alone and described.group != "derived" and not described.mark and "/" not in m.measure
 
     def is_comparison(self, m: Measurement) -> bool:
         """Whether ``m`` says how alike an arm and a teacher are."""
