@@ -15,7 +15,7 @@ from bequest.data.grammar import MOST_ATTRACTORS, Grammar, is_held_out, sentence
 from bequest.data.inflection import plural, present
 from bequest.data.lexicon import END, NOUNS, PADDING, RELATIVE, START, VERBS, VOCABULARY
 from bequest.data.sequences import before_the_verb
-from bequest.errors import DataError
+from bequest.errors import ConfigError, DataError
 
 SMALL = {"train": 240, "validation": 40, "test": 80, "far": 120, "queries": 120}
 SINGULAR = set(NOUNS)
@@ -150,11 +150,11 @@ def test_the_queries_of_a_language_model_end_before_the_verb(spoken):
 
 
 def test_what_cannot_be_asked_for():
-    with pytest.raises(DataError, match="no such form"):
+    with pytest.raises(ConfigError, match="form: input should be"):
         agreement(form="speech", **SMALL)
     with pytest.raises(DataError, match="cannot have so many attractors"):
         agreement(tested=(2, MOST_ATTRACTORS + 1), **SMALL)
-    with pytest.raises(DataError, match="the fewest and the most"):
+    with pytest.raises(ConfigError, match="tested"):
         agreement(tested=(2,), **SMALL)
 
 

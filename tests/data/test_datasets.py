@@ -113,3 +113,78 @@ def test_what_is_no_data_is_named():
 def test_a_pool_has_no_labels():
     assert as_pool(load_dataset("digits")).y is None
     assert as_pool(np.zeros((5, 2))).ids.tolist() == [0, 1, 2, 3, 4]
+
+
+class Items(torch.utils.data.Dataset):
+    """A map-style dataset that calls ``item(row)``."""
+
+    def __init__(self, item, rows=60):
+        self.item, self.rows = item, rows
+
+    def __len__(self):
+        return self.rows
+
+    def __getitem__(self, row):
+        return self.item(row)
+
+
+def test_validation_and_test_of_the_user_are_used():
+    x, y = arrays()
+    other = arrays(12)
+    data = as_dataset((x, y), validation=other, test=torch.utils.data.TensorDataset(*arrays(9)))
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 60, "validation": 12, "test": 9
+    }  # fmt: skip
+    assert data["train"].x.data_ptr() == x.data_ptr()
+    assert data["test"].ids.tolist() == list(range(72, 81))
+    assert torch.equal(data["validation"].x, other[0])
+    one = as_dataset((x, y), test=other)
+    assert {name: len(split) for name, split in one.splits.items()} == {
+        "train": 54, "validation": 6, "test": 12
+    }  # fmt: skip
+    digits = load_dataset("digits")
+    replaced = as_dataset("digits", test=(digits["test"].x[:50], digits["test"].y[:50]))
+    assert replaced["test"].ids.tolist() == list(range(1797, 1847))
+    assert replaced["train"].digest == digits["train"].digest
+
+
+def test_a_random_transform_is_refused_unless_it_is_frozen():
+    items = Items(lambda row: (torch.rand(3), row % 2))
+    state = torch.get_rng_state()
+    with pytest.raises(DataError, match="differs between two readings") as refused:
+        as_dataset(items)
+    assert "views=" in str(refused.value)
+    assert "frozen=True" in str(refused.value)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(as_dataset(items, frozen=True)["train"]) == 48
+
+
+def test_datasets_that_cannot_be_read_by_index_are_refused():
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter([])
+
+    with pytest.raises(DataError, match="IterableDataset cannot be used") as refused:
+        as_dataset(Stream())
+    assert "no ids" in str(refused.value)
+    with pytest.raises(DataError, match="item 0 cannot be read"):
+        as_dataset(Items(lambda row: [][row]))
+    with pytest.raises(DataError, match="pairs"):
+        as_dataset(Items(lambda row: (1, 2, 3)))
+    with pytest.raises(DataError, match="len"):
+        as_dataset(Items(lambda row: (1, 2), rows=-1))
+
+
+def test_a_data_set_of_the_users_registers_as_ours_do():
+    from bequest.data import DATASETS
+
+    @DATASETS.register("mine-for-this-test")
+    def mine(*, rows: int = 20):
+        return Dataset("mine", as_dataset((torch.ones(rows, 2), torch.arange(rows) % 2)).splits, ("a", "b"))
+
+    try:
+        assert len(load_dataset("mine-for-this-test", rows=30)["train"]) == 24
+        with pytest.raises(DataError, match="cannot be loaded so"):
+            load_dataset("mine-for-this-test", row=30)
+    finally:
+        DATASETS._values.pop("mine-for-this-test")

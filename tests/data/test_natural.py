@@ -57,7 +57,7 @@ def test_only_sentences_whose_words_are_known_are_kept_and_the_note_says_how_man
     coder = Coder(VOCABULARY)
     for items in found.values():
         assert 0 < len(items) <= 100
-        assert all(coder.known(item.words[: item.verb]) for item in items)
+        assert all(coder.knows(item.words[: item.verb]) for item in items)
     assert len(notes) == 3
     assert all(" of " in note for note in notes)
 

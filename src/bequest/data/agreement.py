@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
+from pydantic import Field
 
+from bequest.config import Config
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.grammar import Grammar, Sentence, sentences
 from bequest.data.lexicon import PADDING, VERBS, VOCABULARY
 from bequest.data.natural import natural_items
 from bequest.data.sequences import NUMBERS, Coder, Item, classification, language, longest
-from bequest.errors import DataError
 
 ID_STEP = 1_000_000_000
 """Each split's ids begin at a multiple of this."""
 
 Form = Literal["classification", "language"]
-FORMS = ("classification", "language")
+FORMS: tuple[str, ...] = get_args(Form)
 
 
-@DATASETS.register("agreement")
-def agreement(
-    *,
-    form: str = "classification",
-    train: int = 5000,
-    validation: int = 500,
-    test: int = 500,
-    far: int = 1500,
-    queries: int = 10000,
-    seed: int = 0,
-    trained: Sequence[int] = (0, 1),
-    tested: Sequence[int] = (2, 4),
-    asked: Sequence[int] = (0, 5),
-    relatives: float = 0.5,
-    same: float = 0.25,
-    adverbs: int = 2,
-    every: int = 1,
-    natural: bool = False,
-) -> Dataset:
-    """Present-tense English sentences of a grammar; which number has the main verb?
+class AgreementOptions(Config):
+    """How many sentences of which kind.
 
-    Prepositional phrases and relative clauses put nouns between subject and verb; those of the other number
-    are attractors. Splits: ``train`` and ``validation`` have few attractors; ``test`` has as few, ``far`` has
-    more, and both pair subjects with verbs as training never does; ``graded`` is ``test`` and ``far``
-    together; ``queries`` are unlabelled sentences with more attractors, in training's pairings. Numbers are
-    balanced in every split and count of attractors.
-
-    Args:
+    Attributes:
         form: ``classification``: the words before the verb and an end token, two classes. ``language``: whole
             sentences, each token's label is the next token.
         train: Sentences; likewise the other splits.
@@ -67,31 +43,74 @@ def agreement(
         every: Only every so many nouns, verbs, adjectives and adverbs are used.
         natural: Add ``linzen``, ``blimp`` and ``marvin_linzen``: the natural test sentences under
             ``BEQUEST_DATA`` whose words before the verb are all in the vocabulary.
+    """
+
+    form: Form = "classification"
+    train: int = Field(5000, ge=0)
+    validation: int = Field(500, ge=0)
+    test: int = Field(500, ge=0)
+    far: int = Field(1500, ge=0)
+    queries: int = Field(10000, ge=0)
+    seed: int = 0
+    trained: tuple[int, int] = (0, 1)
+    tested: tuple[int, int] = (2, 4)
+    asked: tuple[int, int] = (0, 5)
+    relatives: float = 0.5
+    same: float = 0.25
+    adverbs: int = 2
+    every: int = 1
+    natural: bool = False
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sentences by split, in the order of their ids."""
+        names = ("train", "validation", "test", "far", "queries")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def grammars(self) -> dict[str, Grammar]:
+        """The grammar of each split."""
+        few = Grammar(
+            self.trained, relatives=self.relatives, same=self.same, adverbs=self.adverbs, every=self.every
+        )
+        return {
+            "train": few,
+            "validation": few,
+            "test": replace(few, held_out=True),
+            "far": replace(few, attractors=self.tested, held_out=True),
+            "queries": replace(few, attractors=self.asked),
+        }
+
+
+@DATASETS.register("agreement")
+def agreement(**options: Any) -> Dataset:
+    """Present-tense English sentences of a grammar; which number has the main verb?
+
+    Prepositional phrases and relative clauses put nouns between subject and verb; those of the other number
+    are attractors. Splits: ``train`` and ``validation`` have few attractors; ``test`` has as few, ``far`` has
+    more, and both pair subjects with verbs as training never does; ``graded`` is ``test`` and ``far``
+    together; ``queries`` are unlabelled sentences with more attractors, in training's pairings. Numbers are
+    balanced in every split and count of attractors.
+
+    Args:
+        **options: See :class:`AgreementOptions`.
 
     Raises:
-        DataError: If a form or a number is not possible, or natural sentences are asked for and not there.
+        ConfigError: If an option is unknown or not possible.
+        DataError: If a number of attractors is not possible, or natural sentences are asked for and absent.
     """
-    if form not in FORMS:
-        raise DataError("there is no such form of the task", expected=" or ".join(FORMS), got=form)
-    sizes = {"train": train, "validation": validation, "test": test, "far": far, "queries": queries}
-    few = Grammar(_pair(trained), relatives=relatives, same=same, adverbs=adverbs, every=every)
-    kinds = {
-        "train": few,
-        "validation": few,
-        "test": replace(few, held_out=True),
-        "far": replace(few, attractors=_pair(tested), held_out=True),
-        "queries": replace(few, attractors=_pair(asked)),
-    }
+    chosen = AgreementOptions.parse(options, "the dataset 'agreement'")
+    form, kinds = chosen.form, chosen.grammars
     parts = {
-        name: [_item(s) for s in sentences(kinds[name], size, seed=seed, name=name)]
-        for name, size in sizes.items()
+        name: [_item(s) for s in sentences(kinds[name], size, seed=chosen.seed, name=name)]
+        for name, size in chosen.sizes.items()
         if size
     }
     parts["graded"] = [*parts.get("test", []), *parts.get("far", [])]
     coder, notes = Coder(VOCABULARY), tuple[str, ...]()
-    if natural:
-        found, notes = natural_items(coder)
-        parts |= found
+    if chosen.natural:
+        natural, notes = natural_items(coder)
+        parts |= natural
     splits = encoded(parts, coder, form)
     if "test" in splits and "far" in splits:
         ids = torch.cat([splits["test"].ids, splits["far"].ids])
@@ -110,24 +129,16 @@ def encoded(parts: dict[str, list[Item]], coder: Coder, form: str) -> dict[str, 
             whole = name != "queries"
             splits[name] = language(items, coder, length=length, first=first, whole=whole)
         else:
-            made = classification(items, coder, length=length, first=first)
-            splits[name] = made.unlabelled() if name == "queries" else made
+            split = classification(items, coder, length=length, first=first)
+            splits[name] = split.unlabelled() if name == "queries" else split
     return splits
 
 
 def _item(sentence: Sentence) -> Item:
     verb = VERBS[sentence.lemma]
-    known = {
+    about = {
         "attractors": sentence.attractors,
         "intervening": sentence.intervening,
         "distance": sentence.distance,
     }
-    return Item(sentence.words, sentence.verb, sentence.number, (verb.singular, verb.plural), known)
-
-
-def _pair(values: Sequence[int]) -> tuple[int, int]:
-    if len(values) != 2:
-        raise DataError(
-            "attractors are given as the fewest and the most", expected="[2, 4]", got=list(values)
-        )
-    return int(values[0]), int(values[1])
+    return Item(sentence.words, sentence.verb, sentence.number, (verb.singular, verb.plural), about)

@@ -134,12 +134,12 @@ class Batches:
             only = shown[0]
             return Batch(*only[:5], tuple(parts), self._labelled, step, only.seen)
         x, ids, *labels, seen = zip(*shown, strict=True)
-        own, partners, weights = self._joined_labels(ids, *labels)
+        joined, partners, weights = self._joined_labels(ids, *labels)
         looks = None
         if any(each is not None for each in seen):
             looks = torch.cat([a if b is None else b for a, b in zip(x, seen, strict=True)])
         return Batch(
-            torch.cat(x), torch.cat(ids), own, partners, weights, tuple(parts), self._labelled, step, looks
+            torch.cat(x), torch.cat(ids), joined, partners, weights, tuple(parts), self._labelled, step, looks
         )
 
     def state(self) -> dict[str, list[Tensor]]:
@@ -178,16 +178,18 @@ class Batches:
         weights: Sequence[Tensor | None],
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """The labels of several sources as one; rows without are UNLABELLED, rows unmixed have weight 1."""
-        known = next((y for y in self._labels if y is not None), None)
-        if known is None:
+        first_labels = next((y for y in self._labels if y is not None), None)
+        if first_labels is None:
             return None, None, None
         filled = [
-            known.new_full((len(rows), *known.shape[1:]), UNLABELLED) if label is None else label
+            first_labels.new_full((len(rows), *first_labels.shape[1:]), UNLABELLED)
+            if label is None
+            else label
             for rows, label in zip(ids, labels, strict=True)
         ]
         if all(weight is None for weight in weights):
             return torch.cat(filled), None, None
-        mixed = [own if p is None else p for own, p in zip(filled, partners, strict=True)]
+        mixed = [y if p is None else p for y, p in zip(filled, partners, strict=True)]
         shares = [
             torch.ones(len(rows), device=rows.device) if w is None else w
             for rows, w in zip(ids, weights, strict=True)

@@ -172,11 +172,11 @@ def _splits(
     samples, count = whole[0], len(whole[0])
     if not 0 <= validation < count or samples.y is None:
         raise DataError("cannot hold out so many images", expected=f"0..{count - 1}", got=validation)
-    found = {"train": samples}
+    splits = {"train": samples}
     if validation:
         rows = stratified(samples.y, {"train": count - validation, "validation": validation}, seed=0)
-        found = {name: samples.take(row) for name, row in rows.items()}
-    return {**found, "train": _some(found["train"], train), "test": _some(whole[1], test)}
+        splits = {name: samples.take(row) for name, row in rows.items()}
+    return {**splits, "train": _some(splits["train"], train), "test": _some(whole[1], test)}
 
 
 def _some(split: Split, count: int | None) -> Split:

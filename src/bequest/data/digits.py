@@ -68,6 +68,6 @@ def _only(split: Split, classes: Sequence[int]) -> Split:
     assert split.y is not None
     place = torch.full((10,), -1)
     place[list(classes)] = torch.arange(len(classes))
-    kept = split.take((place[split.y] >= 0).nonzero()[:, 0])
-    assert kept.y is not None
-    return Split(kept.x, place[kept.y], kept.ids)
+    chosen = split.take((place[split.y] >= 0).nonzero()[:, 0])
+    assert chosen.y is not None
+    return Split(chosen.x, place[chosen.y], chosen.ids)

@@ -34,9 +34,9 @@ def fraction(split: Split, share: float, *, seed: int) -> Split:
             "parts are taken class by class", expected="one label a sample", got=tuple(labels.shape)
         )
     drawn = bits(seed, "fraction", split.ids, 0, 1)[:, 0]
-    kept = []
+    parts = []
     for label in torch.unique(labels):
         rows = (labels == label).nonzero()[:, 0]
         count = max(1, int(share * len(rows) + 0.5))
-        kept.append(rows[drawn[rows].argsort(stable=True)[:count]])
-    return split.take(torch.cat(kept).sort().values)
+        parts.append(rows[drawn[rows].argsort(stable=True)[:count]])
+    return split.take(torch.cat(parts).sort().values)

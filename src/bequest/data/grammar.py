@@ -146,19 +146,19 @@ class _Writer:
     def _modify(self, number: int, between: Sequence[int]) -> None:
         """One modifier a noun; ``number`` is that of the noun that a clause beside it would modify."""
         beside: int | None = number
-        for own in between:
+        for noun_number in between:
             if not self._chance(self._grammar.relatives):
                 self._words += self._pick(PREPOSITIONS)
-                self._noun_phrase(self._nouns, own)
-                beside = own
+                self._noun_phrase(self._nouns, noun_number)
+                beside = noun_number
             elif beside is not None and self._chance(0.5):
                 self._words += ["that", present(self._pick(RELATIVE[:: self._grammar.every]))[beside]]
-                self._noun_phrase(self._nouns, own)
-                beside = own
+                self._noun_phrase(self._nouns, noun_number)
+                beside = noun_number
             else:
                 self._words.append("that")
-                self._noun_phrase(self._people, own)
-                self._words.append(present(self._pick(RELATIVE[:: self._grammar.every]))[own])
+                self._noun_phrase(self._people, noun_number)
+                self._words.append(present(self._pick(RELATIVE[:: self._grammar.every]))[noun_number])
                 beside = None
 
     def _noun_phrase(self, nouns: range, number: int) -> int:

@@ -83,11 +83,8 @@ def folder_listings(
         notes += [f"folders that are no split were left out: {several(others, ', ')}"] if others else []
     listings = {}
     for split, place in (places or {"train": root}).items():
-        listings[split], left_out = _listing(root, place, classes, nested=nested, complete=split == "train")
-        if left_out:
-            notes.append(
-                f"{split}: {len(left_out)} files that are no images were left out: {several(left_out)}"
-            )
+        listings[split], remarks = _listing(root, place, classes, nested=nested, complete=split == "train")
+        notes += [f"{split}: {remark}" for remark in remarks]
     if not listings["train"].names:
         raise DataError(
             f"{root} holds no images", expected=f"CLASS/* or train/CLASS/* ({', '.join(sorted(SUFFIXES))})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -102,13 +103,13 @@ def linzen(
     parts = _dealt(items, seed)
     words = sorted({word for item in parts["train"] for word in item.words})
     coder = Coder((*SPECIAL, *words))
-    tests = [item for item in parts.pop("tests") if unknown_verbs == "wrong" or coder.known(item.forms)]
+    tests = [item for item in parts.pop("tests") if unknown_verbs == "wrong" or coder.knows(item.forms)]
     parts |= _tests(tests, probe=probe, queries=queries, most=most)
     classes = NUMBERS if form == "classification" else coder.vocabulary
     notes: tuple[str, ...] = (f"{len(items)} sentences; {len(tests)} of them are left for tests",)
     if natural:
-        found, coverage = natural_items(coder)
-        parts, notes = {**parts, **found}, (*notes, *coverage)
+        natural_parts, coverage = natural_items(coder)
+        parts, notes = {**parts, **natural_parts}, (*notes, *coverage)
     return Dataset("linzen", _same_ids(parts, coder, form), classes, notes, coder.vocabulary, PADDING)
 
 
@@ -155,7 +156,7 @@ def read_items(path: Path, rows: int | None = None) -> Iterator[Item]:
                 if number == rows:
                     return
                 yield _item(line, f"{path}, line {number + 2}")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read", got=error) from error
 
 
@@ -164,7 +165,7 @@ def _item(line: Mapping[str, str], where: str) -> Item:
         words = tuple(sys.intern(word) for word in line["sentence"].split())
         place = int(line["verb_index"]) - 1
         number = NUMBERS.index(line["verb_pos"])
-        known = {
+        about = {
             "attractors": int(line["n_diff_intervening"]),
             "intervening": int(line["n_intervening"]),
             "distance": int(line["distance"]),
@@ -177,7 +178,7 @@ def _item(line: Mapping[str, str], where: str) -> Item:
             expected=f"the {len(COLUMNS)} columns of {FILE}, verb_pos VBZ or VBP",
             got=error,
         ) from error
-    return Item(words, place, number, _forms(words[place], number), known)
+    return Item(words, place, number, _forms(words[place], number), about)
 
 
 def _forms(verb: str, number: int) -> tuple[str, str]:

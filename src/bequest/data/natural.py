@@ -50,12 +50,11 @@ def blimp_agreement(root: Path | None = None) -> list[Item]:
     path = (root or data_root()) / BLIMP
     names = [f"data/{paradigm}.jsonl" for paradigm in BLIMP_PARADIGMS]
     texts = _members(path, names)
-    found = []
+    items = []
     for kind, name in enumerate(names):
         for line in texts[name].splitlines():
-            pair = json.loads(line)
-            found.append(_minimal_pair(pair["sentence_good"], pair["sentence_bad"], kind))
-    return [item for item in found if item is not None]
+            items.append(_minimal_pair(*_blimp_pair(line, path), kind))  # noqa: PERF401 two loops read better
+    return [item for item in items if item is not None]
 
 
 def marvin_linzen(root: Path | None = None) -> list[Item]:
@@ -73,13 +72,13 @@ def marvin_linzen(root: Path | None = None) -> list[Item]:
             tests = json.load(file)
     except (OSError, lzma.LZMAError, ValueError) as error:
         raise _absent(path, error) from error
-    found = []
+    items = []
     for kind, (name, cases) in enumerate(tests.items()):
         if "npi" in name or "reflexive" in name:
             continue
         for pairs in cases.values():
-            found += [_minimal_pair(good, bad, kind) for good, bad in pairs]
-    return [item for item in found if item is not None]
+            items += [_minimal_pair(good, bad, kind) for good, bad in pairs]
+    return [item for item in items if item is not None]
 
 
 SETS: dict[str, Callable[[Path | None], list[Item]]] = {
@@ -97,15 +96,25 @@ def natural_items(
     Returns:
         The sentences by set, without sets that have none, and a note on each set's coverage.
     """
-    found, notes = {}, []
+    by_set, notes = {}, []
     for name, read in SETS.items():
         items = read(root)
-        known = [item for item in items if coder.known(item.words[: item.verb])]
-        notes.append(f"{name}: every word before the verb is known in {len(known)} of {len(items)} sentences")
-        if known:
-            stride = -(-len(known) // most)
-            found[name] = known[::stride]
-    return found, tuple(notes)
+        readable = [item for item in items if coder.knows(item.words[: item.verb])]
+        notes.append(
+            f"{name}: every word before the verb is known in {len(readable)} of {len(items)} sentences"
+        )
+        if readable:
+            stride = -(-len(readable) // most)
+            by_set[name] = readable[::stride]
+    return by_set, tuple(notes)
+
+
+def _blimp_pair(line: str, path: Path) -> tuple[str, str]:
+    try:
+        pair = json.loads(line)
+        return str(pair["sentence_good"]), str(pair["sentence_bad"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} holds a line that is no pair of sentences", got=line[:80]) from error
 
 
 def _linzen_item(text: str, gold: str, path: Path) -> Item:
@@ -134,8 +143,8 @@ def _minimal_pair(good: str, bad: str, kind: int) -> Item | None:
 def _item(words: list[str], place: int, right: str, wrong: str, *, attractors: int, kind: int = 0) -> Item:
     number = int(not _is_singular(right, wrong))
     forms = (wrong, right) if number else (right, wrong)
-    known = {"attractors": attractors, "intervening": attractors, "distance": UNSTATED, "kind": kind}
-    return Item(words, place, number, forms, known)
+    about = {"attractors": attractors, "intervening": attractors, "distance": UNSTATED, "kind": kind}
+    return Item(words, place, number, forms, about)
 
 
 def _is_singular(form: str, other: str) -> bool:
@@ -154,7 +163,7 @@ def _members(path: Path, names: list[str]) -> dict[str, str]:
     try:
         with tarfile.open(path) as archive:
             return dict(_read(archive, names))
-    except (OSError, tarfile.TarError, KeyError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, tarfile.TarError, lzma.LZMAError, KeyError, EOFError, UnicodeDecodeError) as error:
         raise _absent(path, error) from error
 
 

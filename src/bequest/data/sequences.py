@@ -53,7 +53,7 @@ class Coder:
         table: dict[str, int] = self._ids  # type: ignore[attr-defined]
         return [table.get(word, UNKNOWN) for word in words]
 
-    def known(self, words: Iterable[str]) -> bool:
+    def knows(self, words: Iterable[str]) -> bool:
         """Whether every word is there."""
         return UNKNOWN not in self.ids(words)
 
@@ -100,11 +100,11 @@ def before_the_verb(x: Tensor) -> Tensor:
 def about(items: Sequence[Item], coder: Coder) -> dict[str, Tensor]:
     """What is known of the sentences, with the ids of both verb forms, ``ABSENT`` where there is none."""
     names = list(items[0].about) if items else []
-    found = {name: torch.tensor([item.about[name] for item in items]) for name in names}
+    columns = {name: torch.tensor([item.about[name] for item in items]) for name in names}
     for number, name in enumerate(("singular", "plural")):
         ids = torch.tensor(coder.ids(item.forms[number] for item in items))
-        found[name] = ids.masked_fill(ids == UNKNOWN, ABSENT)
-    return found
+        columns[name] = ids.masked_fill(ids == UNKNOWN, ABSENT)
+    return columns
 
 
 def longest(*parts: Sequence[Item]) -> int:

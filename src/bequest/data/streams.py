@@ -110,8 +110,8 @@ class SplitStream(Stream):
 
     def _seen(self, x: Tensor, ids: Tensor, view: int) -> Tensor | None:
         """``x`` as the student alone is shown it."""
-        own = self.source.student_view
-        return None if own is None else own(x, ids, view, seed=derive(self._view_seed, "student view"))
+        extra = self.source.student_view
+        return None if extra is None else extra(x, ids, view, seed=derive(self._view_seed, "student view"))
 
 
 class GeneratedStream(Stream):
@@ -128,17 +128,15 @@ class GeneratedStream(Stream):
         Raises:
             DataError: If the generator makes anything but ``rows`` inputs.
         """
-        made = self.source.generate(
-            self.rows, torch_generator(self._seed, "generate", self.source.name, step)
-        )
-        if not isinstance(made, Tensor) or len(made) != self.rows:
+        x = self.source.generate(self.rows, torch_generator(self._seed, "generate", self.source.name, step))
+        if not isinstance(x, Tensor) or len(x) != self.rows:
             raise DataError(
                 f"the generator {self.source.name!r} did not make what it was asked for",
                 expected=f"a tensor of {self.rows} inputs",
-                got=f"a tensor {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__,
+                got=f"a tensor {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__,
             )
         rows = torch.arange(self.rows)[start::every]
-        return [Part(self.index, rows, step)], Shown(made[start::every], step * self.rows + rows)
+        return [Part(self.index, rows, step)], Shown(x[start::every], step * self.rows + rows)
 
 
 class ChosenStream(Stream):
