@@ -19,6 +19,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 
 import numpy as np  # noqa: E402
+from scipy import special  # noqa: E402
 
 from bequest.measure import (  # noqa: E402
     Claim,
@@ -35,6 +36,7 @@ from bequest.measure import (  # noqa: E402
 
 CLAIMS = 20
 LOOKS = (3, 5, 8, 12)
+SETTINGS = ((360, 0.9, 0.02), (360, 0.995, 0.002), (10_000, 0.97, 0.003))
 Generator = np.random.Generator
 
 
@@ -162,7 +164,7 @@ def share_of(draws: int, once: Callable[[], bool | None]) -> dict[str, float]:
 
 def studies(draws: int) -> dict[str, object]:
     table: dict[str, object] = {}
-    for samples, mean, sd in ((360, 0.9, 0.02), (360, 0.995, 0.002), (10_000, 0.97, 0.003)):
+    for samples, mean, sd in SETTINGS:
         rng = np.random.default_rng(samples)
         outcomes = [study(rng, samples, mean, sd, whole=k % 50 == 0) for k in range(draws)]
         shares = {way: float(np.mean([o[way] for o in outcomes])) for way in outcomes[0]}
@@ -171,6 +173,40 @@ def studies(draws: int) -> dict[str, object]:
             way: {"share": round(s, 4), "standard_error": errors[way], "n": draws}
             for way, s in shares.items()
         }
+    return table
+
+
+def any_verdict(gaps: np.ndarray, level: float, resolution: float) -> np.ndarray:
+    """Whether a claim of each study has a t-interval that excludes 0; gaps (studies, claims, seeds)."""
+    n = gaps.shape[2]
+    spread = np.maximum(gaps.std(axis=2, ddof=1), resolution / math.sqrt(6))
+    half = special.stdtrit(n - 1, (1 + level) / 2) * spread / math.sqrt(n)
+    equal = (gaps == gaps[:, :, :1]).all(axis=2)
+    half = np.where(equal, np.maximum(half, resolution), half)
+    excluded: np.ndarray = (np.abs(gaps.mean(axis=2)) > half).any(axis=1)
+    return excluded
+
+
+def studies_at_once(draws: int) -> dict[str, object]:
+    """The shares of :func:`studies` from formulas alone, over all studies at once and so over many more."""
+    table: dict[str, object] = {}
+    for samples, mean, sd in SETTINGS:
+        rng = np.random.default_rng(77)
+        ability = np.clip(mean + sd * rng.normal(size=(draws, CLAIMS + 1, LOOKS[-1])), 0, 1)
+        values = rng.binomial(samples, ability) / samples
+        gaps, step = values[:, 1:] - values[:, :1], 1 / samples
+        ways = {}
+        for n in (3, 5):
+            ways[f"plain, n {n}"] = any_verdict(gaps[:, :, :n], 0.95, step)
+            ways[f"family, n {n}"] = any_verdict(gaps[:, :, :n], 1 - 0.05 / CLAIMS, step)
+        levels = [1 - (1 - level) / CLAIMS for level in look_levels(LOOKS)]
+        looks = list(zip(LOOKS, levels, strict=True))
+        ways["family, looks"] = np.any([any_verdict(gaps[:, :, :n], at, step) for n, at in looks], axis=0)
+        ways["family, looks unpaid"] = np.any(
+            [any_verdict(gaps[:, :, :n], 1 - 0.05 / CLAIMS, step) for n in LOOKS], axis=0
+        )
+        shares = {way: round(float(hits.mean()), 4) for way, hits in ways.items()}
+        table[f"accuracy {mean} ± {sd} of {samples} samples"] = {"n": draws, **shares}
     return table
 
 
@@ -206,7 +242,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=2000, help="simulated studies or tables a row")
     draws = parser.parse_args().draws
-    result = {"studies": studies(draws), "coverage": coverage(draws), "selection": selection(draws)}
+    result = {"studies": studies(draws), "studies at once": studies_at_once(10 * draws)}
+    result |= {"coverage": coverage(draws), "selection": selection(draws)}
     print(json.dumps(result, indent=1))
 
 
