@@ -45,6 +45,7 @@ MAKES = {
 }
 ON_THE_CPU = {
     "asked.py: zeros",  # counts queries; no network reads it
+    "model_queries.py: randint",  # which prompts, drawn by a CPU generator
     "preflight.py: randn",  # drawn by a CPU generator, so that every device gets the same noise, then moved
     "random_teachers.py: randperm",  # pairs rows of samples; moved to where their ids are
     "stores/job.py: arange",  # rows of samples

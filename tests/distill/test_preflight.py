@@ -12,7 +12,8 @@ from bequest.data.queries import Source
 from bequest.data.views import Identity
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import KD, CrossEntropy, parse_objective
-from bequest.distill.preflight import check_alive, check_labels, check_teachers
+from bequest.distill.preflight import check_alive, check_labels, check_student, check_teachers
+from bequest.distill.recipe import Recipe
 from bequest.distill.teachers import Teacher
 from bequest.errors import DataError, ModelError, ObjectiveError, TeacherChanged
 
@@ -148,7 +149,7 @@ def test_splits_of_another_shape_are_refused_before_the_first_step(network, toy)
     validation = replace(toy["validation"], x=toy["validation"].x[..., :5])
     data = replace(toy, splits={**toy.splits, "validation": validation})
     with pytest.raises(ModelError, match="does not take these inputs"):
-        bq.fit(network(1), data, batch=12, epochs=1)
+        check_student(network(1), data, Recipe(batch=12))
 
 
 @pytest.mark.parametrize("label", [-1, 4])

@@ -89,8 +89,8 @@ class Ranks:
         """Sum gradients over all ranks; a parameter without one on every rank stays without."""
         if self.world == 1:
             return
-        given = parameters[0].new_tensor([parameter.grad is not None for parameter in parameters])
-        flat = self.sum(torch.cat([given, *(_gradient(parameter).flatten() for parameter in parameters)]))
+        present = parameters[0].new_tensor([parameter.grad is not None for parameter in parameters])
+        flat = self.sum(torch.cat([present, *(_gradient(parameter).flatten() for parameter in parameters)]))
         has_gradient = (flat[: len(parameters)] > 0).tolist()
         sizes = [parameter.numel() for parameter in parameters]
         sums = torch.split(flat[len(parameters) :], sizes)

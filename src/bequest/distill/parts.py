@@ -11,8 +11,8 @@ from bequest.data.datasets import Dataset
 from bequest.data.views import View, parse_views
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import Objective, parse_objective
-from bequest.distill.objectives.logit_losses import paired
 from bequest.distill.objectives.logit_objectives import AnswerObjective
+from bequest.distill.objectives.rows import paired
 from bequest.errors import ConfigError, ModelError
 from bequest.models.catalogue import build_for, token_options
 from bequest.models.network_names import NetworkName, parse_network_name

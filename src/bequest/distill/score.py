@@ -65,8 +65,8 @@ def score(model: Callable[[Tensor], object], split: Split, *, padding: int | Non
     Raises:
         DataError: If the split has no labels.
     """
-    known = None if split.y is None else split.y != UNLABELLED
-    if split.y is None or known is None or not bool(known.any()):
+    labelled = None if split.y is None else split.y != UNLABELLED
+    if split.y is None or labelled is None or not bool(labelled.any()):
         raise DataError(
             "a split without labels cannot be scored",
             expected="labels on the validation split",
@@ -74,7 +74,7 @@ def score(model: Callable[[Tensor], object], split: Split, *, padding: int | Non
         )
     if split.y.ndim > 1:
         return _sequence_scores(model, split.x, split.y, padding)
-    logits, labels = predict(model, split.x, padding=padding)[known], split.y[known]
+    logits, labels = predict(model, split.x, padding=padding)[labelled], split.y[labelled]
     return {
         "accuracy": float((logits.argmax(-1) == labels).double().mean()),
         "nll": float(cross_entropy(logits.double(), labels)),
@@ -85,8 +85,8 @@ def _sequence_scores(model: Callable[[Tensor], object], x: Tensor, y: Tensor, pa
     """The same summed over a batch at a time: the logits of all positions may be many gigabytes."""
     right, nll, count = 0, 0.0, 0
     for inputs, targets in zip(torch.split(x, SEQUENCES), torch.split(y, SEQUENCES), strict=True):
-        known = targets != UNLABELLED
-        logits, labels = predict(model, inputs, padding=padding)[known], targets[known]
+        labelled = targets != UNLABELLED
+        logits, labels = predict(model, inputs, padding=padding)[labelled], targets[labelled]
         right += int((logits.argmax(-1) == labels).sum())
         nll += float(cross_entropy(logits.double(), labels, reduction="sum"))
         count += len(labels)

@@ -185,17 +185,17 @@ class Trainer:
         self.student.load_state_dict(state["student"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._factor = None
-        for part, kept in (
+        for part, saved in (
             (self._learned, state["learned"]),
             (self.average, state["average"]),
             (self._scaler, state["scaler"]),
         ):
-            if part is not None and kept is not None:
-                part.load_state_dict(kept)
+            if part is not None and saved is not None:
+                part.load_state_dict(saved)
         self._batches.restore(state["chosen"])
         self._sums, self._counted = dict(state["sums"]), state["counted"]
-        for peer, kept in zip(self.peers, state["peers"], strict=True):
-            peer.restore(kept)
+        for peer, saved in zip(self.peers, state["peers"], strict=True):
+            peer.restore(saved)
 
     def finish(self, selected: Mapping[str, Tensor] | None = None) -> nn.Module:
         """The student with the weights that are kept, in eval mode: ``selected``, or those it has now."""
@@ -314,8 +314,8 @@ class Trainer:
         rows = len(batch.x) * (self._length or 1) if seen is None else int(seen.sum())
         labelled = 0
         if batch.labels is not None:
-            known = batch.labels != UNLABELLED
-            labelled = int((known if seen is None or known.ndim == 1 else known & seen).sum())
+            with_label = batch.labels != UNLABELLED
+            labelled = int((with_label if seen is None or with_label.ndim == 1 else with_label & seen).sum())
         totals = self._ranks.sum(torch.tensor([rows, labelled], device=self._device)).tolist()
         return totals[0], totals[1]
 

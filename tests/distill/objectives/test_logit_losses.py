@@ -13,7 +13,7 @@ from scipy import special, stats
 
 from bequest.distill.exchange import UNLABELLED
 from bequest.distill.objectives import dist, dkd, hard, kd, logit_mse, ofa, standardised_kd
-from bequest.distill.objectives.logit_losses import check_temperature
+from bequest.distill.objectives.rows import check_temperature
 from bequest.errors import ObjectiveError
 
 QUICK = settings(deadline=None, max_examples=20)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from bequest.distill.exchange import UNLABELLED, Exchange
-from bequest.distill.objectives import logit_losses as losses
+from bequest.distill.objectives.rows import paired, rows_of
 from bequest.errors import ObjectiveError
 from bequest.registry import unknown
 
@@ -17,7 +17,7 @@ def check_mask(exchange: Exchange) -> None:
     mask = exchange.mask
     if mask is None:
         return
-    losses.rows_of(exchange.student_logits.detach(), mask)
+    rows_of(exchange.student_logits.detach(), mask)
     if not bool(mask.any()):
         raise ObjectiveError(
             "the mask hides every position",
@@ -37,7 +37,7 @@ def check_teachers(exchange: Exchange, count: int = 1) -> None:
             remedy="combine several teachers into one answer, or bind each to a token of its own",
         )
     for teacher_logits in exchange.teacher_logits:
-        losses.paired(exchange.student_logits.detach(), teacher_logits, exchange.mask)
+        paired(exchange.student_logits.detach(), teacher_logits, exchange.mask)
 
 
 def check_labels(exchange: Exchange) -> None:
@@ -61,7 +61,7 @@ def check_labels(exchange: Exchange) -> None:
         )
 
 
-def check_names(whose: str, wanted: Sequence[str], found: Mapping[str, Tensor], rows: int) -> None:
+def check_names(whose: str, wanted: Sequence[str], activations: Mapping[str, Tensor], rows: int) -> None:
     """Refuse activations that do not exist (showing the nearest names) or that are not one a sample.
 
     Raises:
@@ -69,12 +69,12 @@ def check_names(whose: str, wanted: Sequence[str], found: Mapping[str, Tensor], 
         ObjectiveError: If an activation has another number of rows than the batch.
     """
     for name in wanted:
-        if name not in found:
-            raise unknown(f"activation of the {whose}", name, found)
-        if found[name].ndim < 2 or len(found[name]) != rows:
+        if name not in activations:
+            raise unknown(f"activation of the {whose}", name, activations)
+        if activations[name].ndim < 2 or len(activations[name]) != rows:
             raise ObjectiveError(
                 f"the activation {name!r} of the {whose} is not one a sample",
                 expected=f"({rows}, ...)",
-                got=str(tuple(found[name].shape)),
+                got=str(tuple(activations[name].shape)),
                 remedy="name a layer whose output has the batch as its first axis",
             )

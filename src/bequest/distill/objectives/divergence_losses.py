@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bequest.distill.divergence import kl_rows
-from bequest.distill.objectives.logit_losses import (
+from bequest.distill.objectives.rows import (
     Array,
     Loss,
     Number,

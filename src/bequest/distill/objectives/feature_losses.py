@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import orthogonal
 
-from bequest.distill.objectives.logit_losses import FLAT, precise
+from bequest.distill.objectives.logit_losses import FLAT
+from bequest.distill.objectives.rows import precise
 from bequest.errors import ObjectiveError
 
 Loss = Float[Tensor, ""]
@@ -123,10 +124,10 @@ def _gram(features: Tensor, *, unbiased: bool) -> Float[Tensor, "n n"]:
         return gram
     n = len(gram)
     off = 1 - torch.eye(n, dtype=gram.dtype, device=gram.device)
-    kept = gram * off
-    rows = kept.sum(1) / (n - 2)
+    without_diagonal = gram * off
+    rows = without_diagonal.sum(1) / (n - 2)
     total = rows.sum() / (n - 1)
-    return _unless_flat((kept - rows[:, None] - rows + total) * off, gram)
+    return _unless_flat((without_diagonal - rows[:, None] - rows + total) * off, gram)
 
 
 def _unless_flat(centred: Tensor, whole: Tensor) -> Tensor:

@@ -64,10 +64,10 @@ class CKA(FeatureObjective, name="cka"):
 
     @model_validator(mode="after")
     def _pairs(self) -> CKA:
-        own, other = len(self.student_layers), len(self.teacher_layers)
-        if not own or own != other:
+        mine, other = len(self.student_layers), len(self.teacher_layers)
+        if not mine or mine != other:
             raise ValueError(
-                f"each layer needs its partner, got {own} of the student and {other} of the teacher"
+                f"each layer needs its partner, got {mine} of the student and {other} of the teacher"
             )
         return self
 
@@ -98,8 +98,8 @@ class CKA(FeatureObjective, name="cka"):
         """1 - CKA of each pair."""
         guide = exchange.teacher_features[self.teacher]
         return [
-            cka_guidance(exchange.student_features[own], guide[other], unbiased=self.unbiased)
-            for own, other in zip(self.student_layers, self.teacher_layers, strict=True)
+            cka_guidance(exchange.student_features[mine], guide[other], unbiased=self.unbiased)
+            for mine, other in zip(self.student_layers, self.teacher_layers, strict=True)
         ]
 
 

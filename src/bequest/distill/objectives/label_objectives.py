@@ -56,18 +56,18 @@ def likelier_labels(exchange: Exchange) -> Tensor:
     assert exchange.labels is not None
     if exchange.partner_labels is None or exchange.label_weight is None:
         return exchange.labels
-    own = exchange.label_weight >= 0.5
+    first = exchange.label_weight >= 0.5
     if exchange.labels.ndim == 2:
-        own = own[:, None]
-    return exchange.labels.where(own, exchange.partner_labels)
+        first = first[:, None]
+    return exchange.labels.where(first, exchange.partner_labels)
 
 
 def _mixed_loss(exchange: Exchange, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     assert exchange.partner_labels is not None
     assert exchange.label_weight is not None
-    own, partner = exchange.label_weight, exchange.partner_labels
+    share, partner = exchange.label_weight, exchange.partner_labels
     if exchange.student_logits.ndim == 3:
-        own = own[:, None].expand(partner.shape).flatten()
+        share = share[:, None].expand(partner.shape).flatten()
         partner = _seen(partner, exchange.mask)
     first, second = (
         functional.cross_entropy(
@@ -75,10 +75,10 @@ def _mixed_loss(exchange: Exchange, logits: Tensor, labels: Tensor, smoothing: f
         )
         for classes in (labels, partner)
     )
-    total = (own * first + (1 - own) * second).sum()
+    total = (share * first + (1 - share) * second).sum()
     if exchange.labelled:
         return total / exchange.labelled
-    mass = own * (labels != UNLABELLED) + (1 - own) * (partner != UNLABELLED)
+    mass = share * (labels != UNLABELLED) + (1 - share) * (partner != UNLABELLED)
     return total / mass.sum().clamp(min=1e-6)
 
 

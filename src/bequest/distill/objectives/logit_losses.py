@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,12 +19,16 @@ from torch.nn import functional
 
 from bequest.distill.divergence import kl_rows, kl_terms
 from bequest.distill.exchange import UNLABELLED
+from bequest.distill.objectives.rows import (
+    Array,
+    Loss,
+    Number,
+    check_temperature,
+    nothing,
+    paired,
+    precise,
+)
 from bequest.errors import ObjectiveError
-from bequest.models.tokens import full_precision
-
-Array = Tensor | np.ndarray
-Number = float | int
-Loss = Float[Tensor, ""]
 
 Sigma = Literal["population", "sample"]
 
@@ -306,79 +309,6 @@ def standardised(logits: Tensor, *, sigma: Sigma = "population") -> Tensor:
     divisor = count if sigma == "population" else (count - 1).clamp(min=1)
     variance = centred.square().sum(-1, keepdim=True) / divisor
     return torch.where(seen, centred * (variance + TINY).rsqrt(), -math.inf)
-
-
-def precise(x: Tensor) -> Tensor:
-    """``x`` in float32 at least; integers and quantised values become float32."""
-    if x.is_quantized:
-        return x.dequantize()
-    return full_precision(x) if x.is_floating_point() else x.float()
-
-
-def paired(
-    student_logits: Array, teacher_logits: Array, mask: Tensor | None
-) -> tuple[Float[Tensor, "m c"], Float[Tensor, "m c"]]:
-    """Both logits as (rows, C), without the rows that the mask hides.
-
-    Raises:
-        ObjectiveError: If the shapes differ, or the mask does not fit.
-    """
-    student = student_logits if isinstance(student_logits, Tensor) else torch.as_tensor(student_logits)
-    teacher = teacher_logits if isinstance(teacher_logits, Tensor) else torch.as_tensor(teacher_logits)
-    if student.shape != teacher.shape:
-        raise ObjectiveError(
-            "student and teacher logits have different shapes",
-            expected=f"{tuple(student.shape)}, as the student's",
-            got=f"{tuple(teacher.shape)} from the teacher",
-            remedy="give both models the same classes, in the same order, and the same inputs",
-        )
-    return rows_of(student, mask), rows_of(teacher.detach(), mask)
-
-
-def rows_of(logits: Tensor, mask: Tensor | None) -> Float[Tensor, "m c"]:
-    """Logits as (rows, C) in float32 or float64, without the rows that the mask hides.
-
-    Raises:
-        ObjectiveError: If these are no logits, or the mask does not fit.
-    """
-    logits = precise(logits)
-    if mask is not None:
-        if mask.dtype != torch.bool or mask.shape != logits.shape[:-1] or logits.ndim != 3:
-            raise ObjectiveError(
-                "the mask does not fit the logits",
-                expected=f"bool of shape {tuple(logits.shape[:-1])}, for logits (N, L, C)",
-                got=f"{mask.dtype} of shape {tuple(mask.shape)} for logits {tuple(logits.shape)}",
-            )
-        return logits[mask]
-    if logits.ndim == 3:
-        return logits.flatten(0, 1)
-    if logits.ndim != 2:
-        raise ObjectiveError(
-            "these are no logits", expected="(N, C) or (N, L, C)", got=str(tuple(logits.shape))
-        )
-    return logits
-
-
-def nothing(logits: Tensor) -> Loss:
-    """The loss where no row counts: 0, with a gradient of 0.
-
-    A piece of a batch, or the rows of one rank, may be padding throughout; it must not spoil the others.
-    """
-    return logits.sum() * 0.0
-
-
-def check_temperature(temperature: object) -> None:
-    """Refuse a temperature that is not positive and finite.
-
-    Raises:
-        ObjectiveError: If it is not.
-    """
-    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise ObjectiveError(
-            "the temperature is not a positive finite number",
-            expected="one number > 0 for all rows, such as 4",
-            got=temperature,
-        )
 
 
 def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Tensor, "m 1"], Tensor]:

@@ -14,6 +14,7 @@ from bequest.distill.exchange import UNLABELLED, Exchange
 from bequest.distill.objectives import logit_losses as losses
 from bequest.distill.objectives.label_objectives import label_loss, likelier_labels
 from bequest.distill.objectives.objective import Objective, Parts, Reads
+from bequest.distill.objectives.rows import rows_of
 from bequest.distill.schedules import NOT_NEGATIVE, POSITIVE, SHARE, Fraction, Temperature, Weight, at
 from bequest.errors import ObjectiveError
 from bequest.variants import strict
@@ -150,7 +151,7 @@ class DIST(AnswerObjective, name="dist"):
     @override
     def check(self, exchange: Exchange) -> None:
         super().check(exchange)
-        rows = len(losses.rows_of(exchange.student_logits, exchange.mask))
+        rows = len(rows_of(exchange.student_logits, exchange.mask))
         if self.gamma > 0 and rows < 2:
             raise ObjectiveError(
                 "dist correlates samples and needs at least two of them",
@@ -252,16 +253,16 @@ def of_whole_batch(loss: Tensor, exchange: Exchange) -> Tensor:
         return loss
     if exchange.mask is not None:
         return loss * exchange.mask.sum() / max(1, exchange.rows)
-    own = exchange.student_logits.shape[:-1].numel()
-    return loss if own == exchange.rows else loss * (own / exchange.rows)
+    rows_here = exchange.student_logits.shape[:-1].numel()
+    return loss if rows_here == exchange.rows else loss * (rows_here / exchange.rows)
 
 
 def of_labelled(loss: Tensor, exchange: Exchange) -> Tensor:
     """The same for a mean over the rows that have a label."""
-    own = exchange.student_logits.shape[:-1].numel()
-    if exchange.labelled is None or (exchange.rows is None and exchange.labelled == own):
+    rows_here = exchange.student_logits.shape[:-1].numel()
+    if exchange.labelled is None or (exchange.rows is None and exchange.labelled == rows_here):
         return loss
-    known = likelier_labels(exchange) != UNLABELLED
+    with_label = likelier_labels(exchange) != UNLABELLED
     if exchange.mask is not None:
-        known = known & exchange.mask
-    return loss * known.sum() / max(1, exchange.labelled)
+        with_label = with_label & exchange.mask
+    return loss * with_label.sum() / max(1, exchange.labelled)

@@ -166,22 +166,22 @@ class Sum(Objective, name="sum"):
 
     @override
     def module(self, exchange: Exchange, *, seed: int = 0) -> nn.Module | None:
-        made = {str(k): term.module(exchange, seed=derive(seed, k)) for k, term in enumerate(self.terms)}
-        kept = {key: module for key, module in made.items() if module is not None}
-        return nn.ModuleDict(kept) if kept else None
+        modules = {str(k): term.module(exchange, seed=derive(seed, k)) for k, term in enumerate(self.terms)}
+        learned = {key: module for key, module in modules.items() if module is not None}
+        return nn.ModuleDict(learned) if learned else None
 
     @override
     def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
         """The weighted sum, and the parts of all terms; a name that comes twice is numbered."""
-        own = dict(module.items()) if isinstance(module, nn.ModuleDict) else {}
+        modules = dict(module.items()) if isinstance(module, nn.ModuleDict) else {}
         weights = self.weights or (1.0,) * len(self.terms)
         total: Tensor | None = None
         parts: Parts = {}
         for k, (term, weight) in enumerate(zip(self.terms, weights, strict=True)):
-            loss, found = term(exchange, own.get(str(k)))
+            loss, values = term(exchange, modules.get(str(k)))
             loss = loss * at(weight, exchange.step, exchange.steps)
             total = loss if total is None else total + loss
-            parts |= {_free(name, parts): value for name, value in found.items()}
+            parts |= {_free(name, parts): value for name, value in values.items()}
         assert total is not None
         return total, parts
 

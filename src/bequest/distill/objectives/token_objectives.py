@@ -141,11 +141,11 @@ class Tokens(Objective, name="tokens"):
     @override
     def check(self, exchange: Exchange) -> None:
         teachers = len(exchange.teacher_logits)
-        given = [len(each) for each in (self.tokens, self.weights) if each is not None]
-        if not teachers or any(count != teachers for count in given):
+        counts = [len(each) for each in (self.tokens, self.weights) if each is not None]
+        if not teachers or any(count != teachers for count in counts):
             raise ObjectiveError(
                 "tokens and teachers do not fit",
-                expected=f"{given[0]} teachers, kept apart" if given else "at least one teacher",
+                expected=f"{counts[0]} teachers, kept apart" if counts else "at least one teacher",
                 got=teachers,
                 remedy="name as many tokens and weights as there are teachers, and do not combine these",
             )
@@ -159,9 +159,9 @@ class Tokens(Objective, name="tokens"):
         total: Tensor | None = None
         parts: Parts = {}
         for bound, weight in zip(self._each(exchange), weights, strict=True):
-            loss, found = bound(exchange)
+            loss, values = bound(exchange)
             total = weight * loss if total is None else total + weight * loss
-            parts |= found
+            parts |= values
         assert total is not None
         return total, parts
 

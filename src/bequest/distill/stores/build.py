@@ -127,17 +127,19 @@ def build(
     folders = [folder for goal in job.goals for folder in goal.folders]
     if fresh:
         _start_over({path, *folders}, world)
-    kept = taken_up(job)
+    finished_views = taken_up(job)
     check_space(job)
-    mine = [task for place, task in enumerate(job.tasks) if place % world == rank and task not in kept]
-    counter = _Counter(job, progress, done=len(kept))
+    mine = [
+        task for place, task in enumerate(job.tasks) if place % world == rank and task not in finished_views
+    ]
+    counter = _Counter(job, progress, done=len(finished_views))
     if workers > 1 and len(mine) > 1:
         answer_in_processes(job, mine, workers, counter.advance)
     else:
         for goal, view in mine:
             job.answer(goal, view, counter.advance)
     if rank == 0:
-        _conclude(job, kept, path)
+        _conclude(job, finished_views, path)
     else:
         until(lambda: _complete(job, path))
 
@@ -160,24 +162,24 @@ def sources_of(
     if count < 1:
         raise ConfigError.of("the store", [f"count: expected at least one view, got {count}"])
     if queries is None:
-        given = [Source(split, data[split].unlabelled(), view)]
+        asked_about = [Source(split, data[split].unlabelled(), view)]
     elif isinstance(queries, list | tuple) and queries and all(isinstance(q, Source) for q in queries):
-        given = list(queries)
+        asked_about = list(queries)
     else:
-        given = [Source("queries", as_pool(queries), view)]
-    found = []
-    for source in given:
+        asked_about = [Source("queries", as_pool(queries), view)]
+    seeded_sources = []
+    for source in asked_about:
         views = 1 if source.plain else source.view_count or count
         seeded = replace(
             source,
             view_count=views,
             view_seed=seed if source.view_seed is None else source.view_seed,
         )
-        found.append((seeded, _split_name(data, source.split), data))
-    return found
+        seeded_sources.append((seeded, _split_name(data, source.split), data))
+    return seeded_sources
 
 
-def as_teachers(given: Any, borrowed: ExitStack) -> tuple[AnyTeacher, ...]:
+def as_teachers(answerers: Any, borrowed: ExitStack) -> tuple[AnyTeacher, ...]:
     """One or several of whatever can teach; networks get their modes back when ``borrowed`` closes.
 
     Raises:
@@ -185,7 +187,7 @@ def as_teachers(given: Any, borrowed: ExitStack) -> tuple[AnyTeacher, ...]:
     """
     from bequest.distill.fit import as_teacher
 
-    several = given if isinstance(given, list | tuple) else [given]
+    several = answerers if isinstance(answerers, list | tuple) else [answerers]
     if not several:
         raise SignalError("a store needs a teacher", expected="at least one", got="none")
     teachers = tuple(as_teacher(each, index) for index, each in enumerate(several))
@@ -198,8 +200,10 @@ def as_teachers(given: Any, borrowed: ExitStack) -> tuple[AnyTeacher, ...]:
 
 
 def _split_name(data: Dataset, split: Split) -> str:
-    for name, known in data.splits.items():
-        if known.x is split.x or (len(known) == len(split) and input_digest(known) == input_digest(split)):
+    for name, candidate in data.splits.items():
+        if candidate.x is split.x or (
+            len(candidate) == len(split) and input_digest(candidate) == input_digest(split)
+        ):
             return name
     return "pool"
 
@@ -242,13 +246,13 @@ def _job(
     return Job(teachers, tuple(goals), batch, pieces)
 
 
-def _conclude(job: Job, kept: Finished, path: Path) -> None:
+def _conclude(job: Job, finished_views: Finished, path: Path) -> None:
     """Wait for the other ranks' views, then write the manifests."""
     for index, goal in enumerate(job.goals):
         for teacher, (folder, manifest) in enumerate(zip(goal.folders, goal.manifests, strict=True)):
             shards: list[Shard] = []
             for view in range(goal.views):
-                before = kept.get((index, view))
+                before = finished_views.get((index, view))
                 shards += before[teacher] if before else _awaited(folder, view)
             write_manifest(folder, manifest.model_copy(update={"shards": tuple(shards)}))
             (folder / BUILDING).unlink(missing_ok=True)
@@ -267,10 +271,10 @@ def _awaited(folder: Path, view: int) -> tuple[Shard, ...]:
 
 def _complete(job: Job, path: Path) -> bool:
     """True if every manifest is there and lists every view."""
-    found = [(folder, goal.views) for goal in job.goals for folder in goal.folders]
-    if not all((folder / MANIFEST).exists() for folder in {path, *(folder for folder, _ in found)}):
+    expected = [(folder, goal.views) for goal in job.goals for folder in goal.folders]
+    if not all((folder / MANIFEST).exists() for folder in {path, *(folder for folder, _ in expected)}):
         return False
-    manifests = [(read_manifest(folder / MANIFEST), views) for folder, views in found]
+    manifests = [(read_manifest(folder / MANIFEST), views) for folder, views in expected]
     return all(isinstance(m, Manifest) and m.views.count >= views for m, views in manifests)
 
 

@@ -141,8 +141,8 @@ class TopK(Codec, name="topk"):
                 remedy="keep all logits: codec dense",
             )
         statistics = [(name, "<f4") for name in ("logsumexp", "rest", "rest_at_2", "mean", "deviation")]
-        kept = [("log_prob", "<f2", (self.k,)), ("index", _index_type(logits[-1]), (self.k,))]
-        return np.dtype([*statistics, *kept]), logits[:-1]
+        fields = [("log_prob", "<f2", (self.k,)), ("index", _index_type(logits[-1]), (self.k,))]
+        return np.dtype([*statistics, *fields]), logits[:-1]
 
     @override
     def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
@@ -166,11 +166,11 @@ class TopK(Codec, name="topk"):
     def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
         head, width = 20, 20 + 2 * self.k
         total, *statistics = _as(rows[..., :head], torch.float32).unbind(-1)
-        kept = _as(rows[..., head:width], torch.float16).float() + total[..., None]
+        largest = _as(rows[..., head:width], torch.float16).float() + total[..., None]
         index = _as(rows[..., width:], torch.uint16 if logits[-1] <= SMALL_INDEX else torch.uint32)
-        level = _rest_level(kept, statistics, logits[-1] - self.k, temperature)
+        level = _rest_level(largest, statistics, logits[-1] - self.k, temperature)
         out = level[..., None].expand(*level.shape, logits[-1]).clone()
-        return out.scatter_(-1, index.to(torch.int64), kept)
+        return out.scatter_(-1, index.to(torch.int64), largest)
 
     @override
     def refusal(self, reads: Reads) -> str | None:
@@ -308,7 +308,7 @@ def _as(part: Tensor, dtype: torch.dtype) -> Tensor:
     return part.contiguous().view(dtype)
 
 
-def _rest_level(kept: Tensor, statistics: Sequence[Tensor], others: int, temperature: float) -> Tensor:
+def _rest_level(largest: Tensor, statistics: Sequence[Tensor], others: int, temperature: float) -> Tensor:
     """The logit that each class left out gets, so that at ``temperature`` they have their mass together.
 
     With K(s) the log of the mean of exp(s · logit) over them, it is T · K(1/T).
@@ -317,9 +317,9 @@ def _rest_level(kept: Tensor, statistics: Sequence[Tensor], others: int, tempera
     at_one, at_half = rest - math.log(others), rest_at_2 - math.log(others)
     if temperature == 1.0:
         return at_one
-    count = others + kept.shape[-1]
-    slope = (count * mean - kept.sum(-1)) / others
-    square = count * (deviation.square() + mean.square()) - kept.square().sum(-1)
+    count = others + largest.shape[-1]
+    slope = (count * mean - largest.sum(-1)) / others
+    square = count * (deviation.square() + mean.square()) - largest.square().sum(-1)
     curvature = (square / others - slope.square()).clamp(min=0)
     one = at_one - slope - curvature / 2
     half = 16 * (at_half - slope / 2 - curvature / 8)

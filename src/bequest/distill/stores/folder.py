@@ -124,8 +124,8 @@ def check_space(job: Job) -> None:
     """
     for goal in job.goals:
         for folder, manifest in zip(goal.folders, goal.manifests, strict=True):
-            there = sum(path.stat().st_size for path in folder.glob("view-*"))
-            needed, free = estimate(manifest) - there, shutil.disk_usage(folder).free
+            written = sum(path.stat().st_size for path in folder.glob("view-*"))
+            needed, free = estimate(manifest) - written, shutil.disk_usage(folder).free
             if needed > free:
                 raise SignalError(
                     f"the disk of {folder} is too small for the store",

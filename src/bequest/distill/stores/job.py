@@ -129,9 +129,9 @@ def encoded(
     blocks = {LOGITS: codec.encode(logits, ids, view, seed=manifest.views.seed)}
     for array in manifest.arrays:
         if array.name != LOGITS:
-            kept = features[array.name].to(getattr(torch, np.dtype(array.dtype).name))
-            check_finite(kept, ids, f"has activations of {array.name!r} that {kept.dtype} cannot hold")
-            blocks[array.name] = kept.numpy()
+            values = features[array.name].to(getattr(torch, np.dtype(array.dtype).name))
+            check_finite(values, ids, f"has activations of {array.name!r} that {values.dtype} cannot hold")
+            blocks[array.name] = values.numpy()
     stored = codec.decode(as_rows(blocks[LOGITS]), manifest.logits)
     lost = codec.error(stored, logits)
     return blocks, [] if lost is None else lost.tolist()
@@ -185,8 +185,8 @@ def manifest_of(
     _check_teacher(teacher, row, classes)
     dtype, shape = codec.layout(row)
     arrays = [ArrayEntry(name=LOGITS, dtype=_plain(dtype), shape=shape)]
-    kept = np.dtype(feature_dtype).newbyteorder("<").str
-    arrays += [ArrayEntry(name=n, dtype=kept, shape=tuple(asked[1][n].shape[1:])) for n in features]
+    stored_as = np.dtype(feature_dtype).newbyteorder("<").str
+    arrays += [ArrayEntry(name=n, dtype=stored_as, shape=tuple(asked[1][n].shape[1:])) for n in features]
     assert source.view_seed is not None
     assert source.view_count is not None
     return Manifest(

@@ -103,13 +103,15 @@ class Packed(Codec, name="packed"):
         shape = tuple(logits.shape[1:])
         dtype, positions = self.layout(shape)
         log_p = torch.log_softmax(logits.double(), -1)
-        kept, index = log_p.topk(self.k)  # a sort of all classes takes twenty times as long
-        check_finite(kept, ids, f"masks so many classes with -inf that {self.k} are not left")
+        largest, index = log_p.topk(self.k)  # a sort of all classes takes twenty times as long
+        check_finite(largest, ids, f"masks so many classes with -inf that {self.k} are not left")
         rest = log_p.scatter(-1, index, -math.inf).logsumexp(-1).clamp(max=0.0)
-        spread = (kept[..., 0] - kept[..., -1]).half()
+        spread = (largest[..., 0] - largest[..., -1]).half()
         rows = np.empty((len(logits), *positions), dtype)
         rows["rest"], rows["spread"] = rest.half().numpy(), spread.numpy()
-        steps = ((kept - kept[..., -1:]) / spread.double().clamp(min=1e-6)[..., None] * self._top).round()
+        steps = (
+            (largest - largest[..., -1:]) / spread.double().clamp(min=1e-6)[..., None] * self._top
+        ).round()
         by_class = index.sort(-1)
         levels = steps.clamp(0, self._top).long().gather(-1, by_class.indices)
         flat = [each.reshape(-1, self.k).numpy() for each in (by_class.values, levels)]
@@ -132,10 +134,10 @@ class Packed(Codec, name="packed"):
         rest, spread = head.unbind(-1)
         relative = levels.view(classes.shape) / self._top * spread[..., None]
         mass = torch.log1p(-rest.exp().clamp(max=1 - 1e-6))
-        kept = torch.log_softmax(relative, -1) + mass[..., None]
+        largest = torch.log_softmax(relative, -1) + mass[..., None]
         level = rest - math.log(logits[-1] - self.k)
         out = level[..., None].expand(*level.shape, logits[-1]).clone()
-        return out.scatter_(-1, classes, kept)
+        return out.scatter_(-1, classes, largest)
 
     @override
     def refusal(self, reads: Reads) -> str | None:

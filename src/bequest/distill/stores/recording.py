@@ -76,15 +76,15 @@ class Recording:
 
     def rows(self, array: str, view: int) -> Tensor:
         """All rows of one array of one view, memory-mapped: records of several fields as bytes."""
-        kept = self._maps.get((array, view))
-        if kept is None:
-            kept = self._maps[array, view] = self._mapped(self._arrays[array], view)
-        return kept
+        mapped = self._maps.get((array, view))
+        if mapped is None:
+            mapped = self._maps[array, view] = self._mapped(self._arrays[array], view)
+        return mapped
 
     def logits(self, view: int, rows: Tensor, *, temperature: float = 1.0) -> Tensor:
         """Float32 logits (N, ..., C) of the samples at ``rows`` in ``view``."""
-        kept = self.rows(LOGITS, view).index_select(0, rows)
-        return self.codec.decode(kept, self.manifest.logits, temperature=temperature)
+        encoded = self.rows(LOGITS, view).index_select(0, rows)
+        return self.codec.decode(encoded, self.manifest.logits, temperature=temperature)
 
     def activations(self, array: str, view: int, rows: Tensor) -> Tensor:
         """Float32 activations (N, ...) of the samples at ``rows`` in ``view``."""
@@ -128,24 +128,24 @@ class Recording:
             return
         header = npy_header(array, shard.rows)
         with path.open("rb") as file:
-            found = file.read(len(header))
-        if found != header:
-            expected, got = (each[HEADER_TEXT:].decode("latin-1").strip() for each in (header, found))
+            header_there = file.read(len(header))
+        if header_there != header:
+            expected, got = (each[HEADER_TEXT:].decode("latin-1").strip() for each in (header, header_there))
             yield f"{shard.file}: a foreign array: expected {expected}, got {got}"
 
     def _mapped(self, array: ArrayEntry, view: int) -> Tensor:
         """Copy-on-write, so that nobody writes into the store by accident."""
         rows = self.manifest.data.samples
-        found: np.ndarray = np.memmap(
+        array_map: np.ndarray = np.memmap(
             self.folder / file_name(view, array.name),
             np.dtype(described(array.dtype)),
             mode="c",
             offset=len(npy_header(array, rows)),
             shape=(rows, *array.shape),
         )
-        if found.dtype.names is not None:
-            found = found.view(np.uint8).reshape(*found.shape, found.dtype.itemsize)
-        return torch.from_numpy(found)
+        if array_map.dtype.names is not None:
+            array_map = array_map.view(np.uint8).reshape(*array_map.shape, array_map.dtype.itemsize)
+        return torch.from_numpy(array_map)
 
 
 def damaged(folder: Path, faults: Iterable[str]) -> SignalError:

@@ -114,6 +114,6 @@ def probe(
 def deviations(recording: Recording, view: int, rows: Tensor, ids: Tensor, logits: Tensor) -> Tensor:
     """How far each stored answer is from ``logits``, which are first kept and read back likewise."""
     manifest, codec = recording.manifest, recording.codec
-    kept = as_rows(codec.encode(logits, ids, view, seed=manifest.views.seed))
-    off = codec.deviation(recording.logits(view, rows), codec.decode(kept, manifest.logits))
+    encoded = as_rows(codec.encode(logits, ids, view, seed=manifest.views.seed))
+    off = codec.deviation(recording.logits(view, rows), codec.decode(encoded, manifest.logits))
     return torch.where(torch.isfinite(off), off, math.inf)

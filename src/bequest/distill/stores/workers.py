@@ -79,8 +79,10 @@ def _start(frame: bytes, folder: str) -> None:
     job: Job = pickle.loads(frame)  # noqa: S301 - written by this process's own parent
     goals = []
     for index, goal in enumerate(job.goals):
-        kept = torch.load(Path(folder) / f"{index}.pt", weights_only=True, mmap=True)
-        goals.append(replace(goal, source=replace(goal.source, split=Split(kept["x"], None, kept["ids"]))))
+        samples = torch.load(Path(folder) / f"{index}.pt", weights_only=True, mmap=True)
+        goals.append(
+            replace(goal, source=replace(goal.source, split=Split(samples["x"], None, samples["ids"])))
+        )
     _job = replace(job, goals=tuple(goals))
 
 

@@ -206,12 +206,12 @@ class ViewWriter:
         for array in self._arrays:
             path = self.folder / f"{file_name(self.view, array.name)}.unfinished"
             self._files[array.name] = path.open("r+b" if path.exists() else "w+b")
-        kept = 0
+        whole = 0
         for line, end in zip(lines, ends, strict=True):
             if not self._take_up(line):
                 break
-            kept = end
-        self._cut(kept)
+            whole = end
+        self._cut(whole)
         if self.rows == 0:
             for array in self._arrays:
                 self._write(array.name, npy_header(array, self.total))
@@ -234,12 +234,12 @@ class ViewWriter:
         self._error_sum, self._error_largest, self._errors = line.get("errors", (0.0, 0.0, 0))
         return True
 
-    def _cut(self, kept: int) -> None:
+    def _cut(self, whole: int) -> None:
         """Drop what the journal does not vouch for."""
         for name, file in self._files.items():
             file.seek(self._sizes[name])
             file.truncate()
-        self._journal.seek(kept)
+        self._journal.seek(whole)
         self._journal.truncate()
 
 
