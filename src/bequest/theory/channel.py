@@ -149,29 +149,31 @@ class Channel:
         cavity = -self.setting.delta * x.v * pull - self.centre(x, row)
         return np.asarray(cavity / row[self.a])
 
-    def conjugates(self, x: Unknowns, row: Array, rule: Rule, found: Proximal) -> Conjugates:
+    def conjugates(self, x: Unknowns, row: Array, rule: Rule, at: Proximal) -> Conjugates:
         """The expectations that the weight side needs."""
         setting, tape, a = self.setting, self.tape, self.a
-        yielding = found.curvature / (1.0 + setting.delta * x.v * found.curvature)
-        force = over_nodes(rule, found.force)
-        square = over_nodes(rule, found.force**2)
+        yielding = at.curvature / (1.0 + setting.delta * x.v * at.curvature)
+        force = over_nodes(rule, at.force)
+        square = over_nodes(rule, at.force**2)
         softness = over_nodes(rule, yielding)
-        own = tape.mean(softness)
+        softened = tape.mean(softness)
         noise = [tape.mean(force * tape.force[c]) for c in range(a)] + [tape.mean(square)]
         by_parts = tape.slopes is None or self.lesson.hard
-        slopes = self._mean_slopes_by_parts(row, force, own) if by_parts else self._mean_slopes(x, softness)
+        slopes = (
+            self._mean_slopes_by_parts(row, force, softened) if by_parts else self._mean_slopes(x, softness)
+        )
         scale = setting.alpha * setting.delta
         return Conjugates(
             force=setting.alpha * tape.mean(force),
             noise=scale * np.array(noise),
-            stiffness=scale * np.array([*(-slope for slope in slopes), own]),
-            bias_step=tape.mean(SIGNS * force) / own,
+            stiffness=scale * np.array([*(-slope for slope in slopes), softened]),
+            bias_step=tape.mean(SIGNS * force) / softened,
         )
 
-    def extended(self, x: Unknowns, nodes: Array, weights: Array, found: Proximal) -> Tape:
+    def extended(self, x: Unknowns, nodes: Array, weights: Array, at: Proximal) -> Tape:
         """The tape with this learner on it, ``found`` at ``nodes``; both axes of nodes become one."""
-        shape = found.margin.shape
-        yielding = found.curvature / (1.0 + self.setting.delta * x.v * found.curvature)
+        shape = at.margin.shape
+        yielding = at.curvature / (1.0 + self.setting.delta * x.v * at.curvature)
 
         def flat(array: Array) -> Array:
             return np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(-1, *shape[2:])
@@ -189,8 +191,8 @@ class Channel:
         return Tape(
             flat(weights * self.tape.weight),
             [*map(flat, self.tape.spin), flat(nodes)],
-            [*map(flat, self.tape.margin), flat(found.margin)],
-            [*map(flat, self.tape.force), flat(found.force)],
+            [*map(flat, self.tape.margin), flat(at.margin)],
+            [*map(flat, self.tape.force), flat(at.force)],
             slopes,
         )
 
@@ -209,11 +211,11 @@ class Channel:
         """E[∂G_a/∂ω_c]: the slopes are linear in what is averaged over z_a."""
         return [self.tape.mean(self.slope(x, softness, c)[1]) for c in range(self.a)]
 
-    def _mean_slopes_by_parts(self, row: Array, force: Array, own: Array) -> list[Array]:
+    def _mean_slopes_by_parts(self, row: Array, force: Array, softened: Array) -> list[Array]:
         """E[∂G_a/∂ω_c] from Stein's identity E[z_c G] = Σ_d C_dc E[∂G/∂ω_d]: no slope is needed."""
-        slopes = [np.zeros_like(own) for _ in range(self.a)]
+        slopes = [np.zeros_like(softened) for _ in range(self.a)]
         for c in reversed(range(self.a)):
-            rest = self.tape.mean(self.tape.spin[c] * force) + row[c] * own
+            rest = self.tape.mean(self.tape.spin[c] * force) + row[c] * softened
             rest = rest - sum(self.rows[d, c] * slopes[d] for d in range(c + 1, self.a))
             slopes[c] = rest / self.rows[c, c]
         return slopes

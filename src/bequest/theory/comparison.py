@@ -77,11 +77,11 @@ def compare(simulation: Simulation) -> list[Comparison]:
     [(0, 'm'), (0, 'q')]
     """
     solution = solve_chain(simulation.mixture, simulation.learners)
-    found = []
+    rows = []
     for a, measured in enumerate(simulation.measured):
         for name, values in observe(solution, a).items():
-            found.append(_compared(a, name, float(values.reshape(())), estimate(measured[name])))
-    return found
+            rows.append(_compared(a, name, float(values.reshape(())), estimate(measured[name])))
+    return rows
 
 
 def _compared(learner: int, name: str, theory: float, simulated: Estimate) -> Comparison:
@@ -145,13 +145,13 @@ def finite_size(
         for size in sizes
     ]
     inputs = np.array(sizes, dtype=np.float64)
-    found = []
+    rows = []
     for a in range(len(runs[0].learners)):
         for name, value in observe(theory, a).items():
             limit = float(value.reshape(()))
             values = [run.measured[a][name] for run in runs]
-            found.append(_scaled(a, name, inputs, limit, values))
-    return found
+            rows.append(_scaled(a, name, inputs, limit, values))
+    return rows
 
 
 def _scaled(learner: int, name: str, inputs: Array, theory: float, values: list[Array]) -> Scaling:

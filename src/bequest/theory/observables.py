@@ -87,8 +87,8 @@ def calibrated(law: Law, probability: Numbers) -> Array:
     0.9
     """
     delta, rho, m, q, b = (np.asarray(part, dtype=np.float64) for part in law)
-    said = logit(np.asarray(probability, dtype=np.float64))
-    return np.asarray(expit(logit(rho) + 2.0 * m / (delta * q) * (said - b)))
+    logits = logit(np.asarray(probability, dtype=np.float64))
+    return np.asarray(expit(logit(rho) + 2.0 * m / (delta * q) * (logits - b)))
 
 
 class Reliability(NamedTuple):

@@ -53,16 +53,16 @@ def observe(solution: Solution, learner: int = -1, only: Collection[str] | None 
     """
     a = range(len(solution.learners))[learner]
     wanted = [name for name in names(a) if only is None or name in only]
-    own = law(solution, a)
-    found: dict[str, Array] = {}
+    margin_law = law(solution, a)
+    values: dict[str, Array] = {}
     for name in wanted:
         if name in SHARED:
-            found[name] = _of_pair(name, law(solution, a - 1), own, solution.overlap(a, a - 1))
+            values[name] = _of_pair(name, law(solution, a - 1), margin_law, solution.overlap(a, a - 1))
         elif name in TRAINING:
-            found[name] = TRAINING[name](solution, a)
+            values[name] = TRAINING[name](solution, a)
         else:
-            found[name] = of_law(name, own)
-    return found
+            values[name] = of_law(name, margin_law)
+    return values
 
 
 def of_law(name: str, law: Law) -> Array:

@@ -170,7 +170,7 @@ def _run(
     data = draw(mixture, inputs, seed)
     weights = np.zeros((len(chain), 1 + inputs))
     margins: list[Array] = []
-    found: list[dict[str, float]] = []
+    rows: list[dict[str, float]] = []
     for a, learner in enumerate(chain):
         seen = 1 + max(1, round(float(np.asarray(learner.eta)) * inputs))
         taught_by = learner.taught_by(a)
@@ -180,17 +180,17 @@ def _run(
         objective = Objective(loss, penalty, lesson, teacher)
         weights[a, :seen] = fit(data.inputs[:, :seen], data.signs, objective).weights
         margins.append(data.signs * (data.inputs @ weights[a]))
-        found.append(
+        rows.append(
             {
                 "training_error": float((margins[a] < 0).mean()),
                 "training_loss": float(loss.value(margins[a], lesson, teacher).mean()),
             }
         )
-    _measure_order(mixture, data.centre, weights, found)
+    _measure_order(mixture, data.centre, weights, rows)
     _measure_fresh(
-        mixture, data.centre, weights, found, samples, numpy_generator(seed, "theory", "test", inputs)
+        mixture, data.centre, weights, rows, samples, numpy_generator(seed, "theory", "test", inputs)
     )
-    return found
+    return rows
 
 
 def lesson_of(learner: Learner) -> Lesson:
@@ -201,11 +201,11 @@ def lesson_of(learner: Learner) -> Lesson:
     return Lesson(mix, np.where((mix > 0) & (not hard), temperature, 1.0), hard)
 
 
-def _measure_order(mixture: Mixture, centre: Array, weights: Array, found: list[dict[str, float]]) -> None:
+def _measure_order(mixture: Mixture, centre: Array, weights: Array, rows: list[dict[str, float]]) -> None:
     """Order parameters, and what would need too many fresh samples: the calibration error given them."""
     size = centre.size
     overlaps = weights[:, 1:] @ weights[:, 1:].T / size
-    for a, row in enumerate(found):
+    for a, row in enumerate(rows):
         law = Law(mixture.delta, mixture.rho, weights[a, 1:] @ centre / size, overlaps[a, a], weights[a, 0])
         row |= {"m": float(law.m), "q": float(law.q), "b": float(law.b)}  # type: ignore[arg-type]
         row["alignment"] = row["m"] / np.sqrt(row["q"])
@@ -219,7 +219,7 @@ def _measure_fresh(
     mixture: Mixture,
     centre: Array,
     weights: Array,
-    found: list[dict[str, float]],
+    rows: list[dict[str, float]],
     samples: int,
     generator: np.random.Generator,
 ) -> None:
@@ -230,7 +230,7 @@ def _measure_fresh(
         margins.append(signs * (x @ weights.T).T)
     margin = np.concatenate(margins, axis=1)
     wrong = margin < 0
-    for a, row in enumerate(found):
+    for a, row in enumerate(rows):
         row["error"] = float(wrong[a].mean())
         row["nll"] = float(softplus(-margin[a]).mean())
         row["brier"] = float((2.0 * expit(-margin[a]) ** 2).mean())
@@ -242,19 +242,19 @@ def _measure_fresh(
 
 def _check(mixture: Mixture, chain: tuple[Learner, ...], where: str, counts: dict[str, int]) -> None:
     """Refuse what is out of range, and arrays: one simulation is one point."""
-    given: dict[str, Numbers] = dict(mixture.values())
+    numbers: dict[str, Numbers] = dict(mixture.values())
     for a, learner in enumerate(chain):
         for name in ("penalty", "eta", "mix", "temperature"):
-            given[f"{name}[{a}]"] = getattr(learner, name)
+            numbers[f"{name}[{a}]"] = getattr(learner, name)
     faults = check_chain(chain)
     faults += [f"{name}: must be at least 1 (got {value})" for name, value in counts.items() if value < 1]
     faults += [
         f"{name}: must be one number (got {np.size(v)} of them)"
-        for name, v in given.items()
+        for name, v in numbers.items()
         if np.size(v) != 1
     ]
     try:
-        checked(where, given)
+        checked(where, numbers)
     except ConfigError as error:
         faults = [*error.faults, *faults]
     if faults:

@@ -184,9 +184,9 @@ def _solve_link(
 
 def _distinct(setting: Setting, a: int) -> tuple[Indices, Indices]:
     """The first of each set of equal points, in order, and for each point its set."""
-    own = [setting.penalty, setting.eta, setting.mix, setting.temperature]
+    parameters = [setting.penalty, setting.eta, setting.mix, setting.temperature]
     keys = np.stack(
-        [setting.alpha, setting.delta, setting.rho, *(row for one in own for row in one[: a + 1])]
+        [setting.alpha, setting.delta, setting.rho, *(row for one in parameters for row in one[: a + 1])]
     )
     _, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -199,16 +199,16 @@ def _setting(
     mixture: Mixture, learners: tuple[Learner, ...], names: dict[str, str], where: str, accuracy: float
 ) -> tuple[Setting, tuple[int, ...]]:
     """Everything checked and broadcast, points on the last axis."""
-    given: dict[str, Numbers] = {}
+    numbers: dict[str, Numbers] = {}
     for position, learner in enumerate(learners):
         for name in ("penalty", "eta", "mix", "temperature"):
             key = f"{name}[{position}]"
-            given[names.get(key, key)] = getattr(learner, name)
+            numbers[names.get(key, key)] = getattr(learner, name)
     faults = check_chain(learners)
     if not MOST_ACCURACY <= accuracy <= LEAST_ACCURACY:
         faults.append(f"accuracy: must be in [{MOST_ACCURACY:g}, {LEAST_ACCURACY:g}] (got {accuracy:g})")
     try:
-        values = checked(where, {**mixture.values(), **given})
+        values = checked(where, {**mixture.values(), **numbers})
     except ConfigError as error:
         raise ConfigError.of(where, [*error.faults, *faults]) from None
     if faults:

@@ -88,8 +88,8 @@ def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accurac
             nodes, weights = split(rule, channel.crossing(x, row), accuracy)
         else:
             nodes, weights = (one[:, None, None, None] for one in (rule.nodes, rule.weights))
-        found = channel.proximal(channel.centre(x, row) + nodes * row[a], x, None)
-        tape = channel.extended(x, nodes, weights, found)
+        at = channel.proximal(channel.centre(x, row) + nodes * row[a], x, None)
+        tape = channel.extended(x, nodes, weights, at)
     return tape
 
 
@@ -132,17 +132,17 @@ class Link:
         x = unpack(packed, self.state)
         row = self.channel.row(x)
         cavity = self.channel.centre(x, row) + self.rule.nodes[:, None, None, None] * row[self.a]
-        found = self.channel.proximal(cavity, x, self._guess(cavity))
-        self._cavity, self._margin = cavity, found.margin
-        self._give = 1.0 / (1.0 + self.setting.delta * x.v * found.curvature)
-        if not np.isfinite(found.margin.sum()):
+        at = self.channel.proximal(cavity, x, self._guess(cavity))
+        self._cavity, self._margin = cavity, at.margin
+        self._give = 1.0 / (1.0 + self.setting.delta * x.v * at.curvature)
+        if not np.isfinite(at.margin.sum()):
             self._margin = None
-        said = self.conjugates = self.channel.conjugates(x, row, self.rule, found)
-        gain = 1.0 / (self.setting.penalty[self.a] + said.stiffness[self.a])
+        answers = self.conjugates = self.channel.conjugates(x, row, self.rule, at)
+        gain = 1.0 / (self.setting.penalty[self.a] + answers.stiffness[self.a])
         order = overlaps(
-            self.state, self.slabs, self.a, gain, said.force, said.noise, said.stiffness[: self.a]
+            self.state, self.slabs, self.a, gain, answers.force, answers.noise, answers.stiffness[: self.a]
         )
-        image = Unknowns(order.m, order.q, x.b + said.bias_step, order.v, order.overlap, order.response)
+        image = Unknowns(order.m, order.q, x.b + answers.bias_step, order.v, order.overlap, order.response)
         return pack(image, self.state)
 
     def scale(self, packed: Array) -> Array:
@@ -177,17 +177,17 @@ class Link:
 
     def write(self, state: Macrostate, points: Indices, x: Unknowns) -> None:
         """Enter ``x`` and the conjugates of the last step into ``state`` at ``points``."""
-        a, said = self.a, self.conjugates
-        assert said is not None
+        a, answers = self.a, self.conjugates
+        assert answers is not None
         state.m[a, points], state.b[a, points] = x.m, x.b
         state.q[a, a, points], state.v[a, a, points] = x.q, x.v
-        state.force[a, points] = said.force
+        state.force[a, points] = answers.force
         for c in range(a):
             state.q[a, c, points] = state.q[c, a, points] = x.overlap[c]
             state.v[a, c, points] = x.response[c]
         for c in range(a + 1):
-            state.noise[a, c, points] = state.noise[c, a, points] = said.noise[c]
-            state.stiffness[a, c, points] = said.stiffness[c]
+            state.noise[a, c, points] = state.noise[c, a, points] = answers.noise[c]
+            state.stiffness[a, c, points] = answers.stiffness[c]
 
     def _guess(self, cavity: Array) -> Array | None:
         """The last margins, carried along by how far the cavity moved."""

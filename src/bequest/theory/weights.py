@@ -88,10 +88,10 @@ def overlaps(
         row = -gain * np.einsum("cp,cdp->dp", stiffness * seen, inverse)
         mean = gain * force + np.einsum("dp,dp->p", row, state.force[:a])
         spread = np.einsum("cp,cdp->dp", row, state.noise[:a, :a]) + gain * noise[:a]
-        own = np.einsum("cp,cp->p", row, noise[:a]) + gain * noise[a]
+        with_noise = np.einsum("cp,cp->p", row, noise[:a]) + gain * noise[a]
         earlier = np.einsum("cdp,dp->cp", inverse, state.force[:a])
         m += share * mean
-        q += share * (mean**2 + np.einsum("dp,dp->p", row, spread) + gain * own)
+        q += share * (mean**2 + np.einsum("dp,dp->p", row, spread) + gain * with_noise)
         v += share * gain
         overlap += share * (mean * earlier + np.einsum("dp,cdp->cp", spread, inverse))
         response += share * row

@@ -65,9 +65,9 @@ def test_what_is_never_reached_has_no_number():
         queries_needed(WORLD, **BIAS, query=QueryGroup(1, 0, (1, 1)), fraction=1.0, test=SHIFTED)
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5])
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_everything_is_handed_over_from_the_exact_point_on_and_not_before(share, temperature):
+def test_everything_is_handed_over_from_the_exact_point_on_and_not_before(temperature):
+    share = 0.4
     world = BlockMixture(2, 0.5, (1 - share, share), (1, 0), (1, 0))
     like, query = QueryGroup(2, 1, (1, 0)), QueryGroup(1, 0, (1, 1))
     point = float(queries_for_everything(world, query, [like]))
@@ -75,14 +75,14 @@ def test_everything_is_handed_over_from_the_exact_point_on_and_not_before(share,
     solution = solve_queries(
         world,
         lambda_teacher=(0.3, 1),
-        lambda_student=(1e-7, 1e-7),
+        lambda_student=(1e-5, 1e-5),
         groups=[like, QueryGroup(point * np.array([0.8, 1.2]), 0, (1, 1))],
         start=5,
         temperature=temperature,
     )
     gap = np.abs(solution.student.q - solution.teacher.q).max(axis=0)
     assert gap[0] > 0.1
-    assert gap[1] < 1e-2
+    assert gap[1] < 1e-3
 
 
 def test_a_rank_says_the_same():

@@ -90,8 +90,8 @@ def block_orders(setting: BlockSetting, teachers: Teachers, answers: Answers) ->
     signal, shares, force = setting.signal, setting.shares, answers.force
     common = np.zeros_like(shares)
     if not all(groups.fresh):
-        own = groups.fresh.index(False)
-        common = weight[own] * answers.shared * shares * teachers.gain[0]  # E[ξ w_t] by block
+        training = groups.fresh.index(False)
+        common = weight[training] * answers.shared * shares * teachers.gain[0]  # E[ξ w_t] by block
     m = gain * (force * signal + np.einsum("akp,akp->kp", pull, teachers.m))
     overlap = gain * (force * teachers.m + np.einsum("akp,abkp->bkp", pull, teachers.q) + common)
     along = np.einsum("akp,akp->kp", pull, teachers.m)

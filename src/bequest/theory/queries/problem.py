@@ -37,8 +37,8 @@ def pack(setting: BlockSetting, teachers: Teachers, answers: Answers) -> Array:
     rows = [answers.force / (largest + TINY), answers.bias]
     parts = [np.stack(rows), np.log(answers.square), np.log(answers.slope), answers.cross / answers.slope]
     if not all(setting.groups.fresh):
-        own = setting.groups.fresh.index(False)
-        parts.append((answers.shared / np.sqrt(answers.square[own] * teachers.square[0]))[None])
+        training = setting.groups.fresh.index(False)
+        parts.append((answers.shared / np.sqrt(answers.square[training] * teachers.square[0]))[None])
     return np.concatenate(parts)
 
 
@@ -48,8 +48,8 @@ def unpack(setting: BlockSetting, teachers: Teachers, x: Array) -> Answers:
     square, slope = np.exp(x[2 : 2 + count]), np.exp(x[2 + count : 2 + 2 * count])
     shared = np.zeros(setting.size)
     if not all(setting.groups.fresh):
-        own = setting.groups.fresh.index(False)
-        shared = x[-1] * np.sqrt(square[own] * teachers.square[0])
+        training = setting.groups.fresh.index(False)
+        shared = x[-1] * np.sqrt(square[training] * teachers.square[0])
     return Answers(
         x[0] * norm(setting, square), x[1], square, slope, x[2 + 2 * count : 2 + 3 * count] * slope, shared
     )
@@ -71,23 +71,23 @@ class QueryMap:
         setting, groups = self.setting, self.setting.groups
         orders = self.orders(x)
         self.width = np.sqrt(np.einsum("gkp,kp->gp", groups.variances, orders.q).max(axis=0))
-        said: list[GroupAnswers] = []
+        by_group: list[GroupAnswers] = []
         for g, channel in enumerate(self.channels):
             pushed = np.zeros(setting.size)
             if not groups.fresh[g]:
                 pushed = (groups.variances[g] * orders.response).sum(axis=0)
-            said.append(channel.answers(law_of(setting, self.teachers, orders, g), pushed))
-        signed, slope = (np.stack([getattr(one, name) for one in said]) for name in ("signed", "slope"))
+            by_group.append(channel.answers(law_of(setting, self.teachers, orders, g), pushed))
+        signed, slope = (np.stack([getattr(one, name) for one in by_group]) for name in ("signed", "slope"))
         answers = Answers(
             force=np.asarray(
-                sum(groups.alpha[g] * groups.centre[g] * said[g].force for g in range(len(said)))
+                sum(groups.alpha[g] * groups.centre[g] * by_group[g].force for g in range(len(by_group)))
             ),
             # Newton's step towards Σ α E[sG] = 0
             bias=orders.b + (groups.alpha * signed).sum(axis=0) / (groups.alpha * slope).sum(axis=0),
-            square=np.maximum(np.stack([one.square for one in said]), TINY),
+            square=np.maximum(np.stack([one.square for one in by_group]), TINY),
             slope=np.maximum(slope, TINY),
-            cross=np.stack([one.cross for one in said]),
-            shared=np.asarray(sum(one.shared for one in said)),
+            cross=np.stack([one.cross for one in by_group]),
+            shared=np.asarray(sum(one.shared for one in by_group)),
         )
         return pack(setting, self.teachers, answers)
 
