@@ -85,7 +85,7 @@ def test_files_that_are_no_images_are_named(tree):
     assert load(root).notes == ("train: 1 files that are no images were left out: cat/notes.txt",)
     (root / "fox").mkdir()
     (root / "fox" / "0.npy").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"fox \(1 files that are no images\)"):
+    with pytest.raises(DataError, match=r"'fox' \(1 files that are no images\)"):
         load(root)
 
 

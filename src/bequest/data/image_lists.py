@@ -230,7 +230,7 @@ class _Walk:
     images: list[tuple[str, Path, str]] = field(default_factory=list)
     by_content: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
+    empty: dict[str, str] = field(default_factory=dict)
     direct: bool = False
 
     def add(self, root: Path, folder: Path) -> None:
@@ -249,7 +249,9 @@ class _Walk:
                 self.others.append(name)
         if len(self.images) == images:
             count = len(self.others) - others
-            self.empty.append(folder.name + (f" ({count} files that are no images)" if count else ""))
+            self.empty[folder.name] = f"{folder.name!r}" + (
+                f" ({count} files that are no images)" if count else ""
+            )
 
     def notes(self) -> list[str]:
         """What was left out or taken although its name does not say that it is an image."""
@@ -269,7 +271,7 @@ def _listing(
     walk = _Walk()
     for child in _class_folders(place):
         walk.add(root, child)
-    empty = [name for name in walk.empty if classes is None or name.split(" (")[0] in classes]
+    empty = [text for name, text in walk.empty.items() if classes is None or name in classes]
     if walk.images and empty and complete:
         raise DataError(
             f"class folders without images in {place}",
