@@ -180,10 +180,10 @@ def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyT
 
 def _borrowed(teacher: Fitted | AnyTeacher | nn.Module, index: int, borrowed: ExitStack) -> AnyTeacher:
     """A teacher whose network gets its modes back when ``borrowed`` closes, unless it came as a Teacher."""
-    made = as_teacher(teacher, index)
-    if made is not teacher:
-        borrowed.callback(made.release)
-    return made
+    wrapped = as_teacher(teacher, index)
+    if wrapped is not teacher:
+        borrowed.callback(wrapped.release)
+    return wrapped
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,8 @@ def _fitted(lesson: Lesson, model: Any, network: NetworkName | None, watching: _
     samples = len(lesson.data["train"])
     epochs = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
     with epoch_bar(name, epochs, show=watching.progress) as bar:
-        own = [_explained(callback) for callback in watching.callbacks]
-        trained = lesson.run(checkpoint=checkpoint, callbacks=[*bar, *own])
+        watchers = [_explained(callback) for callback in watching.callbacks]
+        trained = lesson.run(checkpoint=checkpoint, callbacks=[*bar, *watchers])
     return Fitted(
         lesson.student,
         record_of(lesson, trained, arm=name, config=config),
@@ -305,8 +305,8 @@ def _stored_sources(
         store.check_views(view)
     if isinstance(queries, (list, tuple)) and any(isinstance(q, AnySource) for q in queries):
         return tuple(queries)
-    given = data if queries is None else as_pool(queries)
-    return tuple(replace(source, active=active) for source in store.sources(given, labelled=labelled))
+    inputs = data if queries is None else as_pool(queries)
+    return tuple(replace(source, active=active) for source in store.sources(inputs, labelled=labelled))
 
 
 def _recipe(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:

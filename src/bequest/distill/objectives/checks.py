@@ -50,8 +50,8 @@ def check_labels(exchange: Exchange) -> None:
             remedy="use an objective that asks the teacher only, such as kd with label_weight = 0",
         )
     shape, classes = exchange.student_logits.shape[:-1], exchange.student_logits.shape[-1]
-    known = exchange.labels[exchange.labels != UNLABELLED]
-    low, high = int(known.min()), int(known.max())
+    class_labels = exchange.labels[exchange.labels != UNLABELLED]
+    low, high = int(class_labels.min()), int(class_labels.max())
     if exchange.labels.shape != shape or low < 0 or high >= classes:
         raise ObjectiveError(
             "the labels do not fit the student's logits",

@@ -197,7 +197,7 @@ def _whole_views(folder: Path, listed: Sequence[Shard], arrays: int) -> dict[int
         path = folder / shard.file
         if path.is_file() and path.stat().st_size == shard.bytes:
             shards[shard.view] = (*shards.get(shard.view, ()), shard)
-    return {view: found for view, found in shards.items() if len(found) == arrays}
+    return {view: listed_shards for view, listed_shards in shards.items() if len(listed_shards) == arrays}
 
 
 def _another(where: Path, lines: Sequence[str]) -> SignalError:

@@ -216,17 +216,19 @@ def _check_sources(grid: Sequence[Sequence[Recording]], sources: Sequence[AnySou
             lines.append(f"{source.name}: inputs that are made for each step have no stored answers")
             continue
         entry, views = recording.manifest.data, recording.manifest.views
-        found = [
+        compared = [
             ("samples", entry.samples, len(source.split)),
             ("inputs", entry.digest[:SHORT], input_digest(source.split)[:SHORT]),
             ("views", recording.view.spec(), source.view.spec()),
         ]
         if not source.plain:
-            found += [
+            compared += [
                 ("view seed", views.seed, source.view_seed),
                 ("view count", views.count, source.view_count),
             ]
-        lines += [f"{source.name}: {key}: stored {old}, asked {new}" for key, old, new in found if old != new]
+        lines += [
+            f"{source.name}: {key}: stored {old}, asked {new}" for key, old, new in compared if old != new
+        ]
     if lines:
         raise _misfit(lines)
 

@@ -96,7 +96,7 @@ def probe(
 ) -> list[tuple[float, str, int, int]]:
     """The deviation, source, sample id and view of a random sample of answers of each recording."""
     sources = store.sources(*data)
-    found = []
+    probed = []
     for teacher, row in zip(teachers, store.grid, strict=True):
         for recording, source in zip(row, sources, strict=True):
             generator = torch_generator(seed, "probe", recording.manifest.data.digest)
@@ -107,8 +107,8 @@ def probe(
                 x, ids = shown(source, rows, view), source.split.ids[rows]
                 logits, _ = answers(teacher, recording.manifest, x)
                 off = deviations(recording, view, rows, ids, logits)
-                found += [(float(o), source.name, int(i), view) for o, i in zip(off, ids, strict=True)]
-    return found
+                probed += [(float(o), source.name, int(i), view) for o, i in zip(off, ids, strict=True)]
+    return probed
 
 
 def deviations(recording: Recording, view: int, rows: Tensor, ids: Tensor, logits: Tensor) -> Tensor:
