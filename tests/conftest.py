@@ -71,6 +71,65 @@ TINY = {
 }
 
 
+SOLVABLE = {
+    "name": "solvable",
+    "title": "Solvable",
+    "question": "Is it solved?",
+    "seeds": 3,
+    "theory": {
+        "alpha": 2.0,
+        "rho": 0.2,
+        "inputs": 40,
+        "samples": 200,
+        "observables": ["error", "agreement"],
+        "charts": {
+            "penalty": {
+                "title": "penalty",
+                "arms": ["teacher", "plain", "student"],
+                "x": {
+                    "parameter": "teacher.penalty",
+                    "title": "λ",
+                    "start": 0.1,
+                    "stop": 10,
+                    "count": 3,
+                    "log": True,
+                },
+                "simulated": [0.1, 1.0],
+                "bayes": True,
+            },
+            "plane": {
+                "title": "plane",
+                "arms": ["student"],
+                "less": "plain",
+                "x": {"parameter": "*.eta", "title": "η", "start": 0.5, "stop": 1, "count": 3},
+                "y": {"parameter": "alpha", "title": "α", "start": 1, "stop": 4, "count": 2},
+            },
+        },
+    },
+    "splits": {
+        "base": {"description": "as it is"},
+        "weak": {"description": "weak", "at": {"teacher.penalty": 0.1}},
+    },
+    "arms": {
+        "teacher": {"student": "big", "learner": {"penalty": 1.0}},
+        "plain": {"student": "small", "learner": {"penalty": 0.1, "eta": 0.5}},
+        "student": {"student": "small", "teachers": ["teacher"], "learner": {"penalty": 0.1, "eta": 0.5}},
+    },
+    "claims": [
+        {
+            "id": "worse",
+            "text": "The weak teacher errs more.",
+            "source": "nowhere",
+            "measure": "error",
+            "arm": "teacher",
+            "split": "weak",
+            "against": "teacher",
+            "against_split": "base",
+        }
+    ],
+}
+
+
 @pytest.fixture
 def tiny():
     """The study's configuration, to change at will."""
@@ -97,3 +156,17 @@ def finished(tmp_path_factory):
     updates = []
     result = bq.run(folder / "study.toml", out=folder / "run", workers=2, progress=updates.append)
     return folder, result, updates
+
+
+@pytest.fixture
+def solvable():
+    """The configuration of a study of the solvable model, to change at will."""
+    return copy.deepcopy(SOLVABLE)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """One run of a study of the solvable model: its folder (study.toml and run/) and its result."""
+    folder = tmp_path_factory.mktemp("solvable")
+    (folder / "study.toml").write_text(to_toml(SOLVABLE))
+    return folder, bq.run(folder / "study.toml", out=folder / "run", workers=1)

@@ -6,10 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from bequest.errors import RunFolderError
+from bequest.provenance import Provenance
 from bequest.records import (
     Measurement,
     Point,
-    Provenance,
     RunRecord,
     read_record,
     read_records,

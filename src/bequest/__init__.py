@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bequest.distill.fitted import Fitted, load
     from bequest.distill.objectives import KD
     from bequest.distill.stores import build_store, open_store
-    from bequest.studies.runner import run
+    from bequest.runs.run import run
 
 __all__ = [
     "KD",
@@ -36,7 +36,7 @@ _HOMES = {
     "fit": "bequest.distill.fit",
     "load": "bequest.distill.fitted",
     "load_dataset": "bequest.data.datasets",
-    "run": "bequest.studies.runner",
+    "run": "bequest.runs.run",
 }
 
 

@@ -36,6 +36,11 @@ class Config(BaseModel):
         except ValidationError as error:
             raise ConfigError.of(where, faults_of(error, cls)) from None
 
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """The keys that a user may set."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
     def plain(self) -> dict[str, Any]:
         """The configuration as plain JSON values, without what is None."""
         return self.model_dump(mode="json", exclude_none=True, by_alias=True)
@@ -49,10 +54,10 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
 def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
     path = ".".join(str(step) for step in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = _known_keys(model, item["loc"][:-1])
-        close = nearest(str(item["loc"][-1]), known, count=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
-        return f"{path}: unknown key{hint if known else ''}"
+        keys = _known_keys(model, item["loc"][:-1])
+        close = nearest(str(item["loc"][-1]), keys, count=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(keys))}"
+        return f"{path}: unknown key{hint if keys else ''}"
     if item["type"] == "missing":
         return f"{path}: required and not given"
     message = item["msg"].removeprefix("Value error, ")
@@ -65,11 +70,11 @@ def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
     """The keys of the model that ``path`` leads to; empty where the path cannot be followed."""
     for step in path:
         field = model.model_fields.get(str(step))
-        found = _models_in(field.annotation) if field is not None else [model]
-        if len(found) != 1:
+        models = _models_in(field.annotation) if field is not None else [model]
+        if len(models) != 1:
             return []
-        model = found[0]
-    return [field.alias or name for name, field in model.model_fields.items()]
+        model = models[0]
+    return model.known_keys() if issubclass(model, Config) else list(model.model_fields)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -93,10 +93,10 @@ class ConfigError(InputError):
     @classmethod
     def of(cls, where: str, faults: Iterable[str]) -> ConfigError:
         """An error that lists all ``faults`` found in ``where``."""
-        found = tuple(faults)
-        head = f"{where} has {len(found)} fault{'s' if len(found) != 1 else ''}"
-        error = cls("\n".join([head, *(f"  {k}. {f}" for k, f in enumerate(found, 1))]))
-        error.faults = found
+        listed = tuple(faults)
+        head = f"{where} has {len(listed)} fault{'s' if len(listed) != 1 else ''}"
+        error = cls("\n".join([head, *(f"  {k}. {f}" for k, f in enumerate(listed, 1))]))
+        error.faults = listed
         return error
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import os
 import secrets
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from bequest.errors import RunFolderError
 
@@ -75,8 +81,79 @@ def read_json(path: str | Path) -> Any:
         raise RunFolderError(f"{path} does not exist", remedy="check the path") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RunFolderError(
-            f"{path} cannot be read as JSON", got=error, remedy="run the study again with --fresh"
+            f"{path} cannot be read as JSON",
+            got=error,
+            remedy="run the same command again; what is damaged is made again",
         ) from error
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write named arrays whole, as an uncompressed .npz."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return write_bytes(path, buffer.getvalue())
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read a .npz; nothing in it is unpickled.
+
+    Raises:
+        RunFolderError: If it is absent or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise RunFolderError(
+            f"{path} cannot be read", got=error, remedy="run the same command again; it is made again"
+        ) from error
+
+
+def file_digest(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: str | Path, *, append: bool = False) -> IO[bytes]:
+    """Open a file for writing that is no symbolic link, so that nothing outside its folder is written.
+
+    Raises:
+        RunFolderError: If it is a link, or cannot be opened.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | (os.O_APPEND if append else 0)
+    try:
+        return os.fdopen(os.open(path, flags, 0o644), "ab" if append else "wb")
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot open {path} for writing",
+            expected="a file of the run, or nothing",
+            got="a symbolic link" if Path(path).is_symlink() else error.strerror,
+            remedy="delete it, or choose another folder with --out",
+        ) from error
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: str | Path) -> Iterator[bool]:
+    """Hold a lock file for as long as the block lasts; False if another process holds it.
+
+    The lock goes with the process, however that ends. Where the platform has no ``flock``, or the file system
+    refuses it, the lock cannot tell and is granted.
+    """
+    with open_regular(path) as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield True
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:  # a file system without locks
+            pass
+        yield True
 
 
 def remove_partials(folder: str | Path) -> int:
@@ -88,11 +165,15 @@ def remove_partials(folder: str | Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Make a rename durable, where the platform and the file system can."""
+    with contextlib.suppress(
+        OSError
+    ):  # Windows cannot open folders, some network file systems cannot sync them
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _discard(path: Path) -> None:

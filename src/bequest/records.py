@@ -7,12 +7,7 @@ None here, and always has a ``reason``.
 from __future__ import annotations
 
 import math
-import platform
-import subprocess
-import sys
 from collections.abc import Iterable
-from functools import cache
-from importlib import metadata
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -21,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bequest.errors import RunFolderError
 from bequest.files import read_json, write_json
+from bequest.provenance import Provenance
 
 VERSION = 2
 """2: digests of files, codes for reasons, titles of measures, what a verdict was expected to be."""
@@ -159,34 +155,6 @@ class Verdict(Record):
         return content
 
 
-class Provenance(Record):
-    """Where a result comes from."""
-
-    bequest: str
-    python: str
-    platform: str
-    packages: dict[str, str]
-    commit: str | None = None
-    dirty: bool | None = None
-    device: str = "cpu"
-    threads: int = 1
-
-    @classmethod
-    def here(cls, *, device: str = "cpu", threads: int = 1) -> Provenance:
-        """The versions, machine and commit of this process."""
-        commit, dirty = _commit()
-        return cls(
-            bequest=metadata.version("bequest"),
-            python=platform.python_version(),
-            platform=f"{platform.system()} {platform.machine()}",
-            packages={name: metadata.version(name) for name in ("torch", "numpy", "scipy")},
-            commit=commit,
-            dirty=dirty,
-            device=device,
-            threads=threads,
-        )
-
-
 class TeacherRecord(Record):
     """A teacher as a cell used it. Equal digests before and after are part of the contract."""
 
@@ -226,7 +194,8 @@ class SectionRecord(Record):
 class RunRecord(Record):
     """One cell: what was asked, what came of it; ``start`` says what became of pretrained weights.
 
-    ``files`` holds the SHA-256 of each file of the cell's folder by its path there.
+    ``store`` names the store in the run folder that it learned from. ``asked`` counts the answers asked of
+    each teacher, used or not. ``files`` holds the SHA-256 of each file of the cell's folder by its path.
     """
 
     version: int = VERSION
@@ -237,6 +206,7 @@ class RunRecord(Record):
     config: dict[str, Any]
     needs: dict[str, str] = Field(default_factory=dict)
     start: str | None = None
+    store: str | None = None
     error: str | None = None
     warnings: tuple[str, ...] = ()
     provenance: Provenance | None = None
@@ -244,6 +214,7 @@ class RunRecord(Record):
     weights_digest: str | None = None
     parameters: int | None = None
     teachers: tuple[TeacherRecord, ...] = ()
+    asked: dict[str, int] = Field(default_factory=dict)
     epochs: int | None = None
     steps: int | None = None
     last: dict[str, float] = Field(default_factory=dict)
@@ -354,7 +325,7 @@ def _checked(content: Any, kind: type[R], path: str | Path) -> R:
         raise RunFolderError(
             f"{path} is not a {kind.__name__}",
             got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            remedy="run the study again with --fresh",
+            remedy="run the same command again; what is damaged is made again",
         ) from None
 
 
@@ -367,32 +338,3 @@ def _refuse_newer(content: Any, path: str | Path) -> None:
             got=f"version {version}",
             remedy="upgrade bequest",
         )
-
-
-@cache
-def _commit() -> tuple[str | None, bool | None]:
-    """Commit and dirty flag of the checkout that bequest runs from; (None, None) outside of one."""
-    folder = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-        return done.stdout.strip()
-
-    try:
-        if "site-packages" in folder.parts or git("ls-files", "records.py") == "":
-            return None, None
-        return git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno") != ""
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-
-
-def command_line() -> str:
-    """The command that started this process, as a user would type it."""
-    program = Path(sys.argv[0]).name
-    return " ".join(["bequest" if program == "__main__.py" else program, *sys.argv[1:]])

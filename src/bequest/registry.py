@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from contextlib import contextmanager
+from typing import Any, ClassVar, Generic, TypeVar
 
 from bequest.errors import UnknownName
 
 T = TypeVar("T")
 
+_registering: list[tuple[str, dict[tuple[str, str], Any]]] = []
+"""The origin of what is registered now, and what it has registered; empty while our own modules load."""
 
-def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
-    """The ``count`` names in ``known`` that look most like ``name``, best first.
+
+@contextmanager
+def registering(origin: str) -> Iterator[dict[tuple[str, str], Any]]:
+    """While the block lasts, whatever is registered comes from ``origin``; gives it by (kind, name)."""
+    registered: dict[tuple[str, str], Any] = {}
+    _registering.append((origin, registered))
+    try:
+        yield registered
+    finally:
+        _registering.pop()
+
+
+def nearest(name: str, names: Iterable[str], *, count: int = 3) -> list[str]:
+    """The ``count`` of ``names`` that look most like ``name``, best first.
 
     >>> nearest("tset", ["train", "test", "translated"])
     ['test']
     """
-    names = sorted(known)
-    folded = {candidate.casefold(): candidate for candidate in names}
-    found = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.5)
-    return [folded[candidate] for candidate in found]
+    folded = {candidate.casefold(): candidate for candidate in sorted(names)}
+    close = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.5)
+    return [folded[candidate] for candidate in close]
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """The error for a ``name`` that is not one of ``known``."""
-    names = sorted(known)
+def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
+    """The error for a ``name`` that is not one of ``names``."""
+    names = sorted(names)
     close = nearest(name, names)
     return UnknownName(
         f"there is no {kind} {name!r}",
@@ -47,16 +61,35 @@ class Registry(Generic[T]):
       remedy:   did you mean 'square'?
     """
 
+    _all: ClassVar[list[Registry[Any]]] = []
+
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._values: dict[str, T] = {}
+        self._origins: dict[str, str] = {}
+        Registry._all.append(self)
 
     def add(self, name: str, value: T) -> T:
         """Bind ``name``; a name is bound once."""
         if name in self._values:
             raise ValueError(f"the {self.kind} {name!r} is registered twice")
         self._values[name] = value
+        if _registering:
+            origin, registered = _registering[-1]
+            self._origins[name] = origin
+            registered[self.kind, name] = value
         return value
+
+    def origin(self, name: str) -> str | None:
+        """The file or package that registered ``name``; None for what comes with bequest."""
+        return self._origins.get(name)
+
+    @staticmethod
+    def forget(origin: str) -> None:
+        """Take back, in every catalogue, what ``origin`` registered."""
+        for registry in Registry._all:
+            for name in [name for name, source in registry._origins.items() if source == origin]:
+                del registry._values[name], registry._origins[name]
 
     def register(self, name: str) -> Callable[[T], T]:
         """A decorator that binds ``name`` to what it decorates."""
@@ -72,6 +105,10 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._values))
+
+    def in_order(self) -> list[str]:
+        """The names in the order in which they were bound."""
+        return list(self._values)
 
     def __len__(self) -> int:
         return len(self._values)

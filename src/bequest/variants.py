@@ -68,12 +68,12 @@ class Variant(ABC):
             raise ConfigError.of(where, [f"{error.message}; {error.remedy or error.expected}"]) from None
         fields = {str(key): value for key, value in spec.items() if key != "name"}
         try:
-            made = variant(**fields)
+            instance = variant(**fields)
         except ConfigError as error:
             raise ConfigError.of(where, error.faults) from None
-        if not isinstance(made, cls):
+        if not isinstance(instance, cls):
             raise ConfigError.of(where, [f"{spec['name']!r} cannot stand here"])
-        return made
+        return instance
 
     @classmethod
     def _join(cls: type[V], parts: tuple[V, ...], where: str) -> V:
@@ -95,7 +95,7 @@ class Variant(ABC):
             return handler(source)
         return core_schema.no_info_plain_validator_function(
             cls._validated,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda made: made.spec()),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda instance: instance.spec()),
         )
 
     @classmethod
@@ -127,26 +127,26 @@ def parse_each(kind: type[V], specs: Iterable[object], where: str) -> tuple[V, .
 def strict(cls: type[T]) -> type[T]:
     """Make a variant's class a frozen dataclass whose fields are checked; faults are ConfigErrors."""
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-    made = pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)
-    checked = made.__init__
+    checked_class = pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)
+    check = checked_class.__init__
 
-    fields = [field.name for field in dataclasses.fields(made)]
+    fields = [field.name for field in dataclasses.fields(checked_class)]
 
-    @functools.wraps(checked)
+    @functools.wraps(check)
     def init(self: Any, *values: Any, **named: Any) -> None:
         if len(values) > len(fields):
             raise ConfigError.of(
                 cls.__name__, [f"at most {len(fields)} values ({', '.join(fields)}), not {len(values)}"]
             )
         try:
-            checked(self, **dict(zip(fields, values, strict=False)), **named)
+            check(self, **dict(zip(fields, values, strict=False)), **named)
         except ValidationError as error:
             raise ConfigError.of(
                 cls.__name__, [_fault(dict(item), fields) for item in error.errors()]
             ) from None
 
-    made.__init__ = init  # type: ignore[method-assign]
-    return cast("type[T]", made)
+    checked_class.__init__ = init  # type: ignore[method-assign]
+    return cast("type[T]", checked_class)
 
 
 def _fault(item: dict[str, Any], fields: list[str]) -> str:

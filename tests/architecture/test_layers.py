@@ -21,6 +21,8 @@ BASE = {
     "streams",
     "variants",
     "measures",
+    "parts",
+    "provenance",
 }
 MAY_IMPORT = {
     "base": set(),
@@ -31,7 +33,20 @@ MAY_IMPORT = {
     "theory": {"base", "data", "models"},
     "report": {"base"},
     "studies": {"base", "data", "models", "distill", "measure", "theory"},
-    "cli": {"base", "data", "models", "distill", "measure", "theory", "studies", "report"},
+    "evidence": {"base", "data", "models", "distill", "measure", "theory", "studies"},
+    "runs": {"base", "data", "models", "distill", "measure", "theory", "studies", "evidence"},
+    "cli": {
+        "base",
+        "data",
+        "models",
+        "distill",
+        "measure",
+        "theory",
+        "studies",
+        "evidence",
+        "runs",
+        "report",
+    },
 }
 CORE = {
     "torch", "numpy", "scipy", "pydantic", "pydantic_core", "safetensors", "jaxtyping", "sklearn", "PIL",

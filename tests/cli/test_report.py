@@ -5,11 +5,11 @@ from typer.testing import CliRunner
 
 from bequest.cli.main import app
 from bequest.errors import RunFolderError
+from bequest.provenance import Provenance
 from bequest.records import (
     ArmRecord,
     CellRecord,
     Measurement,
-    Provenance,
     StudyRecord,
     Verdict,
     write_record,

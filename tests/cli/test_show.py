@@ -5,11 +5,11 @@ import json
 from typer.testing import CliRunner
 
 from bequest.cli.main import app
+from bequest.provenance import Provenance
 from bequest.records import (
     ArmRecord,
     CellRecord,
     Measurement,
-    Provenance,
     StudyRecord,
     write_record,
     write_records,

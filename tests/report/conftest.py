@@ -16,6 +16,7 @@ import pytest
 
 from bequest.files import write_text
 from bequest.measures import Reason, measure_named
+from bequest.provenance import Provenance
 from bequest.records import (
     ArmRecord,
     CellRecord,
@@ -23,7 +24,6 @@ from bequest.records import (
     Measurement,
     MeasureRecord,
     Point,
-    Provenance,
     RunRecord,
     SectionRecord,
     StudyRecord,
@@ -436,7 +436,7 @@ def theory_study() -> Folder:
         seconds=3.2,
     )
     found = [
-        Measurement(measure="overlap", arm="student", value=0.8734, n=1),
+        Measurement(measure="sharpness", arm="student", value=0.8734, n=1),
         Measurement(measure="residual", arm="student", value=3.2e-11, n=1),
         Measurement(measure="replica_gap", arm="teacher", value=None, n=0, reason="no convergence"),
     ]

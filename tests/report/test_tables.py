@@ -80,7 +80,7 @@ def test_what_fits_no_other_place_is_listed(folder_of, theory_study):
     run = read_run(folder_of(theory_study))
     found = tables.other_numbers(run, styles([], ["student", "teacher"]))
     assert found.rows == (
-        ("overlap", "student", "—", "0.873", "—", "1"),
+        ("sharpness", "student", "—", "0.873", "—", "1"),
         ("residual", "student", "—", "3.20×10⁻¹¹", "—", "1"),
         ("replica gap", "teacher", "—", "undefined: no convergence", "—", "0"),
     )

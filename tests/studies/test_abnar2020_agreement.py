@@ -12,16 +12,17 @@ import torch
 import bequest as bq
 from bequest.data.grammar import Grammar, sentences
 from bequest.data.linzen import COLUMNS, FILE
-from bequest.distill.objectives import kd
+from bequest.distill.objectives import KD, kd
+from bequest.evidence.readings import Readings
 from bequest.files import read_json
 from bequest.measure import cka, expected_calibration_error, mean_confidence_gap
 from bequest.models.catalogue import build_model, parameter_count
 from bequest.models.taps import PENULTIMATE, tapped
 from bequest.records import RunRecord, read_record
 from bequest.report.page import write_report
-from bequest.studies.cells import cell_folder, run_cell
-from bequest.studies.evidence import Evidence
-from bequest.studies.runner import planned
+from bequest.runs.cell import run_cell
+from bequest.runs.planning import planned
+from bequest.studies.cell import cell_folder
 
 STUDY = "abnar2020-agreement"
 WORDS = 10_030
@@ -48,8 +49,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evidence(root):
-    return Evidence(planned(STUDY, scale="smoke"), root)
+def readings(root):
+    return Readings(planned(STUDY, scale="smoke"), root)
 
 
 def measured(root, **where):
@@ -75,37 +76,37 @@ def test_both_forms_are_measured_alike_and_the_page_is_whole(root):
 
 def test_claims_carry_the_papers_number_and_our_interval(root):
     claims = read_json(root / "claims.json")
-    assert len([c for c in claims if c["paper_value"] is not None]) >= 10
+    assert len([c for c in claims if c["published"] is not None]) >= 10
     assert all(c["source"] for c in claims)
     assert all(c["low"] is not None or c["reason"] for c in claims)
 
 
-def test_a_accuracy_is_the_unweighted_mean_over_counts_of_attractors(root, evidence):
+def test_a_accuracy_is_the_unweighted_mean_over_counts_of_attractors(root, readings):
     (found,) = measured(root, measure="a_accuracy", arm="transformer", split="graded")
-    look = evidence.predictions("transformer", 0, "graded")
+    look = readings.predictions("transformer", 0, "graded")
     pure = look.about["attractors"] == look.about["intervening"]
     by_count = [look.correct[pure & (look.about["attractors"] == k)].mean() for k in range(5)]
     assert found["per_seed"]["0"] == pytest.approx(np.mean(by_count))
 
 
-def test_teachers_are_asked_in_eval_mode_and_the_noisy_one_is_recorded_as_such(root, evidence):
-    for cell in evidence.plan.cells:
+def test_teachers_are_asked_in_eval_mode_and_the_noisy_one_is_recorded_as_such(root, readings):
+    for cell in readings.plan.cells:
         for teacher in read_record(cell_folder(root, cell.id).record, RunRecord).teachers:
             assert teacher.mode == ("noisy" if "noisy" in cell.arm else "eval")
             assert teacher.digest_before == teacher.digest_after
 
 
-def test_the_temperature_is_one_where_the_factors_t2_and_its_inverse_agree(evidence):
-    for cell in evidence.plan.cells:
-        if cell.needs:
-            assert cell.config["objective"] == {"name": "kd", "temperature": 1.0}
+def test_the_temperature_is_one_where_the_factors_t2_and_its_inverse_agree(readings):
+    for cell in readings.plan.cells:
+        if cell.teachers:
+            assert cell.training.objective == KD(temperature=1.0)
     student, teacher = torch.randn(5, 2), torch.randn(5, 2)
     soft = kd(student / 3, teacher / 3, temperature=1.0)
     assert torch.allclose(kd(student, teacher, temperature=3.0), 9 * soft)
 
 
-def test_a_million_bins_are_the_confidence_gap_and_no_calibration_error(root, evidence):
-    look = evidence.predictions("lstm", 0, "graded")
+def test_a_million_bins_are_the_confidence_gap_and_no_calibration_error(root, readings):
+    look = readings.predictions("lstm", 0, "graded")
     many = expected_calibration_error(look.probs, look.labels, bins=1_000_000)
     gap = mean_confidence_gap(look.probs, look.labels)
     assert many == pytest.approx(gap, abs=1e-3)
@@ -115,8 +116,8 @@ def test_a_million_bins_are_the_confidence_gap_and_no_calibration_error(root, ev
     assert fifteen["per_seed"]["0"] < many
 
 
-def test_snapshots_are_of_the_training_and_not_copies_of_one_set_of_weights(root, evidence):
-    taken = evidence.snapshots("transformer", 0)
+def test_snapshots_are_of_the_training_and_not_copies_of_one_set_of_weights(root, readings):
+    taken = readings.snapshots("transformer", 0)
     assert len(taken) >= 3
     states = list(taken.values())
     assert all(not np.allclose(one, other) for one, other in pairwise(states))
@@ -125,8 +126,8 @@ def test_snapshots_are_of_the_training_and_not_copies_of_one_set_of_weights(root
     assert "null" in curve["note"]
 
 
-def test_a_network_is_itself_in_eval_mode_and_another_one_under_dropout(evidence):
-    network, x = evidence.network("transformer", 0), evidence.data["test"].x
+def test_a_network_is_itself_in_eval_mode_and_another_one_under_dropout(readings):
+    network, x = readings.network("transformer", 0), readings.data["test"].x
     states = []
     for training in (False, False, True, True):
         network.train(training)
@@ -144,9 +145,9 @@ def test_one_schedule_for_plain_self_and_cross_and_selection_on_validation(scale
     recipes = {}
     for cell in plan.cells:
         student = plan.study.arms[cell.arm].student
-        recipes.setdefault(student, cell.config["recipe"])
-        assert cell.config["recipe"] == recipes[student]
-        assert cell.config["recipe"].get("select", "last") in ("last", "accuracy", "nll")
+        recipes.setdefault(student, cell.training.recipe)
+        assert cell.training.recipe == recipes[student]
+        assert cell.training.recipe.select in ("last", "accuracy", "nll")
     classifiers = [recipes[name] for name in ("lstm", "utransformer-seq", "transformer-seq", "transformer")]
     assert all(recipe == classifiers[0] for recipe in classifiers)
 
@@ -162,11 +163,11 @@ def test_every_pair_is_there_in_two_protocols():
                 assert study.arms[f"{student}<-{teacher}+queries"].queries == "asked"
 
 
-def test_a_missing_checkpoint_fails_the_cell_instead_of_scoring_random_weights(root, evidence, tmp_path):
-    plan = evidence.plan
+def test_a_missing_checkpoint_fails_the_cell_instead_of_scoring_random_weights(root, readings, tmp_path):
+    plan = readings.plan
     taught = plan.cell("transformer<-lstm", 0)
-    shutil.copytree(root / "cells" / taught.needs["lstm"], tmp_path / "cells" / taught.needs["lstm"])
-    cell_folder(tmp_path, taught.needs["lstm"]).weights.unlink()
+    shutil.copytree(root / "cells" / taught.teachers["lstm"], tmp_path / "cells" / taught.teachers["lstm"])
+    cell_folder(tmp_path, taught.teachers["lstm"]).weights.unlink()
     record = run_cell(plan, taught, tmp_path)
     assert record.status == "failed"
     assert "cannot be read as safetensors" in (record.error or "")

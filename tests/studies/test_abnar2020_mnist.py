@@ -11,10 +11,12 @@ import torch
 import bequest as bq
 from bequest.data.idx import idx_bytes
 from bequest.data.sources import MNIST_FILES
+from bequest.data.views import Identity
 from bequest.distill.objectives import kd
 from bequest.distill.recipe import Recipe
 from bequest.distill.teachers import Teacher
 from bequest.errors import DataError
+from bequest.evidence.readings import Readings
 from bequest.files import read_json
 from bequest.measure import (
     expected_calibration_error,
@@ -26,12 +28,13 @@ from bequest.models import build_model
 from bequest.models.taps import PENULTIMATE, activations
 from bequest.records import RunRecord, read_record
 from bequest.report import write_report
-from bequest.studies.cells import cell_folder, load_arrays, run_cell
+from bequest.runs.cell import run_cell
+from bequest.runs.folder import RunFolder
+from bequest.runs.planning import planned
+from bequest.runs.survey import READ, TRAIN, state_of
+from bequest.runs.work import Workbench
+from bequest.studies.cell import cell_folder
 from bequest.studies.cost import study_cost
-from bequest.studies.evidence import Evidence
-from bequest.studies.folder import RunFolder
-from bequest.studies.plan import control_of, make_plan, read_study, resolve
-from bequest.studies.spec import arm_recipe
 
 NAME = "abnar2020-mnist"
 RNG = np.random.default_rng(0)
@@ -51,7 +54,7 @@ def smoke(tmp_path_factory):
 
 
 def plan_at(scale, **options):
-    return make_plan(resolve(read_study(NAME), scale=scale, **options), scale=scale)
+    return planned(NAME, scale=scale, **options)
 
 
 def published(kind):
@@ -115,7 +118,8 @@ def test_own_minus_other_is_the_difference_of_both(smoke):
 
 
 def test_every_pair_is_there_in_both_protocols_and_both_modes():
-    study = plan_at("small").study
+    plan = plan_at("small")
+    study = plan.study
     for student in ("cnn", "mlp"):
         for teacher in ("cnn", "mlp"):
             for mode, queries in ((m, q) for m in ("eval", "online") for q in (None, "views")):
@@ -126,11 +130,11 @@ def test_every_pair_is_there_in_both_protocols_and_both_modes():
                     == (student, (teacher,), mode, queries)
                 ]
                 assert arms
-    assert all(not source.labels for source in study.queries["views"] if source.views)
+    assert all(not source.labels for source in study.queries["views"] if source.views != Identity())
     for name in ("mlp<-cnn", "mlp<-cnn+views", "mlp<-cnn online", "mlp<-cnn online+views"):
-        assert control_of(study, name) == name.replace("cnn", "mlp")
+        assert plan.arms.control[name] == name.replace("cnn", "mlp")
     assert len(study.claims) >= 10
-    assert sum(claim.paper_value is not None for claim in study.claims) >= 10
+    assert sum(claim.published is not None for claim in study.claims) >= 10
 
 
 # What the original got wrong. 1: teachers that answered in training mode.
@@ -163,8 +167,9 @@ def test_the_noise_of_a_teacher_in_training_mode_is_not_small():
 
 def test_the_two_scalings_of_the_loss_differ_by_the_fourth_power_of_the_temperature():
     study = plan_at("small").study
-    (term,) = study.arms["mlp<-cnn 1/T²"].objective["terms"]
-    temperature, weight = term["temperature"], study.arms["mlp<-cnn 1/T²"].objective["weights"][0]
+    objective = study.arms["mlp<-cnn 1/T²"].objective
+    ((term,), (weight,)) = objective.terms, objective.weights
+    temperature = term.temperature
     assert weight == pytest.approx(temperature**-4)
     student, teacher = torch.from_numpy(RNG.normal(size=(2, 8, 10)))
     softened = [torch.log_softmax(z / temperature, -1) for z in (student, teacher)]
@@ -201,7 +206,7 @@ def test_both_numbers_are_in_every_run_under_their_own_names(smoke):
 
 def test_snapshots_are_of_different_weights(smoke):
     folder, plan, _ = smoke
-    taken = Evidence(plan, folder).snapshots("mlp<-cnn", 0)
+    taken = Readings(plan, folder).snapshots("mlp<-cnn", 0)
     assert list(taken) == [0, 1, 2, 3]
     distances = representation_distances(list(taken.values()))
     assert (distances[np.triu_indices(4, 1)] > 1e-3).all()
@@ -223,7 +228,7 @@ def test_copies_of_one_set_of_weights_are_no_path():
 
 def test_a_network_is_not_far_from_itself(smoke):
     folder, plan, _ = smoke
-    assert representation_distances(Evidence(plan, folder).asked_twice("mlp<-cnn", 0))[0, 1] < 1e-6
+    assert representation_distances(Readings(plan, folder).asked_twice("mlp<-cnn", 0))[0, 1] < 1e-6
     (note,) = {c["note"] for c in read_json(folder / "curves.json") if c["chart"] == "path"}
     assert "from itself" in note
     model = published("mlp").train()
@@ -250,7 +255,7 @@ def test_a_network_has_one_recipe_whoever_teaches_it(scale):
     study = plan_at(scale).study
     for student in ("cnn", "mlp"):
         recipes = {
-            arm_recipe(study, n).model_dump_json() for n, arm in study.arms.items() if arm.student == student
+            study.recipe_of(n).model_dump_json() for n, arm in study.arms.items() if arm.student == student
         }
         assert len(recipes) == 1
         assert Recipe.model_validate_json(recipes.pop()).select == "accuracy"
@@ -263,7 +268,7 @@ def test_the_weights_that_are_kept_are_the_best_on_validation_and_training_saw_n
         rows = [json.loads(line) for line in files.metrics.read_text().splitlines()]
         record = read_record(files.record, RunRecord)
         assert record.selected["accuracy"] == max(row["accuracy"] for row in rows)
-    data = Evidence(plan, folder).data
+    data = Readings(plan, folder).data
     ids = [set(data[name].ids.tolist()) for name in ("train", "validation", "test")]
     assert len(set.union(*ids)) == sum(map(len, ids))
 
@@ -274,13 +279,14 @@ def test_the_weights_that_are_kept_are_the_best_on_validation_and_training_saw_n
 def test_a_missing_teacher_fails_the_cell_and_is_never_scored(smoke, tmp_path):
     folder, plan, _ = smoke
     cell = plan.cell("mlp<-cnn", 0)
-    teacher = cell_folder(tmp_path, cell.needs["cnn"])
+    teacher = cell_folder(tmp_path, cell.teachers["cnn"])
     record = run_cell(plan, cell, tmp_path)
     assert record.status == "failed"
     assert "cannot be read as safetensors" in (record.error or "")
     assert str(teacher.weights) in (record.error or "")
-    assert not cell_folder(tmp_path, cell.id).outputs("test").exists()
-    assert cell_folder(folder, cell.id).done()
+    assert not (cell_folder(tmp_path, cell.id).path / "readings").exists()
+    assert not state_of(tmp_path, cell).trained
+    assert state_of(folder, cell).trained
 
 
 # The data, and the published size.
@@ -308,7 +314,7 @@ def test_online_teachers_learn_no_label_of_a_query(smoke):
     """Half of a batch are queries: images in another view, whose labels neither student nor teacher sees."""
     _, plan, _ = smoke
     sources = plan.study.queries["views"]
-    assert [bool(source.views) for source in sources] == [False, True]
+    assert [source.views == Identity() for source in sources] == [True, False]
     assert [source.labels for source in sources] == [True, False]
 
 
@@ -321,12 +327,14 @@ def test_fifty_steps_at_full_size(arm, tmp_path, monkeypatch):
     for name, array in zip(MNIST_FILES, _generated(), strict=True):
         (folder / name).write_bytes(idx_bytes(array))
     monkeypatch.setenv("BEQUEST_DATA", str(tmp_path))
-    settings = ["recipe.steps=50", "data.options={validation=500, test=100}", "measures.corruptions=[]"]
+    settings = ["recipe.steps=50", "data.options={validation=500, test=100}", "measures.corruptions=false"]
     plan = plan_at("paper", settings=settings)
     cell = plan.cell(arm, 0)
-    record = run_cell(plan, cell, tmp_path / "run")
-    assert (record.status, record.steps) == ("done", 50), record.error
-    logits = load_arrays(cell_folder(tmp_path / "run", cell.id).outputs("fog"))["logits"]
+    bench = Workbench(plan, tmp_path / "run")
+    for action in (TRAIN, READ):
+        assert bench.do(action, cell.id) == ("done", None)
+    assert read_record(cell_folder(tmp_path / "run", cell.id).record, RunRecord).steps == 50
+    logits = Readings(plan, tmp_path / "run").predictions(arm, 0, "fog").logits
     assert logits.shape == (100, 10)
     assert np.isfinite(logits).all()
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from math import nan
+
 import pytest
 from scipy import stats
 
+from bequest.measure import verdict_of
 from bequest.records import Measurement
-from bequest.studies.claims import answer_sentence, find, judge, verdict_of
+from bequest.studies.answer import answer_sentence
+from bequest.studies.claims import find, judge
 from bequest.studies.spec import AnswerSpec, ClaimSpec
 
 
@@ -69,15 +73,22 @@ def test_a_contrast_of_likenesses_is_beside_the_same_teacher():
 
 def test_what_was_not_measured_or_is_undefined_is_undecided_with_a_reason():
     undefined = Measurement(
-        measure="inheritance/accuracy", arm="a", split="test", value=None, n=3, reason="no gap"
+        measure="inheritance/accuracy",
+        arm="a",
+        split="test",
+        value=None,
+        n=3,
+        reason="no gap",
+        reason_code="no_gap",
     )
     verdicts = judge([claim(measure="inheritance/accuracy"), claim(arm="z")], [undefined])
-    assert [(v.verdict, v.reason, v.value) for v in verdicts] == [
-        ("undecided", "no gap", None),
-        ("undecided", "not measured", None),
+    assert [(v.verdict, v.reason, v.reason_code, v.value) for v in verdicts] == [
+        ("undecided", "no gap", "no_gap", None),
+        ("undecided", "not measured", "not_measured", None),
     ]
     (verdict,) = judge([claim(against="b")], [measured("a", [0.5]), measured("b", [0.4])])
     assert (verdict.verdict, verdict.reason) == ("undecided", "one pair has no interval")
+    assert verdict.reason_code == "one_seed"
 
 
 def test_the_answer_quotes_the_measurements():
@@ -95,3 +106,35 @@ def test_the_answer_quotes_the_measurements():
 def test_find_takes_the_first_that_fits():
     assert find([measured("a", [1.0])], "accuracy", "a", None) is not None
     assert find([measured("a", [1.0])], "accuracy", "a", "other") is None
+
+
+def test_a_verdict_carries_what_a_paper_printed_what_a_probe_led_to_expect_and_its_arms():
+    fields = {"published": 0.3, "expected": 0.25, "exploratory": True, "margin": 0.02}
+    (verdict,) = judge([claim(against="b", **fields)], [measured("a", [0.9, 0.8]), measured("b", [0.5, 0.5])])
+    assert (verdict.published, verdict.expected, verdict.exploratory) == (0.3, 0.25, True)
+    assert (verdict.arms, verdict.margin, verdict.source) == (("a", "b"), 0.02, "s")
+    (plain,) = judge([claim()], [measured("a", [0.9])])
+    assert (plain.published, plain.expected, plain.exploratory) == (None, None, False)
+
+
+def test_a_contrast_may_be_against_another_split():
+    measurements = [
+        measured("a", [0.9, 0.8]),
+        measured("a", [0.5, 0.6]).model_copy(update={"split": "moved"}),
+    ]
+    (verdict,) = judge([claim(against="a", against_split="moved")], measurements)
+    assert verdict.value == pytest.approx(0.3)
+    assert verdict.contrast == "accuracy on test: a − a on moved, above 0"
+
+
+def test_seeds_at_which_a_value_is_undefined_are_left_out_of_the_pairs():
+    first, second = measured("a", [0.9, 0.7, 0.8]), measured("b", [0.5, 0.4, 0.6])
+    second = second.model_copy(update={"per_seed": {"0": 0.5, "1": None, "2": 0.6}})
+    (verdict,) = judge([claim(against="b")], [first, second])
+    assert (verdict.n, verdict.value) == (2, pytest.approx(0.3))
+
+
+def test_an_undefined_interval_gives_no_verdict():
+    without = measured("a", [0.9]).model_copy(update={"low": nan, "high": nan})
+    (verdict,) = judge([claim()], [without])
+    assert (verdict.verdict, verdict.low) == ("undecided", None)

@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 
 from bequest.models import build_model, parameter_count
+from bequest.runs.planning import planned
 from bequest.studies.cost import GPU_FLOPS, GPU_KERNEL, GPU_STEP, study_cost
-from bequest.studies.plan import make_plan, resolve
 
 MLP = 2 * (144 * 16 + 16 * 10)  # operations a row of TINY's MLP
 STEPS = 1297 // 64
 
 
 def costs_of(content, **options):
-    return {cost.arm: cost for cost in study_cost(make_plan(resolve(content, **options), scale="small"))}
+    return {cost.arm: cost for cost in study_cost(planned(content, **options))}
 
 
 def test_steps_and_numbers_are_those_of_the_run(tiny, finished):

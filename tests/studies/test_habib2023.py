@@ -14,15 +14,19 @@ from PIL import Image
 import bequest as bq
 from bequest.config import to_toml
 from bequest.data.fractions import fraction
+from bequest.distill.score import predict
+from bequest.evidence.readings import Readings
 from bequest.files import read_json
 from bequest.measure import attention_distance, cka
 from bequest.models.taps import activations
 from bequest.records import RunRecord, read_record
 from bequest.report.folder import read_run
-from bequest.studies.cells import cell_folder
-from bequest.studies.evidence import Evidence
-from bequest.studies.plan import read_study
-from bequest.studies.runner import planned
+from bequest.runs.folder import RunFolder
+from bequest.runs.planning import planned
+from bequest.studies.cell import cell_folder
+from bequest.studies.datasets import load
+from bequest.studies.networks import initial_network
+from bequest.studies.resolving import read_study
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +57,12 @@ def test_every_cell_runs_and_every_claim_of_its_arms_is_measured(smoke):
 
 def test_stored_answers_teach_what_live_teachers_teach(smoke):
     plan = planned("habib2023", scale="smoke")
+    readings = Readings(plan, smoke[0])
     for seed in (0, 1):
         logits = {}
         for arm in ("cit<-cnn&inn", "cit<-cnn&inn live"):
             folder = cell_folder(smoke[0], plan.cell(arm, seed).id)
-            logits[arm] = np.load(folder.outputs("test"))["logits"]
+            logits[arm] = readings.predictions(arm, seed, "test").logits
             modes = {teacher.mode for teacher in read_record(folder.record, RunRecord).teachers}
             assert modes == ({"eval"} if "live" in arm else {"stored"})
         np.testing.assert_allclose(*logits.values(), rtol=1e-3, atol=1e-3)
@@ -71,12 +76,11 @@ def test_tokens_are_set_beside_each_teacher(smoke):
             assert {m["layer"] for m in tokens} == names
     assert found(smoke, "token_specialisation", "cit<-cnn&inn")
     assert not found(smoke, "token_specialisation", "vit<-cnn+inn")
-    plan = planned("habib2023", scale="smoke")
+    readings = Readings(planned("habib2023", scale="smoke"), smoke[0])
     values = []
     for seed in (0, 1):
-        student, teacher = (cell_folder(smoke[0], plan.cell(a, seed).id) for a in ("cit<-cnn&inn", "inn"))
-        own = np.load(student.tokens)["tokens"][:, 2].argmax(1)
-        values.append((own == np.load(teacher.outputs("test"))["logits"].argmax(1)).mean())
+        own = readings.tokens("cit<-cnn&inn", seed, "test")[:, 2].argmax(1)
+        values.append((own == readings.predictions("inn", seed, "test").logits.argmax(1)).mean())
     (told,) = found(smoke, "agreement", "cit<-cnn&inn", teacher="inn", layer="involution token")
     assert list(told["per_seed"].values()) == pytest.approx(values)
 
@@ -100,9 +104,9 @@ def test_layers_locality_corruptions_and_times_are_measured(smoke):
 
 
 def test_likeness_over_layers_is_the_mean_of_the_best_and_distances_are_those_of_the_maps(smoke):
-    evidence = Evidence(planned("habib2023", scale="smoke"), smoke[0])
-    x = evidence.data["test"].x[:500]
-    student, teacher = evidence.network("cit<-cnn&inn", 1), evidence.network("inn", 1)
+    readings = Readings(planned("habib2023", scale="smoke"), smoke[0])
+    x = readings.data["test"].x[:500]
+    student, teacher = readings.network("cit<-cnn&inn", 1), readings.network("inn", 1)
     first = [a.mean(1) for a in activations(student, x, ["blocks.0", "blocks.1"]).values()]
     second = [a.mean((2, 3)) for a in activations(teacher, x, ["layer1", "layer2"]).values()]
     best = [max(cka(a.numpy(), b.numpy()) for b in second) for a in first]
@@ -131,10 +135,10 @@ def test_the_efficiency_chart_counts_samples_and_gains_are_paired(smoke):
 def test_two_starts_are_two_networks_and_untrained_teachers_stay_untrained(smoke):
     plan = planned("habib2023", scale="small")
     assert plan.cell("cnn", 0).id != plan.cell("cnn 2", 0).id
-    assert plan.cell("cnn untrained", 0).config["recipe"]["steps"] == 0
+    assert plan.cell("cnn untrained", 0).training.recipe.steps == 0
     smoke_plan = planned("habib2023", scale="smoke")
-    folders = [cell_folder(smoke[0], smoke_plan.cell(arm, 0).id) for arm in ("cnn", "cnn 2")]
-    first, second = (np.load(folder.outputs("test"))["untrained_logits"] for folder in folders)
+    x = load(smoke_plan.study.data)["test"].x
+    first, second = (predict(initial_network(smoke_plan.cell(arm, 0)), x).numpy() for arm in ("cnn", "cnn 2"))
     assert not np.allclose(first, second)
 
 
@@ -162,7 +166,7 @@ def test_fifty_steps_of_the_full_size_models_on_two_ranks(tmp_path):
     paper["recipe"] |= {"steps": 50, "batch": 4}
     paper["data"]["options"] |= {"validation": 0.2}
     paper["queries"]["views"][0] |= {"view_count": 2}
-    paper["measures"] |= {"corruptions": []}
+    paper["measures"] |= {"corruptions": False}
     for name in ("cnn", "inn"):
         paper["models"][name]["recipe"] |= {"steps": 4, "lr": 1e-3}
     (tmp_path / "study.toml").write_text(to_toml(raw), encoding="utf-8")
@@ -181,4 +185,6 @@ def test_fifty_steps_of_the_full_size_models_on_two_ranks(tmp_path):
     folder = cell_folder(tmp_path / "run", record.id)
     _, *looks = map(json.loads, folder.metrics.read_text("utf-8").splitlines())
     assert np.isfinite([look["loss"] for look in looks]).all()
-    assert np.load(folder.outputs("test"))["logits"].shape == (8, 4)
+    plan = RunFolder(tmp_path / "run").plan()
+    logits = Readings(plan, tmp_path / "run").predictions("cit<-cnn&inn", record.seed, "test").logits
+    assert logits.shape == (8, 4)

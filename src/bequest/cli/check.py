@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,19 +13,19 @@ EXAMPLE = "Example: bequest check my-study.toml"
 
 def command(
     study: Annotated[str, typer.Argument(help="A bundled study or a TOML file.")],
+    use: Annotated[
+        list[Path] | None, typer.Option("--use", help="A Python file with parts of your own; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check a study at each of its scales; lists every fault at once."""
     import json
 
-    from bequest.studies.plan import SCALES, make_plan, read_study, resolve
+    from bequest.runs.planning import planned
+    from bequest.studies.resolving import SCALES, read_study
 
-    raw = read_study(study)
-    scales = [scale for scale in SCALES if scale in raw.get("scales", {})] or ["small"]
-    counts = {
-        scale: len(make_plan(resolve(raw, scale=scale), scale=scale, where=f"{study} ({scale})").cells)
-        for scale in scales
-    }
+    scales = [scale for scale in SCALES if scale in read_study(study).get("scales", {})] or ["small"]
+    counts = {scale: len(planned(study, scale=scale, use=use or ()).cells) for scale in scales}
     if as_json:
         typer.echo(json.dumps({"study": study, "cells": counts}))
         return

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+
+from bequest.cli.progress import conclude
 
 if TYPE_CHECKING:
-    from bequest.studies.runner import Result, Update
+    from bequest.runs.run import Result, Update
 
 NAME = "distill"
 EXAMPLE = (
@@ -20,7 +22,6 @@ EXAMPLE = (
 NETWORK = (
     "FAMILY[:WEIGHTS], efficientnet_lite:N, timm:NAME, torchvision:NAME, transformers:NAME, RUN:ARM[:SEED]"
 )
-SOME_FAILED = 3
 
 
 def command(
@@ -66,14 +67,17 @@ def command(
     The teacher is fine-tuned first, and measured on the student's validation images before it teaches.
     """
     from bequest.config import with_settings
-    from bequest.studies import fine_tuning, runner
+    from bequest.data.datasets import load_dataset
+    from bequest.runs.fine_tuning import fine_tuning_study
+    from bequest.runs.networks import check_classes, network_table
+    from bequest.runs.run import run
 
     spec = {"name": data, "options": with_settings({}, data_option or ())}
     if as_is:
-        fine_tuning.check_classes(teacher, spec)
-    study = fine_tuning.fine_tuning_study(
-        fine_tuning.network_of(student, with_settings({}, student_option or ())),
-        fine_tuning.network_of(teacher, with_settings({}, teacher_option or ())),
+        check_classes(teacher, load_dataset(data, **with_settings({}, data_option or ())))
+    study = fine_tuning_study(
+        network_table(student, with_settings({}, student_option or ())),
+        network_table(teacher, with_settings({}, teacher_option or ())),
         spec,
         {
             "optimizer": "adamw",
@@ -95,14 +99,12 @@ def command(
     )
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     watch = _Watch(console, out)
-    result = runner.run(
-        study, out=out, workers=workers, settings=settings or (), fresh=fresh, progress=watch.update
-    )
+    result = run(study, out=out, workers=workers, settings=settings or (), fresh=fresh, progress=watch.update)
     _conclude(result, console, as_json=as_json)
 
 
 class _Watch:
-    """A line a cell; a warning as soon as a teacher proves no better than the student alone."""
+    """One line for each cell; a warning as soon as a teacher proves no better than the student alone."""
 
     def __init__(self, console: Console, folder: Path) -> None:
         self._console, self._folder = console, folder
@@ -111,21 +113,22 @@ class _Watch:
     def update(self, now: Update) -> None:
         """Say what ended, and how well it does on the validation split."""
         from bequest.records import RunRecord, read_record
-        from bequest.studies.cells import cell_folder
+        from bequest.studies.cell import cell_folder
 
-        if now.cell is None or now.error is not None:
+        if now.job is None or now.job.action != "train" or now.error is not None:
             return
-        record = read_record(cell_folder(self._folder, now.cell.id).record, RunRecord)
+        cell = now.job.cell
+        record = read_record(cell_folder(self._folder, cell.id).record, RunRecord)
         accuracy = record.selected.get("accuracy", float("nan"))
-        known = self._accuracy.setdefault(now.cell.seed, {})
-        known[now.cell.arm] = accuracy
+        by_arm = self._accuracy.setdefault(cell.seed, {})
+        by_arm[cell.arm] = accuracy
         start = f"; {record.start}" if record.start else ""
         self._console.print(
-            f"{now.done + now.failed}/{now.total} {now.cell.arm}, seed {now.cell.seed}: "
-            f"{100 * accuracy:.1f} % of the validation images right{start}"
+            f"{now.done + now.failed}/{now.total} {cell.arm}, seed {cell.seed}: "
+            f"{100 * accuracy:.1f} % of the validation images right{escape(start)}"
         )
-        if now.cell.arm in ("teacher", "alone") and {"teacher", "alone"} <= known.keys():
-            self._compare(known["teacher"], known["alone"], now.cell.seed)
+        if cell.arm in ("teacher", "alone") and {"teacher", "alone"} <= by_arm.keys():
+            self._compare(by_arm["teacher"], by_arm["alone"], cell.seed)
 
     def _compare(self, teacher: float, alone: float, seed: int) -> None:
         if teacher <= alone:
@@ -136,22 +139,9 @@ class _Watch:
 
 
 def _conclude(result: Result, console: Console, *, as_json: bool) -> None:
-    from bequest.report import terminal_table, write_report
-    from bequest.studies.cells import cell_folder
+    from bequest.studies.cell import cell_folder
 
-    write_report(result.folder)
-    if as_json:
-        typer.echo(result.study.model_dump_json(indent=1))
-    else:
-        console.print(terminal_table(result.folder))
-        for note in result.study.notes:
-            console.print(f"[bold yellow]warning:[/] {note}")
-        taught: Any = next((c for c in result.study.cells if c.arm == "taught" and c.status == "done"), None)
-        if taught is not None:
-            console.print(f"student: {cell_folder(result.folder, taught.id).weights}")
-        console.print(f"report: {result.report}")
-    for cell in result.failed:
-        console.print(f"[red]failed:[/] {cell.arm} seed {cell.seed}: {cell.error}")
-    if result.failed:
-        console.print("the same command tries the failed cells again")
-        sys.exit(SOME_FAILED)
+    taught = next((c for c in result.study.cells if c.arm == "taught" and c.status == "done"), None)
+    if taught is not None and not as_json:
+        console.print(f"student: {cell_folder(result.folder, taught.id).weights}", markup=False)
+    conclude(result, console, as_json=as_json, notes=True)

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bequest.measures import Measure
 from bequest.registry import Registry, unknown
 
 NAME = "ls"
 EXAMPLE = "Example: bequest ls models"
-KINDS = ("studies", "models", "datasets", "objectives", "views", "corruptions", "measures")
+KINDS = ("studies", "models", "datasets", "objectives", "views", "corruptions", "measures", "evidence")
 
 
 def command(
     kind: Annotated[str | None, typer.Argument(help=", ".join(KINDS) + "; default: all.")] = None,
+    use: Annotated[
+        list[Path] | None, typer.Option("--use", help="A Python file with parts of your own; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List studies, models, datasets, objectives, views, corruptions or measures."""
+    """List studies, models, datasets, objectives, views, corruptions, measures or kinds of evidence."""
     if kind is not None and kind not in KINDS:
         raise unknown("kind of thing", kind, KINDS)
-    found = {name: _entries(name) for name in ([kind] if kind else KINDS)}
+    _load(use or (), kind)
+    listing = {name: _entries(name) for name in ([kind] if kind else KINDS)}
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(listing, indent=1))
         return
-    for name, entries in found.items():
+    for name, entries in listing.items():
         if kind is None:
             typer.secho(name, bold=True)
         width = max(map(len, entries), default=0)
@@ -33,23 +40,28 @@ def command(
             typer.echo(f"  {entry:<{width}}  {summary}")
 
 
+def _load(use: Sequence[Path], kind: str | None) -> None:
+    """Import the parts of users, where something is listed that they may add to."""
+    if kind != "studies":
+        from bequest.parts import load_parts
+
+        load_parts(use)
+
+
 def _entries(kind: str) -> dict[str, str]:
-    """Names and one-line summaries."""
+    """Names and one-line summaries; of users' parts also where they come from."""
     if kind == "studies":
-        from bequest.studies.plan import bundled, read_study
+        from bequest.studies.resolving import bundled, read_study
 
         return {name: str(read_study(name)["title"]) for name in bundled()}
-    if kind == "measures":
-        from bequest.studies.measuring import LIKENESSES, PROPERTIES, REPRESENTATIONS
-
-        groups = (
-            (PROPERTIES, "of one model on a split"),
-            (LIKENESSES, "of two models' answers on a split"),
-            (REPRESENTATIONS, "of two models' activations"),
-        )
-        return {name: summary for group, summary in groups for name in group}
     registry = _registry(kind)
-    return {name: registry.summary(name) for name in registry}
+    entries = {}
+    for name in registry.in_order() if kind in ("measures", "evidence") else registry:
+        origin = registry.origin(name)
+        value = registry[name]
+        summary = value.axis if isinstance(value, Measure) else registry.summary(name)
+        entries[name] = f"{summary}  ({origin})" if origin else summary
+    return entries
 
 
 def _registry(kind: str) -> Registry[Any]:
@@ -69,6 +81,12 @@ def _registry(kind: str) -> Registry[Any]:
         from bequest.data.views import View
 
         return View.known
-    from bequest.distill.objectives import Objective
+    if kind == "objectives":
+        from bequest.distill.objectives import Objective
 
-    return Objective.known
+        return Objective.known
+    import bequest.evidence.kinds  # noqa: F401  (it adds the kinds and their measures)
+    from bequest.measures import MEASURES
+    from bequest.studies.kind import KindSpec
+
+    return MEASURES if kind == "measures" else KindSpec.registered

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from bequest.cli import check, data, distill, ls, measure, report, run, show, store, theory
+from bequest.cli import check, data, distill, ls, measure, new, prune, report, run, show, store, theory
 from bequest.errors import BequestError
 
 INTERRUPTED = 130
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for verb in (run, distill, ls, check, show, report):
+for verb in (run, new, distill, ls, check, show, report, prune):
     app.command(name=verb.NAME, epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(measure.app, name="measure")
 app.add_typer(store.app, name="store")
@@ -40,7 +40,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
-            console.print("interrupted; the same command goes on from here")
+            console.print("interrupted; the same command resumes")
         raise
 
 

@@ -38,8 +38,10 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         for line in _table(costs):
             typer.echo(line)
         typer.echo(ASSUMED)
-    else:
+    elif absent:
         typer.echo(f"no estimate of the cost: {absent}")
+    else:
+        typer.echo("no estimate of the cost: nothing is trained; the cells draw the solvable model")
     typer.echo(f"{len(plan.cells)} cells at scale {plan.scale}; nothing was run")
 
 

@@ -194,70 +194,32 @@ def _asked(
     """
     from bequest.config import with_settings
     from bequest.data.datasets import load_dataset
+    from bequest.distill.teachers import Teacher
     from bequest.errors import ConfigError
+    from bequest.runs.networks import cell_named, load_named
+    from bequest.studies.datasets import load
 
     if not teachers:
         raise ConfigError.of("--teacher", ["give at least one: RUN_FOLDER:ARM[:SEED] or MODEL:WEIGHTS_FILE"])
-    for each in teachers:
-        if not _is_run(each) and ":" not in each:
+    cells = {text: cell_named(text) for text in teachers}
+    for text, cell in cells.items():
+        if cell is None and ":" not in text:
             raise ConfigError.of(
-                "--teacher", [f"{each}: neither a run folder with :ARM nor MODEL:WEIGHTS_FILE"]
+                "--teacher", [f"{text}: neither a run folder with :ARM nor MODEL:WEIGHTS_FILE"]
             )
-    found = load_dataset(data, **with_settings({}, data_options or ())) if data else None
-    if found is None:
-        found = next((_run_data(Path(t.split(":")[0])) for t in teachers if _is_run(t)), None)
-    if found is None:
+    dataset = load_dataset(data, **with_settings({}, data_options or ())) if data else None
+    if dataset is None:
+        # The data that the cell itself was trained on, which need not be its study's.
+        trained_on = [cell[1].training.data for cell in cells.values() if cell is not None]
+        dataset = load(trained_on[0]) if trained_on else None
+    if dataset is None:
         raise ConfigError.of("--data", ["a teacher from a file of weights needs a data set: --data NAME"])
     options = with_settings({}, model_options or ())
-    return [_from_run(t) if _is_run(t) else _from_weights(t, found, options) for t in teachers], found
-
-
-def _is_run(teacher: str) -> bool:
-    return Path(teacher.split(":")[0]).is_dir()
-
-
-def _run_data(folder: Path) -> Dataset:
-    from bequest.studies.cells import study_data
-    from bequest.studies.folder import RunFolder
-
-    plan = RunFolder(folder).plan()
-    return study_data(plan.study.data, plan.study.splits)
-
-
-def _from_run(teacher: str) -> Teacher:
-    """The trained student of an arm of a run."""
-    from bequest.distill.teachers import Teacher
-    from bequest.errors import ConfigError
-    from bequest.models.catalogue import build_for
-    from bequest.models.weights import load_weights
-    from bequest.registry import unknown
-    from bequest.studies.cells import cell_folder
-    from bequest.studies.folder import RunFolder
-
-    name, _, rest = teacher.partition(":")
-    arm, _, seed = rest.partition(":")
-    plan = RunFolder(Path(name)).plan()
-    if arm not in plan.study.arms:
-        raise unknown("arm", arm, plan.study.arms)
-    if not (seed or "0").isdigit() or int(seed or 0) >= plan.study.seeds:
-        raise ConfigError.of("--teacher", [f"seed: expected 0..{plan.study.seeds - 1}, got {seed}"])
-    cell = plan.cell(arm, int(seed or 0))
-    data, spec = _run_data(Path(name)), cell.config["student"]
-    model = build_for(spec["family"], data, seed=0, **spec.get("options", {}))
-    return Teacher(load_weights(cell_folder(Path(name), cell.id).weights, model), name=arm)
-
-
-def _from_weights(teacher: str, data: Dataset, options: dict[str, Any]) -> Teacher:
-    """A network of the catalogue with weights from a file: safetensors, or published PyTorch weights."""
-    from bequest.distill.teachers import Teacher
-    from bequest.models import load_published
-    from bequest.models.catalogue import build_for
-    from bequest.models.weights import load_weights
-
-    name, _, file = teacher.partition(":")
-    model = build_for(name, data, seed=0, **options)
-    load = load_weights if file.endswith(".safetensors") else load_published
-    return Teacher(load(file, model), name=name)
+    asked = []
+    for text, cell in cells.items():
+        name = cell[1].arm if cell is not None else text.partition(":")[0]
+        asked.append(Teacher(load_named(text, dataset, options), name=name))
+    return asked, dataset
 
 
 def _toml(text: str) -> Any:

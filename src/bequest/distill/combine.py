@@ -57,7 +57,11 @@ class Mean(Combination):
 
 @strict
 class MeanLogits(Mean, name="mean_logits"):
-    """Σ weight · logits: at every temperature the normalised geometric mean of the probabilities."""
+    """Σ weight · logits: at every temperature the normalised geometric mean of the probabilities.
+
+    Attributes:
+        weights: One for each teacher, with the sum 1; default: equal ones.
+    """
 
     weights: Weights | None = None
 
@@ -80,6 +84,9 @@ class MeanProbs(Mean, name="mean_probs"):
 
     ``temperature`` should be that of the objective, since the mean of softened probabilities is not the
     softened mean.
+
+    Attributes:
+        weights: One for each teacher, with the sum 1; default: equal ones.
     """
 
     weights: Weights | None = None

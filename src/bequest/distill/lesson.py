@@ -31,7 +31,8 @@ from bequest.distill.teachers import AnyTeacher
 from bequest.distill.trainer import BATCH_NORM, Trainer
 from bequest.models.catalogue import parameter_count
 from bequest.models.weights import weights_digest
-from bequest.records import Provenance, RunRecord, TeacherRecord
+from bequest.provenance import Provenance
+from bequest.records import RunRecord, TeacherRecord
 from bequest.variants import Variant
 
 

@@ -1,49 +1,47 @@
-"""Claims, judged by the measurements: upheld, contradicted or undecided."""
+"""Claims, judged by the measurements: upheld, contradicted or undecided, at 5 % for the family of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite, nan
 
-from bequest.measure import Estimate, paired_interval
+from bequest.measure import Claim, Estimate, inheritance, judge_family, paired_interval, seed_interval
+from bequest.measure.families import Judged
+from bequest.measures import Reason, measure_named
 from bequest.records import Measurement, Verdict
-from bequest.studies.spec import AnswerSpec, ClaimSpec
+from bequest.studies.spec import ClaimSpec
 
-Word = Literal["upheld", "contradicted", "undecided"]
+LEVEL = 0.95
+"""Of the family of a study's claims, and of the plain interval of each."""
+
+Interval = Callable[[float], Estimate]
+"""Level to estimate."""
 
 
-def judge(claims: Iterable[ClaimSpec], measurements: Sequence[Measurement]) -> list[Verdict]:
-    """One verdict a claim."""
-    return [_judge(claim, measurements) for claim in claims]
+def judge(
+    claims: Sequence[ClaimSpec],
+    measurements: Sequence[Measurement],
+    control: Mapping[str, str | None] | None = None,
+    *,
+    level: float = LEVEL,
+) -> list[Verdict]:
+    """One verdict for each claim; those that are not exploratory are one family (Holm).
 
-
-def verdict_of(direction: str, low: float, high: float, margin: float) -> Word:
-    """The verdict that an interval gives.
-
-    ``above``: upheld if low > margin, contradicted if high < margin; ``below``: the reverse;
-    ``within``: upheld if the interval lies inside ±margin, contradicted if it lies outside.
-
-    >>> verdict_of("above", 0.1, 0.3, 0.0), verdict_of("above", -0.1, 0.3, 0.0)
-    ('upheld', 'undecided')
-    >>> verdict_of("within", 0.2, 0.3, 0.1), verdict_of("within", -0.05, 0.05, 0.1)
-    ('contradicted', 'upheld')
+    Args:
+        claims: The claims of a study.
+        measurements: Its measurements.
+        control: Each arm to its control, which inheritance is computed against.
+        level: Confidence level of the family.
     """
-    if direction == "within":
-        inside, outside = -margin < low and high < margin, low > margin or high < -margin
-    elif direction == "above":
-        inside, outside = low > margin, high < margin
-    else:
-        inside, outside = high < margin, low > margin
-    return "upheld" if inside else "contradicted" if outside else "undecided"
-
-
-def answer_sentence(spec: AnswerSpec, measurements: Sequence[Measurement], seeds: int) -> str:
-    """The sentence that opens the report, its values filled in from the measurements."""
-    values = {}
-    for name, value in spec.values.items():
-        found = find(measurements, value.measure, value.arm, value.split)
-        values[name] = _shown(found, percent=value.style == "percent")
-    return spec.text.format(n=seeds, **values)
+    table = _Table(measurements, control or {})
+    planned = [claim for claim in claims if not claim.exploratory]
+    judged = iter(judge_family([table.claim(claim) for claim in planned], level=level))
+    # An exploratory claim is a family of its own: it decides nothing about the others.
+    each = [
+        judge_family([table.claim(claim)], level=level)[0] if claim.exploratory else next(judged)
+        for claim in claims
+    ]
+    return [_verdict(claim, verdict, table) for claim, verdict in zip(claims, each, strict=True)]
 
 
 def find(
@@ -56,65 +54,134 @@ def find(
     return None
 
 
-def _judge(claim: ClaimSpec, measurements: Sequence[Measurement]) -> Verdict:
-    own = find(measurements, claim.measure, claim.arm, claim.split, claim.teacher)
-    beside = own.teacher if own else claim.teacher
-    beyond = claim.against_split or claim.split
-    other = find(measurements, claim.measure, claim.against, beyond, beside) if claim.against else None
-    where = f" on {claim.split}" if claim.split else ""
-    taken_off = f" − {claim.against}" + (f" on {beyond}" if claim.against_split else "")
-    contrast = f"{claim.measure}{where}: {claim.arm}" + (taken_off if claim.against else "")
-    contrast += f", beside {claim.teacher}" if claim.teacher else ""
-    sign = "±" if claim.direction == "within" else ""
-    found, reason = _value(claim, own, other)
-    word: Word = "undecided"
-    if found is not None and found.low == found.low and found.high == found.high:
-        word = verdict_of(claim.direction, found.low, found.high, claim.margin)
+class _Table:
+    """The measurements, by name."""
+
+    def __init__(self, measurements: Sequence[Measurement], control: Mapping[str, str | None]) -> None:
+        self._measurements = measurements
+        self._control = control
+
+    def claim(self, spec: ClaimSpec) -> Claim:
+        """What is claimed, with its interval at any level."""
+        return Claim(self._interval(spec), spec.direction, spec.margin, exact=spec.exact)
+
+    def subject(self, spec: ClaimSpec) -> Measurement | None:
+        """The measurement of the claim's arm."""
+        return find(self._measurements, spec.measure, spec.arm, spec.split, spec.teacher)
+
+    def _interval(self, spec: ClaimSpec) -> Interval:
+        subject = self.subject(spec)
+        if subject is None:
+            return _missing
+        if spec.against is None:
+            return self._of_one(subject)
+        split = spec.against_split or spec.split
+        other = find(self._measurements, spec.measure, spec.against, split, subject.teacher)
+        return _missing if other is None else _of_difference(subject, other)
+
+    def _of_one(self, measurement: Measurement) -> Interval:
+        """The interval of a mean over seeds, or of a share of the gap."""
+        if measure_named(measurement.measure).mark == "inheritance":
+            roles = self._roles(measurement)
+            if roles is not None:
+                taught, control, teacher = roles
+                return lambda level: inheritance(taught, control, teacher, level=level)
+            return _as_measured(measurement)
+        values = _defined(measurement.per_seed)
+        if len(values) < len(measurement.per_seed) or not values:
+            return _as_measured(measurement)
+        return lambda level: seed_interval(values, level=level)
+
+    def _roles(self, share: Measurement) -> list[list[float]] | None:
+        """The values of student, control and teacher behind a share, at the seeds that all of them have."""
+        property_ = measure_named(share.measure).of
+        control, teacher = self._control.get(share.arm), share.teacher
+        if control is None or teacher is None:
+            return None
+        wanted: list[tuple[str, str, str | None]]
+        if measure_named(property_).group == "property":
+            wanted = [(property_, role, None) for role in (share.arm, control, teacher)]
+        else:
+            wanted = [(property_, role, teacher) for role in (share.arm, control)]
+            wanted.append((f"{property_}/ceiling", share.arm, teacher))
+        measured = [find(self._measurements, name, arm, share.split, by) for name, arm, by in wanted]
+        rows = [m.per_seed for m in measured if m is not None]
+        if len(rows) < len(wanted):
+            return None
+        seeds = [seed for seed in rows[0] if all(row.get(seed) is not None for row in rows)]
+        return [[value for seed in seeds if (value := row[seed]) is not None] for row in rows]
+
+
+def _of_difference(subject: Measurement, other: Measurement) -> Interval:
+    """The interval of a difference of two arms, paired by seed."""
+    seeds = [seed for seed in subject.per_seed if seed in other.per_seed]
+    pairs = [(subject.per_seed[seed], other.per_seed[seed]) for seed in seeds]
+    defined = [(a, b) for a, b in pairs if a is not None and b is not None]
+    first, second = [a for a, _ in defined], [b for _, b in defined]
+    return lambda level: paired_interval(first, second, level=level)
+
+
+def _as_measured(m: Measurement) -> Interval:
+    """The interval that was measured, for levels up to its subject; none above."""
+
+    def interval(level: float) -> Estimate:
+        code = Reason(m.reason_code) if m.reason_code else None
+        if m.value is None or m.low is None or m.high is None:
+            return Estimate(
+                nan, m.n, nan, nan, level, m.method, m.reason or "no interval", code or Reason.OTHER
+            )
+        if level > m.level:
+            reason = f"its interval is known at level {m.level:g} only"
+            return Estimate(m.value, m.n, nan, nan, level, m.method, reason, Reason.OTHER)
+        return Estimate(m.value, m.n, m.low, m.high, m.level, m.method, m.reason, code)
+
+    return interval
+
+
+def _missing(level: float) -> Estimate:
+    return Estimate(nan, 0, nan, nan, level, "", "not measured", Reason.NOT_MEASURED)
+
+
+def _defined(per_seed: Mapping[str, float | None]) -> list[float]:
+    return [value for value in per_seed.values() if value is not None]
+
+
+def _verdict(claim: ClaimSpec, judged: Judged, table: _Table) -> Verdict:
+    plain, adjusted, subject = judged.plain, judged.adjusted, table.subject(claim)
     return Verdict(
         id=claim.id,
         text=claim.text,
         source=claim.source,
-        contrast=f"{contrast}, {claim.direction} {sign}{claim.margin:g}",
-        verdict=word,
-        published=claim.paper_value,
-        value=_finite(found.value) if found else None,
-        low=_finite(found.low) if found else None,
-        high=_finite(found.high) if found else None,
+        contrast=_described(claim),
+        verdict=judged.verdict,
+        published=claim.published,
+        expected=claim.expected,
+        exploratory=claim.exploratory,
+        value=_finite(plain.value),
+        low=_finite(plain.low),
+        high=_finite(plain.high),
+        adjusted_low=_finite(adjusted.low),
+        adjusted_high=_finite(adjusted.high),
         margin=claim.margin,
-        n=found.n if found else 0,
-        reason=reason,
+        n=plain.n,
+        arms=tuple(arm for arm in (claim.arm, claim.against) if arm),
+        reason=judged.reason
+        or plain.reason
+        or (subject.reason if subject and subject.value is None else None),
+        reason_code=judged.code or plain.code,
     )
 
 
-def _value(
-    claim: ClaimSpec, own: Measurement | None, other: Measurement | None
-) -> tuple[Estimate | None, str | None]:
-    if own is None or (claim.against and other is None):
-        return None, "not measured"
-    if other is None:
-        if own.value is None or own.low is None or own.high is None:
-            return None, own.reason or "no interval"
-        return Estimate(own.value, own.n, own.low, own.high, own.level, own.method), own.reason
-    seeds = [s for s in own.per_seed if s in other.per_seed]
-    pairs = [(own.per_seed[s], other.per_seed[s]) for s in seeds]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    found = paired_interval([a for a, _ in known], [b for _, b in known])
-    return found, found.reason
+def _described(claim: ClaimSpec) -> str:
+    """The contrast and its margin in symbols."""
+    where = f" on {claim.split}" if claim.split else ""
+    contrast = f"{claim.measure}{where}: {claim.arm}"
+    if claim.against:
+        contrast += f" − {claim.against}" + (f" on {claim.against_split}" if claim.against_split else "")
+    contrast += f", beside {claim.teacher}" if claim.teacher else ""
+    sign = "±" if claim.direction == "within" else ""
+    return f"{contrast}, {claim.direction} {sign}{claim.margin:g}"
 
 
 def _finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None
-
-
-def _shown(found: Measurement | None, *, percent: bool) -> str:
-    if found is None or found.value is None:
-        return f"an undefined share ({found.reason if found else 'not measured'})"
-    scale, unit = (100.0, " %") if percent else (1.0, "")
-
-    def text(value: float) -> str:
-        shown = f"{value * scale:.0f}" if percent else f"{value:.3g}"
-        return "0" if shown == "-0" else shown
-
-    if found.low is None or found.high is None:
-        return f"{text(found.value)}{unit} [no interval: {found.reason}]"
-    return f"{text(found.value)}{unit} [{text(found.low)}, {text(found.high)}]".replace("-", "−")
+    return value if isfinite(value) else None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import nn
 
 from bequest.data.outline import Outline, outline_of
-from bequest.distill.recipe import Recipe
+from bequest.data.views import Identity
 from bequest.models.catalogue import build_model, token_options
 from bequest.models.workload import Workload, workload_of
-from bequest.studies.plan import Cell, Plan
+from bequest.studies.cell import Cell, CellConfig, NetworkSpec
+from bequest.studies.plan import Plan
 
 ROWS = 2
 NUMBER = 4
@@ -69,14 +69,16 @@ def study_cost(plan: Plan) -> list[ArmCost]:
         DataError: If the dataset must be loaded to know its size, and is absent.
         ModelError: If a network cannot be built.
     """
-    first = {cell.arm: cell for cell in plan.cells if cell.seed == 0}
+    if plan.study.theory is not None:
+        return []  # what a simulation takes follows from its inputs, not from a network
+    first = {cell.arm: cell for cell in plan.cells if cell.seed == plan.seeds[0]}
     sizes: dict[str, _Sizes] = {}
     for cell in first.values():
-        data = cell.config["data"]
-        key = repr(data)
-        sizes[key] = sizes.get(key) or _Sizes(outline_of(data["name"], data.get("options", {})))
-    own = {arm: sizes[repr(cell.config["data"])] for arm, cell in first.items()}
-    return [_arm_cost(cell, first, own[arm], plan.study.seeds) for arm, cell in first.items()]
+        data = cell.training.data
+        if repr(data) not in sizes:
+            sizes[repr(data)] = _Sizes(outline_of(data.name, data.options))
+    by_arm = {arm: sizes[repr(cell.training.data)] for arm, cell in first.items()}
+    return [_arm_cost(cell, first, by_arm[arm], plan.study.seeds) for arm, cell in first.items()]
 
 
 class _Sizes:
@@ -84,7 +86,7 @@ class _Sizes:
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
-        self._known: dict[str, Workload] = {}
+        self._workloads: dict[str, Workload] = {}
 
     @cached_property
     def inputs(self) -> torch.Tensor:
@@ -92,41 +94,42 @@ class _Sizes:
         shape = (ROWS, *self.outline.input_shape)
         return torch.ones(shape, dtype=getattr(torch, self.outline.kind))
 
-    def of(self, student: Mapping[str, Any]) -> Workload:
-        """The workload of the network that a cell's configuration describes."""
-        key, data, name = repr(student), self.outline, student["family"]
-        if key not in self._known:
-            options = {**token_options(name, data.vocabulary, data.padding), **student.get("options", {})}
-            model: nn.Module = build_model(name, data.input_shape, data.classes, seed=0, **options)
-            self._known[key] = workload_of(model, self.inputs)
-        return self._known[key]
+    def of(self, student: NetworkSpec) -> Workload:
+        """The workload of a network of that architecture."""
+        key, data, family = repr(student), self.outline, student.family
+        if key not in self._workloads:
+            options = {**token_options(family, data.vocabulary, data.padding), **student.options}
+            model: nn.Module = build_model(family, data.input_shape, data.classes, seed=0, **options)
+            self._workloads[key] = workload_of(model, self.inputs)
+        return self._workloads[key]
 
 
 def _arm_cost(cell: Cell, first: Mapping[str, Cell], sizes: _Sizes, seeds: int) -> ArmCost:
-    config = cell.config
-    recipe = Recipe.parse(config["recipe"], "recipe")
-    own = sizes.of(config["student"])
-    teachers = [sizes.of(first[arm].config["student"]) for arm in cell.needs]
+    config, recipe = cell.training, cell.training.recipe
+    student = sizes.of(config.student)
+    teachers = [sizes.of(first[arm].training.student) for arm in cell.teachers]
     samples = sizes.outline.samples
     steps = recipe.total_steps(samples)
     rows = steps * recipe.batch
-    learns = PASSES if config["mode"] == "online" else 1
-    asked = float(rows) if config["mode"] in ("online", "noisy") else _asked(config, rows, samples)
-    flops = PASSES * own.flops * rows + sum(learns * teacher.flops * asked for teacher in teachers)
-    kernels: float = steps * PASSES * recipe.accumulate * own.kernels
+    learns = PASSES if config.mode == "online" else 1
+    asked = float(rows) if config.mode in ("online", "noisy") else _asked(config, rows, samples)
+    flops = PASSES * student.flops * rows + sum(learns * teacher.flops * asked for teacher in teachers)
+    kernels: float = steps * PASSES * recipe.accumulate * student.kernels
     kernels += sum(learns * teacher.kernels for teacher in teachers) * asked / recipe.batch
-    memory = NUMBER * HELD * own.parameters + own.saved * (recipe.batch // recipe.accumulate)
+    memory = NUMBER * HELD * student.parameters + student.saved * (recipe.batch // recipe.accumulate)
     memory += sum(NUMBER * (HELD if learns > 1 else 1) * teacher.state for teacher in teachers)
     memory += sum(teacher.saved * recipe.batch for teacher in teachers if learns > 1)
     hours = (flops / GPU_FLOPS + kernels * GPU_KERNEL + steps * GPU_STEP) / 3600
-    return ArmCost(cell.arm, seeds, steps, own.parameters, own.state, float(flops), int(memory), hours)
+    return ArmCost(
+        cell.arm, seeds, steps, student.parameters, student.state, float(flops), int(memory), hours
+    )
 
 
-def _asked(config: Mapping[str, Any], rows: int, samples: int) -> float:
+def _asked(config: CellConfig, rows: int, samples: int) -> float:
     """Rows that a teacher answers: each of finitely many views once, else every row anew."""
     total = 0.0
-    for source in config["sources"] or [{"share": 1.0}]:
-        shown = rows * source["share"]
-        views = source.get("view_count") or (None if source.get("views") else 1)
+    for source in config.sources:
+        shown = rows * source.share
+        views = source.view_count or (1 if isinstance(source.views, Identity) else None)
         total += shown if views is None else min(shown, samples * views)
     return total

@@ -1,6 +1,6 @@
 """A study of the solvable model: its arms are learners, its splits and charts are parameters.
 
-Nothing is trained on data: a cell draws the model at finite N at every setting that its arm is needed at, and
+Nothing is trained on data: a cell draws the model at finite N at every point that its arm is needed at, and
 theory is solved where it is measured.
 """
 
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.config import content_hash
-from bequest.studies.spec import ArmSpec, AxisSpec, LearnerSpec, StudySpec, TheoryChart
+from bequest.studies.arms import Arms
+from bequest.studies.solvable_spec import AxisSpec, LearnerSpec, TheoryChart
+from bequest.studies.spec import ArmSpec, StudySpec
 from bequest.theory import Learner, Mixture
 
 Value = float | NDArray[Any]
@@ -28,7 +30,7 @@ EVERY = "*"
 
 
 @dataclass(frozen=True)
-class Setting:
+class ModelPoint:
     """A mixture and the chain of learners whose last is the arm; a value may be an array."""
 
     mixture: dict[str, Value]
@@ -36,7 +38,7 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Equal settings have equal keys, whatever they are needed for."""
+        """Equal points have equal keys, whatever they are needed for."""
         return content_hash({"mixture": self.mixture, "learners": list(self.learners)})
 
     def plain(self) -> dict[str, Any]:
@@ -44,7 +46,7 @@ class Setting:
         return {"mixture": self.mixture, "learners": list(self.learners)}
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Setting:
+    def of(cls, plain: Mapping[str, Any]) -> ModelPoint:
         """The inverse of :meth:`plain`."""
         return cls(dict(plain["mixture"]), tuple(plain["learners"]))
 
@@ -53,7 +55,7 @@ class Setting:
         return Mixture(**self.mixture), tuple(Learner(**learner) for learner in self.learners)
 
 
-def setting_at(study: StudySpec, arm: str, at: Mapping[str, Value]) -> Setting:
+def model_point(study: StudySpec, arm: str, at: Mapping[str, Value]) -> ModelPoint:
     """The model of ``arm`` with the parameters ``at`` laid over the study's.
 
     A parameter is ``alpha``, ``delta``, ``rho``, or ``WHO.penalty`` (``eta``, ``mix``, ``temperature``),
@@ -76,47 +78,47 @@ def setting_at(study: StudySpec, arm: str, at: Mapping[str, Value]) -> Setting:
         if spec.teachers:
             learner["teachers"] = [chain.index(teacher) for teacher in spec.teachers]
         learners.append(learner)
-    return Setting(mixture, tuple(learners))
+    return ModelPoint(mixture, tuple(learners))
 
 
-def stacked(settings: Sequence[Setting]) -> Setting:
-    """Settings of one arm as one, each of whose parameters is an array with an entry a setting."""
-    first = settings[0]
-    mixture: dict[str, Value] = {name: np.array([s.mixture[name] for s in settings]) for name in MIXTURE}
+def stacked(points: Sequence[ModelPoint]) -> ModelPoint:
+    """ModelPoints of one arm as one, each of whose parameters is an array with an entry a point."""
+    first = points[0]
+    mixture: dict[str, Value] = {name: np.array([s.mixture[name] for s in points]) for name in MIXTURE}
     learners = tuple(
-        {**learner, **{name: np.array([s.learners[k][name] for s in settings]) for name in OWN}}
+        {**learner, **{name: np.array([s.learners[k][name] for s in points]) for name in OWN}}
         for k, learner in enumerate(first.learners)
     )
-    return Setting(mixture, learners)
+    return ModelPoint(mixture, learners)
 
 
 def chain_of(study: StudySpec, arm: str) -> list[str]:
     """The arm and all who taught it, directly or not, each after its teachers."""
-    found: list[str] = []
+    chain: list[str] = []
 
     def add(name: str) -> None:
         for teacher in study.arms[name].teachers:
             add(teacher)
-        if name not in found:
-            found.append(name)
+        if name not in chain:
+            chain.append(name)
 
     add(arm)
-    return found
+    return chain
 
 
-def settings_of(study: StudySpec, arm: str) -> list[Setting]:
-    """Every setting at which ``arm`` is simulated: the splits, and the dots of its charts; each once."""
+def model_points(study: StudySpec, arm: str) -> list[ModelPoint]:
+    """Every point at which ``arm`` is simulated: the splits, and the dots of its charts; each once."""
     assert study.theory is not None
-    found: dict[str, Setting] = {}
+    points: dict[str, ModelPoint] = {}
     for split in study.splits.values():
-        setting = setting_at(study, arm, split.at)
-        found[setting.key] = setting
+        point = model_point(study, arm, split.at)
+        points[point.key] = point
     for chart in study.theory.charts.values():
         if arm in chart.arms and chart.y is None:
             for x in chart.simulated:
-                setting = setting_at(study, arm, {**chart.at, chart.x.parameter: x})
-                found[setting.key] = setting
-    return list(found.values())
+                point = model_point(study, arm, {**chart.at, chart.x.parameter: x})
+                points[point.key] = point
+    return list(points.values())
 
 
 def axis_values(axis: AxisSpec) -> NDArray[Any]:
@@ -125,24 +127,22 @@ def axis_values(axis: AxisSpec) -> NDArray[Any]:
     return np.array([float(f"{value:.9g}") for value in spaced(axis.start, axis.stop, axis.count)])
 
 
-def without_arms(resolved: Mapping[str, Any], kept: set[str]) -> dict[str, Any]:
-    """A configuration whose places and charts speak of the arms that are ``kept`` alone."""
-    arms, theory = resolved["arms"], resolved["theory"]
-    there = {*kept, *(arms[arm].get("student") for arm in kept)}
-    gone = {*arms, *(arm.get("student") for arm in arms.values())} - there
+def without_arms(resolved: Mapping[str, Any], remaining: set[str], arms: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose places and charts speak only of the ``remaining`` arms."""
+    theory, places = resolved["theory"], resolved["splits"]
+    present = {*remaining, *(arms[arm].get("student") for arm in remaining)}
+    gone = {*arms, *(arm.get("student") for arm in arms.values())} - present
 
     def lasting(at: Mapping[str, float]) -> dict[str, float]:
         return {name: value for name, value in at.items() if name.rpartition(".")[0] not in gone}
 
     charts = {}
     for name, chart in theory.get("charts", {}).items():
-        shown = [arm for arm in chart.get("arms", []) if arm in kept]
+        shown = [arm for arm in chart.get("arms", []) if arm in remaining]
         axes = [chart[axis]["parameter"] for axis in ("x", "y") if axis in chart]
-        if shown and chart.get("less", shown[0]) in kept and all(lasting({axis: 0.0}) for axis in axes):
+        if shown and chart.get("less", shown[0]) in remaining and all(lasting({axis: 0.0}) for axis in axes):
             charts[name] = {**chart, "arms": shown, "at": lasting(chart.get("at", {}))}
-    splits = {
-        name: {**split, "at": lasting(split.get("at", {}))} for name, split in resolved["splits"].items()
-    }
+    splits = {name: {**split, "at": lasting(split.get("at", {}))} for name, split in places.items()}
     return {**resolved, "theory": {**theory, "charts": charts}, "splits": splits}
 
 
@@ -151,7 +151,7 @@ def theory_faults(study: StudySpec) -> Iterator[str]:
     assert study.theory is not None
     for name, arm in study.arms.items():
         yield from _arm_faults(study, name, arm)
-    if any(True for _ in _circular(study)):
+    if Arms(study).circle:
         return
     places = {f"splits.{name}.at": split.at for name, split in study.splits.items()}
     for name, chart in study.theory.charts.items():
@@ -171,16 +171,6 @@ def _arm_faults(study: StudySpec, name: str, arm: ArmSpec) -> Iterator[str]:
         yield f"arms.{name}.control: there is no arm {arm.control!r}"
 
 
-def _circular(study: StudySpec) -> Iterator[str]:
-    """Arms without a place in an order in which each comes after its teachers."""
-    placed: set[str] = set()
-    waiting = set(study.arms)
-    while ready := {arm for arm in waiting if set(study.arms[arm].teachers) <= placed}:
-        placed |= ready
-        waiting -= ready
-    yield from sorted(waiting)
-
-
 def _chart_faults(study: StudySpec, path: str, chart: TheoryChart) -> Iterator[str]:
     for arm in (*chart.arms, *([chart.less] if chart.less else [])):
         if arm not in study.arms:
@@ -195,10 +185,10 @@ def _chart_faults(study: StudySpec, path: str, chart: TheoryChart) -> Iterator[s
 
 
 def _place_faults(study: StudySpec, path: str, parameters: Sequence[str]) -> Iterator[str]:
-    known = {*study.arms, *(arm.student for arm in study.arms.values()), EVERY}
+    learners = {*study.arms, *(arm.student for arm in study.arms.values()), EVERY}
     for parameter in parameters:
         who, dot, name = parameter.rpartition(".")
         if not dot and parameter not in MIXTURE:
             yield f"{path}: {parameter!r} is none of {', '.join(MIXTURE)}, and no ARM.PARAMETER"
-        elif dot and (who not in known or name not in OWN):
+        elif dot and (who not in learners or name not in OWN):
             yield f"{path}: {parameter!r} must be an arm or student and one of {', '.join(OWN)}"

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from typing_extensions import override
 
 from bequest.config import Config, merged
 from bequest.data.queries import ActiveSpec
+from bequest.data.transforms import Transform
+from bequest.data.views import Identity, View
+from bequest.distill.combine import Combination
+from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
+from bequest.distill.stores.codecs import Codec, Dense
+from bequest.studies.kind import KindSpec
+from bequest.studies.solvable_spec import LearnerSpec, TheorySpec
 
 Direction = Literal["above", "below", "within"]
+Mode = Literal["eval", "noisy", "online", "stored", "noise", "another"]
+K = TypeVar("K", bound=KindSpec)
+
+
+def _dense(codec: object) -> object:
+    """A floating type stands for all logits in it, as it does for :func:`bequest.build_store`."""
+    return {"name": "dense", "dtype": codec} if codec in ("float32", "float16", "bfloat16") else codec
 
 
 class DataSpec(Config):
-    """A dataset of the catalogue and its options."""
+    """A dataset of the catalogue and its options.
+
+    Attributes:
+        name: A name of ``bequest ls datasets``, ``folder:PATH`` or ``csv:FILE``; left out with ``[theory]``.
+        options: What its loader takes; see docs/data.md.
+    """
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class SplitSpec(Config):
-    """A split that is read once, at the end.
+    """A test split: the networks answer on it once, after training.
 
     Attributes:
         description: What a reader sees.
@@ -34,10 +55,14 @@ class SplitSpec(Config):
 
     description: str
     of: str = "test"
-    variants: tuple[dict[str, Any], ...] = ()
+    variants: tuple[Transform, ...] = ()
     corruption: str | None = None
     level: int | None = Field(None, ge=1)
     at: dict[str, float] = Field(default_factory=dict)
+
+    def samples(self) -> dict[str, Any]:
+        """All that decides its samples, as plain values; equal for two splits with the same ones."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"description", "at"})
 
 
 class StartSpec(Config):
@@ -46,10 +71,12 @@ class StartSpec(Config):
     Attributes:
         arm: An arm of the source task (``task = "source"``); its network at the same seed.
         weights: A file or folder of weights instead; relative to ``BEQUEST_DATA`` if it is not there.
-        prefix: See :func:`bequest.models.pretrained.adoption.adopt`.
-        rename: Likewise.
-        tolerance: Likewise.
-        keep_head: Likewise; for weights that tell the very same classes apart.
+        prefix: Only weights whose names begin so are used, without it: ``backbone.``.
+        rename: Beginnings of the weights' names to those of the network: ``{"fc." = "linear."}``; the first
+            that fits counts.
+        tolerance: The share of the backbone's numbers that may be missing, and of the weights' that may be
+            left unused; see :func:`bequest.models.pretrained.adoption.adopt`.
+        keep_head: Take the head up too; for weights that tell the very same classes apart.
     """
 
     arm: str | None = None
@@ -106,94 +133,12 @@ class SourceSpec(Config):
     of: str = "train"
     share: float = Field(1.0, gt=0, le=1)
     fraction: float = Field(1.0, gt=0, le=1)
-    views: tuple[dict[str, Any], ...] = ()
+    views: View = Identity()
     view_count: int | None = Field(None, ge=1)
     labels: bool = True
     active: ActiveSpec | None = None
     per_class: int | None = Field(None, ge=1)
-    student_views: tuple[dict[str, Any], ...] = ()
-
-
-class LearnerSpec(Config):
-    """A learner of the solvable model; see :class:`bequest.theory.Learner`."""
-
-    penalty: float = Field(1.0, ge=0)
-    eta: float = Field(1.0, gt=0, le=1)
-    mix: float = Field(1.0, ge=0, le=1)
-    temperature: float = Field(1.0, gt=0)
-    loss: Literal["logistic", "square"] = "logistic"
-    target: Literal["soft", "hard"] = "soft"
-
-
-class AxisSpec(Config):
-    """A parameter of the solvable model that a chart goes through.
-
-    Attributes:
-        parameter: ``alpha``, ``delta``, ``rho`` or ``WHO.penalty`` (``eta``, ``mix``, ``temperature``), with
-            WHO an arm, a kind of student, or ``*`` for every learner.
-        title: What a reader sees.
-        start: The first value.
-        stop: The last value.
-        count: How many there are.
-        log: Whether they are spaced by equal factors.
-    """
-
-    parameter: str
-    title: str
-    start: float
-    stop: float
-    count: int = Field(41, ge=2, le=400)
-    log: bool = False
-
-
-class TheoryChart(Config):
-    """A chart of theory, with simulations as dots.
-
-    Attributes:
-        title: Its heading.
-        note: What it shows.
-        arms: One line, or one map, an arm.
-        x: The axis.
-        y: A second axis makes the chart a map.
-        observable: What is shown; a name of :func:`bequest.theory.observe`.
-        less: On a map, the arm whose value is taken off.
-        at: Parameters that differ from the study's.
-        simulated: Where on the x axis dots are drawn.
-        bayes: Whether the least error that any learner can have is drawn too.
-    """
-
-    title: str
-    note: str = ""
-    arms: tuple[str, ...]
-    x: AxisSpec
-    y: AxisSpec | None = None
-    observable: str = "error"
-    less: str | None = None
-    at: dict[str, float] = Field(default_factory=dict)
-    simulated: tuple[float, ...] = ()
-    bayes: bool = False
-
-
-class TheorySpec(Config):
-    """The solvable model that takes the place of data and networks.
-
-    Attributes:
-        alpha: Samples per input.
-        delta: Variance of the noise.
-        rho: P(y = 1).
-        inputs: N of the simulations.
-        samples: Fresh samples of each.
-        observables: What is measured on every split.
-        charts: What is drawn.
-    """
-
-    alpha: float = Field(gt=0)
-    delta: float = Field(1.0, gt=0)
-    rho: float = Field(0.5, gt=0, lt=1)
-    inputs: int = Field(400, ge=10)
-    samples: int = Field(4000, ge=100)
-    observables: tuple[str, ...] = ("error",)
-    charts: dict[str, TheoryChart] = Field(default_factory=dict)
+    student_views: View = Identity()
 
 
 class ArmSpec(Config):
@@ -204,8 +149,10 @@ class ArmSpec(Config):
         teachers: The arms that teach, each at the student's seed; empty for plain training.
         mode: How the teachers answer: ``eval``; ``noisy`` as in training; ``online``: each starts anew from
             its arm's initial weights and learns the labels on each batch while it teaches; ``stored``: once,
-            into a store in the run folder, from which the student learns.
-        codec: How stored answers are kept; see :func:`bequest.distill.stores.parse_codec`.
+            into a store in the run folder, from which the student learns. Two controls answer without
+            knowledge: ``noise`` with random logits of the teacher's size, ``another`` with the teacher's
+            answer to another sample.
+        codec: How stored answers are kept; a floating type stands for ``dense`` with it.
         combine: How several teachers' answers become one (``{name = "mean_logits"}``); default: each apart.
         objective: Default: cross-entropy without teachers, KD with. A list is a sum.
         queries: A name of ``[queries]``; default: the training inputs as they are.
@@ -221,10 +168,10 @@ class ArmSpec(Config):
 
     student: str
     teachers: tuple[str, ...] = ()
-    mode: Literal["eval", "noisy", "online", "stored"] = "eval"
-    codec: str | dict[str, Any] = "float32"
-    combine: dict[str, Any] | None = None
-    objective: dict[str, Any] | list[dict[str, Any]] | None = None
+    mode: Mode = "eval"
+    codec: Annotated[Codec, BeforeValidator(_dense)] = Dense("float32")
+    combine: Combination | None = None
+    objective: Objective | None = None
     queries: str | None = None
     control: str | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -234,19 +181,29 @@ class ArmSpec(Config):
     aside: bool = False
     learner: LearnerSpec | None = None
 
-    @property
-    def shown(self) -> bool:
-        """Whether tables and charts show it."""
-        return not self.aside and self.task == "target"
-
 
 class ClaimSpec(Config):
     """A sentence that the evidence will judge.
 
-    The value is ``measure`` of ``arm`` on ``split`` (beside ``teacher``, for likenesses), less that of
-    ``against`` (paired by seed) where given, on ``against_split`` where that is another.
-    ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it lies below;
-    ``below``: the reverse; ``within``: upheld inside ±margin, contradicted outside.
+    Attributes:
+        id: Its name; no two claims have the same.
+        text: The sentence, as a reader sees it.
+        source: Where it comes from.
+        measure: What is measured: a name of ``bequest ls measures``, also ``inheritance/NAME``.
+        arm: Whose value it is.
+        split: The split, or group of splits, on which; default: the first on which it is measured.
+        teacher: The teacher that a likeness is to; default: the first that it is measured beside.
+        against: The arm whose value is taken off, paired by seed; default: the value itself is judged.
+        against_split: The split of ``against``, where it is another.
+        direction: ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it
+            lies below; ``below``: the reverse; ``within``: upheld if the interval lies inside ±margin,
+            contradicted if it lies outside. Anything else is undecided. The interval is at the level that
+            leaves all claims of the study together 5 %.
+        margin: What the interval is compared with.
+        published: The number that ``source``, a paper, prints; shown beside ours.
+        expected: The number of an own probe or pilot; shown beside ours.
+        exploratory: Made, or given its margin, after seeing the data that judge it; no member of the family.
+        exact: Its two values are equal by construction, so that an interval without width decides it.
     """
 
     id: str
@@ -260,11 +217,21 @@ class ClaimSpec(Config):
     against_split: str | None = None
     direction: Direction = "above"
     margin: float = 0.0
-    paper_value: float | None = None
+    published: float | None = None
+    expected: float | None = None
+    exploratory: bool = False
+    exact: bool = False
 
 
 class ValueSpec(Config):
-    """A measurement that the answer sentence quotes."""
+    """A measurement that the answer sentence quotes.
+
+    Attributes:
+        measure: A name of ``bequest ls measures``, also ``inheritance/NAME``.
+        arm: Whose value it is.
+        split: The split, or group of splits, on which; default: the first on which it is measured.
+        style: Shown as ``percent``, or as a ``number`` with three digits.
+    """
 
     measure: str
     arm: str
@@ -273,78 +240,69 @@ class ValueSpec(Config):
 
 
 class AnswerSpec(Config):
-    """The sentence that opens the report; ``{name}`` stands for a value, ``{n}`` for the seeds."""
+    """The sentence that opens the report; ``{name}`` stands for a value, ``{n}`` for the seeds.
+
+    Attributes:
+        text: The sentence.
+        values: What the names in it stand for.
+        picture: The chart that stands beside it.
+    """
 
     text: str
     values: dict[str, ValueSpec] = Field(default_factory=dict)
-
-
-class BudgetSpec(Config):
-    """Inheritance against the number of queries, one line a way to choose them.
-
-    Attributes:
-        split: Where the inherited accuracy is read.
-        lines: Names of ways to choose, each with its arms, which have one active source each.
-    """
-
-    split: str
-    lines: dict[str, tuple[str, ...]]
-
-
-class EfficiencySpec(Config):
-    """Accuracy against the number of training samples, one line a way to train.
-
-    Attributes:
-        split: Where the accuracy is read.
-        lines: Names of ways to train, each with its arms, each with one source or all training
-            samples.
-    """
-
-    split: str = "test"
-    lines: dict[str, tuple[str, ...]]
+    picture: str | None = None
 
 
 class MeasuresSpec(Config):
-    """What is measured beyond every property and likeness on every split.
+    """What is measured, and what is shown of it.
+
+    Every further key is a kind of evidence with its options (``bequest ls evidence``).
 
     Attributes:
-        profile: The measures whose inheritance is drawn.
+        profile: The measures whose inheritance is computed and drawn.
         splits: The splits on which models are compared with each other, inheritance is computed and
             reliability drawn; on the others each model is measured by itself. Default: all.
         groups: Names of groups of splits; a property on a group is its mean over the group's splits.
-        corruptions: Families (``bequest ls corruptions``) whose levels the test split goes through.
-        paths: Arms whose training paths, at the first seed, are laid on one map.
-        barriers: Pairs of arms of one architecture between whose solutions the loss is followed; an arm with
-            itself stands for neighbouring seeds.
-        budget: What the budget chart shows.
         charted: The arms that charts of curves show, where all would be too many; default: all.
-        reach: A validation accuracy; it is measured after how many epochs an arm has it.
-        corrupted_samples: Corruptions are gone through with so many samples of the test split, chosen at
-            random once; default: all.
-        efficiency: What the chart of data efficiency shows.
-        layers: Models to the activations, from first to last, whose likeness to a teacher's is followed.
-        attention: Whether it is measured how far transformers look.
-        seconds: Whether wall times are measurements too; these differ from run to run.
+        kinds: The kinds of evidence that have options here, by key.
     """
 
     profile: tuple[str, ...] = ("accuracy", "nll", "ece", "agreement", "error_consistency", "cka")
     splits: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    corruptions: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    barriers: tuple[tuple[str, str], ...] = ()
-    budget: BudgetSpec | None = None
     charted: tuple[str, ...] = ()
-    reach: float | None = Field(None, gt=0, lt=1)
-    corrupted_samples: int | None = Field(None, ge=1)
-    efficiency: EfficiencySpec | None = None
-    layers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    attention: bool = False
-    seconds: bool = False
+    kinds: dict[str, SerializeAsAny[KindSpec]] = Field(default_factory=dict)
+
+    @override
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """The fields that a study may set, and every kind of evidence."""
+        return sorted({*cls.model_fields, *KindSpec.registered} - {"kinds"})
 
 
 class StudySpec(Config):
-    """A study; ``source`` is the data of the task that its pretrained networks come from."""
+    """A study: what is trained, what is measured of it, and what is claimed.
+
+    Attributes:
+        name: What it is called; names the run folder.
+        title: A heading.
+        question: What it asks, in one sentence.
+        data: What networks are trained and tested on.
+        datasets: Further datasets, for models that are trained on another form of the data.
+        source: The data of the task that pretrained networks come from.
+        theory: The solvable model, in place of data and networks.
+        use: Python files with parts of the user's own, imported first; relative to the study's file.
+        seeds: How many seeds each arm has.
+        seeds_from: The first of them; settings are searched on other seeds than those that judge.
+        recipe: How students are trained.
+        splits: What they are tested on, by name.
+        models: Networks by name.
+        queries: What students train on, or ask their teachers about, by name.
+        arms: Ways to train a student, by name.
+        measures: What is measured.
+        answer: The sentence that opens the report.
+        claims: Sentences that the evidence will judge.
+    """
 
     name: str
     title: str
@@ -353,7 +311,9 @@ class StudySpec(Config):
     datasets: dict[str, DataSpec] = Field(default_factory=dict)
     source: DataSpec | None = None
     theory: TheorySpec | None = None
-    seeds: int = Field(5, ge=1)
+    use: tuple[str, ...] = ()
+    seeds: int = Field(5, ge=1, le=100_000)
+    seeds_from: int = Field(0, ge=0)
     recipe: Recipe = Recipe()
     splits: dict[str, SplitSpec]
     models: dict[str, ModelSpec] = Field(default_factory=dict)
@@ -363,32 +323,56 @@ class StudySpec(Config):
     answer: AnswerSpec | None = None
     claims: tuple[ClaimSpec, ...] = ()
 
+    def kind(self, of: type[K]) -> K | None:
+        """The options of a kind of evidence; None where the study does not ask for it."""
+        options = self.measures.kinds.get(of.key)
+        return options if isinstance(options, of) else None
 
-def compared_splits(study: StudySpec) -> list[str]:
-    """The splits on which models are compared with each other."""
-    return [name for name in study.splits if not study.measures.splits or name in study.measures.splits]
+    def model(self, name: str) -> ModelSpec:
+        """The model ``name``: of the study, or of the catalogue."""
+        return self.models.get(name) or ModelSpec(family=name)
+
+    def data_of(self, student: str) -> DataSpec:
+        """The dataset that ``student`` is trained on."""
+        name = self.model(student).data
+        return self.data if name is None else self.datasets[name]
+
+    def recipe_of(self, arm: str) -> Recipe:
+        """The recipe of ``arm``: the study's, its model's and its own fields laid over each other.
+
+        Raises:
+            ConfigError: If the fields of the model or of the arm do not fit.
+        """
+        spec = self.arms[arm]
+        base = self.recipe.model_dump(mode="json", exclude_unset=True)
+        of_model = merged(base, self.model(spec.student).recipe)
+        return Recipe.parse(merged(of_model, spec.recipe), "recipe")
+
+    def sources_of(self, arm: str) -> tuple[SourceSpec, ...]:
+        """What ``arm`` trains on, or asks its teachers about; the training inputs if it names no queries."""
+        queries = self.arms[arm].queries
+        return self.queries[queries] if queries else (SourceSpec(),)
+
+    @property
+    def seed_range(self) -> range:
+        """The seeds of every arm."""
+        return range(self.seeds_from, self.seeds_from + self.seeds)
+
+    @property
+    def compared_splits(self) -> list[str]:
+        """The splits on which models are compared with each other."""
+        return [name for name in self.splits if not self.measures.splits or name in self.measures.splits]
+
+    @property
+    def described_splits(self) -> dict[str, str]:
+        """Descriptions in reading order: the compared splits, groups, the others."""
+        groups = {name: f"mean over {', '.join(parts)}" for name, parts in self.measures.groups.items()}
+        compared = {name: self.splits[name].description for name in self.compared_splits}
+        return {**compared, **groups, **{name: split.description for name, split in self.splits.items()}}
 
 
-def described_splits(study: StudySpec) -> dict[str, str]:
-    """What a reader sees of every split, in reading order: the compared ones, groups, the others."""
-    groups = {name: f"mean over {', '.join(parts)}" for name, parts in study.measures.groups.items()}
-    first = {name: study.splits[name].description for name in compared_splits(study)}
-    return {**first, **groups, **{name: split.description for name, split in study.splits.items()}}
-
-
-def arm_recipe(study: StudySpec, arm: str) -> Recipe:
-    """The recipe of ``arm``: the study's, its model's and its own fields laid over each other."""
-    spec = study.arms[arm]
-    base = study.recipe.model_dump(mode="json", exclude_unset=True)
-    return Recipe.parse(merged(merged(base, model_of(study, spec.student).recipe), spec.recipe), "recipe")
-
-
-def data_of(study: StudySpec, student: str) -> DataSpec:
-    """The dataset that ``student`` is trained on."""
-    name = model_of(study, student).data
-    return study.data if name is None else study.datasets[name]
-
-
-def model_of(study: StudySpec, name: str) -> ModelSpec:
-    """The model ``name``: of the study, or of the catalogue."""
-    return study.models.get(name) or ModelSpec(family=name)
+def split_kinds(measures: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table ``[measures]`` without the kinds of evidence, and their options by key."""
+    plain = {key: value for key, value in measures.items() if key not in KindSpec.registered}
+    options = {key: value for key, value in measures.items() if key in KindSpec.registered}
+    return plain, options

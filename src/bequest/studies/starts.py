@@ -6,7 +6,6 @@ import copy
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -17,30 +16,17 @@ from bequest.errors import ModelError
 from bequest.models.catalogue import build_model
 from bequest.models.pretrained import adopt, read_weights
 from bequest.models.taps import head_of
-from bequest.studies.spec import StartSpec, StudySpec, model_of
+from bequest.studies.cell import NetworkSpec
+from bequest.studies.spec import StartSpec
 
 
-def start_config(study: StudySpec, arm: str, begun: str | None) -> dict[str, Any]:
-    """What a cell's configuration says of its start and task; nothing for a student of the target alone.
-
-    Args:
-        study: The study.
-        arm: The arm.
-        begun: The cell of the source task from which it starts, if it does.
+def start_digest(start: StartSpec) -> str | None:
+    """The digest of the weights that ``start`` names; None where it names an arm.
 
     Raises:
         ModelError: If a file of weights is not there.
     """
-    spec = study.arms[arm]
-    start = model_of(study, spec.student).start
-    found: dict[str, Any] = {}
-    if spec.task == "source" and study.source is not None:
-        found |= {"task": "source", "data": study.source.plain()}
-    elif start is not None:
-        digest = begun or weights_digest_at(start.weights or "")
-        found |= {"start": start.model_dump(mode="json", exclude_defaults=True), "start_digest": digest}
-        found |= {} if study.source is None else {"source": study.source.plain()}
-    return found
+    return None if start.weights is None else weights_digest_at(start.weights)
 
 
 def weights_digest_at(weights: str) -> str:
@@ -102,7 +88,7 @@ def begin(network: nn.Module, start: StartSpec, source: Path | None) -> str:
 
 
 def source_scores(
-    network: nn.Module, student: dict[str, Any], start: StartSpec, source: Path | None, task: Dataset
+    network: nn.Module, architecture: NetworkSpec, start: StartSpec, source: Path | None, task: Dataset
 ) -> dict[str, Scores] | None:
     """Scores on the source task's test split under its own head: of the weights, and of the trained network.
 
@@ -112,7 +98,7 @@ def source_scores(
         ``before`` and ``after``; None if the weights have no head for the task's classes.
     """
     pretrained = build_model(
-        student["family"], task.input_shape, len(task.classes), seed=0, **student.get("options", {})
+        architecture.family, task.input_shape, len(task.classes), seed=0, **architecture.options
     )
     weights = read_weights(source if source is not None else located_weights(start.weights or ""))
     try:

@@ -21,7 +21,13 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 @strict
 class Shift(View, name="shift"):
-    """Moved by whole pixels, uniformly in [-pixels, pixels] on each axis; black comes in at the border."""
+    """Moved by whole pixels, uniformly in [-pixels, pixels] on each axis.
+
+    Attributes:
+        pixels: The largest move.
+        fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
+            (``reflect``) or from the other side (``wrap``).
+    """
 
     pixels: Annotated[int, Field(ge=0)]
     fill: Fill = "zeros"
@@ -33,7 +39,13 @@ class Shift(View, name="shift"):
 
 @strict
 class Crop(View, name="crop"):
-    """Padded on all sides and cut back to its size at a random place: what :class:`Shift` does."""
+    """Padded on all sides and cut back to its size at a random place: what :class:`Shift` does.
+
+    Attributes:
+        padding: Pixels a side.
+        fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
+            (``reflect``) or from the other side (``wrap``).
+    """
 
     padding: Annotated[int, Field(ge=0)] = 4
     fill: Fill = "zeros"
@@ -80,7 +92,13 @@ class Flip(View, name="flip"):
 
 @strict
 class Rotate(View, name="rotate"):
-    """Turned about the centre by an angle that is uniform in [-degrees, degrees]."""
+    """Turned about the centre by an angle that is uniform in [-degrees, degrees].
+
+    Attributes:
+        degrees: The largest angle.
+        fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
+            (``reflect``) or from the other side (``wrap``).
+    """
 
     degrees: Annotated[float, Field(ge=0, le=180)]
     fill: Fill = "zeros"
@@ -92,7 +110,14 @@ class Rotate(View, name="rotate"):
 
 @strict
 class Scale(View, name="scale"):
-    """Scaled about the centre by a factor that is uniform in [low, high]; below 1 the content shrinks."""
+    """Scaled about the centre by a factor that is uniform in [low, high]; below 1 the content shrinks.
+
+    Attributes:
+        low: The smallest factor.
+        high: The largest.
+        fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
+            (``reflect``) or from the other side (``wrap``).
+    """
 
     low: Positive
     high: Positive
@@ -112,7 +137,13 @@ class Scale(View, name="scale"):
 
 @strict
 class Shear(View, name="shear"):
-    """Each row moved sideways in proportion to its height, by up to ``amount`` columns a row either way."""
+    """Each row moved sideways in proportion to its height, by up to ``amount`` columns a row either way.
+
+    Attributes:
+        amount: The largest shear, in columns a row.
+        fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
+            (``reflect``) or from the other side (``wrap``).
+    """
 
     amount: NotNegative
     fill: Fill = "zeros"

@@ -24,6 +24,9 @@ class Consistency(Objective, name="consistency"):
 
     Source: Xie et al. 2020, "Unsupervised data augmentation for consistency training", with the same
     temperature on both sides.
+
+    Attributes:
+        temperature: T, of both answers; a number or a schedule.
     """
 
     temperature: Temperature = 1.0

@@ -17,7 +17,11 @@ from bequest.variants import strict
 
 @strict
 class ReverseKL(AnswerObjective, name="reverse_kl"):
-    """T² · KL(student ‖ teacher), which seeks modes where ``kd`` covers them."""
+    """T² · KL(student ‖ teacher), which seeks modes where ``kd`` covers them.
+
+    Attributes:
+        temperature: T, of student and teacher; a number or a schedule.
+    """
 
     temperature: Temperature = 1.0
 
@@ -31,7 +35,12 @@ class ReverseKL(AnswerObjective, name="reverse_kl"):
 
 @strict
 class JensenShannon(AnswerObjective, name="jensen_shannon"):
-    """Generalised Jensen-Shannon divergence, ``beta`` the weight of the teacher in the mixture."""
+    """Generalised Jensen-Shannon divergence.
+
+    Attributes:
+        beta: Weight of the teacher in the mixture.
+        temperature: T, of student and teacher; a number or a schedule.
+    """
 
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.5
     temperature: Temperature = 1.0
@@ -49,7 +58,11 @@ class JensenShannon(AnswerObjective, name="jensen_shannon"):
 
 @strict
 class TotalVariation(AnswerObjective, name="total_variation"):
-    """Half the sum of absolute differences of the probabilities."""
+    """Half the sum of absolute differences of the probabilities.
+
+    Attributes:
+        temperature: T, of student and teacher; a number or a schedule.
+    """
 
     temperature: Temperature = 1.0
 
@@ -63,7 +76,13 @@ class TotalVariation(AnswerObjective, name="total_variation"):
 
 @strict
 class SkewKL(AnswerObjective, name="skew_kl"):
-    """KL to a mixture of both: of the teacher, or in ``reverse`` of the student."""
+    """KL to a mixture of both: of the teacher, or in ``reverse`` of the student.
+
+    Attributes:
+        skew: Weight of the teacher (in reverse of the student) in the mixture; at 0 it is KL.
+        reverse: Exchange teacher and student.
+        temperature: T, of student and teacher; a number or a schedule.
+    """
 
     skew: Annotated[float, Field(ge=0, lt=1)] = 0.1
     reverse: bool = False

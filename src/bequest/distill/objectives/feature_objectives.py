@@ -55,6 +55,12 @@ class CKA(FeatureObjective, name="cka"):
 
     The k-th of ``student_layers`` is guided by the k-th of ``teacher_layers``. See
     :func:`~bequest.distill.objectives.feature_losses.cka_guidance`.
+
+    Attributes:
+        student_layers: Names of activations of the student.
+        teacher_layers: As many of the guide.
+        unbiased: Leave the diagonals of the Gram matrices out, as minibatches need it.
+        teacher: Which teacher is the guide, counted from 0.
     """
 
     student_layers: Listed[str]
@@ -109,6 +115,11 @@ class VkD(FeatureObjective, name="vkd"):
 
     Feature maps and token sequences are averaged over positions first. See
     :func:`~bequest.distill.objectives.feature_losses.vkd`.
+
+    Attributes:
+        student_layer: The name of an activation of the student.
+        teacher_layer: The name of an activation of the teacher.
+        teacher: Which teacher, counted from 0.
     """
 
     student_layer: str = "penultimate"

@@ -116,7 +116,13 @@ class LogitMSE(AnswerObjective, name="logit_mse"):
 
 @strict
 class DKD(AnswerObjective, name="dkd"):
-    """Decoupled distillation: the target's share and the shares of the other classes, weighed apart."""
+    """Decoupled distillation: the target's share and the shares of the other classes, weighed apart.
+
+    Attributes:
+        alpha: Weight of the target's share.
+        beta: Weight of the others' shares among each other.
+        temperature: T, of student and teacher; a number or a schedule.
+    """
 
     alpha: Annotated[float, Field(ge=0)] = 1.0
     beta: Annotated[float, Field(ge=0)] = 8.0
@@ -142,7 +148,13 @@ class DKD(AnswerObjective, name="dkd"):
 
 @strict
 class DIST(AnswerObjective, name="dist"):
-    """Pearson's correlation of probabilities over classes and over samples."""
+    """Pearson's correlation of probabilities over classes and over samples.
+
+    Attributes:
+        beta: Weight of 1 - correlation over classes.
+        gamma: Weight of 1 - correlation over samples.
+        temperature: T, of student and teacher; a number or a schedule.
+    """
 
     beta: Annotated[float, Field(ge=0)] = 1.0
     gamma: Annotated[float, Field(ge=0)] = 1.0
@@ -199,6 +211,11 @@ class Standardised(Objective, name="standardised"):
 
     The defaults are those of its paper:
     :func:`~bequest.distill.objectives.logit_losses.standardised_kd`.
+
+    Attributes:
+        objective: The objective.
+        weight: Factor on it; a number or a schedule.
+        sigma: The standard deviation of the classes (``population``) or of a sample of them (``sample``).
     """
 
     objective: Objective = KD(temperature=2.0)

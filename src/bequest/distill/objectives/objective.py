@@ -109,7 +109,7 @@ class Objective(Variant, kind="objective"):
 
 @strict
 class Sum(Objective, name="sum"):
-    """Σ weight · term; weights are numbers ≥ 0 or schedules, 1 by default.
+    """Σ weight · term over ``terms``; ``weights`` are numbers ≥ 0 or schedules, 1 by default.
 
     >>> from bequest.distill.objectives import KD, CrossEntropy
     >>> Sum((CrossEntropy(), KD(2.0)), (0.1, 0.9)).needs_labels

@@ -82,7 +82,7 @@ class Codec(Variant, kind="codec"):
 
 @strict
 class Dense(Codec, name="dense"):
-    """All logits, in float32, float16 or bfloat16: serves every objective of logits."""
+    """All logits, in ``dtype``: serves every objective of logits."""
 
     dtype: Literal["float32", "float16", "bfloat16"] = "float16"
 

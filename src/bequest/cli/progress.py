@@ -1,0 +1,119 @@
+"""How a run shows in the terminal: what is there, how far it is, how it ended."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from bequest.runs.run import Result, Update
+
+SOME_FAILED = 3
+ACTIONS = {"train": "trained", "read": "read"}
+
+
+class RunDisplay:
+    """Jobs done and time left: a bar in a terminal, one line for each job elsewhere.
+
+    Args:
+        console: Where to write.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar = Progress(
+            TextColumn("[bold]jobs"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting workers", total=None)
+
+    def __enter__(self) -> RunDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, now: Update) -> None:
+        """Show what a run is about to do, or that a job ended."""
+        if now.job is None:
+            self._announce(now)
+            return
+        left = "" if now.remaining is None else f"{clock(now.remaining)} left"
+        ended = f"{ACTIONS[now.job.action]} {now.job.cell.arm} seed {now.job.cell.seed}"
+        ended_jobs = now.done + now.failed
+        self._bar.update(
+            self._task, total=now.total, completed=ended_jobs, description=escape(f"{left}  {ended}")
+        )
+        if not self.console.is_terminal:
+            state = "failed" if now.error else "done"
+            self.line(f"{ended_jobs}/{now.total} {ended}: {state}, {left}")
+
+    def _announce(self, now: Update) -> None:
+        for path in now.survey.damaged:
+            self.line(f"{path} is damaged; it is made again")
+        self.line(now.survey.sentence())
+
+    def line(self, text: str) -> None:
+        """Print ``text`` as it is."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def conclude(result: Result, console: Console, *, as_json: bool, notes: bool = False) -> None:
+    """Draw the page, show the table, and name the cells that failed; exits 3 if there are any.
+
+    Args:
+        result: The finished run.
+        console: Where to write.
+        as_json: Print the study's record instead of the table.
+        notes: Show the warnings of the cells too.
+    """
+    from bequest.report import terminal_table, write_report
+
+    page = write_report(result.folder)
+    if as_json:
+        typer.echo(result.study.model_dump_json(indent=1))
+    else:
+        console.print(terminal_table(result.folder))
+        for note in result.study.notes if notes else ():
+            console.print("[bold yellow]warning:[/]", escape(note))
+        console.print(_summary(result, page), markup=False, highlight=False, soft_wrap=True)
+    for cell in result.failed:
+        console.print(
+            "[red]failed:[/]", escape(f"{cell.arm} seed {cell.seed}: {cell.error}"), highlight=False
+        )
+    if result.failed:
+        console.print("the same command tries the failed cells again")
+        sys.exit(SOME_FAILED)
+
+
+def _summary(result: Result, page: Path) -> str:
+    if result.trained or result.read:
+        work = f"{result.trained} cells trained, {result.read} readings made"
+    elif result.measured:
+        work = "nothing to train or read; measured and judged again"
+    else:
+        work = f"nothing to train: all {len(result.study.cells)} cells were there"
+    return f"{work}\nreport: {page}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds.
+
+    >>> clock(75.4)
+    '1:15'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,54 @@
+"""A kind of evidence: what it reads of networks, what it measures, what it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from bequest.evidence.reading import Reading
+from bequest.evidence.readings import Readings
+from bequest.records import Curve, Measurement, SectionRecord
+from bequest.studies.cell import Cell
+from bequest.studies.kind import KindSpec
+from bequest.studies.plan import Plan
+from bequest.studies.spec import StudySpec
+
+
+class Kind(KindSpec):
+    """The base of every kind; an instance holds the options of one study.
+
+    A subclass gives its ``key`` (its name in ``[measures]``), its fields (the options), and overrides what it
+    needs. Defining it registers it; the measures that it makes are added to :mod:`bequest.measures`.
+
+    Attributes:
+        of_theory: Whether it belongs to studies of the solvable model, instead of those of networks.
+        section: How the page presents its charts; None for a kind that has none of its own.
+    """
+
+    of_theory: ClassVar[bool] = False
+    section: ClassVar[SectionRecord | None] = None
+
+    def section_in(self, study: StudySpec) -> SectionRecord | None:
+        """How the page of ``study`` presents it."""
+        del study
+        return self.section
+
+    def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
+        """What must be read of which cells."""
+        del plan
+        yield from ()
+
+    def measurements(self, readings: Readings) -> Iterator[Measurement]:
+        """The measurements, in the order of the study's arms."""
+        del readings
+        yield from ()
+
+    def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
+        """The curves; ``measurements`` are those of every kind."""
+        del readings, measurements
+        yield from ()
+
+
+def cells_of(plan: Plan, arm: str) -> list[Cell]:
+    """The cells of ``arm``, one a seed."""
+    return [plan.cell(arm, seed) for seed in plan.seeds]

@@ -1,0 +1,124 @@
+"""The kinds of evidence, in the order in which their measurements are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from bequest.errors import BequestError, RunError
+from bequest.evidence.attention import Attention
+from bequest.evidence.barriers import Barriers
+from bequest.evidence.corruption import Corruptions
+from bequest.evidence.efficiency import Budget, Efficiency
+from bequest.evidence.inheritance import Inheritance
+from bequest.evidence.kind import Kind
+from bequest.evidence.layers import Layers
+from bequest.evidence.likeness import Likenesses, Representations
+from bequest.evidence.paths import Paths
+from bequest.evidence.properties import Properties
+from bequest.evidence.reading import Reading
+from bequest.evidence.readings import Readings
+from bequest.evidence.strata import Strata
+from bequest.evidence.theory import Theory
+from bequest.evidence.tokens import Tokens
+from bequest.evidence.training import Forgetting, Seconds, Training
+from bequest.records import Curve, Measurement, SectionRecord
+from bequest.registry import Registry
+from bequest.studies.kind import KindSpec
+from bequest.studies.plan import Plan
+from bequest.studies.spec import StudySpec
+
+KINDS: tuple[type[Kind], ...] = (
+    Theory,
+    Properties,
+    Likenesses,
+    Representations,
+    Inheritance,
+    Budget,
+    Training,
+    Forgetting,
+    Corruptions,
+    Strata,
+    Efficiency,
+    Tokens,
+    Layers,
+    Attention,
+    Seconds,
+    Paths,
+    Barriers,
+)
+"""Ours; those of users follow them in the order in which they were registered."""
+
+
+def registered_kinds() -> list[type[Kind]]:
+    """Every kind of evidence that can be asked for."""
+    registry: Registry[type[KindSpec]] = KindSpec.registered
+    others = [registry[key] for key in registry.in_order() if registry[key] not in KINDS]
+    return [*KINDS, *(kind for kind in others if issubclass(kind, Kind))]
+
+
+def kinds_of(study: StudySpec) -> list[Kind]:
+    """The kinds of evidence of a study with their options: those that it names, and those of every study."""
+    kinds = [kind for kind in registered_kinds() if kind.of_theory == (study.theory is not None)]
+    return [study.kind(kind) or kind() for kind in kinds if kind.always or study.kind(kind) is not None]
+
+
+def readings_of(plan: Plan) -> dict[str, tuple[Reading, ...]]:
+    """What must be read of each cell that trains a network, by the cell's id; each reading once."""
+    by_cell: dict[str, dict[str, Reading]] = {}
+    for kind in kinds_of(plan.study):
+        for cell, reading in kind.readings(plan):
+            by_cell.setdefault(cell.id, {})[reading.id_for(cell.id)] = reading
+    return {cell_id: tuple(readings.values()) for cell_id, readings in by_cell.items()}
+
+
+def snapshot_arms(study: StudySpec) -> set[str]:
+    """The arms whose networks are looked at while they train."""
+    return {arm for kind in kinds_of(study) for arm in kind.snapshot_arms()}
+
+
+def measure_study(readings: Readings) -> list[Measurement]:
+    """Every measurement of a study.
+
+    Raises:
+        RunError: If a kind of evidence or a measure fails; names the kind.
+    """
+    measurements: list[Measurement] = []
+    for kind in kinds_of(readings.study):
+        with _named(kind):
+            measurements += kind.measurements(readings)
+    return measurements
+
+
+def study_curves(readings: Readings, measurements: Sequence[Measurement]) -> list[Curve]:
+    """Every curve of a study.
+
+    Raises:
+        RunError: If a kind of evidence fails; names it.
+    """
+    curves: list[Curve] = []
+    for kind in kinds_of(readings.study):
+        with _named(kind):
+            curves += kind.curves(readings, measurements)
+    return curves
+
+
+@contextmanager
+def _named(kind: Kind) -> Iterator[None]:
+    """Say which kind of evidence failed: a user's measure may raise anything."""
+    try:
+        yield
+    except BequestError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"the evidence {kind.key!r} could not be computed",
+            got=f"{type(error).__name__}: {error}",
+            remedy="mend the part that raises it, then run the same command again; nothing is trained again",
+        ) from error
+
+
+def sections_of(study: StudySpec) -> dict[str, SectionRecord]:
+    """How the page presents each kind of evidence of a study, by its key."""
+    by_key = {kind.key: kind.section_in(study) for kind in kinds_of(study)}
+    return {key: section for key, section in by_key.items() if section is not None}

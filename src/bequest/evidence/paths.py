@@ -1,0 +1,139 @@
+"""Training paths of several arms on one map, which says whether to believe it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from typing_extensions import override
+
+from bequest.evidence.estimates import over_seeds
+from bequest.evidence.kind import Kind
+from bequest.evidence.readings import Array, Readings
+from bequest.measure import approach, path_map, representation_distances
+from bequest.measures import add
+from bequest.models.taps import PENULTIMATE
+from bequest.records import Curve, Measurement, Point, SectionRecord
+from bequest.studies.datasets import PROBE_SPLIT
+from bequest.studies.faults import not_known
+from bequest.studies.kind import KindSpec
+from bequest.studies.spec import StudySpec
+
+LEAST = 4
+"""A map of fewer checkpoints shows nothing."""
+
+add(
+    "path_approach",
+    "approach to the teacher in training",
+    "share of the first distance",
+    group="representation",
+    needs=("split", "teacher", "layer"),
+)
+
+
+class Paths(Kind):
+    """How much of the way to a teacher's last representation each path of another network closed; the map.
+
+    Attributes:
+        arms: The arms whose paths, at the first seed, are laid on one map.
+    """
+
+    key = "paths"
+    list_field = "arms"
+    section: ClassVar[SectionRecord | None] = SectionRecord(
+        title="Training paths",
+        intro="The way each arm took through function space while training, laid flat so that distances are "
+        "kept as well as they can be.",
+        place=45,
+        charts=("path",),
+        measures=("path_approach",),
+    )
+
+    arms: tuple[str, ...]
+
+    @override
+    def faults(self, study: StudySpec) -> Iterator[str]:
+        for arm in self.arms:
+            if arm not in study.arms:
+                yield f"measures.paths: {not_known('arm', arm, study.arms)}"
+
+    @override
+    def restricted(self, arms: Collection[str]) -> KindSpec | None:
+        remaining = tuple(arm for arm in self.arms if arm in arms)
+        return self.model_copy(update={"arms": remaining}) if remaining else None
+
+    @override
+    def snapshot_arms(self) -> Collection[str]:
+        return self.arms
+
+    @override
+    def measurements(self, readings: Readings) -> Iterator[Measurement]:
+        """1 − d(last) / d(first), with chord distances of CKA on the same test samples.
+
+        Teachers are the arms on the map that teach another kind of network.
+        """
+        spec = readings.study.arms
+        teaching = {t for arm in spec.values() for t in arm.teachers if spec[t].student != arm.student}
+        for teacher in (arm for arm in self.arms if arm in teaching):
+            for arm in (arm for arm in self.arms if spec[arm].student != spec[teacher].student):
+                seeds = readings.seeds(arm, teacher)
+                by_seed = {seed: _approach(readings, arm, teacher, seed) for seed in seeds}
+                where = {"teacher": teacher, "split": PROBE_SPLIT, "layer": PENULTIMATE}
+                yield over_seeds(by_seed, measure="path_approach", arm=arm, **where)
+
+    @override
+    def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
+        """One curve for each arm: its checkpoints in the plane, labelled with their epochs.
+
+        Distances between all checkpoints of all arms are chords of CKA on the same test samples; the plane is
+        metric MDS. The note carries the stress, its null, whether the map shows a path at all, and the floor:
+        how far the networks are from themselves, asked twice.
+        """
+        first = readings.plan.seeds[0]
+        arms = [arm for arm in self.arms if first in readings.seeds(arm)]
+        snapshots = {arm: readings.snapshots(arm, first) for arm in arms}
+        if sum(map(len, snapshots.values())) < LEAST:
+            return
+        checkpoints = [x for by_epoch in snapshots.values() for x in by_epoch.values()]
+        drawn = path_map(representation_distances(checkpoints), paths=_rows(snapshots))
+        null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
+        floor = max(_floor(readings, arm, first) for arm in arms)
+        note = (
+            f"stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
+            f"{floor:.2g} from itself; "
+            f"{'the map shows paths' if drawn.shows_path else drawn.reason or 'the map shows no path'}"
+        )
+        rows = iter(drawn.points.tolist())
+        for arm, by_epoch in snapshots.items():
+            points = [
+                Point(x=x, y=y, label=str(epoch)) for epoch, (x, y) in zip(by_epoch, rows, strict=False)
+            ]
+            yield Curve(
+                chart="path",
+                arm=arm,
+                seed=str(first),
+                split=PROBE_SPLIT,
+                x_title="first dimension of the map",
+                y_title="second dimension of the map",
+                points=tuple(points),
+                note=note,
+            )
+
+
+def _rows(snapshots: Mapping[str, Mapping[int, Array]]) -> list[list[int]]:
+    """For each arm the rows of its checkpoints among those of all arms."""
+    numbers = iter(range(sum(map(len, snapshots.values()))))
+    return [list(itertools.islice(numbers, len(by_epoch))) for by_epoch in snapshots.values()]
+
+
+def _floor(readings: Readings, arm: str, seed: int) -> float:
+    """The distance of a trained network from itself: 0 unless something random is in its answers."""
+    return float(representation_distances(readings.asked_twice(arm, seed))[0, 1])
+
+
+def _approach(readings: Readings, arm: str, teacher: str, seed: int) -> float:
+    student, goal = (readings.snapshots(name, seed) for name in (arm, teacher))
+    first, last, target = student[min(student)], student[max(student)], goal[max(goal)]
+    distances = representation_distances([first, last, target])
+    return approach(distances[:2, 2])

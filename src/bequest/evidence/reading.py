@@ -1,0 +1,320 @@
+"""What can be read of a trained network: each reading is a question, its answer a set of arrays on disk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from math import exp
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bequest.config import Config, content_hash
+from bequest.data.corruptions import CORRUPTIONS
+from bequest.data.datasets import Split
+from bequest.distill.score import BATCH, predict, score, tokens_of
+from bequest.measure import attention_distance, severity_curve
+from bequest.models.taps import PENULTIMATE, activations, tapped
+from bequest.models.verbs import verb_logits, verb_states
+from bequest.models.vit import VisionTransformer
+from bequest.parts import code_digest
+from bequest.seeding import numpy_generator
+from bequest.studies.cell import Cell, cell_folder
+from bequest.studies.datasets import PROBE_SPLIT, load, tested_on
+from bequest.studies.networks import initial_network, trained_network
+from bequest.studies.spec import DataSpec, SplitSpec, StudySpec
+from bequest.studies.starts import source_scores
+
+READING_FORMAT = 1
+"""Part of every reading's id: raise it when the same question comes to have another answer."""
+
+ABOUT = "about_"
+"""Begins the names of arrays that say what else is known of the samples."""
+
+Arrays = Mapping[str, np.ndarray | Tensor]
+
+
+class Network:
+    """A cell's network, after and before its training, and how it is asked.
+
+    Args:
+        cell: The cell.
+        root: The run folder.
+        readings: All that will be read of it; what two of them need is computed in one pass.
+    """
+
+    def __init__(self, cell: Cell, root: Path, readings: Iterable[Reading] = ()) -> None:
+        self.cell = cell
+        self.root = root
+        self._with_features = {
+            _place(r.data, r.split, r.trained) for r in readings if isinstance(r, Activations)
+        }
+        self._features: dict[str, Tensor] = {}
+
+    @cached_property
+    def trained(self) -> nn.Module:
+        """With the weights of the selected epoch, laid out in memory as it was trained."""
+        network = trained_network(self.root, self.cell)
+        if self.cell.training.recipe.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    @cached_property
+    def untrained(self) -> nn.Module:
+        """As it was initialised."""
+        return initial_network(self.cell)
+
+    @cached_property
+    def next_token(self) -> bool:
+        """Whether it is a language model, whose answer is read where the verb is due."""
+        return load(self.cell.training.data).next_token
+
+    def module(self, *, trained: bool) -> nn.Module:
+        """The network after or before training."""
+        return self.trained if trained else self.untrained
+
+    def logits(self, data: DataSpec, spec: SplitSpec, *, trained: bool) -> Tensor:
+        """Logits (N, C) on a split, in the label space of that split."""
+        network, split = self.module(trained=trained), tested_on(data, spec)
+        if self.next_token:
+            return verb_logits(network, split)
+        place = _place(data, spec, trained)
+        if place not in self._with_features:
+            return predict(network, split.x)
+        # One pass gives both; the features wait for the reading that asks for them.
+        logits, features = [], []
+        with tapped(network, [PENULTIMATE]) as caught:
+            for chunk in torch.split(split.x, BATCH):
+                logits.append(predict(network, chunk))
+                features.append(caught[PENULTIMATE].clone())
+        self._features[place] = torch.cat(features)
+        return torch.cat(logits)
+
+    def penultimate(self, data: DataSpec, spec: SplitSpec, *, trained: bool) -> Tensor:
+        """Penultimate activations (N, F) or (N, ...) on a split."""
+        place = _place(data, spec, trained)
+        if place in self._features:
+            return self._features.pop(place)
+        return penultimate(self.module(trained=trained), tested_on(data, spec).x, next_token=self.next_token)
+
+
+def _place(data: DataSpec, spec: SplitSpec, trained: bool) -> str:
+    return content_hash([data.plain(), spec.samples(), trained])
+
+
+def penultimate(network: nn.Module, x: Tensor, *, next_token: bool) -> Tensor:
+    """Penultimate activations (N, F) or (N, ...); of a language model those where the verb is due."""
+    return verb_states(network, x) if next_token else activations(network, x)[PENULTIMATE]
+
+
+class Reading(Config):
+    """One question to a network. Its fields are all that decides the answer, beside the network."""
+
+    what: ClassVar[str]
+
+    def id_for(self, cell_id: str) -> str:
+        """The id of this reading of that cell."""
+        question = {"format": READING_FORMAT, "what": self.what, "code": code_digest(self), **self.plain()}
+        return content_hash({"cell": cell_id, **question})
+
+    @abstractmethod
+    def read(self, network: Network) -> Arrays:
+        """The answer, as named arrays."""
+
+
+class OfSplit(Reading):
+    """A reading on a test split.
+
+    Attributes:
+        data: The dataset that the split is of.
+        split: The split; its description plays no part.
+        trained: Whether the network is asked after its training, or before.
+    """
+
+    data: DataSpec
+    split: SplitSpec
+    trained: bool = True
+
+    @property
+    def samples(self) -> Split:
+        """The split."""
+        return tested_on(self.data, self.split)
+
+
+class Answers(OfSplit):
+    """ids, labels and logits on a split; also what is known of the samples, under names with ``about_``.
+
+    Attributes:
+        tokens: Of networks with several tokens also the logits of each, (N, T, C).
+    """
+
+    what = "answers"
+    tokens: bool = False
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`Answers`."""
+        samples = self.samples
+        arrays: dict[str, np.ndarray | Tensor] = {"ids": samples.ids}
+        arrays["logits"] = network.logits(self.data, self.split, trained=self.trained)
+        if samples.y is not None:
+            arrays["labels"] = samples.y
+        arrays |= {f"{ABOUT}{name}": values for name, values in samples.about.items()}
+        if self.tokens and not network.next_token:
+            tokens = tokens_of(network.module(trained=self.trained), samples.x)
+            arrays |= {} if tokens is None else {"tokens": tokens}
+        return arrays
+
+
+class Activations(OfSplit):
+    """ids and penultimate activations on a split, (N, F)."""
+
+    what = "activations"
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`Activations`."""
+        features = network.penultimate(self.data, self.split, trained=self.trained)
+        return {"ids": self.samples.ids, "penultimate": features}
+
+
+class LayerActivations(OfSplit):
+    """Activations of several layers on the first samples of a split, the mean over positions: (N, F) each.
+
+    Attributes:
+        layers: Their names, from first to last.
+        first: How many samples.
+    """
+
+    what = "layers"
+    layers: tuple[str, ...]
+    first: int
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`LayerActivations`."""
+        module = network.module(trained=self.trained)
+        caught = activations(module, self.samples.x[: self.first], list(self.layers))
+        return {name: _pooled(caught[name]) for name in self.layers}
+
+
+class AttentionDistances(OfSplit):
+    """The mean attention distance of each block of a vision transformer, in pixels; empty for other networks.
+
+    Attributes:
+        first: On how many samples.
+    """
+
+    what = "attention"
+    first: int
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`AttentionDistances`."""
+        module = network.module(trained=self.trained)
+        if not isinstance(module, VisionTransformer):
+            return {"distances": np.empty(0)}
+        names = [f"blocks.{k}.attention.weights" for k in range(len(module.blocks))]
+        weights = activations(module, self.samples.x[: self.first], names)
+        patch = float(module.patch)
+        distances = [
+            attention_distance(weights[name].numpy(), module.grid, patch=patch).mean() for name in names
+        ]
+        return {"distances": np.array(distances)}
+
+
+class Severity(OfSplit):
+    """Accuracy at each level of a corruption, the clean one first.
+
+    Attributes:
+        family: The corruption.
+        chosen: With how many samples, chosen at random once; None for all.
+    """
+
+    what = "severity"
+    family: str
+    chosen: int | None = None
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`Severity`."""
+        samples = self.samples
+        if self.chosen is not None and self.chosen < len(samples):
+            order = numpy_generator(0, "corrupted").permutation(len(samples))
+            samples = samples.take(torch.from_numpy(order[: self.chosen]))
+        assert samples.y is not None
+        module = network.module(trained=self.trained)
+        curve = severity_curve(
+            lambda x: predict(module, x), samples.x, samples.ids, samples.y, CORRUPTIONS[self.family]
+        )
+        return {"accuracy": curve.values}
+
+
+class Perplexity(Reading):
+    """A language model's perplexity on the test split of its own data; empty for other networks."""
+
+    what = "perplexity"
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`Perplexity`."""
+        if not network.next_token:
+            return {}
+        nll = score(network.trained, load(network.cell.training.data)[PROBE_SPLIT])["nll"]
+        return {"perplexity": np.array(exp(nll))}
+
+
+class SourceAccuracy(Reading):
+    """Accuracy on the source task before and after training, under the old head; empty without one.
+
+    Attributes:
+        task: The data of the source task.
+    """
+
+    what = "source_accuracy"
+    task: DataSpec
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`SourceAccuracy`."""
+        cell = network.cell
+        assert cell.training.start is not None
+        folder = cell_folder(network.root, cell.start).path if cell.start else None
+        scores = source_scores(
+            network.trained, cell.training.student, cell.training.start, folder, load(self.task)
+        )
+        return {when: np.array(values["accuracy"]) for when, values in (scores or {}).items()}
+
+
+def answers_on(study: StudySpec, split: str, *, trained: bool = True) -> Answers:
+    """The answers on a split of the study."""
+    return Answers(
+        data=study.data,
+        split=_bare(study.splits[split]),
+        trained=trained,
+        tokens=trained and split == PROBE_SPLIT,
+    )
+
+
+def probe_activations(study: StudySpec, *, trained: bool = True) -> Activations:
+    """Penultimate activations on the test split of the study."""
+    return Activations(data=study.data, split=probe_split(study), trained=trained)
+
+
+def probe_split(study: StudySpec) -> SplitSpec:
+    """The test split of the study, or of its data where the study does not change it."""
+    return _bare(study.splits.get(PROBE_SPLIT) or SplitSpec(description="", of=PROBE_SPLIT))
+
+
+def _bare(split: SplitSpec) -> SplitSpec:
+    """The split without its description, which decides no answer."""
+    return split.model_copy(update={"description": "", "at": {}})
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """The mean over the positions of maps (N, C, H, W) or of tokens (N, L, D)."""
+    if x.ndim == 4:
+        return x.mean((2, 3))
+    return x.mean(1) if x.ndim == 3 else x
+
+
+def as_plain_arrays(arrays: Arrays) -> dict[str, Any]:
+    """The answer as NumPy arrays on the CPU."""
+    return {name: x.cpu().numpy() if isinstance(x, Tensor) else x for name, x in arrays.items()}

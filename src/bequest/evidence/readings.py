@@ -1,0 +1,212 @@
+"""What the cells of a run left behind, as arrays and records; loaded when first asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import nn
+
+from bequest.data.datasets import Dataset
+from bequest.errors import RunFolderError
+from bequest.evidence.reading import (
+    ABOUT,
+    Perplexity,
+    Reading,
+    SourceAccuracy,
+    answers_on,
+    probe_activations,
+)
+from bequest.files import load_arrays, read_json
+from bequest.measure import predictions_of
+from bequest.models.taps import PENULTIMATE
+from bequest.records import RunRecord, read_record
+from bequest.studies.cell import Cell, CellFolder, cell_folder
+from bequest.studies.datasets import load
+from bequest.studies.networks import trained_network
+from bequest.studies.plan import Plan
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+AGAIN = "again"
+"""What a snapshot calls the answers to the same samples, asked a second time."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One network's answers on one split, rows in the order of ``ids``; ``about`` tells more of them."""
+
+    ids: Array
+    labels: Array
+    logits: Array
+    about: Mapping[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def log_probs(self) -> Array:
+        """float64 (N, C)."""
+        log_probs: Array = log_softmax(self.logits.astype(np.float64), axis=-1)
+        return log_probs
+
+    @cached_property
+    def probs(self) -> Array:
+        """float64 (N, C)."""
+        probs: Array = np.exp(self.log_probs)
+        return probs
+
+    @cached_property
+    def classes(self) -> Array:
+        """Predicted classes, (N,)."""
+        return predictions_of(self.logits)
+
+    @cached_property
+    def correct(self) -> Array:
+        """Where the answer is right, bool (N,)."""
+        correct: Array = self.classes == self.labels
+        return correct
+
+
+class Readings:
+    """The readings, records and networks of every finished cell of a run.
+
+    Args:
+        plan: The study.
+        root: The run folder.
+        failed: Ids of cells that are left out.
+    """
+
+    def __init__(self, plan: Plan, root: Path, failed: Collection[str] = ()) -> None:
+        self.plan = plan
+        self.study = plan.study
+        self.arms = plan.arms
+        self.root = root
+        self._failed = failed
+        self._arrays: dict[tuple[str, str], dict[str, Array]] = {}
+        self._predictions: dict[tuple[str, int, str, bool], Predictions] = {}
+        self._shared: dict[object, Any] = {}
+
+    def seeds(self, *arms: str) -> list[int]:
+        """The seeds at which every one of ``arms`` is finished."""
+        return [seed for seed in self.plan.seeds if all((arm, seed) in self._finished for arm in arms)]
+
+    def shared(self, make: Callable[[Readings], T]) -> T:
+        """What ``make`` computes of these readings; computed once, for all who ask with the same function."""
+        if make not in self._shared:
+            self._shared[make] = make(self)
+        return cast("T", self._shared[make])
+
+    def arrays(self, arm: str, seed: int, reading: Reading) -> dict[str, Array]:
+        """The answer to one reading."""
+        cell = self.plan.cell(arm, seed)
+        key = (cell.id, reading.id_for(cell.id))
+        if key not in self._arrays:
+            self._arrays[key] = load_arrays(cell_folder(self.root, cell.id).reading(key[1]))
+        return self._arrays[key]
+
+    def predictions(self, arm: str, seed: int, split: str, *, untrained: bool = False) -> Predictions:
+        """Answers of ``arm`` on ``split``, after or before training."""
+        key = (arm, seed, split, untrained)
+        if key not in self._predictions:
+            arrays = self.arrays(arm, seed, answers_on(self.study, split, trained=not untrained))
+            about = {name.removeprefix(ABOUT): x for name, x in arrays.items() if name.startswith(ABOUT)}
+            self._predictions[key] = Predictions(arrays["ids"], arrays["labels"], arrays["logits"], about)
+        return self._predictions[key]
+
+    def tokens(self, arm: str, seed: int, split: str) -> Array | None:
+        """Logits of each token (N, T, C) of ``arm`` on ``split``; None if it has one only."""
+        return self.arrays(arm, seed, answers_on(self.study, split)).get("tokens")
+
+    def penultimate(self, arm: str, seed: int, *, untrained: bool = False) -> Array:
+        """Penultimate activations (N, F) of ``arm`` on the test split, after or before training."""
+        features = self.arrays(arm, seed, probe_activations(self.study, trained=not untrained))[PENULTIMATE]
+        return features.reshape(len(features), -1)
+
+    def perplexity(self, arm: str, seed: int) -> float | None:
+        """Perplexity of ``arm`` on the test split of its data; None for what is no language model."""
+        value = self.arrays(arm, seed, Perplexity()).get("perplexity")
+        return None if value is None else float(value)
+
+    def source_accuracy(self, arm: str, seed: int) -> dict[str, float]:
+        """Accuracy on the source task ``before`` and ``after`` training; empty without an old head."""
+        assert self.study.source is not None
+        arrays = self.arrays(arm, seed, SourceAccuracy(task=self.study.source))
+        return {when: float(value) for when, value in arrays.items()}
+
+    def record(self, arm: str, seed: int) -> RunRecord:
+        """What was asked of ``arm`` and what came of it."""
+        return read_record(self._folder(arm, seed).record, RunRecord)
+
+    def simulation(self, arm: str, seed: int, key: str) -> dict[str, float]:
+        """What the solvable model's ``arm`` does at the point with this key; NaN where undefined."""
+        by_key = self.shared(_simulations)[arm, seed]
+        return {name: float("nan") if value is None else float(value) for name, value in by_key[key].items()}
+
+    def snapshots(self, arm: str, seed: int) -> dict[int, Array]:
+        """Penultimate activations (N, F) by epoch, on the first samples of the test split."""
+        paths = sorted(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
+        by_epoch = {int(path.stem): load_arrays(path)[PENULTIMATE] for path in paths}
+        return {epoch: x.reshape(len(x), -1) for epoch, x in by_epoch.items()}
+
+    def asked_twice(self, arm: str, seed: int) -> list[Array]:
+        """The last snapshot of penultimate activations, and the same network's when it was asked again."""
+        last = max(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
+        arrays = load_arrays(last)
+        return [arrays[name].reshape(len(arrays[name]), -1) for name in (PENULTIMATE, AGAIN)]
+
+    def network(self, arm: str, seed: int) -> nn.Module:
+        """The trained network of ``arm``."""
+        return trained_network(self.root, self.plan.cell(arm, seed))
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The study's data."""
+        return load(self.study.data)
+
+    def history(self, arm: str, seed: int) -> list[dict[str, float]]:
+        """The evaluations on the validation split."""
+        path = self._folder(arm, seed).metrics
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"{path} cannot be read",
+                got=error,
+                remedy="run the same command again; what is damaged is made again",
+            ) from error
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+
+    @cached_property
+    def _finished(self) -> set[tuple[str, int]]:
+        cells = [cell for cell in self.plan.cells if cell.id not in self._failed]
+        return {(cell.arm, cell.seed) for cell in cells if finished(self.root, cell)}
+
+    def _folder(self, arm: str, seed: int) -> CellFolder:
+        return cell_folder(self.root, self.plan.cell(arm, seed).id)
+
+
+def finished(root: Path, cell: Cell) -> bool:
+    """Whether the record of a cell says that it is done; a record that cannot be read says nothing."""
+    path = cell_folder(root, cell.id).record
+    if not path.is_file():
+        return False
+    try:
+        record = read_record(path, RunRecord)
+    except RunFolderError:
+        return False
+    return record.status == "done" and record.id == cell.id
+
+
+def _simulations(readings: Readings) -> dict[tuple[str, int], dict[str, dict[str, float | None]]]:
+    """What every finished cell of the solvable model measured, by arm and seed, then by the point's key."""
+    return {
+        (cell.arm, cell.seed): read_json(cell_folder(readings.root, cell.id).simulation)
+        for cell in readings.plan.cells
+        if cell.seed in readings.seeds(cell.arm)
+    }

@@ -1,0 +1,102 @@
+"""Accuracy by what is known of the samples: the attractors of a sentence, its distance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from bequest.data.datasets import Split
+from bequest.evidence.estimates import point
+from bequest.evidence.kind import Kind
+from bequest.evidence.readings import Array, Predictions, Readings
+from bequest.measure import accuracy_by, mean_accuracy_by
+from bequest.records import Curve, Measurement, Point, SectionRecord
+from bequest.studies.datasets import tested_on
+
+MOST_DISTANCE = 16
+MEANS = {"d_accuracy": "distance", "a_accuracy": "attractors"}
+"""Measures that are means over strata, and what the strata are of."""
+
+TITLES = {"attractors": "attractors", "distance": "words from the subject to the verb"}
+MAJORITY = "the commoner number, always"
+NONE = -1
+
+
+def stratum(about: Mapping[str, Array], name: str) -> Array:
+    """The stratum of each sample, ``NONE`` for those that are left out.
+
+    Attractors count where every intervening noun is one; distances up to 16.
+    """
+    values = about[name]
+    if name == "attractors":
+        return np.where(about["intervening"] == values, values, NONE)
+    return np.where(values <= MOST_DISTANCE, values, NONE)
+
+
+def mean_over_strata(name: str, predictions: Predictions) -> float:
+    """D- or A-accuracy of one model on a split."""
+    strata = stratum(predictions.about, MEANS[name])
+    return mean_accuracy_by(predictions.logits, predictions.labels, strata)
+
+
+def strata_of(about: Mapping[str, object]) -> set[str]:
+    """The means that a split with such knowledge has."""
+    return {name for name, needed in MEANS.items() if {needed, "intervening"} <= set(about)}
+
+
+class Strata(Kind):
+    """Accuracy over attractors and distances on the largest split that they divide; n counts sentences.
+
+    A further line is what the commoner number of each stratum would score.
+    """
+
+    key = "strata"
+    always = True
+    section: ClassVar[SectionRecord | None] = SectionRecord(
+        title="Attractors and distance",
+        intro="Accuracy as more nouns of the other number stand between subject and verb, and as these move "
+        "apart; training showed few. The line for the commoner number needs no sentence.",
+        place=21,
+        charts=("attractors", "distance"),
+    )
+
+    @override
+    def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
+        study = readings.study
+        if study.theory is not None:
+            return
+        sizes = {name: len(part) for name in study.splits if (part := _split(readings, name)).about}
+        split = max(sizes, key=lambda name: sizes[name], default=None)
+        for kind in TITLES if split is not None else ():
+            yield from _by_stratum(readings, kind, str(split))
+
+
+def _split(readings: Readings, name: str) -> Split:
+    return tested_on(readings.study.data, readings.study.splits[name])
+
+
+def _by_stratum(readings: Readings, kind: str, split: str) -> Iterator[Curve]:
+    baseline: list[Point] = []
+    for arm in readings.arms.charted:
+        predictions = [readings.predictions(arm, seed, split) for seed in readings.seeds(arm)]
+        if not predictions or kind not in predictions[0].about:
+            continue
+        tables = [accuracy_by(p.logits, p.labels, stratum(p.about, kind)) for p in predictions]
+        places = list(zip(tables[0].values.tolist(), tables[0].counts.tolist(), strict=True))
+        columns = zip(*(table.accuracy for table in tables), strict=True)
+        yield _curve(
+            kind, arm, split, [point(x, column, n=n) for (x, n), column in zip(places, columns, strict=True)]
+        )
+        majority = zip(places, tables[0].majority.tolist(), strict=True)
+        baseline = baseline or [Point(x=x, y=y, n=n) for (x, n), y in majority]
+    if baseline:
+        yield _curve(kind, MAJORITY, split, baseline)
+
+
+def _curve(kind: str, arm: str, split: str, points: list[Point]) -> Curve:
+    return Curve(
+        chart=kind, arm=arm, split=split, x_title=TITLES[kind], y_title="accuracy", points=tuple(points)
+    )

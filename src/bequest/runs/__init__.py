@@ -1,0 +1,1 @@
+"""How a study is run: its folder, its jobs, the processes that do them."""

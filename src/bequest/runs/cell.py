@@ -1,0 +1,227 @@
+"""Training one cell: its folder is complete when its record says so; the record names every file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bequest.data.batches import Source
+from bequest.data.datasets import Dataset
+from bequest.data.views import Identity
+from bequest.distill.checkpoint import checkpointing
+from bequest.distill.engine import Callback
+from bequest.distill.lesson import Lesson, Trained, record_of
+from bequest.distill.online import OnlineTeacher
+from bequest.distill.random_teachers import RandomTeacher
+from bequest.distill.teachers import AnyTeacher, Teacher
+from bequest.errors import BequestError
+from bequest.evidence.reading import as_plain_arrays, penultimate
+from bequest.evidence.readings import AGAIN
+from bequest.files import file_digest, save_arrays, write_text
+from bequest.measure import checkpoint_epochs
+from bequest.models.taps import PENULTIMATE
+from bequest.models.weights import save_weights
+from bequest.records import RunRecord, read_record, write_record
+from bequest.runs.simulation import simulated
+from bequest.runs.store import from_store
+from bequest.runs.survey import READINGS, record_of_cell
+from bequest.studies.cell import Cell, CellConfig, CellFolder, cell_folder
+from bequest.studies.datasets import PROBE_SPLIT, load, part_of
+from bequest.studies.networks import initial_network, trained_network
+from bequest.studies.plan import Plan
+from bequest.studies.spec import SourceSpec
+from bequest.studies.starts import begin
+
+PATH_SAMPLES = 100
+CHECKPOINT_SECONDS = 20.0
+
+
+def run_cell(plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False) -> RunRecord:
+    """Train and record. A failure becomes a record too; only an interrupt passes through.
+
+    Args:
+        plan: The study.
+        cell: The cell.
+        root: The run folder.
+        snapshots: Keep what the network shows after some epochs, for its training path.
+    """
+    folder = cell_folder(root, cell.id)
+    started = time.perf_counter()
+    try:
+        if plan.study.theory:
+            record = simulated(cell, folder, started)
+        else:
+            record = _train(plan, cell, root, started, snapshots=snapshots)
+    except BequestError as error:
+        record = _failed(cell, str(error), started)
+    except Exception as error:  # a user's model or objective may raise anything
+        record = _failed(cell, f"{type(error).__name__}: {error}", started)
+    write_record(folder.record, record)
+    return record
+
+
+def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
+    """The training of a cell that another rank leads: nothing is written here."""
+    if plan.study.theory:
+        return  # the first rank draws the solvable model alone
+    lesson, _ = _lesson(plan, cell, root)
+    _begin(lesson.student, cell, root)
+    lesson.run()
+
+
+def _begin(student: nn.Module, cell: Cell, root: Path) -> str | None:
+    """Load the pretrained weights that a student starts from, where it does; says what became of them."""
+    start = cell.training.start
+    if start is None:
+        return None
+    return begin(student, start, cell_folder(root, cell.start).path if cell.start else None)
+
+
+def _train(plan: Plan, cell: Cell, root: Path, started: float, *, snapshots: bool) -> RunRecord:
+    folder = cell_folder(root, cell.id)
+    lesson, store = _lesson(plan, cell, root)
+    prepared = time.perf_counter()
+    start = _begin(lesson.student, cell, root)
+    taking = [_snapshots(plan, lesson, folder)] if snapshots else []
+    # A checkpoint of a training without snapshots lacks the first ones: it is one of another run.
+    run = f"{cell.id} with snapshots" if snapshots else cell.id
+    checkpoint = checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS, run=run)
+    trained = lesson.run(callbacks=taking, checkpoint=checkpoint)
+    files = _write_files(folder, lesson, trained, snapshots=snapshots)
+    durations = {
+        "preparation": prepared - started,
+        "training": trained.outcome.seconds,
+        "total": time.perf_counter() - started,
+    }
+    record = record_of(
+        lesson,
+        trained,
+        arm=cell.arm,
+        config=cell.config.plain(),
+        id=cell.id,
+        needs=dict(cell.teachers),
+        durations=durations,
+        start=start,
+        store=store,
+        asked=dict(trained.asked),
+    )
+    teachers = [t.model_copy(update={"cell": cell.teachers[t.arm]}) for t in record.teachers]
+    files |= _readings_of_same_weights(folder, cell, record.weights_digest)
+    return record.model_copy(update={"teachers": tuple(teachers), "files": files})
+
+
+def _write_files(folder: CellFolder, lesson: Lesson, trained: Trained, *, snapshots: bool) -> dict[str, str]:
+    """Write weights and history; returns the digest of each file of the training."""
+    rows = [json.dumps(row) + "\n" for row in trained.outcome.history]
+    write_text(folder.metrics, "".join(rows))
+    save_weights(folder.weights, lesson.student)
+    folder.checkpoint.unlink(missing_ok=True)
+    paths = [folder.metrics, folder.weights]
+    if snapshots:
+        paths += sorted(folder.snapshot(0).parent.glob("*.npz"))
+    return {folder.relative(path): file_digest(path) for path in paths}
+
+
+def _readings_of_same_weights(folder: CellFolder, cell: Cell, weights_digest: str | None) -> dict[str, str]:
+    """The readings that an earlier training of this cell left, if it came to the same weights."""
+    earlier = record_of_cell(folder, cell)
+    if earlier is None or earlier.weights_digest != weights_digest:
+        return {}
+    return {name: digest for name, digest in earlier.files.items() if name.startswith(READINGS)}
+
+
+def _lesson(plan: Plan, cell: Cell, root: Path) -> tuple[Lesson, str | None]:
+    """All that decides the training, and the name of the store that it learns from, if it does."""
+    config, data = cell.training, load(cell.training.data)
+    labelled = config.objective.needs_labels or config.mode == "online"
+    lesson = Lesson(
+        initial_network(cell),
+        data,
+        _sources(config, data, seed=cell.seed, labelled=labelled),
+        config.objective,
+        config.recipe,
+        cell.seed,
+        teachers=tuple(_teacher(plan.by_id[id_], cell, root) for id_ in cell.teachers.values()),
+        combine=config.combine,
+        plain_accuracy=_plain_accuracy(cell, root),
+        padding=data.padding,
+    )
+    return (lesson, None) if config.codec is None else from_store(lesson, root, config.codec)
+
+
+def _sources(config: CellConfig, data: Dataset, *, seed: int, labelled: bool) -> tuple[Source, ...]:
+    """The sources of a cell; labels that the objective does not use are withheld."""
+    return tuple(
+        _source(spec, index, data, seed=seed, labelled=labelled) for index, spec in enumerate(config.sources)
+    )
+
+
+def _source(spec: SourceSpec, index: int, data: Dataset, *, seed: int, labelled: bool) -> Source:
+    part = part_of(data, spec, seed=seed)
+    student_view = None if isinstance(spec.student_views, Identity) else spec.student_views
+    return Source(
+        f"{spec.of}/{index}",
+        part if labelled and spec.labels else part.unlabelled(),
+        spec.views,
+        spec.share,
+        spec.view_count,
+        active=spec.active,
+        student_view=student_view,
+    )
+
+
+def _teacher(cell: Cell, taught: Cell, root: Path) -> AnyTeacher:
+    mode = taught.training.mode
+    if mode == "online":
+        return OnlineTeacher(initial_network(cell), name=cell.arm, recipe=cell.training.recipe)
+    network = trained_network(root, cell)
+    classes = load(cell.training.data).classes
+    teacher = Teacher(network, name=cell.arm, mode="noisy" if mode == "noisy" else "eval", classes=classes)
+    if mode in ("noise", "another"):
+        return RandomTeacher(teacher, answers=mode, seed=taught.seed)
+    return teacher
+
+
+def _plain_accuracy(cell: Cell, root: Path) -> float | None:
+    """Validation accuracy of the student that was trained alone, where the study has one."""
+    if cell.plain is None:
+        return None
+    path = cell_folder(root, cell.plain).record
+    if not path.is_file():
+        return None
+    record = read_record(path, RunRecord)
+    return record.selected.get("accuracy") if record.status == "done" else None
+
+
+def _snapshots(plan: Plan, lesson: Lesson, folder: CellFolder) -> Callback:
+    """Keeps activations after epochs 0, 1, 2, 4 ... and the last; a resumed run finds the earlier ones."""
+    samples = len(lesson.data["train"])
+    last = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
+    due = set(checkpoint_epochs(last))
+    probe = load(plan.study.data)[PROBE_SPLIT].x[:PATH_SAMPLES]
+
+    def keep(epoch: int, student: nn.Module) -> None:
+        if epoch in due:
+            # Asked twice, since the floor of the map is how far a network is from itself.
+            asked = [penultimate(student, probe, next_token=lesson.data.next_token) for _ in range(2)]
+            answers: dict[str, torch.Tensor] = dict(zip((PENULTIMATE, AGAIN), asked, strict=True))
+            save_arrays(folder.snapshot(epoch), as_plain_arrays(answers))
+
+    return keep
+
+
+def _failed(cell: Cell, error: str, started: float) -> RunRecord:
+    return RunRecord(
+        id=cell.id,
+        arm=cell.arm,
+        seed=cell.seed,
+        status="failed",
+        config=cell.config.plain(),
+        needs=dict(cell.teachers),
+        error=error,
+        durations={"total": time.perf_counter() - started},
+    )

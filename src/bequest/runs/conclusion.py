@@ -1,0 +1,158 @@
+"""From finished cells to results: measurements, curves, verdicts, and last the study's record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bequest.evidence.kinds import measure_study, sections_of, study_curves
+from bequest.evidence.readings import Readings
+from bequest.files import file_digest
+from bequest.measures import measure_named
+from bequest.provenance import Provenance, command_line
+from bequest.records import (
+    CellRecord,
+    Measurement,
+    MeasureRecord,
+    RunRecord,
+    StudyRecord,
+    write_record,
+    write_records,
+)
+from bequest.runs.folder import CLAIMS, CURVES, MEASUREMENTS, RESULTS, RunFolder
+from bequest.runs.pool import Answer
+from bequest.runs.survey import record_of_cell
+from bequest.studies.answer import answer_sentence
+from bequest.studies.cell import Cell, cell_folder
+from bequest.studies.claims import judge
+from bequest.studies.plan import Plan
+
+Status = Literal["running", "complete", "partial", "interrupted"]
+
+
+@dataclass
+class Conclusion:
+    """Writes what came of a run.
+
+    Attributes:
+        plan: The study.
+        folder: The run folder.
+        failed: Answers of the jobs that failed, by job id.
+    """
+
+    plan: Plan
+    folder: RunFolder
+    failed: dict[str, Answer] = field(default_factory=dict)
+    _started: float = field(default_factory=time.perf_counter)
+
+    def measure(self) -> list[Measurement]:
+        """Measure every finished cell, and write measurements and curves."""
+        readings = Readings(self.plan, self.folder.path, self._failed_cells())
+        measurements = measure_study(readings)
+        write_records(self.folder / MEASUREMENTS, measurements)
+        write_records(self.folder / CURVES, study_curves(readings, measurements))
+        return measurements
+
+    def judge(self, measurements: Sequence[Measurement]) -> StudyRecord:
+        """Judge the claims, and write the study's record."""
+        study = self.plan.study
+        write_records(self.folder / CLAIMS, judge(study.claims, measurements, self.plan.arms.control))
+        answer = answer_sentence(study.answer, measurements, study.seeds) if study.answer else None
+        return self.write("partial" if self.failed else "complete", measurements, answer)
+
+    def write(
+        self, status: Status, measurements: Sequence[Measurement] = (), answer: str | None = None
+    ) -> StudyRecord:
+        """Write the study's record."""
+        plan, study = self.plan, self.plan.study
+        records = self._cell_records()
+        first = next(iter(records.values()), None)
+        judged = status in ("complete", "partial")
+        record = StudyRecord(
+            name=study.name,
+            title=study.title,
+            question=" ".join(study.question.split()),
+            scale=plan.scale,
+            status=status,
+            config_hash=plan.hash,
+            command=command_line(),
+            arms=plan.arms.records(),
+            splits=study.described_splits,
+            seeds=tuple(plan.seeds),
+            cells=tuple(self._line(cell, records.get(cell.id)) for cell in plan.cells),
+            provenance=Provenance.here(),
+            answer=answer,
+            data_digest=first.data_digest if first else None,
+            seconds=time.perf_counter() - self._started,
+            notes=_notes(plan, records),
+            measures=_described({m.measure for m in measurements}),
+            sections=sections_of(study),
+            profile_arms=_claimed_arms(plan),
+            picture=study.answer.picture if study.answer else None,
+            measuring_key=plan.measuring_key if judged else None,
+            files={name: file_digest(self.folder / name) for name in RESULTS} if judged else {},
+        )
+        write_record(self.folder.study, record)
+        return record
+
+    def _failed_cells(self) -> set[str]:
+        return {answer.job.cell.id for answer in self.failed.values()}
+
+    def _cell_records(self) -> dict[str, RunRecord]:
+        records = {}
+        for cell in self.plan.cells:
+            record = record_of_cell(cell_folder(self.folder.path, cell.id), cell)
+            if record is not None:
+                records[cell.id] = record
+        return records
+
+    def _line(self, cell: Cell, record: RunRecord | None) -> CellRecord:
+        """The cell's line in the study's record; a failed reading counts as the cell's failure."""
+        lost = next((a for a in self.failed.values() if a.job.cell.id == cell.id), None)
+        line = CellRecord(id=cell.id, arm=cell.arm, seed=cell.seed, status="waiting")
+        if lost is not None:
+            return line.model_copy(update={"status": "failed", "error": lost.error})
+        if record is None:
+            return line
+        seconds = record.durations.get("total")
+        return line.model_copy(update={"status": record.status, "seconds": seconds, "error": record.error})
+
+
+def _described(names: Iterable[str]) -> dict[str, MeasureRecord]:
+    """What readers need to know of each measure."""
+    measures = {name: measure_named(name) for name in sorted(names)}
+    return {
+        name: MeasureRecord(
+            title=measure.title,
+            unit=measure.unit,
+            better=measure.better,
+            group=measure.group,
+            of=measure.of,
+            mark=measure.mark,
+        )
+        for name, measure in measures.items()
+    }
+
+
+def _claimed_arms(plan: Plan) -> tuple[str, ...]:
+    """The taught arms that claims are about, in the study's order."""
+    claims = plan.study.claims
+    named = {arm for claim in claims for arm in (claim.arm, claim.against)}
+    taught = {arm for arm, _, _ in plan.arms.taught}
+    return tuple(arm for arm in plan.arms.shown if arm in named & taught)
+
+
+def _notes(plan: Plan, records: Mapping[str, RunRecord]) -> tuple[str, ...]:
+    """The first warning of each shown arm and how many seeds had one; arms with the same share a line."""
+    by_arm: dict[str, list[str]] = {}
+    for record in records.values():
+        if not plan.study.arms[record.arm].aside:
+            warnings = [f"{warning}, seed {record.seed}" for warning in record.warnings]
+            by_arm.setdefault(record.arm, []).extend(warnings)
+    alike: dict[str, list[str]] = {}
+    for arm, warnings in by_arm.items():
+        if warnings:
+            alike.setdefault(f"{warnings[0]} ({len(warnings)} in all)", []).append(arm)
+    return tuple(f"{', '.join(arms)}: {text}" for text, arms in alike.items())

@@ -1,0 +1,236 @@
+"""A run folder: its files, its lock, and how its configuration may change."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bequest.config import read_toml, to_toml
+from bequest.errors import ConfigError, RunFolderError
+
+# Importing the kinds registers them, before a study that names one is parsed.
+from bequest.evidence import kinds as kinds
+from bequest.files import exclusive_lock, file_digest, remove_partials, write_text
+from bequest.parts import load_parts
+from bequest.records import (
+    VERSION,
+    CellRecord,
+    Record,
+    RunRecord,
+    StudyRecord,
+    read_record,
+    read_records,
+)
+from bequest.studies.cell import cell_folder
+from bequest.studies.plan import Plan, make_plan
+
+STORES = "stores"
+"""The folder of a run in which its stores lie."""
+CELLS = "cells"
+MEASUREMENTS, CURVES, CLAIMS = "measurements.json", "curves.json", "claims.json"
+MEASURED = (MEASUREMENTS, CURVES)
+RESULTS = (*MEASURED, CLAIMS)
+SHOWN = 8
+"""So many differences or cells are named in a message."""
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one study's run."""
+
+    path: Path
+
+    @property
+    def configuration(self) -> Path:
+        """The configuration as resolved, with the scale it was resolved at."""
+        return self.path / "study.toml"
+
+    @property
+    def study(self) -> Path:
+        """The study's record."""
+        return self.path / "study.json"
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def plan(self) -> Plan:
+        """The plan that the folder holds.
+
+        Raises:
+            RunFolderError: If the folder holds no run.
+        """
+        if not self.configuration.is_file():
+            raise RunFolderError(
+                f"{self.path} holds no run",
+                expected="a folder with study.toml, as bequest run writes it",
+                remedy="run a study first, or check the path",
+            )
+        content = read_toml(self.configuration)
+        scale = str(content.pop("scale", "small"))
+        load_parts(content.get("use", []))
+        return make_plan(content, scale=scale, where=str(self.configuration))
+
+    def prepare(self, plan: Plan, *, fresh: bool = False, amend: bool = False) -> None:
+        """Make the folder ready for ``plan``; what another interrupted run left half-written is deleted.
+
+        A changed configuration takes the place of the old one, and whatever both need is used again.
+
+        Args:
+            plan: The study.
+            fresh: Delete the run that is there.
+            amend: Go on even if finished cells are then used by nothing.
+
+        Raises:
+            RunFolderError: If finished cells would be left unused, or the folder cannot be written.
+        """
+        if fresh and self.configuration.exists():
+            self._clear()
+        if self.configuration.exists():
+            unused = [] if amend else self._left_unused(plan)
+            if unused:
+                raise self._refusal(plan, unused)
+            remove_partials(self.path)
+        else:
+            self._refuse_foreign()
+        configuration = to_toml({"scale": plan.scale, **plan.resolved})
+        if not self.configuration.is_file() or self.configuration.read_text("utf-8") != configuration:
+            write_text(self.configuration, configuration)
+
+    def complete(self, plan: Plan) -> bool:
+        """True if the study of ``plan`` was measured and judged here, and its results are undamaged."""
+        record = self.readable_record()
+        if record is None or record.config_hash != plan.hash or not self.measured(plan):
+            return False
+        return self._whole(CLAIMS, record)
+
+    def measured(self, plan: Plan) -> bool:
+        """True if measurements and curves are there that another measuring would give again."""
+        record = self.readable_record()
+        if record is None or record.status != "complete" or record.measuring_key != plan.measuring_key:
+            return False
+        return all(self._whole(name, record) for name in MEASURED)
+
+    def record(self) -> StudyRecord:
+        """The study's record."""
+        return read_record(self.study, StudyRecord)
+
+    def readable_record(self) -> StudyRecord | None:
+        """The study's record; None if it is absent or damaged."""
+        try:
+            return self.record() if self.study.is_file() else None
+        except RunFolderError:
+            return None
+
+    def records(self, name: str, kind: type[R]) -> list[R]:
+        """A list of records by the name of its file."""
+        return read_records(self / name, kind)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one run at a time.
+
+        Raises:
+            RunFolderError: If another process holds it, or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write to {self.path}",
+                got=error.strerror,
+                remedy="choose another folder with --out",
+            ) from error
+        with exclusive_lock(self.path / ".lock") as acquired:
+            if not acquired:
+                raise RunFolderError(
+                    f"another run is at work in {self.path}",
+                    remedy="wait for it, or choose another folder with --out",
+                )
+            yield
+
+    def _whole(self, name: str, record: StudyRecord) -> bool:
+        path = self / name
+        return path.is_file() and file_digest(path) == record.files.get(name)
+
+    def _clear(self) -> None:
+        for name in (CELLS, STORES):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        logs = [log.name for log in self.path.glob("worker-*.log")]
+        for name in (*RESULTS, "report.html", *logs, "study.json", "study.toml"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _left_unused(self, plan: Plan) -> list[CellRecord]:
+        """Finished cells of the run that is here which ``plan`` does not need."""
+        record = self.readable_record()
+        if record is None or record.version < VERSION:
+            return []  # the cells of older versions are trained once more in any case
+        return [cell for cell in record.cells if cell.status == "done" and cell.id not in plan.by_id]
+
+    def _refusal(self, plan: Plan, unused: list[CellRecord]) -> RunFolderError:
+        try:
+            earlier: Mapping[str, Any] = read_toml(self.configuration)
+        except ConfigError:
+            earlier = {}
+        differing = differences(earlier, {"scale": plan.scale, **plan.resolved})
+        differing += self._changed_parts(plan, unused)
+        cells = [f"{cell.arm} seed {cell.seed}" for cell in unused]
+        count = f"{len(unused)} finished cell{'s' if len(unused) != 1 else ''}"
+        return RunFolderError(
+            f"this configuration would leave {count} of {self.path} unused",
+            expected="a configuration that needs every cell that was trained there",
+            got="\n    " + "\n    ".join(_first(differing)) + f"\n    unused: {', '.join(_first(cells))}",
+            remedy="--amend goes on in this folder (bequest prune deletes what is unused); or choose another "
+            "folder with --out",
+        )
+
+    def _changed_parts(self, plan: Plan, unused: list[CellRecord]) -> list[str]:
+        """One line for each of the user's parts whose code is not what the unused cells were trained with."""
+        current = {part: digest for cell in plan.cells for part, digest in _parts_of(cell.config.plain())}
+        changed: dict[str, None] = {}
+        for line in unused:
+            path = cell_folder(self.path, line.id).record
+            config = read_record(path, RunRecord).config if path.is_file() else {}
+            parts = _parts_of(config)
+            changed |= {part: None for part, digest in parts if current.get(part, digest) != digest}
+        return [f"the {part}: its code has changed" for part in changed]
+
+    def _refuse_foreign(self) -> None:
+        entries = [entry.name for entry in self.path.iterdir() if entry.name != ".lock"]
+        if entries:
+            raise RunFolderError(
+                f"{self.path} is not empty and holds no run",
+                got=", ".join(sorted(entries)[:5]),
+                remedy="choose another folder with --out",
+            )
+
+
+def _parts_of(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return list(config.get("parts", {}).items())
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return [*lines[:SHOWN], *more]
+
+
+def differences(earlier: Mapping[str, Any], later: Mapping[str, Any], path: str = "") -> list[str]:
+    """One line for each value that differs.
+
+    >>> differences({"a": {"b": 1}}, {"a": {"b": 2}, "c": 3})
+    ['a.b: 1 there, 2 here', 'c: absent there, 3 here']
+    """
+    lines = []
+    for key in sorted({*earlier, *later}):
+        name = f"{path}.{key}" if path else key
+        old, new = earlier.get(key, "absent"), later.get(key, "absent")
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += differences(old, new, name)
+        elif old != new:
+            lines.append(f"{name}: {old} there, {new} here")
+    return lines

@@ -1,0 +1,145 @@
+"""The one way to name a network and load it: the forms of the catalogue, and ``RUN:ARM[:SEED]``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bequest.config import merged
+from bequest.data.datasets import Dataset
+from bequest.errors import ConfigError, DataError, ModelError
+from bequest.models import load_published
+from bequest.models.catalogue import MODELS, build_for
+from bequest.models.network_names import NetworkName, parse_network_name
+from bequest.models.pretrained import read_weights
+from bequest.models.weights import load_weights
+from bequest.registry import unknown
+from bequest.runs.folder import RunFolder
+from bequest.runs.survey import state_of
+from bequest.studies.cell import Cell, cell_folder
+from bequest.studies.datasets import load
+from bequest.studies.networks import trained_network
+from bequest.studies.starts import located_weights
+
+
+def cell_named(text: str) -> tuple[Path, Cell] | None:
+    """The run folder and the cell that ``RUN:ARM[:SEED]`` names; None if ``text`` is not of that form.
+
+    Without a seed it is the first one of the study.
+
+    Raises:
+        UnknownName: If the run has no such arm.
+        ConfigError: If the seed is no number, or none of the study's.
+        ModelError: If the cell is not trained.
+    """
+    name, _, rest = text.partition(":")
+    folder = RunFolder(Path(name).expanduser())
+    if not folder.configuration.is_file():
+        return None
+    plan = folder.plan()
+    arm, colon, number = rest.partition(":")
+    if arm not in plan.study.arms:
+        raise unknown("arm", arm, plan.study.arms)
+    seeds = plan.seeds
+    if colon and not (number.isdecimal() and int(number) in seeds):
+        expected = f"expected a number from {seeds[0]} to {seeds[-1]}"
+        raise ConfigError.of(text, [f"seed: {expected}, got {number!r}"])
+    cell = plan.cell(arm, int(number) if colon else seeds[0])
+    if not state_of(folder.path, cell).trained:
+        raise ModelError(
+            f"{arm}, seed {cell.seed}, of {folder.path} is not trained, or its weights are damaged",
+            remedy="run that study first",
+        )
+    return folder.path, cell
+
+
+def network_table(text: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The network that ``text`` names, as a study's ``[models.NAME]``: family, options, start.
+
+    Args:
+        text: ``FAMILY``, ``FAMILY:WEIGHTS``, ``timm:NAME``, ``torchvision:NAME``,
+            ``transformers:NAME_OR_FOLDER``, ``efficientnet_lite:N`` or ``RUN:ARM[:SEED]``.
+        options: Options of the family, added to those that ``text`` implies.
+
+    Raises:
+        InputError: If it names no network, or its weights cannot be opened.
+    """
+    name = parse_network_name(text, options, parsers=(_of_a_run,))
+    table: dict[str, Any] = {"family": name.family, "options": dict(name.options)}
+    if name.weights is None:
+        return table
+    table["start"] = {"weights": name.weights}
+    weights = read_weights(located_weights(name.weights))
+    takes = {"mean", "std"} <= set(inspect.signature(MODELS[name.family]).parameters)
+    if weights.mean is not None and weights.std is not None and takes:
+        normalisation = {"mean": list(weights.mean), "std": list(weights.std)}
+        table["options"] = {**normalisation, **table["options"]}
+    return table
+
+
+def with_named_networks(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which ``network = "TEXT"`` of each model stands written out.
+
+    Raises:
+        InputError: See :func:`network_table`.
+    """
+    models = resolved.get("models")
+    if not isinstance(models, Mapping):
+        return dict(resolved)
+    tables = {}
+    for name, model in models.items():
+        tables[name] = model
+        if isinstance(model, Mapping) and isinstance(text := model.get("network"), str):
+            rest = {key: value for key, value in model.items() if key not in ("network", "options")}
+            tables[name] = merged(network_table(text, model.get("options")), rest)
+    return {**resolved, "models": tables}
+
+
+def load_named(text: str, data: Dataset, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """The network that ``text`` names, with its weights; one of the catalogue is built for ``data``.
+
+    Raises:
+        InputError: See :func:`network_table`; also if the weights do not fit.
+    """
+    cell = cell_named(text)
+    if cell is not None:
+        return trained_network(*cell)
+    name = parse_network_name(text, options)
+    network = build_for(name.family, data, seed=0, **name.options)
+    if name.weights is None:
+        return network
+    read = load_weights if name.weights.endswith(".safetensors") else load_published
+    return read(name.weights, network)
+
+
+def check_classes(text: str, data: Dataset) -> None:
+    """Refuse a network of a run whose classes are not those of ``data``, in the same order.
+
+    Raises:
+        DataError: Says which differ.
+    """
+    cell = cell_named(text)
+    if cell is None:
+        return
+    theirs, ours = load(cell[1].training.data).classes, data.classes
+    if theirs != ours:
+        differing = [f"{a} for {b}" for a, b in zip(theirs, ours, strict=False) if a != b]
+        raise DataError(
+            "the teacher was trained on other classes than the data has",
+            expected=f"{len(ours)} classes: {', '.join(ours[:8])}",
+            got=f"{len(theirs)} classes: " + "; ".join(differing[:8] or theirs[:8]),
+            remedy="without --as-is the teacher gets a new head and is fine-tuned",
+        )
+
+
+def _of_a_run(text: str) -> NetworkName | None:
+    cell = cell_named(text)
+    if cell is None:
+        return None
+    student = cell[1].training.student
+    weights = cell_folder(cell[0], cell[1].id).weights
+    return NetworkName(student.family, dict(student.options), str(weights))

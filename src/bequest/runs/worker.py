@@ -1,0 +1,49 @@
+"""A worker process: reads jobs from standard input, does them, answers with one JSON line each.
+
+Started as ``python -m bequest.runs.worker FOLDER`` by :mod:`bequest.runs.pool`. The study is read from the
+folder, so that a job's id (``train CELL`` or ``read CELL``) says everything. What libraries print goes to the
+log, not into the answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import torch
+
+from bequest.memory import keep_heap
+from bequest.runs.folder import RunFolder
+from bequest.runs.work import Workbench
+
+
+def main(folder: str) -> None:
+    """Serve until standard input closes, or the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    torch.set_num_threads(1)
+    keep_heap()
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    root = Path(folder)
+    bench = Workbench(RunFolder(root).plan(), root)
+    for line in sys.stdin:
+        action, cell_id = line.split()
+        status, error = bench.do(action, cell_id)
+        answers.write(json.dumps({"id": line.strip(), "status": status, "error": error}) + "\n")
+        answers.flush()
+
+
+def _die_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,33 @@
+"""The sentence that opens the report, its values filled in from the measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bequest.records import Measurement
+from bequest.studies.claims import find
+from bequest.studies.spec import AnswerSpec
+
+
+def answer_sentence(spec: AnswerSpec, measurements: Sequence[Measurement], seeds: int) -> str:
+    """The sentence of a study with its values and intervals."""
+    values = {}
+    for name, value in spec.values.items():
+        measurement = find(measurements, value.measure, value.arm, value.split)
+        values[name] = _shown(measurement, percent=value.style == "percent")
+    return spec.text.format(n=seeds, **values)
+
+
+def _shown(measurement: Measurement | None, *, percent: bool) -> str:
+    if measurement is None or measurement.value is None:
+        return f"an undefined share ({measurement.reason if measurement else 'not measured'})"
+    scale, unit = (100.0, " %") if percent else (1.0, "")
+
+    def text(value: float) -> str:
+        rounded = f"{value * scale:.0f}" if percent else f"{value:.3g}"
+        return "0" if rounded == "-0" else rounded
+
+    if measurement.low is None or measurement.high is None:
+        return f"{text(measurement.value)}{unit} [no interval: {measurement.reason}]"
+    interval = f"[{text(measurement.low)}, {text(measurement.high)}]"
+    return f"{text(measurement.value)}{unit} {interval}".replace("-", "−")

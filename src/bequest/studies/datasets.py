@@ -1,0 +1,65 @@
+"""The data of a study: what networks train on and what they are tested on; loaded once a process."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+import torch
+
+from bequest.data.corruptions import corrupt
+from bequest.data.datasets import Dataset, Split, load_dataset
+from bequest.data.folders import subset
+from bequest.data.fractions import fraction
+from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec
+
+PROBE_SPLIT = "test"
+"""The split on which representations are compared."""
+
+
+def load(spec: DataSpec) -> Dataset:
+    """The dataset that ``spec`` names."""
+    return _load(json.dumps(spec.plain(), sort_keys=True))
+
+
+def tested_on(data: DataSpec, spec: SplitSpec) -> Split:
+    """The samples of a test split of ``data``."""
+    return _test_split(json.dumps(data.plain(), sort_keys=True), json.dumps(spec.samples(), sort_keys=True))
+
+
+@lru_cache(maxsize=4)
+def _load(spec: str) -> Dataset:
+    plain = json.loads(spec)
+    return load_dataset(plain["name"], **plain.get("options", {}))
+
+
+@lru_cache(maxsize=64)
+def _test_split(data: str, spec: str) -> Split:
+    return shifted(_load(data), SplitSpec.model_validate({"description": "", **json.loads(spec)}))
+
+
+def shifted(data: Dataset, spec: SplitSpec) -> Split:
+    """The samples of ``spec.of`` corrupted, or under each variant; copy k of sample i has id i·K + k."""
+    base = data[spec.of]
+    if spec.corruption is not None:
+        return Split(corrupt(spec.corruption, base.x, base.ids, spec.level), base.y, base.ids)
+    if not spec.variants:
+        return base
+    count = len(spec.variants)
+    x = torch.cat([variant(base.x) for variant in spec.variants])
+    ids = torch.cat([base.ids * count + k for k in range(count)])
+    about = {name: values.repeat(count) for name, values in base.about.items()}
+    return Split(x, None if base.y is None else base.y.repeat(count), ids, about)
+
+
+def part_of(data: Dataset, spec: SourceSpec, *, seed: int) -> Split:
+    """The samples that a source names: a split, a share of it, or so many of each class.
+
+    The same for all arms at a seed.
+
+    Raises:
+        UnknownName: If there is no such split.
+        DataError: If it cannot be divided by class.
+    """
+    part = fraction(data[spec.of], spec.fraction, seed=seed)
+    return part if spec.per_class is None else subset(part, spec.per_class, seed=seed)

@@ -1,0 +1,80 @@
+"""Training paths: snapshots, the approach to the teacher, and the map with what it is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bequest.errors import ConfigError
+from bequest.evidence.kinds import snapshot_arms
+from bequest.evidence.paths import Paths
+from bequest.measure import path_map, representation_distances
+from bequest.models.taps import PENULTIMATE, activations
+from bequest.runs.planning import planned
+
+ARMS = ("cnn", "mlp", "mlp<-cnn")
+
+
+def test_snapshots_are_of_the_first_test_samples_after_doubling_epochs(readings):
+    shown = readings.snapshots("mlp", 0)
+    assert list(shown) == [0, 1, 2, 3]
+    assert len(shown[0]) == 100
+    distances = representation_distances(list(shown.values()))
+    assert (distances[np.triu_indices(4, 1)] > 1e-3).all()
+
+
+def test_the_last_snapshot_is_of_the_trained_network(readings):
+    assert readings.record("mlp", 0).config["recipe"]["select"] == "last"
+    x = readings.data["test"].x[:100]
+    trained = activations(readings.network("mlp", 0), x)[PENULTIMATE].numpy()
+    np.testing.assert_allclose(readings.snapshots("mlp", 0)[3], trained, rtol=1e-5, atol=1e-6)
+
+
+def test_the_approach_is_the_share_of_the_first_distance_that_training_closed(readings, measured):
+    for arm in ("mlp", "mlp<-cnn"):
+        for seed in (0, 1):
+            own, goal = readings.snapshots(arm, seed), readings.snapshots("cnn", seed)
+            distances = representation_distances([own[0], own[3], goal[3]])
+            expected = 1 - distances[1, 2] / distances[0, 2]
+            m = measured("path_approach", arm, teacher="cnn", split="test")
+            assert m.per_seed[str(seed)] == pytest.approx(expected)
+    pairs = {(m.arm, m.teacher) for m in measured.all if m.measure == "path_approach"}
+    assert pairs == {("mlp", "cnn"), ("mlp<-cnn", "cnn"), ("cnn", "mlp")}  # both teach another kind
+
+
+def test_the_map_is_of_all_checkpoints_together_and_says_what_it_is_worth(readings, curves):
+    drawn = curves("path")
+    assert [curve.arm for curve in drawn] == list(ARMS)
+    shown = [readings.snapshots(arm, 0) for arm in ARMS]
+    plane = path_map(representation_distances([x for each in shown for x in each.values()]))
+    points = [(point.x, point.y) for curve in drawn for point in curve.points]
+    np.testing.assert_allclose(points, plane.points, atol=1e-6)
+    assert [point.label for point in drawn[0].points] == ["0", "1", "2", "3"]
+    (note,) = {curve.note for curve in drawn}
+    assert note.startswith(
+        f"stress {plane.stress:.3f}, null {plane.null.mean():.3f}, p = {plane.p_value:.3g};"
+    )
+    assert "from itself" in note
+
+
+def test_a_network_is_not_far_from_itself(readings):
+    assert representation_distances(readings.asked_twice("cnn", 0))[0, 1] < 1e-6
+
+
+def test_only_arms_on_the_map_have_snapshots(readings, study):
+    assert snapshot_arms(readings.study) == set(ARMS)
+    assert readings.snapshots("mlp<-mlp", 0) == {}
+    del study["measures"]["paths"]
+    assert snapshot_arms(planned(study).study) == set()
+
+
+def test_a_map_of_too_few_checkpoints_is_not_drawn(readings):
+    assert list(Paths(arms=("mlp<-mlp",)).curves(readings, [])) == []
+
+
+def test_arms_that_are_not_there_are_named_and_a_choice_of_arms_leaves_the_others(study):
+    study["measures"]["paths"] = ["mpl"]
+    with pytest.raises(ConfigError, match=r"measures\.paths: there is no arm 'mpl'; did you mean 'mlp'"):
+        planned(study)
+    assert Paths(arms=("a", "b")).restricted({"b"}) == Paths(arms=("b",))
+    assert Paths(arms=("a", "b")).restricted({"c"}) is None

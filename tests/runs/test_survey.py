@@ -1,0 +1,107 @@
+"""What of a plan is in its run folder, and what is left to do."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from bequest.evidence.kinds import readings_of
+from bequest.records import RunRecord, read_record, write_record
+from bequest.runs.planning import planned
+from bequest.runs.survey import READ, TRAIN, Job, record_of_cell, state_of, survey
+from bequest.studies.cell import cell_folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    shutil.copytree(finished[0] / "run", tmp_path / "run")
+    return planned(finished[0] / "study.toml"), tmp_path / "run"
+
+
+def test_nothing_is_there_before_a_run(tiny, tmp_path):
+    plan = planned(tiny)
+    seen = survey(plan, tmp_path)
+    assert [job.action for job in seen.jobs] == [TRAIN] * 8 + [READ] * 8
+    assert (seen.cells, seen.to_train, seen.trained, seen.damaged) == (8, 8, frozenset(), ())
+    assert seen.readings == sum(len(readings) for readings in readings_of(plan).values())
+    assert seen.sentence() == f"0 cells there, 8 to train, {seen.readings} readings to make"
+
+
+def test_all_is_there_after_it(copied):
+    plan, root = copied
+    seen = survey(plan, root)
+    assert (seen.jobs, seen.readings) == ((), 0)
+    assert seen.trained == {cell.id for cell in plan.cells}
+    assert seen.sentence() == "all 8 cells and their readings are there"
+
+
+@pytest.mark.parametrize("name", ["weights", "metrics"])
+@pytest.mark.parametrize("how", ["lost", "damaged", "a folder"])
+def test_a_file_of_the_training_is_verified(copied, name, how):
+    plan, root = copied
+    cell = plan.cell("mlp", 1)
+    path = getattr(cell_folder(root, cell.id), name)
+    content = path.read_bytes()
+    path.unlink()
+    if how == "damaged":
+        path.write_bytes(content[:-1])
+    elif how == "a folder":
+        path.mkdir()
+    seen = survey(plan, root)
+    assert seen.jobs == (Job(TRAIN, cell),)
+    assert seen.damaged == (() if how == "lost" else (path,))
+    assert seen.sentence() == "7 cells there, 1 to train, 0 readings to make"
+
+
+def test_a_reading_is_verified_and_only_it_is_made_again(copied):
+    plan, root = copied
+    cell = plan.cell("cnn", 0)
+    first, second, third = sorted((cell_folder(root, cell.id).path / "readings").iterdir())
+    first.unlink()
+    second.write_bytes(b"no array")
+    seen = survey(plan, root)
+    assert seen.jobs == (Job(READ, cell),)
+    assert (seen.readings, seen.damaged) == (2, (second,))
+    state = state_of(root, cell)
+    assert state.trained
+    assert state.readings == {third.stem}
+    assert {r.id_for(cell.id) for r in state.lacking(readings_of(plan)[cell.id])} == {first.stem, second.stem}
+
+
+def test_a_cell_that_must_be_watched_is_trained_again(copied, tiny):
+    _, root = copied
+    plan = planned(tiny, settings=["measures.paths=['mlp', 'cnn']"])
+    seen = survey(plan, root)
+    assert {job.cell.arm for job in seen.jobs} == {"mlp", "cnn"}
+    assert seen.again == {cell.id for cell in plan.cells if cell.arm in ("mlp", "cnn")}
+    assert "4 to train (4 of them again, for their training paths)" in seen.sentence()
+
+
+def test_a_record_of_another_cell_a_failed_or_a_damaged_one_is_none(copied):
+    plan, root = copied
+    cell, other = plan.cell("mlp", 0), plan.cell("mlp", 1)
+    folder = cell_folder(root, cell.id)
+    record = read_record(folder.record, RunRecord)
+    assert record_of_cell(folder, cell) == record
+    write_record(folder.record, record.model_copy(update={"status": "failed"}))
+    assert not state_of(root, cell).trained
+    write_record(folder.record, record.model_copy(update={"files": {}}))
+    assert not state_of(root, cell).trained
+    shutil.copy(cell_folder(root, other.id).record, folder.record)
+    assert record_of_cell(folder, cell) is None
+    folder.record.write_text("{")
+    assert record_of_cell(folder, cell) is None
+    folder.record.unlink()
+    assert record_of_cell(folder, cell) is None
+
+
+def test_jobs_require_teachers_and_follow_the_plain_student(tiny):
+    plan = planned(tiny)
+    taught = plan.cell("mlp<-cnn", 0)
+    cnn, mlp = plan.cell("cnn", 0), plan.cell("mlp", 0)
+    job = Job(TRAIN, taught)
+    assert job.id == f"train {taught.id}"
+    assert job.requires == {f"train {cnn.id}"}
+    assert job.follows == {f"train {cnn.id}", f"train {mlp.id}"}
+    assert Job(READ, taught).requires == Job(READ, taught).follows == {f"train {taught.id}"}

@@ -1,0 +1,54 @@
+"""One job, in whatever process."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from bequest.runs import work
+from bequest.runs.planning import planned
+from bequest.runs.survey import READ, TRAIN, survey
+from bequest.runs.work import Workbench
+
+
+def test_training_then_reading_leave_nothing_to_do(tiny, tmp_path):
+    plan = planned(tiny, arms=["mlp"], seeds=1)
+    bench = Workbench(plan, tmp_path)
+    (cell,) = plan.cells
+    assert bench.do(TRAIN, cell.id) == ("done", None)
+    assert [job.action for job in survey(plan, tmp_path).jobs] == [READ]
+    assert bench.do(READ, cell.id) == ("done", None)
+    assert survey(plan, tmp_path).jobs == ()
+
+
+def test_arms_on_the_map_of_paths_have_snapshots(tiny, tmp_path):
+    plan = planned(tiny, arms=["mlp"], seeds=1, settings=["measures.paths=['mlp']"])
+    assert Workbench(plan, tmp_path).do(TRAIN, plan.cells[0].id) == ("done", None)
+    assert list(tmp_path.glob("cells/*/snapshots/*.npz"))
+
+
+def test_a_reading_that_fails_says_why(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished[0] / "run", tmp_path / "run")
+    plan = planned(finished[0] / "study.toml")
+    cell = plan.cell("mlp", 0)
+    shutil.rmtree(tmp_path / "run" / "cells" / cell.id / "readings")
+    (tmp_path / "run" / "cells" / cell.id / "weights.safetensors").write_bytes(b"no weights")
+    status, error = Workbench(plan, tmp_path / "run").do(READ, cell.id)
+    assert status == "failed"
+    assert "weights.safetensors" in error
+
+    def broken(*arguments):
+        raise MemoryError("not that much")
+
+    monkeypatch.setattr(work, "read_cell", broken)
+    assert Workbench(plan, tmp_path / "run").do(READ, cell.id) == ("failed", "MemoryError: not that much")
+
+
+@pytest.mark.parametrize("action", [TRAIN])
+def test_a_training_that_fails_says_why(tiny, tmp_path, action):
+    tiny["recipe"] |= {"optimizer": "sgd", "lr": 1e30}
+    plan = planned(tiny, arms=["mlp"], seeds=1)
+    status, error = Workbench(plan, tmp_path).do(action, plan.cells[0].id)
+    assert status == "failed"
+    assert "is not finite at step" in error
