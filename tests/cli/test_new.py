@@ -48,10 +48,10 @@ def test_a_changed_measure_measures_and_a_changed_model_trains_what_has_it(mine)
     def run(**options):
         return bq.run(folder / "study.toml", scale="smoke", out=folder / "run", workers=1, **options)
 
-    assert run().measured is False
+    assert run().conclusion == "nothing"
     parts.write_text(content.replace("> 0.9)", "> 0.8)"))
     again = run()
-    assert (again.trained, again.read, again.measured) == (0, 0, True)
+    assert (again.trained, again.read, again.conclusion) == (0, 0, "measuring")
     parts.write_text(content.replace("width: int = 64", "width: int = 65"))
     with pytest.raises(RunFolderError, match="the model my_net: its code has changed"):
         run()

@@ -35,7 +35,7 @@ def test_again_there_is_nothing_to_do(grown):
     run, folder = grown
     before = bytes_of(folder)
     again = run()
-    assert (again.trained, again.read, again.measured) == (0, 0, False)
+    assert (again.trained, again.read, again.conclusion) == (0, 0, "nothing")
     assert bytes_of(folder) == before
 
 
@@ -45,7 +45,7 @@ def test_another_title_or_claim_computes_verdicts_only(grown, tiny):
     tiny["title"] = "Another title"
     tiny["claims"].append({**tiny["claims"][0], "id": "worse", "direction": "below"})
     result = run(tiny)
-    assert (result.trained, result.read, result.measured) == (0, 0, False)
+    assert (result.trained, result.read, result.conclusion) == (0, 0, "verdicts")
     assert result.study.title == "Another title"
     assert (folder / "measurements.json").stat().st_mtime_ns == measured
     assert b"worse" in (folder / "claims.json").read_bytes()
@@ -55,7 +55,7 @@ def test_another_measure_measures_and_reads_nothing(grown, tiny):
     run, folder = grown
     tiny["measures"] = {"profile": ["accuracy", "brier"]}
     result = run(tiny)
-    assert (result.trained, result.read, result.measured) == (0, 0, True)
+    assert (result.trained, result.read, result.conclusion) == (0, 0, "measuring")
     assert b"inheritance/brier" in (folder / "measurements.json").read_bytes()
 
 

@@ -29,7 +29,7 @@ from bequest.studies.resolving import read_study, resolve
 def test_a_run_leaves_everything_that_the_interface_names(finished):
     folder, result, updates = finished
     root = folder / "run"
-    assert (result.trained, result.measured, result.failed) == (8, True, ())
+    assert (result.trained, result.conclusion, result.failed) == (8, "measuring", ())
     # A CNN is read on two splits and its representation; the others, who stand beside it, untrained too.
     assert result.read == 2 * (3 + 3 * 6)
     assert result.report == root / "report.html"
@@ -94,7 +94,7 @@ def test_the_same_command_again_trains_nothing(finished):
     folder, _, _ = finished
     before = {name: (folder / "run" / name).read_bytes() for name in RESULTS}
     result = bq.run(folder / "study.toml", out=folder / "run")
-    assert (result.trained, result.read, result.measured) == (0, 0, False)
+    assert (result.trained, result.read, result.conclusion) == (0, 0, "nothing")
     assert {name: (folder / "run" / name).read_bytes() for name in RESULTS} == before
 
 
@@ -142,7 +142,7 @@ def test_another_text_is_judged_again_without_measuring(finished, tmp_path):
     folder, _, _ = finished
     shutil.copytree(folder / "run", tmp_path / "run")
     result = bq.run(folder / "study.toml", out=tmp_path / "run", settings=["title='Another title'"])
-    assert (result.trained, result.read, result.measured) == (0, 0, False)
+    assert (result.trained, result.read, result.conclusion) == (0, 0, "verdicts")
     assert result.study.title == "Another title"
     assert read_record(tmp_path / "run" / "study.json", StudyRecord).status == "complete"
 
@@ -158,7 +158,7 @@ def test_a_further_seed_split_and_measure_let_a_run_grow(finished, tmp_path):
     ]
     result = bq.run(folder / "study.toml", out=root, settings=grown, workers=1)
     assert result.failed == ()
-    assert (result.trained, result.measured) == (0, True)
+    assert (result.trained, result.conclusion) == (0, "measuring")
     items = read_json(root / "measurements.json")
     assert {m["split"] for m in items if m["measure"] == "accuracy"} == {"test", "moved", "far"}
     assert {m["arm"] for m in items if m["measure"] == "epochs_to/0.2"} == {

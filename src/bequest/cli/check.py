@@ -22,9 +22,9 @@ def command(
     import json
 
     from bequest.runs.planning import planned
-    from bequest.studies.resolving import SCALES, read_study
+    from bequest.studies.resolving import read_study, scales_of
 
-    scales = [scale for scale in SCALES if scale in read_study(study).get("scales", {})] or ["small"]
+    scales = scales_of(read_study(study)) or ["small"]
     counts = {scale: len(planned(study, scale=scale, use=use or ()).cells) for scale in scales}
     if as_json:
         typer.echo(json.dumps({"study": study, "cells": counts}))

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 3
 ACTIONS = {"train": "trained", "read": "read"}
+CONCLUSIONS = {
+    "nothing": "nothing to do",
+    "verdicts": "verdicts and page only",
+    "measuring": "then measurements, verdicts and page",
+}
 
 
 class RunDisplay:
@@ -64,7 +69,7 @@ class RunDisplay:
     def _announce(self, now: Update) -> None:
         for path in now.survey.damaged:
             self.line(f"{path} is damaged; it is made again")
-        self.line(now.survey.sentence())
+        self.line(f"{now.survey.sentence()}; {CONCLUSIONS[now.conclusion]}")
 
     def line(self, text: str) -> None:
         """Print ``text`` as it is."""
@@ -102,10 +107,10 @@ def conclude(result: Result, console: Console, *, as_json: bool, notes: bool = F
 def _summary(result: Result, page: Path) -> str:
     if result.trained or result.read:
         work = f"{result.trained} cells trained, {result.read} readings made"
-    elif result.measured:
-        work = "nothing to train or read; measured and judged again"
-    else:
+    elif result.conclusion == "nothing":
         work = f"nothing to train: all {len(result.study.cells)} cells were there"
+    else:
+        work = f"nothing to train: {CONCLUSIONS[result.conclusion]}"
     return f"{work}\nreport: {page}"
 
 

@@ -15,6 +15,7 @@ from bequest.evidence.reading import Reading, answers_on
 from bequest.evidence.readings import Readings
 from bequest.evidence.values import Values
 from bequest.records import Curve, Measurement, Point, SectionRecord
+from bequest.studies.arms import Arms
 from bequest.studies.cell import Cell
 from bequest.studies.datasets import part_of
 from bequest.studies.faults import not_known
@@ -98,7 +99,11 @@ class Budget(Lines):
     def lacking(self, study: StudySpec, arm: str) -> str | None:
         queries = study.arms[arm].queries
         sources = study.queries.get(queries or "", ())
-        return None if any(source.active for source in sources) else "has no active source"
+        if not any(source.active for source in sources):
+            return "has no active source"
+        if not study.arms[arm].teachers:
+            return "has no teacher to ask"
+        return None if Arms(study).control.get(arm) else "has no control"
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bequest.distill.parallel import Ranks
 from bequest.records import CellRecord, Measurement, StudyRecord
@@ -19,6 +20,7 @@ from bequest.runs.survey import Job, Survey, survey
 from bequest.studies.plan import Plan
 
 Progress = Callable[["Update"], None]
+Step = Literal["nothing", "verdicts", "measuring"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Update:
         seconds: How long it has taken.
         failed: Jobs that failed.
         job: The job that ended last; None before the first one.
+        conclusion: What follows the jobs: ``nothing``, ``verdicts``, or ``measuring`` and then verdicts.
         error: Why that one failed.
     """
 
@@ -42,6 +45,7 @@ class Update:
     failed: int = 0
     job: Job | None = None
     error: str | None = None
+    conclusion: Step = "measuring"
 
     @property
     def remaining(self) -> float | None:
@@ -59,7 +63,7 @@ class Result:
         study: Its record.
         trained: How many cells this call trained.
         read: How many readings this call made.
-        measured: Whether this call measured anything.
+        conclusion: What this call did besides: ``nothing``, ``verdicts``, or ``measuring`` and then verdicts.
         failed: The cells that failed, with their errors.
     """
 
@@ -67,7 +71,7 @@ class Result:
     study: StudyRecord
     trained: int = 0
     read: int = 0
-    measured: bool = False
+    conclusion: Step = "nothing"
     failed: tuple[CellRecord, ...] = field(default=())
 
     @property
@@ -131,16 +135,16 @@ def usable_cores() -> int:
 
 def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress: Progress) -> Result:
     inventory = survey(plan, folder.path)
-    progress(Update(inventory, 0, len(inventory.jobs), 0.0))
-    if not inventory.jobs and folder.complete(plan):
+    step = _last_step(plan, folder, inventory)  # before the record of this run takes the place of the last
+    progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step))
+    if step == "nothing":
         return Result(folder.path, folder.record())
-    # Asked before the record is overwritten by the one of the run under way.
-    reusable = not inventory.jobs and folder.measured(plan)
     conclusion = Conclusion(plan, folder)
     conclusion.write("running")
     try:
         _do(inventory, conclusion, ranks, workers, progress)
-        measurements = folder.records(MEASUREMENTS, Measurement) if reusable else conclusion.measure()
+        reuse = step == "verdicts"
+        measurements = folder.records(MEASUREMENTS, Measurement) if reuse else conclusion.measure()
     except KeyboardInterrupt:
         conclusion.write("interrupted")
         raise
@@ -150,9 +154,16 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
         record,
         trained=inventory.to_train,
         read=inventory.readings,
-        measured=not reusable,
+        conclusion=step,
         failed=tuple(cell for cell in record.cells if cell.status == "failed"),
     )
+
+
+def _last_step(plan: Plan, folder: RunFolder, inventory: Survey) -> Step:
+    """What is to be done after the jobs."""
+    if inventory.jobs or not folder.measured(plan):
+        return "measuring"
+    return "nothing" if folder.complete(plan) else "verdicts"
 
 
 def _do(inventory: Survey, conclusion: Conclusion, ranks: Ranks, workers: int, progress: Progress) -> None:

@@ -70,11 +70,10 @@ def resolve(
         ConfigError: If the scale or an arm is not there, or a ``foreach`` cannot be expanded.
     """
     base = {key: value for key, value in raw.items() if key != "scales"}
+    names = scales_of(raw)
     scales = raw.get("scales", {})
-    if not isinstance(scales, Mapping):
-        raise ConfigError.of("scales", ["expected a table of scales"])
     if scale not in SCALES or (scales and scale not in scales):
-        names = [name for name in SCALES if name in scales] or list(SCALES)
+        names = names or list(SCALES)
         raise ConfigError.of(
             "--scale", [f"{scale!r} is not a scale of this study; known: {', '.join(names)}"]
         )
@@ -106,6 +105,18 @@ def _with_a_family(model: object) -> object:
     if not isinstance(model, Mapping) or "network" not in model:
         return model
     return {"family": "", **{key: value for key, value in model.items() if key != "network"}}
+
+
+def scales_of(raw: Mapping[str, Any]) -> list[str]:
+    """The scales that a study defines, from the smallest.
+
+    Raises:
+        ConfigError: If ``scales`` is no table.
+    """
+    scales = raw.get("scales", {})
+    if not isinstance(scales, Mapping):
+        raise ConfigError.of("scales", ["expected a table of scales"])
+    return [scale for scale in SCALES if scale in scales]
 
 
 def expanded(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""``bequest ls``: what there is, in one line each."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from bequest.cli.main import app
+from bequest.errors import UnknownName
+
+
+def ls(*arguments):
+    return CliRunner().invoke(app, ["ls", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "summary"),
+    [
+        ("studies", "digits", "Digits: a CNN and an MLP teach each other"),
+        ("models", "cnn", "Convolutional network"),
+        ("objectives", "kd", ""),
+        ("views", "shift", ""),
+        ("corruptions", "fog", ""),
+        ("measures", "accuracy_left", "accuracy left under corruption (relative to clean)"),
+        ("evidence", "barriers", "The height of the loss barrier"),
+    ],
+)
+def test_every_kind_lists_its_names_with_a_summary(kind, name, summary):
+    entries = json.loads(ls(kind, "--json").stdout)[kind]
+    assert summary.casefold() in entries[name].casefold()
+    assert all(entries.values())
+
+
+def test_an_unknown_kind_names_the_nearest():
+    result = ls("modles")
+    assert isinstance(result.exception, UnknownName)
+    assert "models" in str(result.exception)
