@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import bequest as bq
-from bequest.distill.parts import OfFunction
+from bequest.distill.coercion import OfFunction
 from bequest.distill.progress import epoch_bar
 from bequest.errors import ConfigError, DataError, InputError, ModelError, UnknownName
 

@@ -17,12 +17,12 @@ from bequest.data.datasets import Dataset, as_dataset, as_pool
 from bequest.data.queries import ActiveSpec, Generated
 from bequest.data.views import Identity, View
 from bequest.distill.checkpoint import checkpointing
+from bequest.distill.coercion import as_objective, as_view, build_named, named_network, trained_network
 from bequest.distill.devices import Device
 from bequest.distill.engine import Callback
 from bequest.distill.fitted import Fitted
 from bequest.distill.lesson import Lesson, record_of
 from bequest.distill.objectives import KD, CrossEntropy
-from bequest.distill.parts import as_objective, as_view, build_named, named_network, trained_network
 from bequest.distill.progress import epoch_bar, named_callback
 from bequest.distill.recipe import Recipe
 from bequest.distill.signal import Answers, Combine

@@ -21,7 +21,7 @@ from bequest.errors import ConfigError
 from bequest.models.modes import evaluating
 from bequest.models.tokens import full_precision, logits_of
 
-SEQUENCE_AXES = 2
+POSITION_SCORE_AXES = 2
 
 
 class Ranking:
@@ -124,7 +124,7 @@ def disagreement(logits: tuple[Tensor, ...], *, temperature: float = 1.0) -> Flo
 
 def _per_sample(scores: Tensor, seen: Tensor | None) -> Tensor:
     """One number a sample: the mean over the positions that count, where there are several."""
-    if scores.ndim < SEQUENCE_AXES:
+    if scores.ndim < POSITION_SCORE_AXES:
         return scores
     if seen is None:
         return scores.mean(1)

@@ -25,7 +25,7 @@ from bequest.models.taps import tapped
 from bequest.models.tokens import Tokens, full_precision, logits_of
 from bequest.seeding import derive
 
-SEQUENCE_AXES = 3
+POSITION_LOGIT_AXES = 3
 IMAGE_AXES = 4
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
@@ -223,7 +223,7 @@ class Trainer:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(self.student):
             exchange = self._exchange(batch, None, batch.labelled)
             logits = exchange.student_logits
-            self._length = logits.shape[1] if logits.ndim == SEQUENCE_AXES else None
+            self._length = logits.shape[1] if logits.ndim == POSITION_LOGIT_AXES else None
             self._objective.check(exchange)
             learned = self._objective.module(exchange, seed=self._batches.seed)
             if self._signal is not None:
@@ -253,7 +253,7 @@ class Trainer:
             labels=piece.labels,
             partner_labels=piece.partner_labels,
             label_weight=piece.label_weight,
-            mask=self._mask(piece.x) if answer.ndim == SEQUENCE_AXES else None,
+            mask=self._mask(piece.x) if answer.ndim == POSITION_LOGIT_AXES else None,
             teacher_logits=logits,
             student_tokens=tokens,
             student_features={name: full_precision(values) for name, values in caught.items()},

@@ -287,10 +287,15 @@ def _renormalise(model: nn.Module, batches: Batches | None) -> None:
             raise DataError(
                 "a batch is not a tensor of inputs", expected="inputs alone", got=type(batch).__name__
             )
+        if len(batch) < 2:
+            continue  # one row has no variance; the last batch of a loader may be one
         model(batch)
         seen += 1
     if not seen:
-        raise DataError("there is no batch to estimate BatchNorm's statistics from", expected="one or more")
+        raise DataError(
+            "there is no batch to estimate BatchNorm's statistics from",
+            expected="one or more, of two rows or more",
+        )
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from bequest.errors import ModelError
 
-SEQUENCE_AXES = 2
+TOKEN_AXES = 2
+"""Axes of a batch of sequences: rows and positions."""
 
 
 def attention_mask(x: Int[Tensor, "n l"], padding: int) -> Int[Tensor, "n l"]:
@@ -70,7 +71,7 @@ def call_with_mask(model: nn.Module, x: Tensor, padding: int | None, *, separato
     Raises:
         ModelError: If the network takes another token for padding (its attribute ``padding``).
     """
-    if padding is None or x.ndim != SEQUENCE_AXES or x.is_floating_point():
+    if padding is None or x.ndim != TOKEN_AXES or x.is_floating_point():
         return model(x)
     _check_padding(model, padding)
     options: dict[str, Tensor] = {}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bequest.errors import ModelError
 
-SEQUENCE_AXES = 1
+SAMPLE_AXES = 1
 
 
 def check_sequence(input_shape: Sequence[int], vocabulary: int, what: str) -> int:
@@ -18,7 +18,7 @@ def check_sequence(input_shape: Sequence[int], vocabulary: int, what: str) -> in
     Raises:
         ModelError: If one input is not a token sequence, or the vocabulary is unknown.
     """
-    if len(input_shape) != SEQUENCE_AXES or vocabulary < 1:
+    if len(input_shape) != SAMPLE_AXES or vocabulary < 1:
         raise ModelError(
             f"a {what} needs token sequences",
             expected="inputs (L,) and the size of their vocabulary",

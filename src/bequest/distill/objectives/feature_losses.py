@@ -115,6 +115,9 @@ class OrthogonalProjector(nn.Module):
 def _gram(features: Tensor, *, unbiased: bool) -> Float[Tensor, "n n"]:
     """The centred Gram matrix of a linear kernel; 0 where centring leaves rounding errors only."""
     x = precise(features).flatten(1)
+    # CKA does not depend on the scale, but the products of tiny or huge features leave float32.
+    largest = x.detach().abs().amax()
+    x = x / torch.where(largest > 0, largest, 1.0)
     centred = _unless_flat(x - x.mean(0), x)
     kind = x.device.type
     without = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
