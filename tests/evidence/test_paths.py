@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bequest.errors import ConfigError
-from bequest.evidence.kinds import snapshot_arms
+from bequest.evidence.kinds import snapshot_cells
 from bequest.evidence.paths import Paths
 from bequest.measure import path_map, representation_distances
 from bequest.models.taps import PENULTIMATE, activations
@@ -62,10 +62,10 @@ def test_a_network_is_not_far_from_itself(readings):
 
 
 def test_only_arms_on_the_map_have_snapshots(readings, study):
-    assert snapshot_arms(readings.study) == set(ARMS)
+    assert snapshot_cells(readings.plan) == {cell.id for cell in readings.plan.cells if cell.arm in ARMS}
     assert readings.snapshots("mlp<-mlp", 0) == {}
     del study["measures"]["paths"]
-    assert snapshot_arms(planned(study).study) == set()
+    assert snapshot_cells(planned(study)) == set()
 
 
 def test_a_map_of_too_few_checkpoints_is_not_drawn(readings):

@@ -72,9 +72,10 @@ def readings_of(plan: Plan) -> dict[str, tuple[Reading, ...]]:
     return {cell_id: tuple(readings.values()) for cell_id, readings in by_cell.items()}
 
 
-def snapshot_arms(study: StudySpec) -> set[str]:
-    """The arms whose networks are looked at while they train."""
-    return {arm for kind in kinds_of(study) for arm in kind.snapshot_arms()}
+def snapshot_cells(plan: Plan) -> set[str]:
+    """The ids of the cells whose networks are asked while they train."""
+    arms = {arm for kind in kinds_of(plan.study) for arm in kind.snapshot_arms()}
+    return {cell.id for cell in plan.cells if cell.arm in arms}
 
 
 def measure_study(readings: Readings) -> list[Measurement]:

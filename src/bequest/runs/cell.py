@@ -145,7 +145,7 @@ def _lesson(plan: Plan, cell: Cell, root: Path) -> tuple[Lesson, str | None]:
         config.objective,
         config.recipe,
         cell.seed,
-        teachers=tuple(_teacher(plan.by_id[id_], cell, root) for id_ in cell.teachers.values()),
+        teachers=tuple(_teacher(plan.cell(arm, cell.seed), cell, root) for arm in cell.teachers),
         combine=config.combine,
         plain_accuracy=_plain_accuracy(cell, root),
         padding=data.padding,

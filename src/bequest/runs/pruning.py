@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bequest.evidence.kinds import readings_of, snapshot_arms
+from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.records import RunRecord, write_record
 from bequest.runs.folder import CELLS, STORES, RunFolder
 from bequest.runs.survey import READINGS, SNAPSHOTS, record_of_cell
@@ -54,7 +54,7 @@ def prune(folder: Path, *, dry_run: bool = False) -> Pruned:
 def _unused_folders(root: Path, plan: Plan, records: dict[str, RunRecord]) -> Iterator[Path]:
     stores = {record.store for record in records.values()}
     # A store that an unfinished cell is building is named by no record yet.
-    unfinished = len(records) < len(plan.cells)
+    unfinished = len(records) < len(plan.by_id)
     for path in _entries(root / CELLS):
         if path.name not in plan.by_id:
             yield path
@@ -64,13 +64,13 @@ def _unused_folders(root: Path, plan: Plan, records: dict[str, RunRecord]) -> It
 
 
 def _unused_files(root: Path, plan: Plan, records: dict[str, RunRecord]) -> Iterator[Path]:
-    readings, with_paths = readings_of(plan), snapshot_arms(plan.study)
+    readings, with_paths = readings_of(plan), snapshot_cells(plan)
     for cell_id in records:
         cell = plan.by_id[cell_id]
         folder = cell_folder(root, cell_id)
         wanted = {folder.reading(reading.id_for(cell_id)) for reading in readings.get(cell_id, ())}
         yield from (path for path in _entries(folder.path / READINGS) if path not in wanted)
-        if cell.arm not in with_paths:
+        if cell.id not in with_paths:
             yield from _entries(folder.path / SNAPSHOTS)
 
 

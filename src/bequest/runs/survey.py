@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from bequest.errors import RunFolderError
-from bequest.evidence.kinds import readings_of, snapshot_arms
+from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.evidence.reading import Reading
 from bequest.files import file_digest
 from bequest.records import RunRecord, read_record
@@ -85,15 +85,15 @@ class Survey:
 def survey(plan: Plan, root: Path) -> Survey:
     """Compare the run folder ``root`` with ``plan``; every file is compared with its digest."""
     readings = readings_of(plan)
-    with_paths = snapshot_arms(plan.study)
+    with_paths = snapshot_cells(plan)
     trained, again = set[str](), set[str]()
     train: list[Job] = []
     read: list[Job] = []
     missing, damaged = 0, list[Path]()
-    for cell in plan.cells:
+    for cell in plan.by_id.values():  # two arms that are trained alike share a cell
         state = state_of(root, cell)
         damaged += state.damaged
-        lacks_path = state.trained and cell.arm in with_paths and not state.snapshots
+        lacks_path = state.trained and cell.id in with_paths and not state.snapshots
         if not state.trained or lacks_path:
             train.append(Job(TRAIN, cell))
             again |= {cell.id} if lacks_path else set()
@@ -104,7 +104,7 @@ def survey(plan: Plan, root: Path) -> Survey:
             missing += len(lacking)
             read.append(Job(READ, cell))
     return Survey(
-        len(plan.cells), frozenset(trained), frozenset(again), (*train, *read), missing, tuple(damaged)
+        len(plan.by_id), frozenset(trained), frozenset(again), (*train, *read), missing, tuple(damaged)
     )
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bequest.errors import BequestError
-from bequest.evidence.kinds import readings_of, snapshot_arms
+from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.evidence.reading import Reading
 from bequest.runs.cell import run_cell
 from bequest.runs.reading import read_cell
@@ -37,7 +37,7 @@ class Workbench:
             except Exception as error:  # a user's model or reading may raise anything
                 return "failed", f"{type(error).__name__}: {error}"
             return "done", None
-        record = run_cell(self.plan, cell, self.root, snapshots=cell.arm in self._snapshot_arms)
+        record = run_cell(self.plan, cell, self.root, snapshots=cell.id in self._snapshot_cells)
         return record.status, record.error
 
     @cached_property
@@ -45,5 +45,5 @@ class Workbench:
         return readings_of(self.plan)
 
     @cached_property
-    def _snapshot_arms(self) -> set[str]:
-        return snapshot_arms(self.plan.study)
+    def _snapshot_cells(self) -> set[str]:
+        return snapshot_cells(self.plan)

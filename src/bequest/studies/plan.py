@@ -76,8 +76,11 @@ class Plan:
 
     @cached_property
     def by_id(self) -> dict[str, Cell]:
-        """The cells by id."""
-        return {cell.id: cell for cell in self.cells}
+        """The cells by id; of arms that are trained alike, and so share a cell, the first."""
+        cells: dict[str, Cell] = {}
+        for cell in self.cells:
+            cells.setdefault(cell.id, cell)
+        return cells
 
     @cached_property
     def _by_arm_and_seed(self) -> dict[tuple[str, int], Cell]:
