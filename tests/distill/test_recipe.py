@@ -6,7 +6,7 @@ from torch import nn
 
 from bequest.distill.objectives.feature_losses import OrthogonalProjector
 from bequest.distill.recipe import OPTIMIZERS, Recipe
-from bequest.errors import ConfigError
+from bequest.errors import ConfigError, ModelError
 
 
 def groups(recipe: Recipe, student: nn.Module, learned: nn.Module | None = None):
@@ -115,3 +115,12 @@ def test_faults_of_a_recipe(recipe, fault):
 def test_a_recipe_survives_being_written_down():
     recipe = Recipe(schedule={"name": "warmup_cosine", "warmup": 0.1}, rates={"head.*": 2.0}, steps=5)
     assert Recipe.parse(recipe.plain(), "recipe") == recipe
+
+
+def test_a_student_with_sparse_gradients_is_refused():
+    student = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Flatten(), nn.Linear(6, 2))
+    with pytest.raises(ModelError, match="sparse gradients") as caught:
+        Recipe().build_optimizer(student)
+    assert "sparse=True in '0'" in str(caught.value)
+    student[0].sparse = False
+    assert Recipe().build_optimizer(student)

@@ -13,7 +13,7 @@ from torch import nn
 from bequest.config import Config
 from bequest.distill.fine_tuning import heights_of, start_of
 from bequest.distill.schedules import Constant, Schedule
-from bequest.errors import ConfigError
+from bequest.errors import ConfigError, ModelError
 from bequest.models.taps import head_of
 from bequest.registry import Registry, nearest
 
@@ -122,7 +122,9 @@ class Recipe(Config):
 
         Raises:
             ConfigError: If a pattern of ``rates`` fits no parameter, or the optimizer refuses its options.
+            ModelError: If the student has sparse gradients.
         """
+        _refuse_sparse_gradients(student)
         named = dict(student.named_parameters())
         if learned is not None:
             named |= {f"objective.{name}": value for name, value in learned.named_parameters()}
@@ -167,6 +169,18 @@ class Recipe(Config):
 
     def _factor(self, name: str, otherwise: float) -> float:
         return next((f for pattern, f in self.rates.items() if fnmatchcase(name, pattern)), otherwise)
+
+
+def _refuse_sparse_gradients(student: nn.Module) -> None:
+    """Only few optimizers take them, and none of those that update all parameters at once."""
+    for name, module in student.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+            raise ModelError(
+                "a student with sparse gradients cannot be trained",
+                expected="nn.Embedding(..., sparse=False)",
+                got=f"sparse=True in {name or 'the student itself'!r}",
+                remedy="set sparse=False on the module; the network stays the same",
+            )
 
 
 def _no_parameter(pattern: str, named: Iterable[str]) -> str:
