@@ -44,6 +44,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``bequest --help`` needs no torch."""
     if name == "distill":
         return import_module("bequest.distill")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("bequest")
     if name not in _HOMES:
         raise AttributeError(f"module 'bequest' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -53,9 +54,14 @@ def test_wrong_options_exit_with_2(cli):
 def test_help_shows_the_verbs_and_an_example(cli):
     code, out, _ = cli("--help")
     assert code == 0
-    for verb in ("run", "ls", "check", "show", "report"):
+    for verb in ("run", "new", "ls", "check", "show", "report", "prune", "export"):
         assert verb in out
         assert "Example: bequest" in cli(verb, "--help")[1]
+
+
+def test_the_version_is_that_of_the_package(cli):
+    assert cli("--version")[:2] == (0, f"bequest {bequest.__version__}\n")
+    assert bequest.__version__ == metadata.version("bequest")
 
 
 def test_ls_lists_each_kind_with_a_summary(cli):

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bequest.cli import check, data, distill, ls, measure, new, prune, report, run, show, store, theory
+from bequest.cli import (
+    check,
+    data,
+    distill,
+    export,
+    ls,
+    measure,
+    new,
+    prune,
+    report,
+    run,
+    show,
+    store,
+    theory,
+)
 from bequest.errors import BequestError
 
 INTERRUPTED = 130
@@ -17,11 +33,30 @@ app = typer.Typer(
     help="Hand one model's inductive bias to another, and measure what was handed over.",
     epilog="Start with: bequest run digits",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for verb in (run, new, distill, ls, check, show, report, prune):
+
+
+def _version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"bequest {metadata.version('bequest')}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version, and stop.")
+    ] = False,
+) -> None:
+    """Hand one model's inductive bias to another, and measure what was handed over."""
+    del version
+
+
+for verb in (run, new, distill, ls, check, show, report, prune, export):
     app.command(name=verb.NAME, epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(measure.app, name="measure")
 app.add_typer(store.app, name="store")

@@ -1,0 +1,118 @@
+"""The model card of an exported network, in the form that Hugging Face shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bequest.measures import measure_named
+from bequest.report.numbers import with_interval
+from bequest.report.statement import fate, markdown
+
+if TYPE_CHECKING:
+    from bequest.records import Measurement
+    from bequest.report.folder import Run
+    from bequest.runs.exporting import Exported
+
+CARD = "README.md"
+SCORES = ("accuracy", "nll", "ece", "brier")
+"""The properties that stand on a card, in this order."""
+
+
+def model_card(run: Run, exported: Exported) -> str:
+    """Data, teachers, scores with intervals, what was kept and lost, how to load it, as Markdown."""
+    study, record = run.study, exported.record
+    lines = [
+        "---",
+        "library_name: pytorch",
+        "tags: [knowledge-distillation, bequest]",
+        "---",
+        "",
+        f"# {markdown(record.arm)}, of the study {markdown(study.name)}",
+        "",
+        markdown(study.question),
+        "",
+        f"Seed {record.seed}, one of {len(study.seeds)}; scale {markdown(study.scale)}. "
+        f"{record.parameters or 0:,} parameters; digest of the weights `{record.weights_digest}`.",
+        "",
+        "## Data",
+        "",
+        f"`{_code(exported.data)}`, digest `{record.data_digest}`. Classes in the order of the logits: "
+        f"{', '.join(map(markdown, exported.classes))}.",
+        "",
+        "## Teachers",
+        "",
+        *_teachers(exported),
+        "",
+        "## Scores",
+        "",
+        *_scores(run, record.arm),
+        "",
+        "## Inherited",
+        "",
+        *_inherited(run, record.arm),
+        "",
+        "## Load it",
+        "",
+        "In this folder, without bequest:",
+        "",
+        "```python",
+        exported.code,
+        "```",
+        "",
+        "## Made by",
+        "",
+        f"`{_code(study.command)}`, bequest {study.provenance.bequest}"
+        + (f", commit {study.provenance.commit[:12]}" if study.provenance.commit else "")
+        + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _teachers(exported: Exported) -> Iterator[str]:
+    teachers = exported.record.teachers
+    if not teachers:
+        yield "None: it was trained on labels."
+        return
+    yield "| teacher | answered | digest of its weights |"
+    yield "|---|---|---|"
+    for teacher in teachers:
+        yield f"| {markdown(teacher.arm)} | {teacher.mode} | `{teacher.digest_before}` |"
+
+
+def _scores(run: Run, arm: str) -> Iterator[str]:
+    yield f"Means over {len(run.study.seeds)} seeds of this arm, with 95 % intervals."
+    yield ""
+    yield "| measure | split | value | n |"
+    yield "|---|---|---|---|"
+    for name in SCORES:
+        for m in _of(run, arm, name):
+            yield f"| {measure_named(name).axis} | {markdown(m.split or '')} | {_value(m)} | {m.n} |"
+
+
+def _inherited(run: Run, arm: str) -> Iterator[str]:
+    of_arm = [m for m in run.measurements if m.arm == arm]
+    shares = [m for m in of_arm if measure_named(m.measure).mark == "inheritance"]
+    if not shares:
+        yield "Nothing was measured: it has no teacher of another kind, or no control."
+        return
+    yield "Share of the gap between its self-taught control (0) and its teacher (1)."
+    yield ""
+    yield "| property | split | share | |"
+    yield "|---|---|---|---|"
+    for m in shares:
+        title = measure_named(measure_named(m.measure).of).title
+        yield f"| {title} | {markdown(m.split or '')} | {_value(m)} | {fate(m).lower()} |"
+
+
+def _of(run: Run, arm: str, measure: str) -> list[Measurement]:
+    return [m for m in run.measurements if (m.arm, m.measure) == (arm, measure)]
+
+
+def _value(m: Measurement) -> str:
+    return with_interval(m.value, m.low, m.high) if m.value is not None else f"undefined: {m.reason}"
+
+
+def _code(text: str) -> str:
+    """Text from outside in a code span: on one line, without what would end the span."""
+    return " ".join(text.replace("`", "'").split())
