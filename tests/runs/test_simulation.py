@@ -38,7 +38,7 @@ def test_a_cell_holds_what_simulate_gives(simulated):
 def test_the_same_command_again_draws_nothing(simulated):
     folder, _ = simulated
     result = bq.run(folder / "study.toml", out=folder / "run")
-    assert (result.trained, result.measured) == (0, False)
+    assert (result.trained, result.conclusion) == (0, "nothing")
 
 
 @pytest.mark.parametrize("damage", [b"{}", None])
