@@ -21,8 +21,24 @@ SCORES = ("accuracy", "nll", "ece", "brier")
 
 def model_card(run: Run, exported: Exported) -> str:
     """Data, teachers, scores with intervals, what was kept and lost, how to load it, as Markdown."""
+    arm = exported.record.arm
+    sections = {
+        "Data": _data(exported),
+        "Teachers": _teachers(exported),
+        "Scores": _scores(run, arm),
+        "Inherited": _inherited(run, arm),
+        "Load it": ["In this folder, without bequest:", "", "```python", exported.code, "```"],
+        "Made by": _origin(run),
+    }
+    lines = _head(run, exported)
+    for title, section in sections.items():
+        lines += ["", f"## {title}", "", *section]
+    return "\n".join(lines) + "\n"
+
+
+def _head(run: Run, exported: Exported) -> list[str]:
     study, record = run.study, exported.record
-    lines = [
+    return [
         "---",
         "library_name: pytorch",
         "tags: [knowledge-distillation, bequest]",
@@ -34,39 +50,19 @@ def model_card(run: Run, exported: Exported) -> str:
         "",
         f"Seed {record.seed}, one of {len(study.seeds)}; scale {markdown(study.scale)}. "
         f"{record.parameters or 0:,} parameters; digest of the weights `{record.weights_digest}`.",
-        "",
-        "## Data",
-        "",
-        f"`{_code(exported.data)}`, digest `{record.data_digest}`. Classes in the order of the logits: "
-        f"{', '.join(map(markdown, exported.classes))}.",
-        "",
-        "## Teachers",
-        "",
-        *_teachers(exported),
-        "",
-        "## Scores",
-        "",
-        *_scores(run, record.arm),
-        "",
-        "## Inherited",
-        "",
-        *_inherited(run, record.arm),
-        "",
-        "## Load it",
-        "",
-        "In this folder, without bequest:",
-        "",
-        "```python",
-        exported.code,
-        "```",
-        "",
-        "## Made by",
-        "",
-        f"`{_code(study.command)}`, bequest {study.provenance.bequest}"
-        + (f", commit {study.provenance.commit[:12]}" if study.provenance.commit else "")
-        + ".",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _data(exported: Exported) -> Iterator[str]:
+    classes = ", ".join(map(markdown, exported.classes))
+    yield f"`{_code(exported.data)}`, digest `{exported.record.data_digest}`."
+    yield f"Classes in the order of the logits: {classes}."
+
+
+def _origin(run: Run) -> Iterator[str]:
+    provenance = run.study.provenance
+    commit = f", commit {provenance.commit[:12]}" if provenance.commit else ""
+    yield f"`{_code(run.study.command)}`, bequest {provenance.bequest}{commit}."
 
 
 def _teachers(exported: Exported) -> Iterator[str]:
