@@ -54,3 +54,9 @@ def test_toml_round_trip_and_its_faults(tmp_path):
         read_toml(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_json_has_not_is_a_fault_of_the_configuration(value):
+    with pytest.raises(ConfigError, match="a value cannot be kept"):
+        content_hash({"a": value})

@@ -54,3 +54,9 @@ def test_a_foreign_file_is_named(tmp_path):
     (tmp_path / "m.json").write_text(json.dumps([{"measure": 3}]))
     with pytest.raises(RunFolderError, match="is not a Measurement"):
         read_records(tmp_path / "m.json", Measurement)
+
+
+def test_a_version_that_is_no_number_is_one_message(tmp_path):
+    (tmp_path / "record.json").write_text('{"version": "x"}')
+    with pytest.raises(RunFolderError, match="has a damaged version"):
+        read_record(tmp_path / "record.json", RunRecord)

@@ -88,8 +88,14 @@ def content_hash(value: Any, *, length: int = 16) -> str:
 
     >>> content_hash({"b": 1, "a": [2.0]}) == content_hash({"a": [2.0], "b": 1})
     True
+
+    Raises:
+        ConfigError: If it holds what JSON has not: NaN, infinity, a date.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError.of("the configuration", [f"a value cannot be kept: {error}"]) from None
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 

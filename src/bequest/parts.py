@@ -117,7 +117,7 @@ def _executed(path: Path, module_name: str) -> str | None:
     sys.modules[module_name] = module  # before it runs, as imports do: dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's code raises
+    except (Exception, SystemExit) as error:  # whatever a user's code raises
         lines = traceback.extract_tb(error.__traceback__)
         place = next(
             (f", line {entry.lineno}" for entry in reversed(lines) if entry.filename == str(path)), ""
@@ -158,14 +158,21 @@ def _forget(origin: str, module_name: str) -> None:
 def _digests_by_definition(
     source: str, registered: Mapping[tuple[str, str], Any]
 ) -> dict[tuple[str, str], str]:
-    """For each part the digest of the file without the top-level definitions of the other parts."""
+    """For each part the digest of the file without other parts that it does not use."""
     body = ast.parse(source).body
     names = {key: getattr(value, "__name__", "") for key, value in registered.items()}
     owners = {name for name in names.values() if name}
     digests_of_parts = {}
     for key, name in names.items():
-        others = owners - {name}
-        remaining = [node for node in body if getattr(node, "name", None) not in others]
+        left_out = owners - {name}
+        while True:
+            remaining = [node for node in body if getattr(node, "name", None) not in left_out]
+            used = left_out & {
+                node.id for each in remaining for node in ast.walk(each) if isinstance(node, ast.Name)
+            }
+            if not used:
+                break
+            left_out -= used  # what a part calls or subclasses decides it too
         code = ast.unparse(ast.Module(remaining, type_ignores=[]))
         digests_of_parts[key] = hashlib.sha256(code.encode()).hexdigest()
     return digests_of_parts

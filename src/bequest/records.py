@@ -331,6 +331,13 @@ def _checked(content: Any, kind: type[R], path: str | Path) -> R:
 
 def _refuse_newer(content: Any, path: str | Path) -> None:
     version = content.get("version", VERSION) if isinstance(content, dict) else VERSION
+    if not isinstance(version, int):
+        raise RunFolderError(
+            f"{path} has a damaged version",
+            expected=f"a number up to {VERSION}",
+            got=repr(version),
+            remedy="run the same command again; what is damaged is made again",
+        )
     if version > VERSION:
         raise RunFolderError(
             f"{path} was written by a newer bequest",

@@ -53,7 +53,7 @@ def test_a_changed_measure_measures_and_a_changed_model_trains_what_has_it(mine)
     again = run()
     assert (again.trained, again.read, again.conclusion) == (0, 0, "measuring")
     parts.write_text(content.replace("width: int = 64", "width: int = 65"))
-    with pytest.raises(RunFolderError, match="the model my_net: its code has changed"):
+    with pytest.raises(RunFolderError, match="the model my_net has changed"):
         run()
     assert run(amend=True).trained == 8  # every arm but the CNN
     parts.write_text(content)

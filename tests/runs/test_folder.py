@@ -88,11 +88,51 @@ def test_unused_cells_are_refused_amended_or_deleted(copied, tiny):
 
 def test_cells_that_did_not_finish_are_no_reason_to_refuse(copied, tiny):
     folder, _ = copied
+    for path in (folder.path / "cells").glob("*/record.json"):
+        write_json(path, {**read_json(path), "status": "failed"})
+    folder.prepare(planned(tiny, settings=["recipe.lr=0.5"]))
+
+
+def test_finished_cells_count_though_the_run_was_killed_before_it_noted_them(copied, tiny):
+    folder, _ = copied
     record = read_json(folder.study)
     for cell in record["cells"]:
-        cell["status"] = "failed"
-    write_json(folder.study, record)
-    folder.prepare(planned(tiny, settings=["recipe.lr=0.5"]))
+        cell["status"] = "waiting"
+    write_json(folder.study, {**record, "status": "running"})
+    other = planned(tiny, settings=["recipe.lr=0.5"])
+    with pytest.raises(RunFolderError, match="would leave 8 finished cells"):
+        folder.prepare(other)
+    folder.study.write_text("{")
+    with pytest.raises(RunFolderError, match="would leave 8 finished cells"):
+        folder.prepare(other)
+
+
+def test_a_fresh_start_spares_what_is_not_the_runs(copied, tiny):
+    folder, _ = copied
+    (folder / "notes.txt").write_text("mine")
+    folder.prepare(planned(tiny), fresh=True)
+    assert not (folder / "cells").exists()
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert folder.configuration.is_file()
+
+
+def test_a_study_that_a_user_wrote_is_no_run(tiny, write_study, tmp_path):
+    text = write_study(tiny).read_text()
+    folder = RunFolder(tmp_path)
+    for fresh in (False, True):
+        with pytest.raises(RunFolderError, match="is not empty and holds no run"):
+            folder.prepare(planned(tiny), fresh=fresh)
+    assert (tmp_path / "study.toml").read_text() == text
+
+
+def test_a_linked_folder_is_named_and_nothing_is_deleted(copied, tiny, tmp_path):
+    folder, _ = copied
+    (folder / "cells").rename(tmp_path / "outside")
+    (folder / "cells").symlink_to(tmp_path / "outside")
+    with pytest.raises(RunFolderError, match="is a symbolic link"):
+        folder.prepare(planned(tiny), fresh=True)
+    assert len(list((tmp_path / "outside").iterdir())) == 8
+    assert folder.configuration.is_file()
 
 
 def test_many_differences_and_cells_are_cut_short(copied, tiny):
@@ -100,6 +140,9 @@ def test_many_differences_and_cells_are_cut_short(copied, tiny):
     record = read_json(folder.study)
     record["cells"] = [{**record["cells"][0], "seed": seed, "id": f"{seed}"} for seed in range(20)]
     write_json(folder.study, record)
+    done = read_json(next((folder.path / "cells").glob("*/record.json")))
+    for seed in range(20):
+        write_json(folder.path / "cells" / f"{seed}" / "record.json", done)
     with pytest.raises(RunFolderError, match=r"20 finished cells[\s\S]*\.\.\. and 12 more"):
         folder.prepare(planned(tiny))
 

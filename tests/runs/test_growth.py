@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import bequest as bq
-from bequest.errors import RunFolderError
+from bequest.errors import RunError, RunFolderError
 from bequest.runs.folder import RunFolder
 from bequest.runs.pruning import prune
 from bequest.runs.survey import state_of, survey
@@ -208,3 +208,60 @@ def test_a_folder_of_version_1_is_trained_once_more(grown):
     text = (folder / "study.json").read_text()
     (folder / "study.json").write_text(text.replace('"version": 2', '"version": 1', 1))
     assert run(settings=["recipe.lr=0.01"]).trained == 8  # no --amend is asked for
+
+
+def test_an_arm_that_is_renamed_keeps_its_cells(grown, tiny):
+    run, _ = grown
+    tiny["arms"]["big"] = tiny["arms"].pop("cnn")
+    tiny["arms"]["mlp<-cnn"]["teachers"] = ["big"]
+    result = run(tiny)
+    assert (result.trained, result.failed) == (0, ())
+
+
+def test_a_repeated_training_that_fails_leaves_the_finished_one(grown, tiny):
+    run, folder = grown
+    cell = RunFolder(folder).plan().cell("mlp", 0)
+    files = cell_folder(folder, cell.id)
+    before = files.record.read_bytes()
+    (files.path / "snapshots").write_text("no folder")
+    tiny["measures"] = {"paths": ["mlp"]}
+    assert {each.arm for each in run(tiny).failed} == {"mlp"}
+    assert files.record.read_bytes() == before
+    del tiny["measures"]
+    assert run(tiny).trained == 0
+
+
+def test_a_cell_without_its_weights_is_trained_again_also_after_pruning(grown, tiny):
+    run, folder = grown
+    cell = RunFolder(folder).plan().cell("mlp", 0)
+    cell_folder(folder, cell.id).weights.unlink()
+    prune(folder)
+    assert run(tiny).trained == 1
+
+
+def test_a_linked_cell_is_refused(grown, tiny, tmp_path):
+    run, folder = grown
+    path = cell_folder(folder, RunFolder(folder).plan().cell("mlp", 0).id).path
+    path.rename(tmp_path / "outside")
+    path.symlink_to(tmp_path / "outside")
+    (tmp_path / "outside" / "readings" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="is a symbolic link"):
+        run(tiny)
+    with pytest.raises(RunFolderError, match="is a symbolic link"):
+        prune(folder)
+    assert (tmp_path / "outside" / "readings" / "thesis.txt").exists()
+
+
+def test_a_measure_that_raises_is_one_message_and_the_run_is_not_called_running(grown, tiny, monkeypatch):
+    from bequest.evidence.properties import Properties
+
+    def broken(self, readings):
+        raise ZeroDivisionError("mine")
+
+    run, folder = grown
+    monkeypatch.setattr(Properties, "measurements", broken)
+    tiny["measures"] = {"profile": ["brier"]}
+    with pytest.raises(RunError, match="'properties' could not be computed") as caught:
+        run(tiny)
+    assert "ZeroDivisionError: mine" in str(caught.value)
+    assert RunFolder(folder).record().status == "interrupted"

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from bequest.config import Config, content_hash
 from bequest.data.corruptions import CORRUPTIONS
@@ -21,10 +22,10 @@ from bequest.measure import attention_distance, severity_curve
 from bequest.models.taps import PENULTIMATE, activations, tapped
 from bequest.models.verbs import verb_logits, verb_states
 from bequest.models.vit import VisionTransformer
-from bequest.parts import code_digest
+from bequest.parts import code_digest, part_of
 from bequest.seeding import numpy_generator
 from bequest.studies.cell import Cell, cell_folder
-from bequest.studies.datasets import PROBE_SPLIT, load, tested_on
+from bequest.studies.datasets import PROBE_SPLIT, load, tested_on, used_parts
 from bequest.studies.networks import initial_network, trained_network
 from bequest.studies.spec import DataSpec, SplitSpec, StudySpec
 from bequest.studies.starts import source_scores
@@ -119,7 +120,11 @@ class Reading(Config):
     def id_for(self, cell_id: str) -> str:
         """The id of this reading of that cell."""
         question = {"format": READING_FORMAT, "what": self.what, "code": code_digest(self), **self.plain()}
-        return content_hash({"cell": cell_id, **question})
+        return content_hash({"cell": cell_id, "parts": self.used_parts(), **question})
+
+    def used_parts(self) -> dict[str, str]:
+        """Digests of what else decides the answer: users' parts, and data on disk."""
+        return {}
 
     @abstractmethod
     def read(self, network: Network) -> Arrays:
@@ -138,6 +143,11 @@ class OfSplit(Reading):
     data: DataSpec
     split: SplitSpec
     trained: bool = True
+
+    @override
+    def used_parts(self) -> dict[str, str]:
+        corruption = [("corruption", self.split.corruption)] if self.split.corruption else []
+        return _digests([("transform", each.name) for each in self.split.variants] + corruption, self.data)
 
     @property
     def samples(self) -> Split:
@@ -235,6 +245,10 @@ class Severity(OfSplit):
     family: str
     chosen: int | None = None
 
+    @override
+    def used_parts(self) -> dict[str, str]:
+        return super().used_parts() | _digests([("corruption", self.family)])
+
     def read(self, network: Network) -> Arrays:
         """See :class:`Severity`."""
         samples = self.samples
@@ -272,6 +286,10 @@ class SourceAccuracy(Reading):
     what = "source_accuracy"
     task: DataSpec
 
+    @override
+    def used_parts(self) -> dict[str, str]:
+        return used_parts(self.task)
+
     def read(self, network: Network) -> Arrays:
         """See :class:`SourceAccuracy`."""
         cell = network.cell
@@ -281,6 +299,13 @@ class SourceAccuracy(Reading):
             network.trained, cell.training.student, cell.training.start, folder, load(self.task)
         )
         return {when: np.array(values["accuracy"]) for when, values in (scores or {}).items()}
+
+
+def _digests(named: Iterable[tuple[str, str]], data: DataSpec | None = None) -> dict[str, str]:
+    """The digests of those of the named things that are a user's parts, and of a dataset."""
+    parts = [part for kind, name in named if (part := part_of(kind, name)) is not None]
+    digests = {f"{part.kind} {part.name}": part.digest for part in parts}
+    return digests if data is None else digests | used_parts(data)
 
 
 def answers_on(study: StudySpec, split: str, *, trained: bool = True) -> Answers:

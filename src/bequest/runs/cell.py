@@ -60,7 +60,10 @@ def run_cell(plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False) -> 
         record = _failed(cell, str(error), started)
     except Exception as error:  # a user's model or objective may raise anything
         record = _failed(cell, f"{type(error).__name__}: {error}", started)
-    write_record(folder.record, record)
+    earlier = record_of_cell(folder, cell)
+    # A training that was only repeated, for its path, leaves the finished one as it was when it fails.
+    if record.status == "done" or earlier is None or earlier.status != "done":
+        write_record(folder.record, record)
     return record
 
 

@@ -147,10 +147,11 @@ def _claimed_arms(plan: Plan) -> tuple[str, ...]:
 def _notes(plan: Plan, records: Mapping[str, RunRecord]) -> tuple[str, ...]:
     """The first warning of each shown arm and how many seeds had one; arms with the same share a line."""
     by_arm: dict[str, list[str]] = {}
-    for record in records.values():
-        if not plan.study.arms[record.arm].aside:
-            warnings = [f"{warning}, seed {record.seed}" for warning in record.warnings]
-            by_arm.setdefault(record.arm, []).extend(warnings)
+    for cell in plan.cells:  # the record names the arm that it was trained for, which may be gone
+        record = records.get(cell.id)
+        if record is not None and not plan.study.arms[cell.arm].aside:
+            warnings = [f"{warning}, seed {cell.seed}" for warning in record.warnings]
+            by_arm.setdefault(cell.arm, []).extend(warnings)
     alike: dict[str, list[str]] = {}
     for arm, warnings in by_arm.items():
         if warnings:

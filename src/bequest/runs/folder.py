@@ -73,7 +73,10 @@ class RunFolder:
             )
         content = read_toml(self.configuration)
         scale = str(content.pop("scale", "small"))
-        load_parts(content.get("use", []))
+        use = content.get("use", [])
+        if not isinstance(use, list) or not all(isinstance(file, str) for file in use):
+            raise ConfigError.of(str(self.configuration), ["use: expected a list of Python files"])
+        load_parts(use)
         return make_plan(content, scale=scale, where=str(self.configuration))
 
     def prepare(self, plan: Plan, *, fresh: bool = False, amend: bool = False) -> None:
@@ -89,9 +92,10 @@ class RunFolder:
         Raises:
             RunFolderError: If finished cells would be left unused, or the folder cannot be written.
         """
-        if fresh and self.configuration.exists():
+        there = self.holds_run
+        if there and fresh:
             self._clear()
-        if self.configuration.exists():
+        elif there:
             unused = [] if amend else self._left_unused(plan)
             if unused:
                 raise self._refusal(plan, unused)
@@ -99,8 +103,18 @@ class RunFolder:
         else:
             self._refuse_foreign()
         configuration = to_toml({"scale": plan.scale, **plan.resolved})
-        if not self.configuration.is_file() or self.configuration.read_text("utf-8") != configuration:
+        if not self.configuration.is_file() or self.configuration.read_bytes() != configuration.encode():
             write_text(self.configuration, configuration)
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run wrote this folder; a study that a user wrote beside other files is no run."""
+        if self.study.exists():
+            return True
+        try:
+            return "scale" in read_toml(self.configuration)  # only resolved configurations have that key
+        except ConfigError:
+            return False
 
     def complete(self, plan: Plan) -> bool:
         """True if the study of ``plan`` was measured and judged here, and its results are undamaged."""
@@ -160,17 +174,45 @@ class RunFolder:
 
     def _clear(self) -> None:
         for name in (CELLS, STORES):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            if (self.path / name).is_symlink():
+                raise RunFolderError(
+                    f"{self.path / name} is a symbolic link",
+                    expected="a folder of the run",
+                    remedy="nothing was deleted; remove the link, or choose another folder with --out",
+                )
+        for name in (CELLS, STORES):
+            if (self.path / name).exists():
+                shutil.rmtree(self.path / name)
         logs = [log.name for log in self.path.glob("worker-*.log")]
         for name in (*RESULTS, "report.html", *logs, "study.json", "study.toml"):
             (self.path / name).unlink(missing_ok=True)
 
     def _left_unused(self, plan: Plan) -> list[CellRecord]:
-        """Finished cells of the run that is here which ``plan`` does not need."""
+        """Finished cells of the run that is here which ``plan`` does not need.
+
+        The study's record says which cells it needs; whether they are finished, their own records say, since
+        a run that was killed had no time to note it. Without a readable record every finished cell counts.
+        """
         record = self.readable_record()
-        if record is None or record.version < VERSION:
+        if record is not None and record.version < VERSION:
             return []  # the cells of older versions are trained once more in any case
-        return [cell for cell in record.cells if cell.status == "done" and cell.id not in plan.by_id]
+        lines = self._cells_on_disk() if record is None else record.cells
+        return [line for line in lines if line.id not in plan.by_id and self._finished(line.id)]
+
+    def _cells_on_disk(self) -> list[CellRecord]:
+        lines = []
+        for path in sorted((self.path / CELLS).glob("*/record.json")):
+            with contextlib.suppress(RunFolderError):
+                cell = read_record(path, RunRecord)
+                lines.append(CellRecord(id=cell.id, arm=cell.arm, seed=cell.seed, status=cell.status))
+        return lines
+
+    def _finished(self, cell_id: str) -> bool:
+        path = cell_folder(self.path, cell_id).record
+        try:
+            return path.is_file() and read_record(path, RunRecord).status == "done"
+        except RunFolderError:
+            return False
 
     def _refusal(self, plan: Plan, unused: list[CellRecord]) -> RunFolderError:
         try:
@@ -198,7 +240,7 @@ class RunFolder:
             config = read_record(path, RunRecord).config if path.is_file() else {}
             parts = _parts_of(config)
             changed |= {part: None for part, digest in parts if current.get(part, digest) != digest}
-        return [f"the {part}: its code has changed" for part in changed]
+        return [f"the {part} has changed" for part in changed]
 
     def _refuse_foreign(self) -> None:
         entries = [entry.name for entry in self.path.iterdir() if entry.name != ".lock"]

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bequest.errors import RunFolderError
 from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.records import RunRecord, write_record
 from bequest.runs.folder import CELLS, STORES, RunFolder
-from bequest.runs.survey import READINGS, SNAPSHOTS, record_of_cell
+from bequest.runs.survey import READINGS, SNAPSHOTS, record_of_cell, refuse_links
 from bequest.studies.cell import cell_folder
 from bequest.studies.plan import Plan
 
@@ -36,6 +37,8 @@ def prune(folder: Path, *, dry_run: bool = False) -> Pruned:
     """
     run = RunFolder(folder)
     plan = run.plan()
+    _refuse_changed(run, plan)
+    refuse_links(folder, plan)
     with run.locked():
         records = {
             cell.id: record
@@ -49,6 +52,22 @@ def prune(folder: Path, *, dry_run: bool = False) -> Pruned:
                 _delete(path)
             _forget_deleted(folder, records)
     return Pruned(tuple(unused), size)
+
+
+def _refuse_changed(run: RunFolder, plan: Plan) -> None:
+    """Refuse to prune by a plan that is not the one of the last run: a part or a file of weights has changed.
+
+    Raises:
+        RunFolderError: If the plan asks for a cell that the last run did not have.
+    """
+    record = run.readable_record()
+    if record is None or not set(plan.by_id) <= {cell.id for cell in record.cells}:
+        raise RunFolderError(
+            f"the last run of {run.path} had other cells than its study asks for now",
+            expected="the parts, data and weights that it was run with",
+            got="a change of one of them, or no readable study.json",
+            remedy="run the study again first; it says what would be unused",
+        )
 
 
 def _unused_folders(root: Path, plan: Plan, records: dict[str, RunRecord]) -> Iterator[Path]:
@@ -78,7 +97,11 @@ def _forget_deleted(root: Path, records: dict[str, RunRecord]) -> None:
     """Take what is gone out of the cells' records."""
     for cell_id, record in records.items():
         folder = cell_folder(root, cell_id)
-        files = {name: digest for name, digest in record.files.items() if (folder.path / name).exists()}
+        files = {
+            name: digest
+            for name, digest in record.files.items()
+            if not name.startswith((READINGS, SNAPSHOTS)) or (folder.path / name).exists()
+        }
         if files != record.files:
             write_record(folder.record, record.model_copy(update={"files": files}))
 

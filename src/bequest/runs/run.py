@@ -145,7 +145,7 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
         _do(inventory, conclusion, ranks, workers, progress)
         reuse = step == "verdicts"
         measurements = folder.records(MEASUREMENTS, Measurement) if reuse else conclusion.measure()
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or a measure of a user's that raises: the record must not say "running"
         conclusion.write("interrupted")
         raise
     record = conclusion.judge(measurements)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,15 @@ from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.evidence.reading import Reading
 from bequest.files import file_digest
 from bequest.records import RunRecord, read_record
-from bequest.studies.cell import Cell, CellFolder, cell_folder
+from bequest.studies.cell import Cell, CellFolder, SimulationConfig, cell_folder
 from bequest.studies.plan import Plan
 
 Action = Literal["train", "read"]
 TRAIN: Action = "train"
 READ: Action = "read"
 READINGS, SNAPSHOTS = "readings/", "snapshots/"
+PLAIN = re.compile(r"(readings/|snapshots/)?[A-Za-z0-9_]+\.[a-z]+")
+"""The names of files in a cell's record."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def survey(plan: Plan, root: Path) -> Survey:
     train: list[Job] = []
     read: list[Job] = []
     missing, damaged = 0, list[Path]()
+    refuse_links(root, plan)
     for cell in plan.by_id.values():  # two arms that are trained alike share a cell
         state = state_of(root, cell)
         damaged += state.damaged
@@ -106,6 +110,21 @@ def survey(plan: Plan, root: Path) -> Survey:
     return Survey(
         len(plan.by_id), frozenset(trained), frozenset(again), (*train, *read), missing, tuple(damaged)
     )
+
+
+def refuse_links(root: Path, plan: Plan) -> None:
+    """Refuse a folder of cells, or of one cell, that is a symbolic link: what is written there lies outside.
+
+    Raises:
+        RunFolderError: Names the link.
+    """
+    for path in (root / "cells", *(cell_folder(root, cell_id).path for cell_id in plan.by_id)):
+        if path.is_symlink():
+            raise RunFolderError(
+                f"{path} is a symbolic link",
+                expected="a folder of the run",
+                remedy="replace it by the folder that it points to",
+            )
 
 
 @dataclass(frozen=True)
@@ -140,10 +159,10 @@ def state_of(root: Path, cell: Cell) -> CellState:
     whole, damaged = _checked(folder, record)
     missing = {name for name in record.files if name not in whole}
     paths = {name for name in record.files if name.startswith(SNAPSHOTS)}
-    training = {name for name in record.files if not name.startswith((READINGS, SNAPSHOTS))}
+    training = _training_files(folder, cell)
     return CellState(
         cell,
-        trained=bool(training) and not training & missing,
+        trained=training <= whole,
         snapshots=bool(paths) and not paths & missing,
         readings=frozenset(Path(name).stem for name in whole if name.startswith(READINGS)),
         damaged=tuple(damaged),
@@ -161,10 +180,19 @@ def record_of_cell(folder: CellFolder, cell: Cell) -> RunRecord | None:
     return record if record.id == cell.id else None
 
 
+def _training_files(folder: CellFolder, cell: Cell) -> set[str]:
+    """The files without which a cell is not trained."""
+    simulated = isinstance(cell.config, SimulationConfig)
+    files = [folder.simulation] if simulated else [folder.weights, folder.metrics]
+    return {folder.relative(path) for path in files}
+
+
 def _checked(folder: CellFolder, record: RunRecord) -> tuple[set[str], list[Path]]:
     """The names of the files that are whole, and the paths of those that are there and are not."""
     whole, damaged = set[str](), list[Path]()
     for name, digest in record.files.items():
+        if not PLAIN.fullmatch(name):
+            continue  # a name in a damaged or foreign record never leads out of the cell's folder
         path = folder.path / name
         try:
             matches = file_digest(path) == digest

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
+from bequest import parts
+from bequest.config import content_hash
 from bequest.data.corruptions import corrupt
-from bequest.data.datasets import Dataset, Split, load_dataset
+from bequest.data.datasets import Dataset, Split, load_dataset, located
 from bequest.data.folders import subset
 from bequest.data.fractions import fraction
+from bequest.data.sources import data_root
+from bequest.files import file_digest
 from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec
 
 PROBE_SPLIT = "test"
 """The split on which representations are compared."""
+
+CONTENT_BYTES = 2**30
+"""Data sets of at most this size are told apart by content."""
 
 
 def load(spec: DataSpec) -> Dataset:
@@ -25,6 +33,31 @@ def load(spec: DataSpec) -> Dataset:
 def tested_on(data: DataSpec, spec: SplitSpec) -> Split:
     """The samples of a test split of ``data``."""
     return _test_split(json.dumps(data.plain(), sort_keys=True), json.dumps(spec.samples(), sort_keys=True))
+
+
+def used_parts(spec: DataSpec) -> dict[str, str]:
+    """What decides the content of a dataset beside its name and options: a user's part, files on disk."""
+    family, place = located(spec.name)
+    part = parts.part_of("dataset", family)
+    digests = {} if part is None else {f"dataset {family}": part.digest}
+    for root in (Path(place.get("path", "")).expanduser(), data_root() / place.get("path", "")):
+        if place and root.exists():
+            return {**digests, f"data {spec.name}": _content(_stamps(root))}
+    return digests
+
+
+def _stamps(root: Path) -> tuple[tuple[str, int, int], ...]:
+    """Path, size and time of every file of a data set."""
+    files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+@lru_cache(maxsize=16)
+def _content(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    """A digest of the files' contents; of more than a GiB the sizes and times must do."""
+    if sum(size for _, size, _ in stamps) > CONTENT_BYTES:
+        return content_hash([[Path(name).name, size, time] for name, size, time in stamps])
+    return content_hash([[Path(name).name, file_digest(name)] for name, _, _ in stamps])
 
 
 @lru_cache(maxsize=4)

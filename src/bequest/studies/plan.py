@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from bequest.config import content_hash
-from bequest.data.datasets import located
 from bequest.errors import ConfigError
 from bequest.parts import digests, part_of
 from bequest.studies.arms import Arms
 from bequest.studies.cell import Cell, CellConfig, NetworkSpec, SimulationConfig, cell_id
+from bequest.studies.datasets import used_parts
 from bequest.studies.faults import faults_of_study
 from bequest.studies.parsing import parse_study
 from bequest.studies.solvable import model_points
@@ -152,7 +152,7 @@ def _training_config(study: StudySpec, arms: Arms, arm: str, started_from: str |
 
 def _parts_of(config: CellConfig) -> dict[str, str]:
     """The digests of the user's parts that decide how a cell is trained."""
-    named = [("model", config.student.family), ("dataset", located(config.data.name)[0])]
+    named = [("model", config.student.family), ("optimizer", config.recipe.optimizer)]
     for kind, value in (
         ("objective", config.objective),
         ("combination", config.combine),
@@ -163,7 +163,8 @@ def _parts_of(config: CellConfig) -> dict[str, str]:
     ):
         named += [(kind, name) for name in _names_in(value.spec() if value is not None else None)]
     parts = {part for kind, name in named if (part := part_of(kind, name)) is not None}
-    return {f"{part.kind} {part.name}": part.digest for part in sorted(parts, key=lambda p: (p.kind, p.name))}
+    digests = {f"{part.kind} {part.name}": part.digest for part in parts} | used_parts(config.data)
+    return dict(sorted(digests.items()))
 
 
 def _names_in(spec: Any) -> list[str]:
