@@ -193,14 +193,8 @@ class Readings:
 
 def finished(root: Path, cell: Cell) -> bool:
     """Whether the record of a cell says that it is done; a record that cannot be read says nothing."""
-    path = cell_folder(root, cell.id).record
-    if not path.is_file():
-        return False
-    try:
-        record = read_record(path, RunRecord)
-    except RunFolderError:
-        return False
-    return record.status == "done" and record.id == cell.id
+    record = cell_folder(root, cell.id).readable_record()
+    return record is not None and record.status == "done" and record.id == cell.id
 
 
 def _simulations(readings: Readings) -> dict[tuple[str, int], dict[str, dict[str, float | None]]]:

@@ -208,11 +208,8 @@ class RunFolder:
         return lines
 
     def _finished(self, cell_id: str) -> bool:
-        path = cell_folder(self.path, cell_id).record
-        try:
-            return path.is_file() and read_record(path, RunRecord).status == "done"
-        except RunFolderError:
-            return False
+        record = cell_folder(self.path, cell_id).readable_record()
+        return record is not None and record.status == "done"
 
     def _refusal(self, plan: Plan, unused: list[CellRecord]) -> RunFolderError:
         try:

@@ -12,7 +12,7 @@ from bequest.errors import RunFolderError
 from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.evidence.reading import Reading
 from bequest.files import file_digest
-from bequest.records import RunRecord, read_record
+from bequest.records import RunRecord
 from bequest.studies.cell import Cell, CellFolder, SimulationConfig, cell_folder
 from bequest.studies.plan import Plan
 
@@ -171,13 +171,8 @@ def state_of(root: Path, cell: Cell) -> CellState:
 
 def record_of_cell(folder: CellFolder, cell: Cell) -> RunRecord | None:
     """The cell's record; None if it is absent, damaged, or of another cell."""
-    if not folder.record.is_file():
-        return None
-    try:
-        record = read_record(folder.record, RunRecord)
-    except RunFolderError:
-        return None
-    return record if record.id == cell.id else None
+    record = folder.readable_record()
+    return record if record is not None and record.id == cell.id else None
 
 
 def _training_files(folder: CellFolder, cell: Cell) -> set[str]:

@@ -14,6 +14,8 @@ from bequest.distill.combine import Combination
 from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.codecs import Codec
+from bequest.errors import RunFolderError
+from bequest.records import RunRecord, read_record
 from bequest.seeding import derive
 from bequest.studies.spec import DataSpec, Mode, SourceSpec, StartSpec
 
@@ -158,6 +160,13 @@ class CellFolder:
     def simulation(self) -> Path:
         """What the solvable model does at each point, by the point's key, as JSON."""
         return self.path / "simulation.json"
+
+    def readable_record(self) -> RunRecord | None:
+        """The cell's record; None if it is absent or damaged."""
+        try:
+            return read_record(self.record, RunRecord) if self.record.is_file() else None
+        except RunFolderError:
+            return None
 
     def reading(self, reading_id: str) -> Path:
         """What the trained network answered, as arrays."""
