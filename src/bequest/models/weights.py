@@ -15,6 +15,8 @@ from bequest.errors import ModelError
 from bequest.files import write_bytes
 from bequest.models.weight_formats import read_state
 
+META_REMEDY = 'give it memory with .to_empty(device="cpu") and load weights, or build it outside of meta'
+
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, detached, on the CPU, contiguous; shared tensors are repeated.
@@ -30,7 +32,7 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
             raise ModelError(
                 f"the network cannot be stored as safetensors: {name} is {reason}",
                 expected="a state dict of dense tensors that have values",
-                remedy=_remedy(reason),
+                remedy=_remedy(value),
             )
         state[name] = value.detach().cpu().contiguous().clone()
     return state
@@ -96,7 +98,7 @@ def require_memory(model: nn.Module) -> None:
     if names:
         raise ModelError(
             f"the network has no memory for its weights: {names[0]} is on the meta device",
-            remedy=_remedy("on the meta device"),
+            remedy=META_REMEDY,
         )
 
 
@@ -107,7 +109,7 @@ def require_dense(model: nn.Module) -> None:
         if reason is not None:
             raise ModelError(
                 f"the network has a parameter without dense values: {name} is {reason}",
-                remedy=_remedy(reason),
+                remedy=_remedy(value),
             )
 
 
@@ -126,13 +128,15 @@ def not_dense(value: object) -> str | None:
     return None
 
 
-def _remedy(reason: str) -> str:
-    if reason.startswith("lazy"):
-        return "run one batch through the network first"
-    if reason == "on the meta device":
-        return 'give it memory with .to_empty(device="cpu") and load weights, or build it outside of meta'
-    if reason == "sparse":
-        return "turn the parameter into a dense one with .to_dense()"
+def _remedy(value: object) -> str:
+    """What to do about a value for which :func:`not_dense` has a reason; the same order of cases."""
+    if isinstance(value, Tensor):
+        if is_lazy(value):
+            return "run one batch through the network first"
+        if value.is_meta:
+            return META_REMEDY
+        if not value.is_quantized and value.layout != torch.strided:
+            return "turn the parameter into a dense one with .to_dense()"
     return "use the network in floating point, without extra state"
 
 
@@ -165,5 +169,5 @@ def _dense_parts(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
         raise ModelError(
             f"the weights of the network have no digest: {name} is {reason}",
             expected="dense, sparse or quantised tensors, and extra state of plain values",
-            remedy=_remedy(reason or ""),
+            remedy=_remedy(value),
         )
