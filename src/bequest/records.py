@@ -123,7 +123,10 @@ class Verdict(Record):
     ``published`` is a number that the cited paper prints, ``expected`` one of an own pilot. ``low`` and
     ``high`` are the plain interval; ``adjusted_low`` and ``adjusted_high`` the one that the verdict uses, at
     5 % for the family of the study's claims. An ``exploratory`` claim was made after seeing its data and is
-    no member of that family. ``arms`` are the arms that the claim is about.
+    no member of that family. ``arms`` are the arms that the claim is about. In a run in rounds, ``look`` is
+    the look at which it was decided, or last judged, counted from 1; ``seeds_needed`` how many seeds would
+    decide an undecided claim by the spread over seeds so far, None where up to 1,000 would not or where that
+    cannot be told.
     """
 
     id: str
@@ -144,6 +147,8 @@ class Verdict(Record):
     arms: tuple[str, ...] = ()
     reason: str | None = None
     reason_code: str | None = None
+    look: int | None = None
+    seeds_needed: int | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -153,6 +158,53 @@ class Verdict(Record):
             content = dict(content)
             content["expected"] = content.pop("paper_value")
         return content
+
+
+class LookRecord(Record):
+    """One of the looks of a run in rounds; they are all planned before the first.
+
+    ``seeds`` and ``level``, the confidence level of the claims that are judged at it, are planned. The rest
+    is filled in when the look is taken: ``arms`` are the seeds of each arm, ``seconds`` what the new
+    trainings took, added up over cells; ``judged`` counts the claims of the family that no look before had
+    decided, ``verdicts`` are those that were decided at this one, and ``further`` names the undecided ones
+    that more seeds may decide.
+    """
+
+    seeds: int
+    level: float
+    taken: bool = False
+    seconds: float | None = None
+    arms: dict[str, int] = Field(default_factory=dict)
+    judged: int = 0
+    verdicts: tuple[Verdict, ...] = ()
+    further: tuple[str, ...] = ()
+
+
+class RoundsRecord(Record):
+    """The looks of a run in rounds (``--until-decided``), in their order.
+
+    ``key`` is a hash of what is judged: claims, and the networks and splits that they are about.
+    ``judged_before`` says that the claims were judged at 95 % before looks were planned.
+    """
+
+    key: str
+    looks: tuple[LookRecord, ...]
+    judged_before: bool = False
+
+    @property
+    def taken(self) -> int:
+        """How many looks are taken."""
+        return sum(look.taken for look in self.looks)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """How many seeds there are at each look."""
+        return tuple(look.seeds for look in self.looks)
+
+    @property
+    def decided(self) -> dict[str, Verdict]:
+        """The verdicts of all looks so far, by the claim's id."""
+        return {verdict.id: verdict for look in self.looks for verdict in look.verdicts}
 
 
 class TeacherRecord(Record):
@@ -257,7 +309,7 @@ class StudyRecord(Record):
     ``measures`` describes each measure by its name, ``sections`` each kind of evidence by its key;
     ``picture`` names the chart that stands beside the answer, ``profile_arms`` the arms of the inheritance
     profile. ``measuring_key`` is a hash of all that decides the measurements; ``files`` holds the SHA-256 of
-    each result by its name.
+    each result by its name; ``rounds`` are the looks of a run with ``--until-decided``.
     """
 
     version: int = VERSION
@@ -283,6 +335,7 @@ class StudyRecord(Record):
     picture: str | None = None
     measuring_key: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
+    rounds: RoundsRecord | None = None
 
 
 def _none_unless_finite(value: Any) -> Any:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bequest.errors import ConfigError
+from bequest.evidence.kind import cells_of
 from bequest.evidence.kinds import readings_of
 from bequest.runs.planning import planned
+from bequest.studies.cost import study_cost
+from bequest.studies.plan import with_seeds
 
 
 def ids_of(plan):
@@ -26,6 +30,41 @@ def test_cells_come_after_their_teachers(tiny):
     assert taught.plain == plan.cell("mlp", 1).id
     assert plan.by_id[taught.id] is taught
     assert list(plan.seeds) == [0, 1]
+
+
+def test_an_arm_may_have_more_seeds_than_the_study_and_its_teachers_as_many(tiny):
+    tiny["arms"]["cnn"]["seeds"] = 4
+    tiny["arms"]["mlp<-cnn"]["seeds"] = 3
+    plan = planned(tiny)
+    assert {arm: list(plan.seeds_of(arm)) for arm in plan.study.arms} == {
+        "cnn": [0, 1, 2, 3],
+        "mlp": [0, 1],
+        "mlp<-mlp": [0, 1],
+        "mlp<-cnn": [0, 1, 2],
+    }
+    assert (len(plan.cells), list(plan.seeds)) == (11, [0, 1, 2, 3])
+    assert plan.cell("mlp<-cnn", 1).plain == plan.cell("mlp", 1).id
+    assert plan.cell("mlp<-cnn", 2).plain is None
+    assert [cell.seed for cell in cells_of(plan, "mlp<-cnn")] == [0, 1, 2]
+    assert {cost.arm: cost.cells for cost in study_cost(plan)}["cnn"] == 4
+    assert {c.id for c in planned(tiny, settings=["arms.cnn.seeds=3"]).cells} < {c.id for c in plan.cells}
+
+
+def test_an_arm_with_fewer_seeds_than_one_that_needs_it_is_a_fault(tiny):
+    tiny["arms"]["mlp<-cnn"]["seeds"] = 3
+    with pytest.raises(ConfigError) as caught:
+        planned(tiny)
+    assert "arms.cnn.seeds: mlp<-cnn has 3 seeds and needs it at each; it has 2" in str(caught.value)
+
+
+def test_other_numbers_of_seeds_leave_the_rest_of_the_plan_as_it_is(tiny):
+    plan = planned(tiny)
+    grown = with_seeds(plan, {"cnn": 3, "mlp": 2})
+    assert grown.resolved["arms"]["cnn"] == {**plan.resolved["arms"]["cnn"], "seeds": 3}
+    assert with_seeds(grown, {"cnn": 2}).resolved == plan.resolved
+    assert "seeds" not in plan.resolved["arms"]["cnn"]
+    with pytest.raises(ConfigError, match="mlp<-cnn has 3 seeds"):
+        with_seeds(plan, {"mlp<-cnn": 3})
 
 
 def test_an_id_follows_from_all_that_decides_the_result_and_nothing_else(tiny):

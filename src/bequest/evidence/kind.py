@@ -51,4 +51,4 @@ class Kind(KindSpec):
 
 def cells_of(plan: Plan, arm: str) -> list[Cell]:
     """The cells of ``arm``, one a seed."""
-    return [plan.cell(arm, seed) for seed in plan.seeds]
+    return [plan.cell(arm, seed) for seed in plan.seeds_of(arm)]

@@ -44,7 +44,7 @@ def cell_named(text: str) -> tuple[Path, Cell] | None:
     arm, colon, number = rest.partition(":")
     if arm not in plan.study.arms:
         raise unknown("arm", arm, plan.study.arms)
-    seeds = plan.seeds
+    seeds = plan.seeds_of(arm)
     if colon and not (number.isdecimal() and int(number) in seeds):
         expected = f"expected a number from {seeds[0]} to {seeds[-1]}"
         raise ConfigError.of(text, [f"seed: {expected}, got {number!r}"])

@@ -78,7 +78,7 @@ def study_cost(plan: Plan) -> list[ArmCost]:
         if repr(data) not in sizes:
             sizes[repr(data)] = _Sizes(outline_of(data.name, data.options))
     by_arm = {arm: sizes[repr(cell.training.data)] for arm, cell in first.items()}
-    return [_arm_cost(cell, first, by_arm[arm], plan.study.seeds) for arm, cell in first.items()]
+    return [_arm_cost(cell, first, by_arm[arm], len(plan.seeds_of(arm))) for arm, cell in first.items()]
 
 
 class _Sizes:

@@ -29,14 +29,23 @@ def faults_of_study(study: StudySpec) -> list[str]:
 def _faults(study: StudySpec) -> Iterator[str]:
     if not study.name.strip(". ") or UNSAFE.search(study.name):
         yield f"name: {study.name!r} cannot name a folder"
-    circle = Arms(study).circle
-    if circle:
-        yield f"arms: {' and '.join(circle)} teach each other in a circle"
+    arms = Arms(study)
+    if arms.circle:
+        yield f"arms: {' and '.join(arms.circle)} teach each other in a circle"
     if study.theory is not None:
         yield from theory_faults(study)
     else:
         yield from _network_faults(study)
+        yield from _seed_faults(study, arms)
     yield from _claim_faults(study)
+
+
+def _seed_faults(study: StudySpec, arms: Arms) -> Iterator[str]:
+    for name in study.arms:
+        for other in sorted(arms.needed(name) & set(study.arms)):
+            seeds, fewer = len(study.seeds_of(name)), len(study.seeds_of(other))
+            if fewer < seeds:
+                yield f"arms.{other}.seeds: {name} has {seeds} seeds and needs it at each; it has {fewer}"
 
 
 def _network_faults(study: StudySpec) -> Iterator[str]:

@@ -67,8 +67,12 @@ class Plan:
 
     @property
     def seeds(self) -> range:
-        """The seeds of every arm."""
+        """The seeds of the arm that has most."""
         return self.study.seed_range
+
+    def seeds_of(self, arm: str) -> range:
+        """The seeds of ``arm``."""
+        return self.study.seeds_of(arm)
 
     def cell(self, arm: str, seed: int) -> Cell:
         """The cell of ``arm`` at ``seed``."""
@@ -103,9 +107,26 @@ def make_plan(resolved: Mapping[str, Any], *, scale: str, where: str = "the stud
     arms = Arms(study)
     cells: dict[tuple[str, int], Cell] = {}
     for seed in study.seed_range:
-        for arm in arms.order:
+        for arm in (arm for arm in arms.order if seed in study.seeds_of(arm)):
             cells[arm, seed] = _cell(study, arms, arm, seed, cells)
     return Plan(study, scale, dict(resolved), tuple(cells.values()))
+
+
+def with_seeds(plan: Plan, seeds: Mapping[str, int]) -> Plan:
+    """The same study with another number of seeds for some arms.
+
+    Args:
+        plan: The study.
+        seeds: Arms to how many seeds they have there; the others stay as they are.
+
+    Raises:
+        ConfigError: If an arm has more seeds than one that it needs.
+    """
+    arms = {name: dict(table) for name, table in plan.resolved["arms"].items()}
+    for arm, count in seeds.items():
+        arms[arm].pop("seeds", None)
+        arms[arm] |= {"seeds": count} if count != plan.study.seeds else {}
+    return make_plan({**plan.resolved, "arms": arms}, scale=plan.scale, where=plan.study.name)
 
 
 def _cell(study: StudySpec, arms: Arms, arm: str, seed: int, earlier: Mapping[tuple[str, int], Cell]) -> Cell:
@@ -123,7 +144,7 @@ def _cell(study: StudySpec, arms: Arms, arm: str, seed: int, earlier: Mapping[tu
         seed,
         config,
         teachers,
-        earlier[plain, seed].id if plain else None,
+        earlier[plain, seed].id if plain and seed in study.seeds_of(plain) else None,
         started_from,
     )
 

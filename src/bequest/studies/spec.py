@@ -161,6 +161,7 @@ class ArmSpec(Config):
         recipe: Fields of ``[recipe]`` that differ here.
         task: ``source`` trains on the data of ``[source]``, for others to start from; it is not shown.
         restart: Another number, other initial weights: a second network of the same kind.
+        seeds: How many seeds it has; default: the study's. No arm that it needs may have fewer.
         label: What a reader sees.
         aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
         learner: In a study of the solvable model, what the student is there.
@@ -177,6 +178,7 @@ class ArmSpec(Config):
     recipe: dict[str, Any] = Field(default_factory=dict)
     task: Literal["target", "source"] = "target"
     restart: int = Field(0, ge=0)
+    seeds: int | None = Field(None, ge=1, le=100_000)
     label: str | None = None
     aside: bool = False
     learner: LearnerSpec | None = None
@@ -292,7 +294,7 @@ class StudySpec(Config):
         source: The data of the task that pretrained networks come from.
         theory: The solvable model, in place of data and networks.
         use: Python files with parts of the user's own, imported first; relative to the study's file.
-        seeds: How many seeds each arm has.
+        seeds: How many seeds each arm has, unless it says otherwise.
         seeds_from: The first of them; settings are searched on other seeds than those that judge.
         recipe: How students are trained.
         splits: What they are tested on, by name.
@@ -355,8 +357,13 @@ class StudySpec(Config):
 
     @property
     def seed_range(self) -> range:
-        """The seeds of every arm."""
-        return range(self.seeds_from, self.seeds_from + self.seeds)
+        """The seeds of the arm that has most."""
+        most = max((arm.seeds or self.seeds for arm in self.arms.values()), default=self.seeds)
+        return range(self.seeds_from, self.seeds_from + most)
+
+    def seeds_of(self, arm: str) -> range:
+        """The seeds of ``arm``."""
+        return range(self.seeds_from, self.seeds_from + (self.arms[arm].seeds or self.seeds))
 
     @property
     def compared_splits(self) -> list[str]:

@@ -1,0 +1,279 @@
+"""Rounds of seeds: which looks are planned, what is judged at each, which arms get further seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, log2, sqrt
+
+from scipy import stats
+
+from bequest.config import content_hash
+from bequest.errors import ConfigError
+from bequest.measure import look_levels, seeds_needed
+from bequest.measures import Reason, measure_named
+from bequest.records import LookRecord, RoundsRecord, Verdict
+from bequest.studies.claims import LEVEL
+from bequest.studies.plan import Plan, with_seeds
+from bequest.studies.spec import ClaimSpec, StudySpec
+
+MOST = 4
+"""Default of the most seeds, in units of the study's. Four times as many seeds halve an interval, and where
+there are few they narrow it by more, since the t-quantile falls too.
+"""
+
+LIMIT = 1000
+"""Claims that need more seeds than this are said to lie on their margin."""
+
+POWER = 0.8
+JUDGED = (
+    "id",
+    "measure",
+    "arm",
+    "split",
+    "teacher",
+    "against",
+    "against_split",
+    "direction",
+    "margin",
+    "exact",
+)
+"""The fields of a claim that its verdict depends on."""
+
+Judging = Callable[[Sequence[ClaimSpec], float], list[Verdict]]
+"""Claims and the confidence level of their family to one verdict each; :func:`bequest.studies.claims.judge`
+with the measurements of a run.
+"""
+
+
+def planned_looks(seeds: int, most: int | None = None) -> list[int]:
+    """How many seeds there are at each look: ``seeds``, then at most doubled each time up to ``most``.
+
+    The looks grow by one factor, the largest that is at most 2 and ends at ``most``. Each look costs a part
+    of the error of all, and seeds beyond those that a claim needs cost trainings: with doubling there are few
+    looks, and less than half of the seeds are too many.
+
+    Args:
+        seeds: Seeds at the first look.
+        most: Seeds at the last look; default: four times as many.
+
+    Raises:
+        ConfigError: If ``most`` is less than ``seeds``.
+
+    >>> planned_looks(3), planned_looks(3, 15), planned_looks(5, 5), planned_looks(1, 3)
+    ([3, 6, 12], [3, 5, 9, 15], [5], [1, 2, 3])
+    """
+    most = MOST * seeds if most is None else most
+    if most < seeds:
+        raise ConfigError.of("--most-seeds", [f"expected at least the study's {seeds} seeds, got {most}"])
+    steps = ceil(log2(most / seeds) - 1e-9)
+    return (
+        sorted({round(seeds * (most / seeds) ** (k / steps)) for k in range(steps + 1)}) if steps else [seeds]
+    )
+
+
+def planned_rounds(plan: Plan, most: int | None = None) -> RoundsRecord:
+    """The looks at a study, none of them taken.
+
+    Raises:
+        ConfigError: If the study has no claims to decide, or ``most`` is less than its seeds.
+    """
+    if not family(plan.study.claims):
+        raise ConfigError.of("--until-decided", [f"{plan.study.name} has no claims to decide"])
+    seeds = planned_looks(plan.study.seeds, most)
+    levels = look_levels(seeds, level=LEVEL)
+    looks = (LookRecord(seeds=n, level=float(level)) for n, level in zip(seeds, levels, strict=True))
+    return RoundsRecord(key=judged_key(plan), looks=tuple(looks))
+
+
+def family(claims: Sequence[ClaimSpec]) -> list[ClaimSpec]:
+    """The claims that were made before their data, and are judged together."""
+    return [claim for claim in claims if not claim.exploratory]
+
+
+def judged_key(plan: Plan) -> str:
+    """A hash of what is judged: the family's claims, and the networks and splits that they are about.
+
+    It does not depend on titles, further seeds, or arms and splits that no claim of the family is about.
+    """
+    study, claims = plan.study, family(plan.study.claims)
+    arms = sorted(set().union(*(involved_arms(plan, claim) for claim in claims)))
+    first = study.seeds_from
+    splits = {name: study.splits[name].samples() for claim in claims for name in _splits_of(study, claim)}
+    return content_hash(
+        [
+            [{field: getattr(claim, field) for field in JUDGED} for claim in claims],
+            {arm: plan.cell(arm, first).id for arm in arms},
+            dict(sorted(splits.items())),
+        ]
+    )
+
+
+def _splits_of(study: StudySpec, claim: ClaimSpec) -> list[str]:
+    """The splits that a claim is about; all of them where it names none."""
+    names = [name for name in (claim.split, claim.against_split) if name is not None]
+    return [split for name in names or study.splits for split in study.measures.groups.get(name, (name,))]
+
+
+def involved_arms(plan: Plan, claim: ClaimSpec) -> set[str]:
+    """The arms without which a claim cannot be judged, with all that these need."""
+    study, arms = plan.study, plan.arms
+    involved = {arm for arm in (claim.arm, claim.against, claim.teacher) if arm}
+    measure = measure_named(claim.measure)
+    if measure.group == "derived":  # shares and gains are computed against the control, beside the teachers
+        beside = [(arms.control[arm], *study.arms[arm].teachers) for arm in involved]
+        involved |= {arm for others in beside for arm in others if arm}
+    if study.theory is not None:
+        return involved  # a simulated cell draws its own teachers
+    if "teacher" in measure.needs and claim.teacher is None:
+        involved |= {teacher for arm, teacher in arms.pairs if arm == claim.arm}
+    waiting = list(involved)
+    while waiting:
+        further = arms.needed(waiting.pop()) - involved
+        involved |= further
+        waiting += further
+    return involved
+
+
+def plan_at(plan: Plan, rounds: RoundsRecord, look: int) -> Plan:
+    """The plan of a look: arms that open claims involve have its seeds, the others what they had.
+
+    Args:
+        plan: The study as it is written.
+        rounds: Its looks; those before ``look`` are taken.
+        look: Counted from 0.
+    """
+    seeds = {arm: len(plan.seeds_of(arm)) for arm in plan.study.arms}
+    by_id = {claim.id: claim for claim in plan.study.claims}
+    for k in range(1, look + 1):
+        for claim_id in rounds.looks[k - 1].further:
+            for arm in involved_arms(plan, by_id[claim_id]):
+                seeds[arm] = max(seeds[arm], rounds.looks[k].seeds)
+    return with_seeds(plan, seeds)
+
+
+def largest_plan(plan: Plan, rounds: RoundsRecord) -> Plan:
+    """The plan with every cell that any of the looks may ask for."""
+    most = rounds.looks[-1].seeds
+    return with_seeds(plan, {arm: max(most, len(plan.seeds_of(arm))) for arm in plan.study.arms})
+
+
+def next_look(rounds: RoundsRecord) -> int | None:
+    """The look that comes next, counted from 0; None if none is left, or nothing is left to decide."""
+    taken = rounds.taken
+    if taken == len(rounds.looks) or (taken and not rounds.looks[taken - 1].further):
+        return None
+    return taken
+
+
+def verdicts_at(
+    claims: Sequence[ClaimSpec], judging: Judging, rounds: RoundsRecord, look: int
+) -> list[Verdict]:
+    """One verdict for each claim at a look.
+
+    The claims of the family that no look before decided are judged together (Holm) at the look's level;
+    decided ones keep their verdict and its numbers. Exploratory claims are judged at 95 % on what is there.
+
+    Args:
+        claims: The claims of a study.
+        judging: Judges some of them by what was measured at the seeds of the look.
+        rounds: The looks; those before ``look`` are taken, and ``look`` itself may be.
+        look: Counted from 0.
+    """
+    earlier = {v.id for record in rounds.looks[:look] for v in record.verdicts}
+    open_claims = [claim for claim in family(claims) if claim.id not in earlier]
+    by_id = {verdict.id: verdict for verdict in judging(open_claims, rounds.looks[look].level)}
+    return [
+        _of_claim(plain, rounds.decided.get(plain.id), by_id.get(plain.id), look)
+        for plain in judging(claims, LEVEL)
+    ]
+
+
+def _of_claim(plain: Verdict, decided: Verdict | None, at_look: Verdict | None, look: int) -> Verdict:
+    """The verdict that counts, with the texts and the plain interval of ``plain``."""
+    if plain.exploratory:
+        return plain
+    if decided is not None:
+        texts = {name: getattr(plain, name) for name in ("text", "source", "published", "expected")}
+        return decided.model_copy(update=texts)
+    assert at_look is not None
+    return at_look.model_copy(update={"low": plain.low, "high": plain.high, "look": look + 1})
+
+
+def not_judged(
+    claims: Sequence[ClaimSpec], judging: Judging, rounds: RoundsRecord, reason: str
+) -> list[Verdict]:
+    """The verdicts where the next look is not taken: open claims have plain intervals, and no verdict."""
+    nothing = {"verdict": "undecided", "adjusted_low": None, "adjusted_high": None}
+    nothing |= {"reason": reason, "reason_code": Reason.OTHER.value}
+    return [
+        _of_claim(plain, rounds.decided.get(plain.id), plain.model_copy(update=nothing), rounds.taken - 1)
+        for plain in judging(claims, LEVEL)
+    ]
+
+
+def with_look(
+    rounds: RoundsRecord,
+    look: int,
+    verdicts: Sequence[Verdict],
+    *,
+    arms: Mapping[str, int] | None = None,
+    seconds: float | None = None,
+) -> RoundsRecord:
+    """The looks with one more taken.
+
+    Args:
+        rounds: The looks; those before ``look`` are taken.
+        look: Counted from 0.
+        verdicts: Those of :func:`verdicts_at` at it.
+        arms: The seeds of each arm.
+        seconds: What the new trainings took.
+    """
+    judged = [v for v in verdicts if not v.exploratory and v.id not in rounds.decided]
+    undecided = [v for v in judged if v.verdict == "undecided"]
+    taken = rounds.looks[look].model_copy(
+        update={
+            "taken": True,
+            "seconds": seconds,
+            "arms": dict(arms or {}),
+            "judged": len(judged),
+            "verdicts": tuple(v for v in judged if v.verdict != "undecided"),
+            # No number of seeds decides what is not measured; it stays in the family all the same.
+            "further": tuple(v.id for v in undecided if v.reason_code != Reason.NOT_MEASURED),
+        }
+    )
+    return rounds.model_copy(update={"looks": (*rounds.looks[:look], taken, *rounds.looks[look + 1 :])})
+
+
+def with_seeds_needed(claims: Sequence[ClaimSpec], verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts, each undecided one of the family with the seeds that would decide it.
+
+    They are those of a study of the undecided claims alone, judged once at 5 % for their family, that decides
+    the claim with a chance of 80 % if its value and its spread over seeds are as they were measured here.
+    """
+    undecided = [v for v in verdicts if v.verdict == "undecided" and not v.exploratory]
+    level = 1 - (1 - LEVEL) / max(len(undecided), 1)
+    open_ids, by_id = {v.id for v in undecided}, {claim.id: claim for claim in claims}
+    return [
+        v.model_copy(update={"seeds_needed": seeds_to_decide(by_id[v.id], v, level)})
+        if v.id in open_ids
+        else v
+        for v in verdicts
+    ]
+
+
+def seeds_to_decide(claim: ClaimSpec, verdict: Verdict, level: float) -> int | None:
+    """The fewest seeds that would decide a claim at ``level``; None if 1,000 would not, or if it is unknown.
+
+    The spread is read off the plain interval's half-width h towards the margin, as that of n values:
+    s = h·√n / t. Where an interval also holds the spread over samples, more seeds narrow it less than this
+    says.
+    """
+    value, low, high, n = verdict.value, verdict.low, verdict.high, verdict.n
+    if value is None or low is None or high is None or high <= low or n < 2:
+        return None
+    margin = claim.margin
+    if claim.direction == "within":
+        margin = claim.margin if value >= 0 else -claim.margin
+    half = high - value if margin > value else value - low
+    sd = half * sqrt(n) / float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    return seeds_needed(value - margin, sd=sd, level=level, power=POWER, most=LIMIT)
