@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 
 from bequest.data.designs import PoolFeatures, badge, coverage, highest, moves, stratified
 from bequest.errors import DataError
@@ -107,8 +109,55 @@ def test_badge_rows_are_distinct_and_seeded():
     assert sorted(same.tolist()) == [0, 1, 2, 3, 4]
 
 
-def test_a_thousand_of_thirty_thousand_take_a_second():
-    x, residuals = features(30_000, 64), features(30_000, 10, seed=1)
+def chances_of_sequences(gradients, count, first):
+    """Every order in which k-means++ may draw ``count`` rows after ``first``, with its chance."""
+    chances = {}
+
+    def extend(rows, chance):
+        if len(rows) == count + 1:
+            chances[rows[1:]] = chance
+            return
+        mass = torch.cdist(gradients, gradients[list(rows)]).square().min(1).values
+        mass[list(rows)] = 0
+        for row in range(len(gradients)):
+            if row not in rows:
+                extend((*rows, row), chance * float(mass[row] / mass.sum()))
+
+    extend((first,), 1.0)
+    return chances
+
+
+def test_later_draws_of_badge_have_the_chances_of_k_means():
+    """Draws by old distances that are rejected by the new ones: the joint law of four draws."""
+    residuals, hidden = features(6, 3, seed=1), features(6, 4, seed=2)
+    gradients = torch.einsum("nc,nd->ncd", residuals, hidden).flatten(1).double()
+    first = int(gradients.norm(dim=1).argmax())
+    chances = chances_of_sequences(gradients, 4, first)
+    draws = 4000
+    seen = dict.fromkeys(chances, 0)
+    for seed in range(draws):
+        seen[tuple(badge(residuals, hidden, 5, seed=seed)[1:].tolist())] += 1
+    rare = {rows for rows in chances if chances[rows] * draws < 5}
+    groups = [[rows] for rows in chances if rows not in rare] + ([list(rare)] if rare else [])
+    observed = [sum(seen[rows] for rows in group) for group in groups]
+    expected = [draws * sum(chances[rows] for rows in group) for group in groups]
+    assert chisquare(observed, expected).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.0])
+def test_coverage_of_many_rows_is_the_farthest_first_traversal(scale):
+    """More rows than are kept as candidates; with scale 0, groups of equal rows too."""
+    x = features(2500, 3) if scale else features(2500, 3).sign()
+    rows, nearest = coverage(x, 150).tolist(), torch.full((2500,), torch.inf, dtype=torch.float64)
+    for row, later in itertools.pairwise(rows):
+        nearest = torch.minimum(nearest, (x.double() - x[row].double()).square().sum(1))
+        assert float(nearest[later]) == pytest.approx(float(nearest.max()), rel=1e-4, abs=1e-5)
+    assert len(set(rows)) == 150
+
+
+@pytest.mark.parametrize("width", [64, 256])
+def test_a_thousand_of_thirty_thousand_take_a_second(width):
+    x, residuals = features(30_000, width), features(30_000, 10, seed=1)
     for choose in (lambda: coverage(x, 1000), lambda: badge(residuals, x, 1000, seed=0)):
         begin = time.process_time()
         rows = choose()

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bequest.data.spreading import Frontier, Space, farthest_first, in_proportion
 from bequest.errors import DataError
 from bequest.seeding import torch_generator
 
@@ -105,20 +106,12 @@ def coverage(features: Float[Tensor, "n d"], count: int, *, chosen: Rows | None 
     tensor([3, 2, 0])
     """
     _check(len(features), count, chosen)
-    space = _Space(features)
-    if chosen is None or not len(chosen):
-        first = (features - features.mean(0)).square().sum(1).argmin()
-        picked = [int(first)]
-        nearest = space.squared_distances(picked[0])
-    else:
-        picked, nearest = [], space.nearest(chosen)
-    nearest[[*picked, *([] if chosen is None else chosen.tolist())]] = -1.0  # a chosen row never wins a tie
-    while len(picked) < count:
-        row = int(nearest.argmax())
-        picked.append(row)
-        torch.minimum(nearest, space.squared_distances(row), out=nearest)
-        nearest[row] = -1.0
-    return torch.tensor(picked, dtype=torch.int64)
+    frontier = Frontier(Space(features), [] if chosen is None else chosen.tolist())
+    first: list[int] = []
+    if count and (chosen is None or not len(chosen)):
+        first = [int((features - features.mean(0)).square().sum(1).argmin())]
+        frontier.take(first[0])
+    return torch.tensor(first + farthest_first(frontier, count - len(first)), dtype=torch.int64)
 
 
 def badge(
@@ -149,60 +142,14 @@ def badge(
     algorithm 1.
     """
     _check(len(features), count, chosen)
-    space = _Space(features, residuals)
-    taken = [] if chosen is None else chosen.tolist()
-    picked: list[int] = []
-    if taken:
-        nearest = space.nearest(torch.tensor(taken))
-    else:
-        picked = [int(space.norms.argmax())]
-        nearest = space.squared_distances(picked[0])
-    free = torch.ones(len(features), dtype=torch.bool)
-    free[[*taken, *picked]] = False
-    nearest[~free] = 0.0
-    draws = torch.rand(count, generator=torch_generator(seed, "badge", len(taken)), dtype=torch.float64)
-    while len(picked) < count:
-        mass = nearest.cumsum(0)
-        if float(mass[-1]) > 0:
-            row = int(
-                torch.searchsorted(mass, draws[len(picked)] * mass[-1], right=True).clamp(max=len(mass) - 1)
-            )
-        else:  # every free row equals a chosen one
-            row = int(free.to(torch.uint8).argmax())
-        picked.append(row)
-        torch.minimum(nearest, space.squared_distances(row), out=nearest)
-        free[row] = False
-        nearest[row] = 0.0
-    return torch.tensor(picked, dtype=torch.int64)
-
-
-class _Space:
-    """Squared distances between rows of one matrix, or between outer products of the rows of two."""
-
-    def __init__(self, features: Tensor, residuals: Tensor | None = None) -> None:
-        self._factors = [part.detach().cpu().double() for part in (features, residuals) if part is not None]
-        if not all(bool(torch.isfinite(part).all()) for part in self._factors):
-            raise DataError("queries cannot be spread over such features", got="NaN or infinity")
-        if len({len(part) for part in self._factors}) > 1:
-            raise DataError(
-                "features and residuals are of different queries", got=[len(part) for part in self._factors]
-            )
-        # single precision is enough for distances and twice as fast; norms are summed in double
-        self.norms = torch.stack([part.square().sum(1) for part in self._factors]).prod(0)
-        self._narrow = [part.float() for part in self._factors]
-
-    def squared_distances(self, row: int) -> Tensor:
-        """From ``row`` to every row, (N,), in double precision."""
-        products = [part @ part[row] for part in self._narrow]
-        inner = products[0] if len(products) == 1 else products[0] * products[1]
-        return (self.norms + self.norms[row] - 2 * inner.double()).clamp_(min=0.0)
-
-    def nearest(self, rows: Tensor) -> Tensor:
-        """The squared distance of every row to the nearest of ``rows``, (N,)."""
-        nearest = torch.full((len(self.norms),), torch.inf, dtype=torch.float64)
-        for row in rows.tolist():
-            torch.minimum(nearest, self.squared_distances(row), out=nearest)
-        return nearest
+    earlier = [] if chosen is None else chosen.tolist()
+    frontier = Frontier(Space(features, residuals), earlier)
+    first: list[int] = []
+    if count and not earlier:
+        first = [int(frontier.space.norms.argmax())]
+        frontier.take(first[0])
+    generator = torch_generator(seed, "badge", len(earlier))
+    return torch.tensor(first + in_proportion(frontier, count - len(first), generator), dtype=torch.int64)
 
 
 def _check(size: int, count: int, chosen: Rows | None) -> None:
