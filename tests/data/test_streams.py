@@ -186,6 +186,12 @@ def test_pools_that_cannot_be_chosen_from_are_refused():
     ]
 
 
+@pytest.mark.parametrize("by", ["far", "badge_clean"])
+def test_a_choice_among_views_needs_views(by):
+    with pytest.raises(ConfigError, match=f"active.by: '{by}' chooses among views of the samples"):
+        chosen(by=by)
+
+
 def network(spec, pool):
     """Features that are the inputs, residuals that are the sample's place and view."""
     pieces = list(pool)

@@ -6,14 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
+from torch import nn
 
 from bequest.data.batches import Batches
+from bequest.data.designs import badge, coverage
 from bequest.data.queries import ActiveSpec, Source
 from bequest.data.views import Identity, Shift
 from bequest.distill.live import LiveTeachers
 from bequest.distill.ranking import Ranking, disagreement, divergence, entropy
 from bequest.distill.teachers import Teacher
-from bequest.errors import ConfigError
+from bequest.errors import ConfigError, ModelError
 
 SEEDS = st.integers(0, 2**31)
 
@@ -52,13 +54,13 @@ def test_identities(seed):
 def ranked(network, toy):
     """Which queries each way of ranking finds most telling."""
 
-    def made(by, *, teachers=1, view=None, student=None):
-        spec = ActiveSpec(by=by, budget=6, rounds=3)
+    def made(by, *, teachers=1, view=None, student=None, temperature=1.0):
+        spec = ActiveSpec(by=by, budget=6, rounds=3, temperature=temperature)
         source = Source("pool", toy["train"], view or Identity(), view_count=3, active=spec)
         signal = (
             LiveTeachers([Teacher(network(10 + k)) for k in range(teachers)], (source,)) if teachers else None
         )
-        rank = Ranking(student or network(1), signal)
+        rank = Ranking(student or network(1), signal, sources=(source,))
         return Batches((source,), batch=4, seed=0, steps=30, rank=rank)
 
     return made
@@ -128,8 +130,56 @@ def test_sequences_are_ranked_by_the_mean_over_positions_that_count(padding, rea
     assert torch.allclose(scores[batches.state()["pool"][0]], scores.topk(3).values)
 
 
+@pytest.mark.parametrize("teachers", [1, 2])
+@pytest.mark.parametrize("by", ["coverage", "badge", "badge_clean"])
+def test_designs_spread_over_what_the_student_shows(ranked, network, toy, by, teachers):
+    """The first round against the pure functions on features of the whole pool."""
+    student, split = network(1, dropout=0.5, batch_norm=True), toy["train"]
+    batches = ranked(by, teachers=teachers, view=Shift(2), student=student, temperature=2.0)
+    batches.at(0)
+    student.eval()
+    clean = torch.cat([split.x] * 3)
+    shown = torch.cat([Shift(2)(split.x, split.ids, view, seed=0) for view in range(3)])
+    features = student[:-1](shown).detach()
+    by_teachers = torch.stack([network(10 + k)(shown) for k in range(teachers)]).div(2).softmax(-1).mean(0)
+    target = by_teachers if by == "badge" else student(clean).div(2).softmax(-1)
+    residuals = (student(shown).div(2).softmax(-1) - target).detach()
+    rows = coverage(features, 2) if by == "coverage" else badge(residuals, features, 2, seed=0)
+    assert batches.state()["pool"][0].tolist() == rows.tolist()
+
+
+def test_features_of_sequences_are_means_over_positions_that_count(reader, words):
+    spec = ActiveSpec(by="coverage", budget=3, rounds=1)
+    source = Source("pool", words["train"], Identity(), active=spec)
+    batches = Batches(
+        (source,), batch=4, seed=0, steps=30, rank=Ranking(reader(1), None, padding=0, sources=(source,))
+    )
+    batches.at(0)
+    vectors = reader(1)[0](words["train"].x).detach()
+    means = [row[x != 0].mean(0) for row, x in zip(vectors, words["train"].x, strict=True)]
+    assert torch.equal(batches.state()["pool"][0], coverage(torch.stack(means), 3))
+
+
+def test_gradients_of_a_student_that_answers_at_each_position_are_refused(reader, words):
+    spec = ActiveSpec(by="badge", budget=3, rounds=1)
+    source = Source("pool", words["train"], Identity(), active=spec)
+    signal = LiveTeachers([Teacher(reader(2))], (source,))
+    batches = Batches((source,), batch=4, seed=0, steps=30, rank=Ranking(reader(1), signal))
+    with pytest.raises(ConfigError, match="by: badge needs one answer a sample, not one a position"):
+        batches.at(0)
+
+
+def test_a_student_without_a_linear_layer_has_no_features(toy):
+    source = Source("pool", toy["train"], Identity(), active=ActiveSpec(by="coverage", budget=3, rounds=1))
+    student = nn.Sequential(nn.Conv2d(1, 4, 6), nn.Flatten())
+    batches = Batches((source,), batch=4, seed=0, steps=30, rank=Ranking(student, None))
+    with pytest.raises(ModelError, match="has no penultimate activation"):
+        batches.at(0)
+
+
 @pytest.mark.parametrize(
-    ("by", "teachers", "needs"), [("divergence", 0, "1 teacher"), ("disagreement", 1, "2 teachers")]
+    ("by", "teachers", "needs"),
+    [("badge", 0, "1 teacher"), ("divergence", 0, "1 teacher"), ("disagreement", 1, "2 teachers")],
 )
 def test_rankings_that_need_more_teachers_are_refused(ranked, by, teachers, needs):
     with pytest.raises(ConfigError, match=f"by: {by} needs {needs}, not {teachers}"):

@@ -23,12 +23,16 @@ By = Literal[
     "divergence", "entropy", "disagreement", "random",
     "stratified", "far", "coverage", "coverage_inputs", "badge", "badge_clean",
 ]  # fmt: skip
-ASKING_TEACHERS = frozenset({"divergence", "disagreement", "badge"})
-"""By these the whole pool is answered before a query is chosen, so that its size is the cost."""
-
 ASKING_STUDENT = frozenset({"divergence", "entropy", "coverage", "badge", "badge_clean"})
 SPREADING = frozenset({"coverage", "badge", "badge_clean"})
 """These need :class:`bequest.data.designs.PoolFeatures` of the pool instead of a number a query."""
+
+AMONG_VIEWS = frozenset({"far", "badge_clean"})
+"""These compare a view with the sample that it shows."""
+
+TEACHERS_NEEDED = {"divergence": 1, "badge": 1, "disagreement": 2}
+"""How many teachers these need. They answer the whole pool before a query is chosen, so that its size is the
+cost; any other way to choose asks them about the chosen queries only."""
 
 
 class ActiveSpec(Config):
@@ -65,7 +69,7 @@ class ActiveSpec(Config):
     @property
     def asks_teachers(self) -> bool:
         """True if teachers answer the whole pool before it can be ranked."""
-        return self.by in ASKING_TEACHERS
+        return self.by in TEACHERS_NEEDED
 
     @property
     def asks_student(self) -> bool:
@@ -79,6 +83,27 @@ class ActiveSpec(Config):
         (9, 1000)
         """
         return pool if self.asks_teachers else self.budget
+
+    def faults(self, *, plain: bool, view_count: int | None, samples: int | None = None) -> list[str]:
+        """Why a pool cannot be chosen from so; none if it can.
+
+        Args:
+            plain: Whether the pool's samples are shown as they are.
+            view_count: In how many views each is shown; None for a new view every pass.
+            samples: How many there are, where that is known.
+
+        >>> ActiveSpec(budget=70).faults(plain=True, view_count=None, samples=60)
+        ['active.budget: 70 queries cannot be chosen from a pool of 60']
+        """
+        faults = []
+        if not plain and view_count is None:
+            faults.append("active: a pool of views is finite only with a view_count")
+        if plain and self.by in AMONG_VIEWS:
+            faults.append(f"active.by: {self.by!r} chooses among views of the samples, and there are none")
+        size = None if samples is None else samples * (1 if plain else view_count or 1)
+        if size is not None and self.budget > size:
+            faults.append(f"active.budget: {self.budget} queries cannot be chosen from a pool of {size}")
+        return faults
 
     def starts(self, *, steps: int, steps_per_epoch: int) -> list[int]:
         """The step before which each round chooses; rounds that the run does not reach are left out.

@@ -245,12 +245,8 @@ class ChosenStream(Stream):
         return 1 if self.source.plain else self.source.view_count or 1
 
     def _check(self) -> None:
-        faults = []
-        if not self.source.plain and self.source.view_count is None:
-            faults.append("active: a pool of views is finite only with a view_count")
-        size = len(self.source.split) * self._views()
-        if self.spec.budget > size:
-            faults.append(f"active.budget: {self.spec.budget} queries cannot be chosen from a pool of {size}")
+        source = self.source
+        faults = self.spec.faults(plain=source.plain, view_count=source.view_count, samples=len(source.split))
         if faults:
             raise ConfigError.of(f"queries {self.source.name!r}", faults)
 

@@ -182,7 +182,7 @@ class Lesson:
             seed=self.seed,
             steps=steps,
             steps_per_epoch=self.recipe.steps_per_epoch(samples),
-            rank=Ranking(self.student, signal, ranks, self.padding),
+            rank=Ranking(self.student, signal, ranks, self.padding, self.sources),
         )
         trainer = Trainer(
             self.student,

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from bequest.data.batches import Batch
-from bequest.data.queries import ActiveSpec
-from bequest.data.streams import Drawn
-from bequest.distill.devices import batch_to, device_of
+from bequest.data.designs import PoolFeatures
+from bequest.data.queries import SPREADING, TEACHERS_NEEDED, ActiveSpec, AnySource, Source
+from bequest.data.streams import POOL_CHUNK, Drawn
+from bequest.distill.devices import batch_to, device_of, to_device
 from bequest.distill.divergence import entropy_rows, kl_rows
 from bequest.distill.padded import asking
 from bequest.distill.parallel import Ranks
 from bequest.distill.signal import Answers
 from bequest.errors import ConfigError
 from bequest.models.modes import evaluating
+from bequest.models.taps import PENULTIMATE, tapped
 from bequest.models.tokens import full_precision, logits_of
 
 POSITION_SCORE_AXES = 2
+ANSWER_AXES = 2
+FEATURE_AXES = 2
 
 
 class Ranking:
-    """Ranks a pool by what student and teachers answer to it; the ``rank`` of ``Batches``.
+    """Says what student and teachers answer to a pool; the ``rank`` of ``Batches``.
 
     Args:
         student: The network as it is when a round chooses; asked in eval mode.
         signal: The teachers, each by itself (uncombined).
         ranks: The processes that train together; all of them choose what the first one would.
         padding: The token that fills sequences up; positions that hold it do not count.
+        sources: The sources of the batches, in their order; ``badge_clean`` asks the student about the
+            samples that a source shows in views.
     """
 
     def __init__(
@@ -40,45 +46,95 @@ class Ranking:
         signal: Answers | None,
         ranks: Ranks | None = None,
         padding: int | None = None,
+        sources: Sequence[AnySource] = (),
     ) -> None:
         self._student = student
         self._padding = padding
         self._network = asking(student, padding)
         self._signal = signal
         self._ranks = ranks or Ranks()
+        self._sources = tuple(sources)
 
     @torch.no_grad()
-    def __call__(self, spec: ActiveSpec, pool: Iterator[Drawn]) -> Float[Tensor, " n"]:
-        """One number ≥ 0 a query of the pool, in nats, the largest the most telling.
+    def __call__(self, spec: ActiveSpec, pool: Iterator[Drawn]) -> Float[Tensor, " n"] | PoolFeatures:
+        """What the spec's ranking or design needs of each query of the pool.
+
+        Returns:
+            One number ≥ 0 a query, in nats, the largest the most telling; for the designs in ``SPREADING``
+            the student's last hidden layer, and for those by gradients what its probabilities are off by.
 
         Raises:
-            ConfigError: If ``spec`` asks for the answers of more teachers than there are.
+            ConfigError: If ``spec`` asks for the answers of more teachers than there are, or for gradients
+                of a student that answers once a position.
+            ModelError: If features are needed and the student has no linear layer.
         """
-        scores = []
         with evaluating(self._student):
-            for parts, shown in pool:
-                batch = batch_to(Batch(*shown[:5], parts=tuple(parts)), device_of(self._student))
-                seen = None if self._padding is None else torch.ne(batch.x, self._padding)
-                scores.append(_per_sample(self._scores(spec, batch), seen))
-        return self._ranks.shared(torch.cat(scores).cpu())
+            answer = self._features if spec.by in SPREADING else self._scores
+            return self._ranks.shared(answer(spec, pool))
 
-    def _scores(self, spec: ActiveSpec, batch: Batch) -> Tensor:
+    def _scores(self, spec: ActiveSpec, pool: Iterator[Drawn]) -> Tensor:
+        scores = [_per_sample(self._score(spec, batch), self._seen(batch)) for batch in self._batches(pool)]
+        return torch.cat(scores).cpu()
+
+    def _score(self, spec: ActiveSpec, batch: Batch) -> Tensor:
         if spec.by == "entropy":
-            return entropy(self._answer(batch), temperature=spec.temperature)
+            return entropy(self._answer(batch.x), temperature=spec.temperature)
+        teachers = self._teachers(spec, batch)
+        if spec.by == "disagreement":
+            return disagreement(teachers, temperature=spec.temperature)
+        answer = self._answer(batch.x)
+        each = [divergence(answer, teacher, temperature=spec.temperature) for teacher in teachers]
+        return torch.stack(each).mean(0)
+
+    def _features(self, spec: ActiveSpec, pool: Iterator[Drawn]) -> PoolFeatures:
+        features, residuals = [], []
+        clean: dict[int, Tensor] = {}
+        with tapped(self._student, (PENULTIMATE,)) as caught:
+            for batch in self._batches(pool):
+                answer = self._answer(batch.x)
+                features.append(_per_sample_features(caught[PENULTIMATE], self._seen(batch)).cpu())
+                if spec.by == "coverage":
+                    continue
+                if answer.ndim > ANSWER_AXES:
+                    raise ConfigError.of(
+                        "active", [f"by: {spec.by} needs one answer a sample, not one a position"]
+                    )
+                residuals.append((_probs(answer, spec) - self._target(spec, batch, clean)).cpu())
+        return PoolFeatures(torch.cat(features), torch.cat(residuals) if residuals else None)
+
+    def _target(self, spec: ActiveSpec, batch: Batch, clean: dict[int, Tensor]) -> Tensor:
+        """The probabilities that the student's are compared with: its teachers', or its own unmoved.
+
+        ``clean`` keeps the student's answers to a source's samples from one chunk of the pool to the next.
+        """
+        if spec.by == "badge":
+            return torch.stack([_probs(logits, spec) for logits in self._teachers(spec, batch)]).mean(0)
+        (part,) = batch.parts
+        if part.source not in clean:
+            source = self._sources[part.source]
+            assert isinstance(source, Source)
+            samples = to_device(source.split.x, device_of(self._student))
+            clean[part.source] = torch.cat([self._answer(x) for x in torch.split(samples, POOL_CHUNK)])
+        return _probs(clean[part.source][part.rows.to(clean[part.source].device)], spec)
+
+    def _teachers(self, spec: ActiveSpec, batch: Batch) -> tuple[Tensor, ...]:
         teachers = self._signal.answer(batch)[0] if self._signal is not None else ()
-        needed = 2 if spec.by == "disagreement" else 1
+        needed = TEACHERS_NEEDED[spec.by]
         if len(teachers) < needed:
             raise ConfigError.of(
                 "active", [f"by: {spec.by} needs {needed} teacher{'s' * (needed > 1)}, not {len(teachers)}"]
             )
-        if spec.by == "disagreement":
-            return disagreement(teachers, temperature=spec.temperature)
-        answer = self._answer(batch)
-        each = [divergence(answer, teacher, temperature=spec.temperature) for teacher in teachers]
-        return torch.stack(each).mean(0)
+        return teachers
 
-    def _answer(self, batch: Batch) -> Tensor:
-        return full_precision(logits_of(self._network(batch.x)))
+    def _batches(self, pool: Iterator[Drawn]) -> Iterator[Batch]:
+        device = device_of(self._student)
+        return (batch_to(Batch(*shown[:5], parts=tuple(parts)), device) for parts, shown in pool)
+
+    def _seen(self, batch: Batch) -> Tensor | None:
+        return None if self._padding is None else torch.ne(batch.x, self._padding)
+
+    def _answer(self, x: Tensor) -> Tensor:
+        return full_precision(logits_of(self._network(x)))
 
 
 def divergence(
@@ -120,6 +176,20 @@ def disagreement(logits: tuple[Tensor, ...], *, temperature: float = 1.0) -> Flo
     log_p = torch.log_softmax(torch.stack(logits) / temperature, -1)
     log_mean = torch.logsumexp(log_p, 0) - math.log(len(logits))
     return entropy_rows(log_mean) - entropy_rows(log_p).mean(0)
+
+
+def _probs(logits: Tensor, spec: ActiveSpec) -> Tensor:
+    return torch.softmax(logits / spec.temperature, -1)
+
+
+def _per_sample_features(features: Tensor, seen: Tensor | None) -> Tensor:
+    """One vector a sample, float32: the mean over the positions that count, where there are several."""
+    values = features.float()
+    if values.ndim <= FEATURE_AXES:
+        return values
+    if seen is None or seen.shape != values.shape[:2]:
+        return values.flatten(1, -2).mean(1)
+    return (values * seen[..., None]).sum(1) / seen.sum(1, keepdim=True).clamp(min=1)
 
 
 def _per_sample(scores: Tensor, seen: Tensor | None) -> Tensor:
