@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from bequest.data.generators import Generator
 from bequest.data.queries import ActiveSpec
 from bequest.data.transforms import Transform
 from bequest.data.views import View
@@ -30,6 +31,7 @@ from bequest.distill.stores.codecs import Codec
 from bequest.evidence.kinds import registered_kinds
 from bequest.studies import solvable_spec, spec
 from bequest.studies.kind import KindSpec
+from bequest.studies.source import SourceSpec
 from bequest.variants import Variant
 
 PAGE = Path(__file__).with_name("studies.md")
@@ -51,7 +53,7 @@ TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[models.NAME]`", spec.ModelSpec),
     ("`[models.NAME.start]`", spec.StartSpec),
     ("`[splits.NAME]`", spec.SplitSpec),
-    ("`queries.NAME`: a list of sources", spec.SourceSpec),
+    ("`queries.NAME`: a list of sources", SourceSpec),
     ("`active` of a source", ActiveSpec),
     ("`[arms.NAME]`", spec.ArmSpec),
     ("`[answer]`", spec.AnswerSpec),
@@ -67,6 +69,7 @@ SOLVABLE: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 VARIANTS: tuple[tuple[str, type[Variant], str], ...] = (
     ("Views", View, "How a sample is shown in training ([views](views.md)); a list is one after the other."),
+    ("Generators", Generator, "Inputs that are made, of the shape of a source's samples."),
     ("Transforms", Transform, "The same change of every image of a split."),
     ("Objectives", Objective, "What a student minimises ([objectives](objectives.md)); a list is a sum."),
     ("Combinations", Combination, "How several teachers' answers become one."),

@@ -7,7 +7,7 @@ import torch
 
 from bequest.data import Split, load_dataset
 from bequest.data.batches import Batches
-from bequest.data.generators import Generator, Normal, Uniform
+from bequest.data.generators import Generator, Normal, Uniform, Unvaried, generated_split
 from bequest.data.queries import Generated
 from bequest.errors import ConfigError, DataError
 
@@ -45,6 +45,58 @@ def test_generated_queries_are_a_source():
     assert batch.x.shape == (8, 1, 12, 12)
     assert batch.labels is None
     assert torch.equal(batch.x, Batches([source], batch=8, seed=0).at(3).x)
+
+
+def flat_data(rows=300, width=6, seed=0):
+    """Data that vary along the first two axes, a little along the third, and not along the others."""
+    noise = torch.randn(rows, width, generator=torch.Generator().manual_seed(seed))
+    return 3 + noise * torch.tensor([2.0, 1.0, 0.01, 0.0, 0.0, 0.0])
+
+
+def test_unvaried_noise_varies_what_the_data_do_not_and_nothing_else():
+    turned = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(5)))[0]
+    x = flat_data() @ turned
+    split = Split(x.view(-1, 1, 2, 3), None, torch.arange(len(x)))
+    noise = made("unvaried", split)
+    assert noise.shape == (4000, 1, 2, 3)
+    along = (noise.flatten(1) - x.mean(0)) @ turned.T
+    assert float(along[:, :2].abs().max()) < 0.02  # sampling turns the components a little
+    assert torch.allclose(along[:, 2:].std(0), along[:, 2:].std().expand(4), rtol=0.08)
+    spread = (x - x.mean(0)).square().sum(1).mean()
+    assert float(along.square().sum(1).mean()) == pytest.approx(float(spread), rel=0.05)
+    half = made({"name": "unvaried", "scale": 0.5}, split).flatten(1) - x.mean(0)
+    assert float(half.square().sum(1).mean()) == pytest.approx(float(spread) / 4, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("explained", "directions"), [(0.0, 6), (0.5, 5), (0.9, 4), (0.9999, 4), (0.9999999, 3)]
+)
+def test_the_share_of_variance_that_is_left_out(explained, directions):
+    split = Split(flat_data(), None, torch.arange(300))
+    noise = made({"name": "unvaried", "explained": explained}, split, rows=50)
+    assert int(torch.linalg.matrix_rank(noise - split.x.mean(0), atol=1e-4)) == directions
+
+
+def test_noise_without_a_free_direction_is_refused():
+    x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(DataError, match="the data vary in every direction"):
+        Unvaried(explained=0.9999999).bind(Split(x, None, torch.arange(30)))
+    with pytest.raises(DataError, match="too large for their principal components"):
+        Unvaried().bind(Split(torch.zeros(2, 5000), None, torch.arange(2)))
+
+
+def test_a_pool_of_noise_follows_from_its_seed_and_name():
+    digits = load_dataset("digits")["train"]
+    one, same, other, named = (
+        generated_split(Uniform(), digits, 50, seed=seed, name=name)
+        for seed, name in [(0, "a"), (0, "a"), (1, "a"), (0, "b")]
+    )
+    assert one.x.shape == (50, 1, 12, 12)
+    assert one.y is None
+    assert one.ids.tolist() == list(range(50))
+    assert torch.equal(one.x, same.x)
+    assert not torch.equal(one.x, other.x)
+    assert not torch.equal(one.x, named.x)
 
 
 def test_faults_are_one_message():

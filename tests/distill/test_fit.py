@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import bequest as bq
+from bequest.data.generators import Normal
 from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.data.views import Identity, Shift
 from bequest.distill import fit as fitting
@@ -133,6 +134,7 @@ def test_queries_may_be_arrays_data_generators_or_mixtures(network, toy):
         "split": {"queries": toy["test"], "views": Shift(1)},
         "dataset": {"queries": toy, "views": Shift(1), "view_count": 2, "active": active},
         "generator": {"queries": noise},
+        "named generator": {"queries": Normal(clip=True)},
         "source": {"queries": Source("only", toy["train"], Identity())},
         "mixture": {"queries": mixture, "objective": KD(label_weight=0.5)},
     }
@@ -141,6 +143,8 @@ def test_queries_may_be_arrays_data_generators_or_mixtures(network, toy):
         fitted = bq.distill(network(1), toy, teachers=[network(2)], **options, **QUICK)
         digests[name] = fitted.record.weights_digest
     assert len(set(digests.values())) == len(cases)
+    named = bq.distill(network(1), toy, teachers=[network(2)], queries=Normal(clip=True), **QUICK)
+    assert named.record.config["sources"][0]["generate"] == Normal(clip=True).spec()
     shares = [source["share"] for source in fitted.record.config["sources"]]
     assert shares == [0.5, 0.25, 0.25]
 

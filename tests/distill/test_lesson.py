@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from bequest.data.batches import Batches
+from bequest.data.generators import Normal, Uniform, Unvaried
 from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.data.views import Identity, Shift
 from bequest.distill import engine
@@ -104,7 +105,8 @@ def test_a_killed_lesson_ends_with_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    "changed", ["seed", "student", "teacher", "objective", "recipe", "data", "views", "labels"]
+    "changed",
+    ["seed", "student", "teacher", "objective", "recipe", "data", "views", "labels", "generator"],
 )
 def test_the_checkpoint_of_another_lesson_is_not_resumed_from(changed, network, toy, tmp_path):
     """Without a key of the caller's too: two cells may have come to write the same file."""
@@ -114,11 +116,15 @@ def test_the_checkpoint_of_another_lesson_is_not_resumed_from(changed, network, 
         if what == "data":
             train = replace(toy["train"], x=toy["train"].x + 1)
             data = replace(toy, splits={**toy.splits, "train": train})
+        noise = Uniform() if what == "generator" else Normal()
         split = data["train"] if what == "labels" else data["train"].unlabelled()
         return Lesson(
             network(9 if what == "student" else 1),
             data,
-            (Source("train", split, Shift(2 if what == "views" else 1)),),
+            (
+                Source("train", split, Shift(2 if what == "views" else 1), 0.5),
+                Generated("noise", noise.bind(split), 0.5, noise.spec()),
+            ),
             KD(2.0 if what == "objective" else 4.0),
             RECIPE.model_copy(update={"lr": 0.02}) if what == "recipe" else RECIPE,
             1 if what == "seed" else 0,
@@ -135,7 +141,10 @@ def test_the_checkpoint_of_another_lesson_is_not_resumed_from(changed, network, 
     assert weights_digest(other.student) == weights_digest(plain.student)
 
 
-@pytest.mark.parametrize(("online", "by"), [(True, "divergence"), (False, "random"), (False, "entropy")])
+@pytest.mark.parametrize(
+    ("online", "by"),
+    [(True, "divergence"), (False, "random"), (False, "entropy"), (False, "badge"), (False, "badge_clean")],
+)
 def test_a_killed_lesson_with_active_queries_ends_with_the_same_bytes(network, toy, tmp_path, online, by):
     def lesson():
         active = ActiveSpec(by=by, budget=30, rounds=3)
@@ -162,6 +171,22 @@ def test_a_killed_lesson_with_active_queries_ends_with_the_same_bytes(network, t
     assert trained.teachers == expected.teachers
     for one, other in zip(trained.chosen["pool"], expected.chosen["pool"], strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("generator", [Uniform(), Normal(), Unvaried(explained=0.5)])
+def test_a_killed_lesson_on_made_inputs_ends_with_the_same_bytes(network, toy, tmp_path, generator):
+    def lesson():
+        made = Generated("noise", generator.bind(toy["train"]), 0.5, generator.spec())
+        sources = (Source("train", toy["train"].unlabelled(), Identity(), 0.5), made)
+        return Lesson(network(1), toy, sources, KD(), RECIPE, 0, teachers=(Teacher(network(2)),))
+
+    whole, path = lesson(), tmp_path / "checkpoint.pt"
+    whole.run()
+    with pytest.raises(Killed):
+        lesson().run(checkpoint=killing(checkpointing(path), after=2))
+    resumed = lesson()
+    resumed.run(checkpoint=checkpointing(path))
+    assert weights_digest(resumed.student) == weights_digest(whole.student)
 
 
 def test_the_global_random_state_is_left_alone(network, toy):

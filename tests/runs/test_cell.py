@@ -64,6 +64,38 @@ def test_readings_of_the_same_weights_outlast_another_training(tiny, tmp_path):
     assert state_of(tmp_path, cell).lacking(wanted) == []
 
 
+def test_queries_that_are_made_come_from_the_study(tiny, tmp_path):
+    """New inputs each step are asked about once each; a pool of them like any other pool, and stored too."""
+    counted = {"share": 0.5, "generate": {"name": "normal", "clip": True}, "count": 100}
+    tiny["queries"] = {
+        "noise": [{"share": 0.5}, {"share": 0.5, "generate": "uniform"}],
+        "pool": [{"share": 0.5}, counted | {"views": "flip", "view_count": 2}],
+        "part": [{"share": 0.5}, counted | {"active": {"by": "coverage", "budget": 40, "rounds": 2}}],
+    }
+    common = {"student": "mlp", "teachers": ["mlp"]}
+    tiny["arms"] = {"mlp": {"student": "mlp"}} | {
+        name: common | {"queries": name} for name in tiny["queries"]
+    }
+    tiny["arms"]["stored"] = common | {"queries": "pool", "mode": "stored"}
+    tiny["recipe"]["epochs"] = 2
+    del tiny["answer"], tiny["claims"]
+    plan = planned(tiny)
+    run_cell(plan, plan.cell("mlp", 0), tmp_path)
+    records = {arm: run_cell(plan, plan.cell(arm, 0), tmp_path) for arm in (*tiny["queries"], "stored")}
+    assert {arm: record.error for arm, record in records.items()} == dict.fromkeys(records)
+    rows = 32 * 2 * (1297 // 64)  # of each source; less than one pass over the clean images
+    assert {arm: record.asked["mlp"] for arm, record in records.items()} == {
+        "noise": rows + rows,
+        "pool": rows + 2 * 100,
+        "part": rows + 40,
+        "stored": 1297 + 2 * 100,
+    }
+    assert records["stored"].weights_digest == records["pool"].weights_digest
+    again = run_cell(plan, plan.cell("noise", 0), tmp_path)
+    assert again.weights_digest == records["noise"].weights_digest
+    assert len({plan.cell(arm, 0).id for arm in tiny["arms"]}) == len(tiny["arms"])
+
+
 def test_a_missing_teacher_fails_the_cell(tiny, tmp_path):
     plan = planned(tiny)
     cell = plan.cell("mlp<-cnn", 0)

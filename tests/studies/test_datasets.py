@@ -11,7 +11,8 @@ from bequest.data.fractions import fraction
 from bequest.errors import UnknownName
 from bequest.studies import datasets
 from bequest.studies.datasets import load, part_of, shifted
-from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec
+from bequest.studies.source import SourceSpec
+from bequest.studies.spec import DataSpec, SplitSpec
 
 DIGITS = DataSpec(name="digits")
 

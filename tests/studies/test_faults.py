@@ -52,6 +52,38 @@ def test_contradictions_are_named(tiny):
     assert "arms: mlp and mlp<-mlp teach each other in a circle" in faults_in(tiny)[0]
 
 
+def test_every_fault_of_queries_is_listed(tiny):
+    shift = [{"name": "shift", "pixels": 1}]
+    tiny["queries"] = {
+        "few": [{"views": shift, "view_count": 2, "active": {"by": "random", "budget": 3000}}],
+        "endless": [{"views": shift, "active": {"by": "coverage", "budget": 30}}],
+        "unmoved": [{"active": {"by": "far", "budget": 1298}}],
+        "two": [{"active": {"by": "disagreement", "budget": 30}}],
+        "ranked": [{"active": {"by": "badge", "budget": 30}}],
+        "noise": [{"generate": "normal", "count": 20, "active": {"by": "random", "budget": 21}}],
+        "made": [{"generate": "normal"}],
+        "part": [{"fraction": 0.5, "active": {"by": "random", "budget": 1000}}],
+    }
+    tiny["arms"] = {name: tiny["arms"][name] for name in ("cnn", "mlp")} | {
+        "two": {"student": "mlp", "teachers": ["cnn"], "queries": "two"},
+        "alone": {"student": "mlp", "queries": "ranked"},
+        "stored": {"student": "mlp", "teachers": ["cnn"], "queries": "made", "mode": "stored"},
+    }
+    del tiny["answer"], tiny["claims"]
+    assert list(faults_in(tiny)[1]) == [
+        "queries.few.0.active.budget: 3000 queries cannot be chosen from a pool of 2594",
+        "queries.endless.0.active: a pool of views is finite only with a view_count",
+        "queries.unmoved.0.active.by: 'far' chooses among views of the samples, and there are none",
+        "queries.unmoved.0.active.budget: 1298 queries cannot be chosen from a pool of 1297",
+        "queries.noise.0.active.budget: 21 queries cannot be chosen from a pool of 20",
+        "arms.two.queries: two are chosen by disagreement, which needs 2 teachers, not 1",
+        "arms.alone.queries: ranked are chosen by badge, which needs 1 teacher, not 0",
+        "arms.stored.mode: inputs that are made for each step cannot be stored; give them a count",
+    ]
+    tiny["data"]["options"] = {"classes": [0, 1], "per_class": 5}
+    assert "a pool of 20" in faults_in(tiny)[0]
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\nb"])
 def test_a_name_that_is_no_folder_is_refused(tiny, name):
     tiny["name"] = name

@@ -9,7 +9,8 @@ from bequest.evidence.corruption import Corruptions
 from bequest.evidence.paths import Paths
 from bequest.evidence.training import Training
 from bequest.runs.planning import planned
-from bequest.studies.spec import MeasuresSpec, SourceSpec, SplitSpec, StartSpec, split_kinds
+from bequest.studies.source import SourceSpec
+from bequest.studies.spec import MeasuresSpec, SplitSpec, StartSpec, split_kinds
 
 
 def test_splits_may_be_corrupted_and_only_some_compared(tiny):
@@ -56,6 +57,33 @@ def test_models_data_and_queries_default_to_the_catalogue_and_the_study(tiny):
     assert study.data_of("mlp").name == "digits"
     assert study.sources_of("mlp") == (SourceSpec(),)
     assert [source.share for source in study.sources_of("mlp<-cnn")] == [0.5, 0.5]
+
+
+NOISE = {"share": 0.5, "generate": "uniform"}
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ({"count": 9}, "only inputs that are made can be counted"),
+        ({**NOISE, "views": [{"name": "shift", "pixels": 1}]}, "have no views and no choice; give count"),
+        ({**NOISE, "student_views": "flip"}, "have no views and no choice; give count"),
+        ({**NOISE, "active": {"budget": 9}}, "have no views and no choice; give count"),
+        ({**NOISE, "view_count": 2}, "have no views and no choice; give count"),
+        ({**NOISE, "generate": {"name": "unform"}}, "did you mean 'uniform'"),
+        ({**NOISE, "count": 0}, "count: input should be greater than or equal to 1"),
+    ],
+)
+def test_inputs_that_are_made_have_views_only_if_they_are_counted(source, fault):
+    with pytest.raises(ConfigError, match=fault):
+        SourceSpec.parse(source, "queries")
+
+
+def test_inputs_that_are_made_come_anew_each_step_or_are_counted():
+    assert SourceSpec.parse(NOISE, "queries").endless
+    counted = {**NOISE, "count": 9, "views": "flip", "view_count": 2, "active": {"budget": 8}}
+    assert not SourceSpec.parse(counted, "queries").endless
+    assert not SourceSpec().endless
 
 
 def test_seeds_begin_where_the_study_says(tiny):

@@ -14,7 +14,17 @@ from bequest.registry import Registry, unknown
 
 NAME = "ls"
 EXAMPLE = "Example: bequest ls models"
-KINDS = ("studies", "models", "datasets", "objectives", "views", "corruptions", "measures", "evidence")
+KINDS = (
+    "studies",
+    "models",
+    "datasets",
+    "objectives",
+    "views",
+    "generators",
+    "corruptions",
+    "measures",
+    "evidence",
+)
 
 
 def command(
@@ -24,7 +34,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List studies, models, datasets, objectives, views, corruptions, measures or kinds of evidence."""
+    """List studies, models, datasets, objectives, views, measures and every other kind of part."""
     if kind is not None and kind not in KINDS:
         raise unknown("kind of thing", kind, KINDS)
     _load(use or (), kind)
@@ -81,6 +91,10 @@ def _registry(kind: str) -> Registry[Any]:
         from bequest.data.views import View
 
         return View.known
+    if kind == "generators":
+        from bequest.data.generators import Generator
+
+        return Generator.known
     if kind == "objectives":
         from bequest.distill.objectives import Objective
 

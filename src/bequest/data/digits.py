@@ -11,11 +11,27 @@ from torch.nn.functional import pad
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import stratified
 from bequest.data.folders import subset
+from bequest.data.outline import OUTLINES, Outline
 from bequest.data.views import Rotate, Shift, parse_views
 from bequest.errors import DataError
 
 SIZES = {"train": 1297, "validation": 150, "test": 350}
 BRIGHTEST = 16.0
+
+
+@OUTLINES.register("digits")
+def _outline(
+    *,
+    border: int = 2,
+    classes: Sequence[int] | None = None,
+    per_class: int | None = None,
+    **_moved: object,
+) -> Outline:
+    side = 8 + 2 * border
+    if classes is None and per_class is None:
+        return Outline((1, side, side), "float32", 10, SIZES["train"])
+    data = digits(border=border, classes=classes, per_class=per_class)
+    return Outline((1, side, side), "float32", len(data.classes), len(data["train"]))
 
 
 @DATASETS.register("digits")

@@ -13,9 +13,13 @@ from typing_extensions import override
 from bequest.data.datasets import Split
 from bequest.data.queries import Generate
 from bequest.errors import DataError
+from bequest.seeding import torch_generator
 from bequest.variants import Variant, strict
 
 BLOCK_ROWS = 4096
+
+LARGEST_WIDTH = 4096
+"""Numbers of an input up to which its covariance matrix is built: 134 MB in double precision."""
 
 
 class Generator(Variant, kind="generator"):
@@ -32,7 +36,12 @@ class Generator(Variant, kind="generator"):
 
 @strict
 class Uniform(Generator, name="uniform"):
-    """Every number uniform in [``low``, ``high``), independently; default: the range of the data."""
+    """Every number uniform in [``low``, ``high``), independently.
+
+    Attributes:
+        low: Default: the smallest number of the data.
+        high: Default: the largest.
+    """
 
     low: float | None = None
     high: float | None = None
@@ -50,9 +59,13 @@ class Uniform(Generator, name="uniform"):
 
 @strict
 class Normal(Generator, name="normal"):
-    """Normal numbers, independently; default: with the data's mean and standard deviation at each place.
+    """Normal numbers, independently.
 
-    ``scale`` multiplies the standard deviation; ``clip`` keeps inputs within the range of the data.
+    Attributes:
+        mean: Default: the data's mean at each place.
+        std: Default: the data's standard deviation at each place.
+        scale: Factor on the standard deviation.
+        clip: Keep inputs within the range of the data.
     """
 
     mean: float | None = None
@@ -74,6 +87,84 @@ class Normal(Generator, name="normal"):
             return x.clamp(low, high) if self.clip else x
 
         return generate
+
+
+@strict
+class Unvaried(Generator, name="unvaried"):
+    """Normal noise along the directions in which the data vary least, about their mean.
+
+    Along the first principal components of the data it is 0, along all others of one standard deviation. By
+    the theory of queries (docs/theory.md) nothing tells more: vary what training does not, and nothing else.
+
+    Attributes:
+        explained: So many components are left out as explain this share of the data's variance.
+        scale: Root mean square distance of an input from the mean, as a multiple of the data's.
+    """
+
+    explained: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    scale: Annotated[float, Field(ge=0)] = 1.0
+
+    @override
+    def bind(self, split: Split) -> Generate:
+        """See :meth:`Generator.bind`.
+
+        Raises:
+            DataError: Also if an input has more than 4,096 numbers, or the components leave no direction.
+        """
+        shape = _shape(split)
+        mean, variances, components = _principal_components(split.x)
+        free = len(variances) - _components_needed(variances, self.explained)
+        if free < 1:
+            raise DataError("the data vary in every direction", remedy="lower `explained`")
+        basis = components[:, :free]
+        deviation = self.scale * float((variances.sum() / free).sqrt())
+
+        def generate(rows: int, generator: torch.Generator) -> Tensor:
+            noise = torch.randn(rows, free, generator=generator) @ basis.T
+            return mean + deviation * noise.view(rows, *shape)
+
+        return generate
+
+
+def generated_split(generator: Generator, like: Split, count: int, *, seed: int, name: str) -> Split:
+    """A pool of ``count`` generated inputs without labels, which follows from (seed, name).
+
+    Args:
+        generator: What makes them.
+        like: The samples whose shape and range they have.
+        count: How many; their ids are 0, 1, 2 ...
+        seed: Another seed, other inputs.
+        name: Likewise.
+
+    Raises:
+        DataError: If the samples are tokens.
+    """
+    x = generator.bind(like)(count, torch_generator(seed, "generated pool", name))
+    return Split(x, None, torch.arange(count))
+
+
+def _components_needed(variances: Tensor, explained: float) -> int:
+    """How many of the largest ``variances``, which rise, make up the share ``explained`` of their sum."""
+    shares = variances.flip(0).cumsum(0) / variances.sum().clamp(min=torch.finfo(variances.dtype).tiny)
+    return int((shares < explained).sum()) + 1 if explained > 0 else 0
+
+
+def _principal_components(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (of the shape of an input), variances in rising order (double), and directions as columns."""
+    mean, _ = _moments(x)
+    width = mean.numel()
+    if width > LARGEST_WIDTH:
+        raise DataError(
+            "inputs are too large for their principal components",
+            expected=f"at most {LARGEST_WIDTH} numbers",
+            got=width,
+        )
+    covariance = torch.zeros(width, width, dtype=torch.float64)
+    for block in torch.split(x, BLOCK_ROWS):
+        centred = (block.double() - mean).flatten(1)
+        covariance += centred.T @ centred
+    variances, directions = torch.linalg.eigh(covariance / len(x))
+    return mean, variances.clamp(min=0), directions.float()
 
 
 def _shape(split: Split) -> tuple[int, ...]:

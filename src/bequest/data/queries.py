@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -23,7 +23,6 @@ By = Literal[
     "divergence", "entropy", "disagreement", "random",
     "stratified", "far", "coverage", "coverage_inputs", "badge", "badge_clean",
 ]  # fmt: skip
-ASKING_STUDENT = frozenset({"divergence", "entropy", "coverage", "badge", "badge_clean"})
 SPREADING = frozenset({"coverage", "badge", "badge_clean"})
 """These need :class:`bequest.data.designs.PoolFeatures` of the pool instead of a number a query."""
 
@@ -70,11 +69,6 @@ class ActiveSpec(Config):
     def asks_teachers(self) -> bool:
         """True if teachers answer the whole pool before it can be ranked."""
         return self.by in TEACHERS_NEEDED
-
-    @property
-    def asks_student(self) -> bool:
-        """True if the pool is chosen from by what the student answers or shows."""
-        return self.by in ASKING_STUDENT
 
     def answers(self, pool: int) -> int:
         """Answers asked of each teacher in all, for a pool of so many queries.
@@ -173,6 +167,7 @@ class Generated:
         generate: ``generate(rows, generator)`` makes ``rows`` inputs; the generator is seeded by (seed,
             name, step), so that a step's inputs never depend on the steps before it.
         share: Fraction of each batch's rows, in (0, 1].
+        spec: What ``generate`` does, as plain values, where it can be said; for records.
 
     >>> noise = Generated("noise", lambda rows, generator: torch.rand(rows, 1, 8, 8, generator=generator))
     """
@@ -180,6 +175,7 @@ class Generated:
     name: str
     generate: Generate
     share: float = 1.0
+    spec: Any = None
 
     @property
     def plain(self) -> bool:

@@ -14,6 +14,7 @@ from torch import nn
 from bequest.config import content_hash
 from bequest.data.batches import AnySource, Source
 from bequest.data.datasets import Dataset, as_dataset, as_pool
+from bequest.data.generators import Generator
 from bequest.data.queries import ActiveSpec, Generated
 from bequest.data.views import Identity, View
 from bequest.distill.checkpoint import checkpointing
@@ -121,8 +122,9 @@ def distill(
         views: How the queries are shown; default: as they are.
         view_count: How many views there are; default: a new one each pass.
         queries: What to ask about instead of the training inputs: an unlabelled pool (arrays or a dataset),
-            a generator ``generate(rows, generator)`` of inputs, or a sequence of
-            :class:`bequest.data.queries.Source` and :class:`bequest.data.queries.Generated` for a mixture.
+            a generator ``generate(rows, generator)`` of inputs or one of :mod:`bequest.data.generators`, or a
+            sequence of :class:`bequest.data.queries.Source` and :class:`bequest.data.queries.Generated` for a
+            mixture.
         active: Ask only about the most telling part of the queries, chosen in rounds.
         seed: Seeds initial weights, order, views and dropout.
         recipe: The loop.
@@ -251,6 +253,8 @@ def _source_config(source: AnySource) -> dict[str, Any]:
         if source.student_view is not None:
             config["student_view"] = source.student_view.spec()
         config["active"] = None if source.active is None else source.active.plain()
+    elif source.spec is not None:
+        config["generate"] = source.spec
     return config
 
 
@@ -273,7 +277,9 @@ def _sources(
     *,
     labelled: bool,
 ) -> tuple[AnySource, ...]:
-    if callable(queries):
+    if isinstance(queries, Generator):
+        queries = Generated("queries", queries.bind(data["train"]), spec=queries.spec())
+    elif callable(queries):
         queries = Generated("queries", queries)
     mixture = isinstance(queries, (list, tuple)) and any(isinstance(q, AnySource) for q in queries)
     if mixture or isinstance(queries, AnySource):

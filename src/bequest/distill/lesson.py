@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +167,7 @@ class Lesson:
                     for s in self.sources
                     if isinstance(s, Source)
                 ],
+                *([generated] if (generated := [s.spec for s in self.sources if _described(s)]) else []),
                 [[teacher.arm, teacher.mode, teacher.digest_before] for teacher in teachers],
                 repr(self.combine) if isinstance(self.combine, Variant) else self.combine is not None,
                 self.padding,
@@ -220,6 +221,11 @@ class Lesson:
                 "trained in one process"
             )
         return sentences
+
+
+def _described(source: AnySource) -> TypeGuard[Generated]:
+    """Whether a source makes its inputs and says how."""
+    return isinstance(source, Generated) and source.spec is not None
 
 
 def record_of(

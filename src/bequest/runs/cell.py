@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bequest.data.batches import Source
+from bequest.data.batches import AnySource, Source
 from bequest.data.datasets import Dataset
+from bequest.data.generators import generated_split
+from bequest.data.queries import Generated
 from bequest.data.views import Identity
 from bequest.distill.checkpoint import checkpointing
 from bequest.distill.engine import Callback
@@ -33,7 +35,7 @@ from bequest.studies.cell import Cell, CellConfig, CellFolder, cell_folder
 from bequest.studies.datasets import PROBE_SPLIT, load, part_of
 from bequest.studies.networks import initial_network, trained_network
 from bequest.studies.plan import Plan
-from bequest.studies.spec import SourceSpec
+from bequest.studies.source import SourceSpec
 from bequest.studies.starts import begin
 
 PATH_SAMPLES = 100
@@ -156,18 +158,22 @@ def _lesson(plan: Plan, cell: Cell, root: Path) -> tuple[Lesson, str | None]:
     return (lesson, None) if config.codec is None else from_store(lesson, root, config.codec)
 
 
-def _sources(config: CellConfig, data: Dataset, *, seed: int, labelled: bool) -> tuple[Source, ...]:
+def _sources(config: CellConfig, data: Dataset, *, seed: int, labelled: bool) -> tuple[AnySource, ...]:
     """The sources of a cell; labels that the objective does not use are withheld."""
     return tuple(
         _source(spec, index, data, seed=seed, labelled=labelled) for index, spec in enumerate(config.sources)
     )
 
 
-def _source(spec: SourceSpec, index: int, data: Dataset, *, seed: int, labelled: bool) -> Source:
-    part = part_of(data, spec, seed=seed)
+def _source(spec: SourceSpec, index: int, data: Dataset, *, seed: int, labelled: bool) -> AnySource:
+    part, name = part_of(data, spec, seed=seed), f"{spec.of}/{index}"
+    if spec.generate is not None:
+        if spec.count is None:
+            return Generated(name, spec.generate.bind(part), spec.share, spec.generate.spec())
+        part = generated_split(spec.generate, part, spec.count, seed=seed, name=name)
     student_view = None if isinstance(spec.student_views, Identity) else spec.student_views
     return Source(
-        f"{spec.of}/{index}",
+        name,
         part if labelled and spec.labels else part.unlabelled(),
         spec.views,
         spec.share,

@@ -17,7 +17,8 @@ from bequest.distill.stores.codecs import Codec
 from bequest.errors import RunFolderError
 from bequest.records import RunRecord, read_record
 from bequest.seeding import derive
-from bequest.studies.spec import DataSpec, Mode, SourceSpec, StartSpec
+from bequest.studies.source import SourceSpec
+from bequest.studies.spec import DataSpec, Mode, StartSpec
 
 CELL_FORMAT = 2
 """Part of every cell's id: raise it when the same configuration comes to mean another result."""

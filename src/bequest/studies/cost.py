@@ -131,5 +131,6 @@ def _asked(config: CellConfig, rows: int, samples: int) -> float:
     for source in config.sources:
         shown = rows * source.share
         views = source.view_count or (1 if isinstance(source.views, Identity) else None)
-        total += shown if views is None else min(shown, samples * views)
+        pool = samples if source.count is None else source.count
+        total += shown if views is None or source.endless else min(shown, pool * views)
     return total

@@ -16,7 +16,8 @@ from bequest.data.folders import subset
 from bequest.data.fractions import fraction
 from bequest.data.sources import data_root
 from bequest.files import file_digest
-from bequest.studies.spec import DataSpec, SourceSpec, SplitSpec
+from bequest.studies.source import SourceSpec
+from bequest.studies.spec import DataSpec, SplitSpec
 
 PROBE_SPLIT = "test"
 """The split on which representations are compared."""

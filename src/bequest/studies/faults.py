@@ -8,13 +8,17 @@ from functools import partial
 
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import DATASETS, located
+from bequest.data.outline import OUTLINES
+from bequest.data.queries import TEACHERS_NEEDED
+from bequest.data.views import Identity
 from bequest.errors import ConfigError, InputError, UnknownName
 from bequest.measures import measure_named
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
 from bequest.studies.arms import Arms
 from bequest.studies.solvable import theory_faults
-from bequest.studies.spec import ModelSpec, SourceSpec, SplitSpec, StudySpec
+from bequest.studies.source import SourceSpec
+from bequest.studies.spec import DataSpec, ModelSpec, SplitSpec, StudySpec
 from bequest.studies.starts import weights_digest_at
 
 UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")
@@ -57,8 +61,10 @@ def _network_faults(study: StudySpec) -> Iterator[str]:
             yield f"models.{name}.data: {not_known('dataset of the study', model.data, study.datasets)}"
     for name, split in study.splits.items():
         yield from _split_faults(f"splits.{name}", split)
+    # a model with data of its own may have other samples
+    training = None if study.datasets else _training_samples(study.data)
     for name, sources in study.queries.items():
-        yield from _query_faults(name, sources)
+        yield from _query_faults(name, sources, training)
     yield from _measure_faults(study)
     for name in study.arms:
         yield from _arm_faults(study, name)
@@ -113,10 +119,31 @@ def _start_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterator[str
         yield f"models.{name}.start: the arm {start.arm} is not of the source task"
 
 
-def _query_faults(name: str, sources: Sequence[SourceSpec]) -> Iterator[str]:
+def _query_faults(name: str, sources: Sequence[SourceSpec], training: int | None) -> Iterator[str]:
     total = sum(source.share for source in sources)
     if abs(total - 1) > 1e-6:
         yield f"queries.{name}: shares must sum to 1, not {total:g}"
+    for place, source in enumerate(sources):
+        if source.active is not None:
+            plain = isinstance(source.views, Identity)
+            samples = source.count or (training if source.of == "train" and _whole(source) else None)
+            faults = source.active.faults(plain=plain, view_count=source.view_count, samples=samples)
+            yield from (f"queries.{name}.{place}.{fault}" for fault in faults)
+
+
+def _whole(source: SourceSpec) -> bool:
+    """Whether a source is all of its split."""
+    return source.fraction == 1 and source.per_class is None
+
+
+def _training_samples(data: DataSpec) -> int | None:
+    """How many training samples there are, where a dataset can say so without its files."""
+    if data.name not in OUTLINES:
+        return None
+    try:
+        return OUTLINES[data.name](**data.options).samples
+    except (TypeError, InputError):  # options that do not fit are a fault of the data
+        return None
 
 
 def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
@@ -134,7 +161,23 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
         yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
     if arm.mode == "stored" and not arm.teachers:
         yield f"{path}.mode: only the answers of teachers can be stored, and there is none"
+    yield from _asking_faults(study, name)
     yield from _trial(path, partial(study.recipe_of, name))
+
+
+def _asking_faults(study: StudySpec, name: str) -> Iterator[str]:
+    """Queries that the teachers of an arm cannot be asked, or that cannot be chosen by their answers."""
+    arm = study.arms[name]
+    for source in study.queries.get(arm.queries or "", ()):
+        needed = TEACHERS_NEEDED.get(source.active.by, 0) if source.active is not None else 0
+        if source.active is not None and len(arm.teachers) < needed:
+            by, plural = source.active.by, "s" * (needed > 1)
+            yield (
+                f"arms.{name}.queries: {arm.queries} are chosen by {by}, which needs {needed} "
+                f"teacher{plural}, not {len(arm.teachers)}"
+            )
+        if source.endless and arm.mode == "stored":
+            yield f"arms.{name}.mode: inputs that are made for each step cannot be stored; give them a count"
 
 
 def _claim_faults(study: StudySpec) -> Iterator[str]:

@@ -181,6 +181,7 @@ def _parts_of(config: CellConfig) -> dict[str, str]:
         ("schedule", config.recipe.schedule),
         *(("view", source.views) for source in config.sources),
         *(("view", source.student_views) for source in config.sources),
+        *(("generator", source.generate) for source in config.sources),
     ):
         named += [(kind, name) for name in _names_in(value.spec() if value is not None else None)]
     parts = {part for kind, name in named if (part := part_of(kind, name)) is not None}

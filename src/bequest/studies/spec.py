@@ -9,15 +9,14 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from typing_extensions import override
 
 from bequest.config import Config, merged
-from bequest.data.queries import ActiveSpec
 from bequest.data.transforms import Transform
-from bequest.data.views import Identity, View
 from bequest.distill.combine import Combination
 from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.codecs import Codec, Dense
 from bequest.studies.kind import KindSpec
 from bequest.studies.solvable_spec import LearnerSpec, TheorySpec
+from bequest.studies.source import SourceSpec
 
 Direction = Literal["above", "below", "within"]
 Mode = Literal["eval", "noisy", "online", "stored", "noise", "another"]
@@ -110,35 +109,6 @@ class ModelSpec(Config):
     recipe: dict[str, Any] = Field(default_factory=dict)
     start: StartSpec | None = None
     data: str | None = None
-
-
-class SourceSpec(Config):
-    """A part of every batch: samples, view, share.
-
-    Attributes:
-        of: The split that the samples come from.
-        share: Fraction of the batch's rows.
-        fraction: The share of the split's samples that there are at all, of each class; see
-            :func:`bequest.data.fractions.fraction`. Seeded by the cell's seed, the same for all its arms.
-        views: How they are shown; see ``bequest ls views``.
-        view_count: Epoch e shows view e modulo this count.
-        labels: False withholds the labels.
-        active: Ask about a part of the views only, chosen in rounds; needs ``view_count``.
-        per_class: A few-shot subset: so many samples a class, chosen by the cell's seed, so that all arms at
-            one seed have the same ones.
-        student_views: Further views that the student alone is shown; teachers answer to what they are made
-            from.
-    """
-
-    of: str = "train"
-    share: float = Field(1.0, gt=0, le=1)
-    fraction: float = Field(1.0, gt=0, le=1)
-    views: View = Identity()
-    view_count: int | None = Field(None, ge=1)
-    labels: bool = True
-    active: ActiveSpec | None = None
-    per_class: int | None = Field(None, ge=1)
-    student_views: View = Identity()
 
 
 class ArmSpec(Config):
