@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -10,7 +11,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,8 @@ import numpy as np
 from bequest.errors import RunFolderError
 
 PARTIAL_SUFFIX = ".part"
+UNSYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What file systems answer that cannot sync a file; a full or broken disk answers otherwise."""
 
 
 def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
@@ -36,8 +39,7 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
         partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -121,8 +123,11 @@ def open_regular(path: str | Path, *, append: bool = False) -> IO[bytes]:
     Raises:
         RunFolderError: If it is a link, or cannot be opened.
     """
+    # O_NOFOLLOW leaves no instant between looking and opening, but not every platform has it.
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | (os.O_APPEND if append else 0)
     try:
+        if Path(path).is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         return os.fdopen(os.open(path, flags, 0o644), "ab" if append else "wb")
     except OSError as error:
         raise RunFolderError(
@@ -133,35 +138,22 @@ def open_regular(path: str | Path, *, append: bool = False) -> IO[bytes]:
         ) from error
 
 
-@contextlib.contextmanager
-def exclusive_lock(path: str | Path) -> Iterator[bool]:
-    """Hold a lock file for as long as the block lasts; False if another process holds it.
-
-    The lock goes with the process, however that ends. Where the platform has no ``flock``, or the file system
-    refuses it, the lock cannot tell and is granted.
-    """
-    with open_regular(path) as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield True
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:  # a file system without locks
-            pass
-        yield True
-
-
 def remove_partials(folder: str | Path) -> int:
     """Delete what interrupted writes left behind under ``folder``; returns how many files went."""
     partials = list(Path(folder).rglob(f".*{PARTIAL_SUFFIX}"))
     for partial in partials:
         _discard(partial)
     return len(partials)
+
+
+def sync(file: IO[bytes]) -> None:
+    """Put what was written to an open file on the disk, where its file system can."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,6 +17,8 @@ BASE = {
     "records",
     "registry",
     "files",
+    "interrupts",
+    "locks",
     "memory",
     "streams",
     "variants",

@@ -11,7 +11,7 @@ import pytest
 import bequest as bq
 from bequest.config import to_toml
 from bequest.evidence.readings import Readings
-from bequest.files import exclusive_lock
+from bequest.locks import exclusive_lock
 from bequest.records import Curve, Measurement, read_records
 from bequest.runs.planning import planned
 

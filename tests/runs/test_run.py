@@ -227,7 +227,7 @@ def test_a_foreign_folder_and_an_unwritable_one_are_refused(tiny, write_study, t
     (tmp_path / "foreign" / "thesis.tex").write_text("precious")
     with pytest.raises(RunFolderError, match="is not empty and holds no run"):
         bq.run(study, out=tmp_path / "foreign", fresh=True)
-    assert (tmp_path / "foreign" / "thesis.tex").exists()
+    assert [path.name for path in (tmp_path / "foreign").iterdir()] == ["thesis.tex"]
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunFolderError, match="cannot write to"):
         bq.run(study, out=tmp_path / "file" / "run")
@@ -322,12 +322,13 @@ def test_a_killed_worker_is_replaced(tiny, write_study, tmp_path):
     assert json.loads((tmp_path / "run" / "study.json").read_text())["status"] == "complete"
 
 
-def test_ctrl_c_exits_130_and_the_same_command_finishes(tiny, write_study, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_exit_130_and_the_same_command_finishes(number, tiny, write_study, tmp_path):
     study = write_study(tiny)
     process = start(study, tmp_path / "run")
     while process.poll() is None and not (tmp_path / "run" / "worker-0.log").exists():
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     text = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 130, text
     assert "interrupted; the same command resumes" in text

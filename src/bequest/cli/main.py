@@ -24,7 +24,9 @@ from bequest.cli import (
     store,
     theory,
 )
+from bequest.cli.output import OutputError, lasting_output
 from bequest.errors import BequestError
+from bequest.interrupts import like_ctrl_c
 
 INTERRUPTED = 130
 
@@ -66,17 +68,51 @@ app.add_typer(theory.app, name="theory")
 
 def main() -> None:
     """Run the command line: one message and an exit code for whatever is wrong."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        with lasting_output(), like_ctrl_c():
+            _run()
+    except OutputError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+
+
+def _run() -> None:
     try:
         app()
+    except OutputError:
+        raise
     except BequestError as error:
-        console.print("error:", style="bold red", end=" ")
-        console.print(str(error), markup=False)
+        _complain(error)
         sys.exit(error.exit_code)
+    except MemoryError:
+        _complain("out of memory; give it more, or choose a smaller batch, fewer workers or less data")
+        sys.exit(1)
+    except OSError as error:
+        _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _interrupted()
+        sys.exit(INTERRUPTED)
     except SystemExit as ending:
         if ending.code == INTERRUPTED:
-            console.print("interrupted; the same command resumes")
+            _interrupted()
         raise
+
+
+def _complain(error: object) -> None:
+    from bequest.report.terminal_text import safe
+
+    console = _errors()
+    console.print("error:", style="bold red", end=" ")
+    console.print(safe(error), markup=False)
+
+
+def _interrupted() -> None:
+    _errors().print("interrupted; the same command resumes")
+
+
+def _errors() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from bequest.errors import ConfigError, RunFolderError
 
 # Importing the kinds registers them, before a study that names one is parsed.
 from bequest.evidence import kinds as kinds
-from bequest.files import exclusive_lock, file_digest, remove_partials, write_text
+from bequest.files import file_digest, remove_partials, write_text
+from bequest.locks import LOCK, claimant, exclusive_lock
 from bequest.parts import load_parts
 from bequest.records import (
     VERSION,
@@ -147,10 +148,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one run at a time.
+        """Hold the folder for one run at a time; in a folder that holds something else nothing is written.
 
         Raises:
-            RunFolderError: If another process holds it, or it cannot be written.
+            RunFolderError: If another process holds it, it cannot be written, or it is somebody else's.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -160,10 +161,13 @@ class RunFolder:
                 got=error.strerror,
                 remedy="choose another folder with --out",
             ) from error
-        with exclusive_lock(self.path / ".lock") as acquired:
+        if not self.holds_run:
+            self._refuse_foreign()
+        with exclusive_lock(self.path / LOCK) as acquired:
             if not acquired:
                 raise RunFolderError(
                     f"another run is at work in {self.path}",
+                    got=claimant(self.path / LOCK),
                     remedy="wait for it, or choose another folder with --out",
                 )
             yield
@@ -240,7 +244,7 @@ class RunFolder:
         return [f"the {part} has changed" for part in changed]
 
     def _refuse_foreign(self) -> None:
-        entries = [entry.name for entry in self.path.iterdir() if entry.name != ".lock"]
+        entries = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(LOCK)]
         if entries:
             raise RunFolderError(
                 f"{self.path} is not empty and holds no run",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bequest.distill.parallel import Ranks
+from bequest.interrupts import like_ctrl_c
 from bequest.records import CellRecord, Measurement, StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import MEASUREMENTS, RunFolder
@@ -123,7 +124,7 @@ def run(
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
     if follow():
         return Result(folder.path, folder.record())
-    with leading() as ranks, folder.locked():
+    with like_ctrl_c(), leading() as ranks, folder.locked():
         folder.prepare(plan, fresh=fresh, amend=amend)
         return _finish(plan, folder, ranks, workers or usable_cores(), progress or (lambda _: None))
 
@@ -145,10 +146,10 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
         _do(inventory, conclusion, ranks, workers, progress)
         reuse = step == "verdicts"
         measurements = folder.records(MEASUREMENTS, Measurement) if reuse else conclusion.measure()
+        record = conclusion.judge(measurements)
     except BaseException:  # Ctrl-C, or a measure of a user's that raises: the record must not say "running"
         conclusion.write("interrupted")
         raise
-    record = conclusion.judge(measurements)
     return Result(
         folder.path,
         record,

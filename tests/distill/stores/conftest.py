@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bequest.data.datasets import Dataset, Split
+from bequest.locks import LOCK
 
 CLASSES = 5
 
@@ -39,5 +40,6 @@ def teacher() -> nn.Sequential:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a finished store; what readers leave behind is no part of it."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".checked.json")
+    beside = {".checked.json", LOCK}
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in beside)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

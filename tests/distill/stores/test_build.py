@@ -128,7 +128,7 @@ def test_a_crash_at_any_write_is_made_good(
         steps, calls, crashed = steps + 1, 0, False
         folder = tmp_path / str(steps)
         with monkeypatch.context() as patch:
-            patch.setattr(writer.os, "fdatasync", crashing(os.fdatasync, steps))
+            patch.setattr(os, "fsync", crashing(os.fsync, steps))
             patch.setattr(Path, "replace", crashing(Path.replace, steps))
             patch.setattr(Path, "unlink", crashing(Path.unlink, steps))
             patch.setattr(writer.ViewWriter, "append", crashing(writer.ViewWriter.append, steps))
@@ -338,10 +338,10 @@ def test_a_view_that_another_process_holds_is_refused(
     teacher: nn.Module, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "PATIENCE", 0.0)
-    held = writer._locked(writer.journal_path(tmp_path, 0))
+    release = writer._locked(writer.journal_path(tmp_path, 0))
     with pytest.raises(SignalError, match="another build is writing"):
         built(teacher, data, tmp_path)
-    held.close()
+    release()
 
 
 def test_a_disk_that_is_too_small_is_refused_before_the_first_answer(
@@ -363,7 +363,7 @@ def test_a_disk_that_fills_up_is_an_error_and_the_build_goes_on_later(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.os, "fdatasync", full)
+        patch.setattr(writer, "sync", full)
         with pytest.raises(SignalError, match="No space left on device"):
             built(teacher, data, tmp_path / "full")
     built(teacher, data, tmp_path / "full")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import shutil
@@ -28,6 +27,7 @@ from bequest.distill.stores.manifest import (
 from bequest.distill.stores.writer import described, finished, journal_path
 from bequest.errors import SignalError
 from bequest.files import remove_partials, write_text
+from bequest.locks import LOCK, acquire, claimant
 
 BUILDING = ".building.json"
 """The manifest of a store that is not finished, without shards."""
@@ -92,28 +92,25 @@ def alone(path: Path, *, wait: bool) -> Iterator[None]:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise SignalError(
             f"cannot write {path}", got=error.strerror, remedy="choose another folder"
         ) from error
-    try:
-        if rank_and_world()[0] == 0:
-            _hold(handle, path, wait=wait)
+    if rank_and_world()[0] != 0:
         yield
-    finally:
-        os.close(handle)
-
-
-def _hold(handle: int, path: Path, *, wait: bool) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
+        return
+    release = acquire(path / LOCK, patience=math.inf if wait else 0.0)
+    if release is None:
         raise SignalError(
             f"another build is writing {path}",
             expected="one builder a folder",
+            got=claimant(path / LOCK),
             remedy="wait for it, or choose another folder",
-        ) from None
+        )
+    try:
+        yield
+    finally:
+        release()
 
 
 def check_space(job: Job) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +13,8 @@ import numpy as np
 
 from bequest.distill.stores.manifest import ArrayEntry, CodecError, Shard
 from bequest.errors import SignalError
+from bequest.files import sync
+from bequest.locks import Release, acquire, claimant
 
 PIECE_BYTES = 32 << 20
 """A piece is put on the disk at this size, ..."""
@@ -90,7 +89,8 @@ class ViewWriter:
         self.shards: tuple[Shard, ...] = ()
         self._arrays = tuple(arrays)
         self._most_bytes, self._most_seconds = pieces
-        self._journal = _locked(journal_path(folder, view))
+        self._release = _locked(journal_path(folder, view))
+        self._journal = journal_path(folder, view).open("r+b")
         self._files: dict[str, IO[bytes]] = {}
         self._whole = {array.name: hashlib.sha256() for array in arrays}
         self._piece = {array.name: hashlib.sha256() for array in arrays}
@@ -172,11 +172,11 @@ class ViewWriter:
         """Let go of the files and of the view."""
         for file in (*self._files.values(), self._journal):
             file.close()
+        self._release()
 
     def _sync(self) -> None:
         for file in self._files.values():
-            file.flush()
-            os.fdatasync(file.fileno())
+            sync(file)
 
     def _write(self, name: str, data: memoryview | bytes) -> None:
         self._files[name].write(data)
@@ -187,8 +187,7 @@ class ViewWriter:
 
     def _note(self, line: Mapping[str, object]) -> None:
         self._journal.write(json.dumps(line).encode() + b"\n")
-        self._journal.flush()
-        os.fdatasync(self._journal.fileno())
+        sync(self._journal)
 
     def _name(self, shards: Sequence[Shard]) -> None:
         """Rename; should the names be lost with the power, the journal knows them until the manifest does."""
@@ -275,20 +274,14 @@ def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
     return lines, ends
 
 
-def _locked(path: Path) -> IO[bytes]:
-    """The journal, held by this process alone until it is closed or the process ends."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        file.close()
-        if time.monotonic() > until:
-            raise SignalError(
-                f"another build is writing {path.parent}",
-                expected="one builder a folder",
-                got=f"view {path.name} is held by another process",
-                remedy="wait for it, or choose another folder",
-            )
-        time.sleep(0.05)
+def _locked(path: Path) -> Release:
+    """Hold a view's journal for this process alone; a dying builder is waited for."""
+    release = acquire(path, patience=PATIENCE)
+    if release is None:
+        raise SignalError(
+            f"another build is writing {path.parent}",
+            expected="one builder a folder",
+            got=claimant(path) or f"view {path.name} is held by another process",
+            remedy="wait for it, or choose another folder",
+        )
+    return release
