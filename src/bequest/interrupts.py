@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 NAMES = ("SIGTERM", "SIGHUP", "SIGBREAK")
-"""``kill`` and batch systems send the first, a closing terminal the second, Ctrl-Break on Windows the last."""
+"""From ``kill`` and batch systems, from a terminal that closes, from Ctrl-Break on Windows."""
 
 GRACE = 10.0
 """For so many seconds after a signal others are ignored: supervisors send several, one after another."""
