@@ -83,7 +83,7 @@ def curve(arm, points):
 
 def test_a_toy_kind_is_checked_read_measured_charted_and_shown(toy, tiny, tmp_path, monkeypatch):
     from bequest.runs import run as driver
-    from bequest.runs.pool import Answer
+    from bequest.runs.jobs.queue import serve
     from bequest.runs.work import Workbench
 
     class Here:
@@ -92,10 +92,8 @@ def test_a_toy_kind_is_checked_read_measured_charted_and_shown(toy, tiny, tmp_pa
         def __init__(self, root, workers):
             self.root = root
 
-        def run(self, jobs):
-            bench = Workbench(driver.RunFolder(self.root).plan(), self.root)
-            for job in jobs:
-                yield Answer(job, *bench.do(job.action, job.cell.id))
+        def run(self, queue):
+            return serve(queue, Workbench(queue.plan, self.root).do)
 
     monkeypatch.setattr(driver, "LocalPool", Here)
     tiny["measures"] = {"toy": {"first": 20}}

@@ -10,8 +10,8 @@ from bequest.files import file_digest, read_json
 from bequest.records import Measurement, RunRecord, StudyRecord, read_record, write_record
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import RESULTS, RunFolder
+from bequest.runs.jobs.schedule import Answer
 from bequest.runs.planning import planned
-from bequest.runs.pool import Answer
 from bequest.runs.survey import READ, TRAIN, Job
 from bequest.studies.cell import cell_folder
 

@@ -23,7 +23,7 @@ def root(finished, tmp_path):
 
 
 def files_of(root):
-    return {path for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
+    return {path for path in root.rglob("*") if path.is_file()}
 
 
 def test_nothing_of_a_finished_run_is_deleted(root):

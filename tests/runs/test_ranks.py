@@ -14,6 +14,8 @@ from bequest.evidence.readings import Readings
 from bequest.records import RunRecord, StudyRecord, read_record
 from bequest.runs import ranks
 from bequest.runs.folder import RunFolder
+from bequest.runs.jobs.leases import at_work
+from bequest.runs.jobs.queue import JobQueue
 from bequest.runs.planning import planned
 from bequest.runs.ranks import RankPool, follow, leading
 from bequest.runs.survey import survey
@@ -44,8 +46,8 @@ def test_a_failed_cell_ends_a_ranked_run(tiny, tmp_path):
     plan = planned(tiny, scale="smoke")
     RunFolder(tmp_path).prepare(plan, fresh=False)
     pool = RankPool(plan, tmp_path, Ranks())
-    with pytest.raises(RunError) as caught:
-        list(pool.run(survey(plan, tmp_path).jobs))
+    with at_work(tmp_path, "test") as leases, pytest.raises(RunError) as caught:
+        list(pool.run(JobQueue(plan, tmp_path, survey(plan, tmp_path), leases)))
     text = str(caught.value)
     assert f"the cell {plan.cells[0].arm}, seed 0, failed, and with 1 ranks the run ends with it" in text
     assert "is not finite at step" in text
@@ -84,9 +86,11 @@ def test_alone_nobody_follows():
 def test_the_first_rank_trains_and_reads_in_order(tiny, tmp_path):
     plan = planned(tiny, scale="smoke", arms=["mlp<-mlp"])
     RunFolder(tmp_path).prepare(plan)
-    jobs = survey(plan, tmp_path).jobs
-    answers = list(RankPool(plan, tmp_path, Ranks()).run(jobs))
+    inventory = survey(plan, tmp_path)
+    with at_work(tmp_path, "test") as leases:
+        queue = JobQueue(plan, tmp_path, inventory, leases)
+        answers = list(RankPool(plan, tmp_path, Ranks()).run(queue))
     assert [(answer.job, answer.status, answer.error) for answer in answers] == [
-        (j, "done", None) for j in jobs
+        (job, "done", None) for job in inventory.jobs
     ]
     assert survey(plan, tmp_path).jobs == ()

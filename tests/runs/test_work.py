@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-import pytest
-
 from bequest.runs import work
+from bequest.runs.jobs.schedule import Answer
 from bequest.runs.planning import planned
-from bequest.runs.survey import READ, TRAIN, survey
+from bequest.runs.survey import READ, TRAIN, Job, survey
 from bequest.runs.work import Workbench
 
 
@@ -16,15 +15,15 @@ def test_training_then_reading_leave_nothing_to_do(tiny, tmp_path):
     plan = planned(tiny, arms=["mlp"], seeds=1)
     bench = Workbench(plan, tmp_path)
     (cell,) = plan.cells
-    assert bench.do(TRAIN, cell.id) == ("done", None)
+    assert bench.do(Job(TRAIN, cell)) == Answer(Job(TRAIN, cell), "done")
     assert [job.action for job in survey(plan, tmp_path).jobs] == [READ]
-    assert bench.do(READ, cell.id) == ("done", None)
+    assert bench.do(Job(READ, cell)) == Answer(Job(READ, cell), "done")
     assert survey(plan, tmp_path).jobs == ()
 
 
 def test_arms_on_the_map_of_paths_have_snapshots(tiny, tmp_path):
     plan = planned(tiny, arms=["mlp"], seeds=1, settings=["measures.paths=['mlp']"])
-    assert Workbench(plan, tmp_path).do(TRAIN, plan.cells[0].id) == ("done", None)
+    assert Workbench(plan, tmp_path).do(Job(TRAIN, plan.cells[0])).status == "done"
     assert list(tmp_path.glob("cells/*/snapshots/*.npz"))
 
 
@@ -34,21 +33,27 @@ def test_a_reading_that_fails_says_why(finished, tmp_path, monkeypatch):
     cell = plan.cell("mlp", 0)
     shutil.rmtree(tmp_path / "run" / "cells" / cell.id / "readings")
     (tmp_path / "run" / "cells" / cell.id / "weights.safetensors").write_bytes(b"no weights")
-    status, error = Workbench(plan, tmp_path / "run").do(READ, cell.id)
-    assert status == "failed"
-    assert "weights.safetensors" in error
+    answer = Workbench(plan, tmp_path / "run").do(Job(READ, cell))
+    assert answer.status == "failed"
+    assert "weights.safetensors" in answer.error
 
     def broken(*arguments):
         raise MemoryError("not that much")
 
     monkeypatch.setattr(work, "read_cell", broken)
-    assert Workbench(plan, tmp_path / "run").do(READ, cell.id) == ("failed", "MemoryError: not that much")
+    assert Workbench(plan, tmp_path / "run").do(Job(READ, cell)).error == "MemoryError: not that much"
 
 
-@pytest.mark.parametrize("action", [TRAIN])
-def test_a_training_that_fails_says_why(tiny, tmp_path, action):
+def test_a_training_that_fails_says_why(tiny, tmp_path):
     tiny["recipe"] |= {"optimizer": "sgd", "lr": 1e30}
     plan = planned(tiny, arms=["mlp"], seeds=1)
-    status, error = Workbench(plan, tmp_path).do(action, plan.cells[0].id)
-    assert status == "failed"
-    assert "is not finite at step" in error
+    answer = Workbench(plan, tmp_path).do(Job(TRAIN, plan.cells[0]))
+    assert answer.status == "failed"
+    assert "is not finite at step" in answer.error
+
+
+def test_a_jobs_id_says_what_it_is(tiny, tmp_path):
+    plan = planned(tiny, arms=["mlp"], seeds=1)
+    bench = Workbench(plan, tmp_path)
+    for job in (Job(TRAIN, plan.cells[0]), Job(READ, plan.cells[0])):
+        assert bench.job(f"{job.id}\n") == job

@@ -31,7 +31,7 @@ from bequest.report import write_report
 from bequest.runs.cell import run_cell
 from bequest.runs.folder import RunFolder
 from bequest.runs.planning import planned
-from bequest.runs.survey import READ, TRAIN, state_of
+from bequest.runs.survey import READ, TRAIN, Job, state_of
 from bequest.runs.work import Workbench
 from bequest.studies.cell import cell_folder
 from bequest.studies.cost import study_cost
@@ -332,7 +332,7 @@ def test_fifty_steps_at_full_size(arm, tmp_path, monkeypatch):
     cell = plan.cell(arm, 0)
     bench = Workbench(plan, tmp_path / "run")
     for action in (TRAIN, READ):
-        assert bench.do(action, cell.id) == ("done", None)
+        assert bench.do(Job(action, cell)).status == "done"
     assert read_record(cell_folder(tmp_path / "run", cell.id).record, RunRecord).steps == 50
     logits = Readings(plan, tmp_path / "run").predictions(arm, 0, "fog").logits
     assert logits.shape == (100, 10)

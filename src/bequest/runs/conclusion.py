@@ -22,7 +22,7 @@ from bequest.records import (
     write_records,
 )
 from bequest.runs.folder import CLAIMS, CURVES, MEASUREMENTS, RESULTS, RunFolder
-from bequest.runs.pool import Answer
+from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import record_of_cell
 from bequest.studies.answer import answer_sentence
 from bequest.studies.cell import Cell, cell_folder

@@ -15,7 +15,6 @@ from bequest.errors import ConfigError, RunFolderError
 # Importing the kinds registers them, before a study that names one is parsed.
 from bequest.evidence import kinds as kinds
 from bequest.files import file_digest, remove_partials, write_text
-from bequest.locks import LOCK, claimant, exclusive_lock
 from bequest.parts import load_parts
 from bequest.records import (
     VERSION,
@@ -26,6 +25,8 @@ from bequest.records import (
     read_record,
     read_records,
 )
+from bequest.runs.jobs.leases import DRIVER, Leases, at_work
+from bequest.runs.jobs.workers import AT_WORK
 from bequest.studies.cell import cell_folder
 from bequest.studies.plan import Plan, make_plan
 
@@ -80,7 +81,9 @@ class RunFolder:
         load_parts(use)
         return make_plan(content, scale=scale, where=str(self.configuration))
 
-    def prepare(self, plan: Plan, *, fresh: bool = False, amend: bool = False) -> None:
+    def prepare(
+        self, plan: Plan, *, fresh: bool = False, amend: bool = False, leases: Leases | None = None
+    ) -> None:
         """Make the folder ready for ``plan``; what another interrupted run left half-written is deleted.
 
         A changed configuration takes the place of the old one, and whatever both need is used again.
@@ -89,18 +92,22 @@ class RunFolder:
             plan: The study.
             fresh: Delete the run that is there.
             amend: Go on even if finished cells are then used by nothing.
+            leases: Of the jobs of the folder, which others may be at work on.
 
         Raises:
             RunFolderError: If finished cells would be left unused, or the folder cannot be written.
         """
         there = self.holds_run
         if there and fresh:
+            if leases is not None:
+                refuse_others(self.path, leases)
             self._clear()
         elif there:
             unused = [] if amend else self._left_unused(plan)
             if unused:
                 raise self._refusal(plan, unused)
-            remove_partials(self.path)
+            if leases is None or not leases.others_at_work():  # what they are writing is theirs
+                remove_partials(self.path)
         else:
             self._refuse_foreign()
         configuration = to_toml({"scale": plan.scale, **plan.resolved})
@@ -147,8 +154,14 @@ class RunFolder:
         return read_records(self / name, kind)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, alone: bool = False) -> Iterator[Leases]:
         """Hold the folder for one run at a time; in a folder that holds something else nothing is written.
+
+        Gives the leases of the folder's jobs, of which this is one: unlike a lock of the platform it holds on
+        every machine that sees the folder.
+
+        Args:
+            alone: Refuse also if ``bequest work`` is at work in it.
 
         Raises:
             RunFolderError: If another process holds it, it cannot be written, or it is somebody else's.
@@ -163,14 +176,16 @@ class RunFolder:
             ) from error
         if not self.holds_run:
             self._refuse_foreign()
-        with exclusive_lock(self.path / LOCK) as acquired:
-            if not acquired:
+        with at_work(self.path, DRIVER) as leases:
+            if not leases.lead():
                 raise RunFolderError(
                     f"another run is at work in {self.path}",
-                    got=claimant(self.path / LOCK),
+                    got=leases.driver(),
                     remedy="wait for it, or choose another folder with --out",
                 )
-            yield
+            if alone:
+                refuse_others(self.path, leases)
+            yield leases
 
     def _whole(self, name: str, record: StudyRecord) -> bool:
         path = self / name
@@ -244,13 +259,28 @@ class RunFolder:
         return [f"the {part} has changed" for part in changed]
 
     def _refuse_foreign(self) -> None:
-        entries = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(LOCK)]
+        entries = [entry.name for entry in self.path.iterdir() if entry.name != AT_WORK]
         if entries:
             raise RunFolderError(
                 f"{self.path} is not empty and holds no run",
                 got=", ".join(sorted(entries)[:5]),
                 remedy="choose another folder with --out",
             )
+
+
+def refuse_others(path: Path, leases: Leases) -> None:
+    """Refuse what would delete the work of others.
+
+    Raises:
+        RunFolderError: If other processes are at work in the folder; names them.
+    """
+    others = leases.others_at_work(prove=True)
+    if others:
+        raise RunFolderError(
+            f"others are at work in {path}; nothing was deleted",
+            got=", ".join(_first([other.where for other in others])),
+            remedy="wait until they are done, or end them",
+        )
 
 
 def _parts_of(config: Mapping[str, Any]) -> list[tuple[str, str]]:

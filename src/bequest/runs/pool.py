@@ -1,4 +1,4 @@
-"""Worker processes on this machine: jobs go out when what they require is done, answers come back."""
+"""Worker processes on this machine: jobs go out to them, answers come back."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bequest.files import open_regular
+from bequest.runs.jobs.queue import JobQueue
+from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import Job
 
 ATTEMPTS = 2
 """How often a job is started before the death of its worker counts as its failure."""
 
-
-@dataclass(frozen=True)
-class Answer:
-    """How a job ended: ``done``, ``failed``, or ``lost`` with its worker."""
-
-    job: Job
-    status: str
-    error: str | None = None
+PAUSE = 0.5
+"""Seconds after which there is another look at what others do."""
 
 
 @dataclass
@@ -47,42 +45,41 @@ class LocalPool:
     workers: int
     _running: list[_Worker] = field(default_factory=list)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Answer]:
-        """Do ``jobs``, each after those that it follows; yields how each ended, as they end.
+    def run(self, queue: JobQueue) -> Iterator[Answer]:
+        """Do the jobs of ``queue``; yields how each ended, as they end, those that others do included.
 
-        What a job requires and is not among ``jobs`` is done already. A job whose worker dies is started once
-        more; a job whose requirement failed is not started.
+        A job whose worker dies is started once more.
         """
-        schedule = _Schedule(jobs)
+        deaths = Counter[str]()
         with selectors.DefaultSelector() as selector, self._stopping():
-            while schedule.waiting or any(worker.job for worker in self._running):
-                yield from schedule.give_up()
-                self._hand_out(schedule, selector)
+            while not queue.empty:
+                yield from queue.elsewhere()
+                self._hand_out(queue, selector)
                 for answer in self._collect(selector):
-                    if answer.status == "lost" and schedule.attempts[answer.job.id] < ATTEMPTS:
-                        schedule.waiting.insert(0, answer.job)
+                    job = answer.job
+                    deaths[job.id] += answer.status == "lost"
+                    if answer.status == "lost" and deaths[job.id] < ATTEMPTS:
+                        queue.give_back(job)
                         continue
-                    (schedule.done if answer.status == "done" else schedule.failed).add(answer.job.id)
+                    queue.end(answer)
                     yield answer
 
-    def _hand_out(self, schedule: _Schedule, selector: selectors.BaseSelector) -> None:
-        for job in schedule.ready():
+    def _hand_out(self, queue: JobQueue, selector: selectors.BaseSelector) -> None:
+        while self._has_room() and (job := queue.take()) is not None:
             worker = self._idle(selector)
-            if worker is None:
-                return
-            schedule.start(job)
             worker.job = job
             with contextlib.suppress(BrokenPipeError):
                 assert worker.process.stdin is not None
                 worker.process.stdin.write(f"{job.id}\n".encode())
                 worker.process.stdin.flush()
 
-    def _idle(self, selector: selectors.BaseSelector) -> _Worker | None:
+    def _has_room(self) -> bool:
+        return sum(worker.job is not None for worker in self._running) < self.workers
+
+    def _idle(self, selector: selectors.BaseSelector) -> _Worker:
         for worker in self._running:
             if worker.job is None and worker.process.poll() is None:
                 return worker
-        if len(self._running) >= self.workers:
-            return None
         worker = _Worker(self._start(len(self._running)))
         assert worker.process.stdout is not None
         selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
@@ -102,8 +99,9 @@ class LocalPool:
 
     def _collect(self, selector: selectors.BaseSelector) -> Iterator[Answer]:
         if not any(worker.job for worker in self._running):
+            time.sleep(PAUSE)  # others do what is left
             return
-        for key, _ in selector.select():
+        for key, _ in selector.select(PAUSE):
             worker: _Worker = key.data
             assert worker.process.stdout is not None
             line = worker.process.stdout.readline()
@@ -129,42 +127,6 @@ class LocalPool:
                     worker.process.kill()
                 _ended(worker)
             self._running.clear()
-
-
-class _Schedule:
-    """Which jobs wait, and which of them can start."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.waiting = list(jobs)
-        self.done = set[str]()
-        self.failed = set[str]()
-        self.attempts: dict[str, int] = {}
-        self._ours = {job.id for job in jobs}
-
-    def ready(self) -> list[Job]:
-        """The waiting jobs whose predecessors, if they are among ours, have ended."""
-        pending = self._ours - self.done - self.failed
-        return [job for job in self.waiting if not job.follows & pending]
-
-    def start(self, job: Job) -> None:
-        """Take a job out of the waiting ones."""
-        self.waiting.remove(job)
-        self.attempts[job.id] = self.attempts.get(job.id, 0) + 1
-
-    def give_up(self) -> Iterator[Answer]:
-        """Jobs that cannot be done because one that they require failed."""
-        while lost := [job for job in self.waiting if job.requires & self.failed]:
-            for job in lost:
-                self.waiting.remove(job)
-                self.failed.add(job.id)
-                yield Answer(job, "failed", _why(job, self.failed))
-
-
-def _why(job: Job, failed: set[str]) -> str:
-    if job.action == "read":
-        return "its training failed"
-    teachers = {f"train {cell}" for cell in job.cell.teachers.values()}
-    return f"{'a teacher' if failed & teachers else 'the source task'}'s cell failed"
 
 
 def _ended(worker: _Worker) -> int:

@@ -39,7 +39,7 @@ def prune(folder: Path, *, dry_run: bool = False) -> Pruned:
     plan = run.plan()
     _refuse_changed(run, plan)
     refuse_links(folder, plan)
-    with run.locked():
+    with run.locked(alone=True):
         records = {
             cell.id: record
             for cell in plan.cells

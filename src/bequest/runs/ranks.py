@@ -5,7 +5,7 @@ The first rank runs the study and writes its folder; the others follow: they tra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from bequest.errors import RunError
 from bequest.memory import keep_heap
 from bequest.runs.cell import train_cell
 from bequest.runs.folder import RunFolder
-from bequest.runs.pool import Answer
+from bequest.runs.jobs.queue import JobQueue, serve
+from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import TRAIN, Job
 from bequest.runs.work import Workbench
 from bequest.studies.plan import Plan
@@ -29,8 +30,8 @@ class RankPool:
     root: Path
     ranks: Ranks
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Answer]:
-        """Do ``jobs`` in their order; yields how each ended.
+    def run(self, queue: JobQueue) -> Iterator[Answer]:
+        """Do the jobs of ``queue`` in their order; yields how each ended.
 
         Raises:
             RunError: If a cell fails: the ranks may then be at different places.
@@ -38,18 +39,22 @@ class RankPool:
         """
         keep_heap()
         bench = Workbench(self.plan, self.root)
-        for job in jobs:
+
+        def do(job: Job) -> Answer:
             if job.action == TRAIN:
                 self.ranks.shared((str(self.root.resolve()), job.cell.id))
-            status, error = bench.do(job.action, job.cell.id)
-            if status != "done":
+            return bench.do(job)
+
+        for answer in serve(queue, do):
+            if answer.status != "done":
+                cell = answer.job.cell
                 raise RunError(
-                    f"the cell {job.cell.arm}, seed {job.cell.seed}, failed, and with {self.ranks.world} "
+                    f"the cell {cell.arm}, seed {cell.seed}, failed, and with {self.ranks.world} "
                     "ranks the run ends with it",
-                    got=error,
+                    got=answer.error,
                     remedy="the same command tries it again",
                 )
-            yield Answer(job, status)
+            yield answer
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from bequest.interrupts import like_ctrl_c
 from bequest.records import CellRecord, Measurement, StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import MEASUREMENTS, RunFolder
+from bequest.runs.jobs.leases import Leases
+from bequest.runs.jobs.queue import JobQueue
 from bequest.runs.planning import Study, planned
 from bequest.runs.pool import LocalPool
 from bequest.runs.ranks import RankPool, follow, leading
@@ -124,9 +126,11 @@ def run(
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
     if follow():
         return Result(folder.path, folder.record())
-    with like_ctrl_c(), leading() as ranks, folder.locked():
-        folder.prepare(plan, fresh=fresh, amend=amend)
-        return _finish(plan, folder, ranks, workers or usable_cores(), progress or (lambda _: None))
+    with like_ctrl_c(), leading() as ranks, folder.locked() as leases:
+        folder.prepare(plan, fresh=fresh, amend=amend, leases=leases)
+        leases.forget_failures()
+        crew = Crew(leases, ranks, workers or usable_cores())
+        return _finish(plan, folder, crew, progress or (lambda _: None))
 
 
 def usable_cores() -> int:
@@ -134,7 +138,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress: Progress) -> Result:
+def _finish(plan: Plan, folder: RunFolder, crew: Crew, progress: Progress) -> Result:
     inventory = survey(plan, folder.path)
     step = _last_step(plan, folder, inventory)  # before the record of this run takes the place of the last
     progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step))
@@ -143,7 +147,7 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
     conclusion = Conclusion(plan, folder)
     conclusion.write("running")
     try:
-        _do(inventory, conclusion, ranks, workers, progress)
+        _do(inventory, conclusion, crew, progress)
         reuse = step == "verdicts"
         measurements = folder.records(MEASUREMENTS, Measurement) if reuse else conclusion.measure()
         record = conclusion.judge(measurements)
@@ -160,6 +164,27 @@ def _finish(plan: Plan, folder: RunFolder, ranks: Ranks, workers: int, progress:
     )
 
 
+@dataclass(frozen=True)
+class Crew:
+    """Who does the jobs of a run.
+
+    Attributes:
+        leases: Who does which job, other processes on the same folder included.
+        ranks: The processes that train together.
+        workers: Worker processes on this machine.
+    """
+
+    leases: Leases
+    ranks: Ranks
+    workers: int
+
+    def pool(self, queue: JobQueue) -> RankPool | LocalPool:
+        """What does the jobs of ``queue``."""
+        if self.ranks.world > 1:
+            return RankPool(queue.plan, queue.root, self.ranks)
+        return LocalPool(queue.root, min(self.workers, len(queue.inventory.jobs)))
+
+
 def _last_step(plan: Plan, folder: RunFolder, inventory: Survey) -> Step:
     """What is to be done after the jobs."""
     if inventory.jobs or not folder.measured(plan):
@@ -167,14 +192,13 @@ def _last_step(plan: Plan, folder: RunFolder, inventory: Survey) -> Step:
     return "nothing" if folder.complete(plan) else "verdicts"
 
 
-def _do(inventory: Survey, conclusion: Conclusion, ranks: Ranks, workers: int, progress: Progress) -> None:
+def _do(inventory: Survey, conclusion: Conclusion, crew: Crew, progress: Progress) -> None:
     """Do the jobs; those that fail are noted in the conclusion."""
     if not inventory.jobs:
         return
-    plan, root, started = conclusion.plan, conclusion.folder.path, time.perf_counter()
-    several = ranks.world > 1
-    pool = RankPool(plan, root, ranks) if several else LocalPool(root, min(workers, len(inventory.jobs)))
-    for count, answer in enumerate(pool.run(inventory.jobs), 1):
+    started = time.perf_counter()
+    queue = JobQueue(conclusion.plan, conclusion.folder.path, inventory, crew.leases)
+    for count, answer in enumerate(crew.pool(queue).run(queue), 1):
         failed = conclusion.failed
         if answer.status != "done":
             failed[answer.job.id] = answer

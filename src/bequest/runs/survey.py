@@ -85,31 +85,61 @@ class Survey:
         )
 
 
-def survey(plan: Plan, root: Path) -> Survey:
-    """Compare the run folder ``root`` with ``plan``; every file is compared with its digest."""
-    readings = readings_of(plan)
-    with_paths = snapshot_cells(plan)
+class Demand:
+    """What a plan asks of its cells.
+
+    Args:
+        plan: The study.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._readings = readings_of(plan)
+        self._with_paths = snapshot_cells(plan)
+
+    def readings(self, cell_id: str) -> tuple[Reading, ...]:
+        """What must be read of a cell."""
+        return self._readings.get(cell_id, ())
+
+    def path(self, cell_id: str) -> bool:
+        """Whether a cell's network is asked while it trains."""
+        return cell_id in self._with_paths
+
+    def again(self, state: CellState) -> bool:
+        """Whether a cell is trained, and lacks only what is taken while it trains."""
+        return state.trained and not state.snapshots and self.path(state.cell.id)
+
+    def jobs(self, state: CellState) -> list[Job]:
+        """What is left to do of a cell."""
+        train = [Job(TRAIN, state.cell)] if not state.trained or self.again(state) else []
+        read = [Job(READ, state.cell)] if state.lacking(self.readings(state.cell.id)) else []
+        return train + read
+
+
+def survey(plan: Plan, root: Path, *, verify: bool = True) -> Survey:
+    """What the run folder ``root`` lacks of ``plan``.
+
+    Args:
+        plan: The study.
+        root: The run folder.
+        verify: Compare every file with its digest; without, what the cells' records say is believed.
+    """
+    demand = Demand(plan)
     trained, again = set[str](), set[str]()
-    train: list[Job] = []
-    read: list[Job] = []
+    jobs: list[Job] = []
     missing, damaged = 0, list[Path]()
     refuse_links(root, plan)
     for cell in plan.by_id.values():  # two arms that are trained alike share a cell
-        state = state_of(root, cell)
+        state = state_of(root, cell, verify=verify)
         damaged += state.damaged
-        lacks_path = state.trained and cell.id in with_paths and not state.snapshots
-        if not state.trained or lacks_path:
-            train.append(Job(TRAIN, cell))
-            again |= {cell.id} if lacks_path else set()
-        else:
+        left = demand.jobs(state)
+        if demand.again(state):
+            again.add(cell.id)
+        if not any(job.action == TRAIN for job in left):
             trained.add(cell.id)
-        lacking = state.lacking(readings.get(cell.id, ()))
-        if lacking:
-            missing += len(lacking)
-            read.append(Job(READ, cell))
-    return Survey(
-        len(plan.by_id), frozenset(trained), frozenset(again), (*train, *read), missing, tuple(damaged)
-    )
+        missing += len(state.lacking(demand.readings(cell.id)))
+        jobs += left
+    jobs.sort(key=lambda job: job.action == READ)  # stable: trainings first, since others wait for them
+    return Survey(len(plan.by_id), frozenset(trained), frozenset(again), tuple(jobs), missing, tuple(damaged))
 
 
 def refuse_links(root: Path, plan: Plan) -> None:
@@ -150,13 +180,13 @@ class CellState:
         return [reading for reading in wanted if reading.id_for(self.cell.id) not in self.readings]
 
 
-def state_of(root: Path, cell: Cell) -> CellState:
-    """What is on disk of ``cell``, compared with the digests in its record."""
+def state_of(root: Path, cell: Cell, *, verify: bool = True) -> CellState:
+    """What is on disk of ``cell``, compared with the digests in its record, or as the record says."""
     folder = cell_folder(root, cell.id)
     record = record_of_cell(folder, cell)
     if record is None or record.status != "done":
         return CellState(cell)
-    whole, damaged = _checked(folder, record)
+    whole, damaged = _checked(folder, record) if verify else (set(record.files), [])
     missing = {name for name in record.files if name not in whole}
     paths = {name for name in record.files if name.startswith(SNAPSHOTS)}
     training = _training_files(folder, cell)

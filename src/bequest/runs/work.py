@@ -6,11 +6,10 @@ from functools import cached_property
 from pathlib import Path
 
 from bequest.errors import BequestError
-from bequest.evidence.kinds import readings_of, snapshot_cells
-from bequest.evidence.reading import Reading
 from bequest.runs.cell import run_cell
+from bequest.runs.jobs.schedule import Answer
 from bequest.runs.reading import read_cell
-from bequest.runs.survey import READ
+from bequest.runs.survey import READ, TRAIN, Demand, Job
 from bequest.studies.plan import Plan
 
 
@@ -26,24 +25,28 @@ class Workbench:
         self.plan = plan
         self.root = root
 
-    def do(self, action: str, cell_id: str) -> tuple[str, str | None]:
-        """Train a cell or make its readings; returns ``done`` or ``failed``, and the error."""
-        cell = self.plan.by_id[cell_id]
-        if action == READ:
+    def do(self, job: Job) -> Answer:
+        """Train a cell or make its readings; says how that ended."""
+        if job.action == READ:
             try:
-                read_cell(cell, self.root, self._readings.get(cell_id, ()))
+                read_cell(job.cell, self.root, self._demand.readings(job.cell.id))
             except BequestError as error:
-                return "failed", str(error)
+                return Answer(job, "failed", str(error))
             except Exception as error:  # a user's model or reading may raise anything
-                return "failed", f"{type(error).__name__}: {error}"
-            return "done", None
-        record = run_cell(self.plan, cell, self.root, snapshots=cell.id in self._snapshot_cells)
-        return record.status, record.error
+                return Answer(job, "failed", f"{type(error).__name__}: {error}")
+            return Answer(job, "done")
+        record = run_cell(self.plan, job.cell, self.root, snapshots=self._demand.path(job.cell.id))
+        return Answer(job, record.status, record.error)
+
+    def job(self, job_id: str) -> Job:
+        """The job with this id: ``train CELL`` or ``read CELL``.
+
+        Raises:
+            KeyError: If the plan has no such cell.
+        """
+        action, cell_id = job_id.split()
+        return Job(READ if action == READ else TRAIN, self.plan.by_id[cell_id])
 
     @cached_property
-    def _readings(self) -> dict[str, tuple[Reading, ...]]:
-        return readings_of(self.plan)
-
-    @cached_property
-    def _snapshot_cells(self) -> set[str]:
-        return snapshot_cells(self.plan)
+    def _demand(self) -> Demand:
+        return Demand(self.plan)

@@ -33,9 +33,8 @@ def main(folder: str) -> None:
     root = Path(folder)
     bench = Workbench(RunFolder(root).plan(), root)
     for line in sys.stdin:
-        action, cell_id = line.split()
-        status, error = bench.do(action, cell_id)
-        answers.write(json.dumps({"id": line.strip(), "status": status, "error": error}) + "\n")
+        answer = bench.do(bench.job(line))
+        answers.write(json.dumps({"status": answer.status, "error": answer.error}) + "\n")
         answers.flush()
 
 

@@ -1,0 +1,295 @@
+"""Who does which job of a run folder: leases, taken by creating a file that must not exist yet.
+
+A job's leases are numbered. Number 0 is created by whoever takes the job; when its holder is dead, whoever
+creates the next number takes it over, so that of several that try one succeeds and nobody deletes another's
+file. The highest number counts. This needs no ``flock`` and no equal clocks, and so works on network file
+systems. A lease saves work; it decides no result: a job that two processes do by accident leaves the same
+bytes twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from bequest.errors import RunFolderError
+from bequest.files import write_text
+from bequest.records import Record
+from bequest.runs.jobs.workers import AT_WORK, BEAT, SILENCE, Presence, Watch, WorkerRecord
+
+LEASES = f"{AT_WORK}/leases"
+"""Where the leases of a run lie."""
+
+DRIVER = "run"
+"""The lease of the one process that prepares and concludes the run."""
+
+PAUSE = 0.5
+"""Seconds between two looks at a driver that keeps silent."""
+
+FAILED = ".failed"
+"""Ends the name of a file that says why a job failed."""
+
+LEASE_NAME = re.compile(r"(?P<key>[a-z]+(?:-[A-Za-z0-9]+)?)\.(?P<number>[0-9]+)")
+
+R = TypeVar("R", bound=Record)
+
+
+class LeaseRecord(Record):
+    """The content of a lease: who holds it, and how many of its holders died before without any progress.
+
+    ``progress`` changes when a job that goes on from a checkpoint comes further.
+    """
+
+    holder: str = ""
+    deaths: int = 0
+    progress: str = ""
+
+
+class FailureRecord(Record):
+    """How a job failed: ``failed``, or ``lost`` with its workers."""
+
+    status: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease as it stands in the folder.
+
+    Attributes:
+        key: The job's id, as in the name of its file.
+        number: How often the job was taken over.
+        record: Who holds it.
+    """
+
+    key: str
+    number: int
+    record: LeaseRecord
+
+
+class Leases:
+    """The leases of a run folder as one process sees and takes them.
+
+    Args:
+        root: The run folder.
+        presence: This process among the workers.
+        watch: Sees which others are alive.
+    """
+
+    def __init__(self, root: Path, presence: Presence, watch: Watch) -> None:
+        self.folder = root / LEASES
+        self._presence, self._watch = presence, watch
+        self._ours: dict[str, int] = {}
+        self._latest: dict[str, Lease] = {}
+        self._failed = set[str]()
+
+    def refresh(self) -> None:
+        """Look which leases and failures there are."""
+        numbers: dict[str, int] = {}
+        self._failed = set()
+        for name in _names(self.folder):
+            if match := LEASE_NAME.fullmatch(name):
+                key, number = match["key"], int(match["number"])
+                numbers[key] = max(number, numbers.get(key, -1))
+            elif name.endswith(FAILED):
+                self._failed.add(name.removesuffix(FAILED))
+        self._latest = {
+            key: lease
+            if (lease := self._latest.get(key)) is not None and lease.number == number
+            else self._read(key, number)
+            for key, number in numbers.items()
+        }
+        for lease in self._latest.values():
+            self._watch.alive(lease.record.holder)  # from now on its silence is measured
+
+    def lead(self) -> bool:
+        """Become the one process that prepares and concludes the run; False if another one is.
+
+        One of another machine that keeps silent is waited for until it gives a sign of life or is dead.
+        """
+        while True:
+            self.refresh()
+            if self.take(DRIVER) is not None:
+                self._watch.sweep()
+                return True
+            if self._watch.proven(self.holder(DRIVER)):
+                return False
+            time.sleep(PAUSE)
+
+    def driver(self) -> str | None:
+        """The process that prepares and concludes the run, in words."""
+        worker = self._watch.record(self.holder(DRIVER))
+        return worker and worker.where
+
+    def others_at_work(self, *, prove: bool = False) -> list[WorkerRecord]:
+        """The other workers of the folder that are alive, or may be.
+
+        Args:
+            prove: Wait until of each it is certain.
+        """
+        while True:
+            workers = [each for each in self._watch.workers() if each.name != self._presence.name]
+            if not prove or all(self._watch.proven(each.name) for each in workers):
+                return workers
+            time.sleep(PAUSE)
+
+    def others(self) -> set[str]:
+        """The keys of the jobs that others hold who are alive, or may be, at the last refresh."""
+        return {key for key in self._latest if self._held(key)}
+
+    def failed(self) -> set[str]:
+        """The keys of the jobs that failed, at the last refresh."""
+        return self._failed
+
+    def take(self, job: str, *, progress: str = "") -> LeaseRecord | None:
+        """Take a job: its lease; None if another process holds it.
+
+        Args:
+            job: Its id.
+            progress: What changes as soon as the job comes further, such as the state of its checkpoint.
+        """
+        key = key_of(job)
+        if key in self._ours or self._held(key):
+            return None
+        before = self._latest.get(key)
+        number, deaths = 0, 0
+        if before is not None:
+            number = before.number + 1
+            deaths = 1 + (before.record.deaths if before.record.progress == progress else 0)
+        record = LeaseRecord(holder=self._presence.name, deaths=deaths, progress=progress)
+        if not self._create(key, number, record) or self._highest(key) > number:
+            return None
+        self._ours[key] = number
+        self._presence.begin(job)
+        return record
+
+    def free(self, job: str, *, failed: bool | None = None) -> None:
+        """Give a lease back.
+
+        Args:
+            job: The id of the job.
+            failed: How it ended; None if it did not end.
+        """
+        key = key_of(job)
+        number = self._ours.pop(key, None)
+        if number is None:
+            return
+        for earlier in range(number, -1, -1):
+            with contextlib.suppress(OSError):
+                self._path(key, earlier).unlink()
+        self._latest.pop(key, None)
+        self._presence.end(job, failed=failed)
+
+    def close(self) -> None:
+        """Give back every lease that this process holds."""
+        for key in list(self._ours):
+            self.free(key)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()  # only if nothing is left in it
+
+    def note_failure(self, job: str, status: str, error: str | None) -> None:
+        """Say to all that a job failed."""
+        record = FailureRecord(status=status, error=error)
+        write_text(self.folder / f"{key_of(job)}{FAILED}", record.model_dump_json() + "\n")
+
+    def failure(self, job: str) -> FailureRecord | None:
+        """How a job failed; None if it did not, or nobody said so."""
+        return _record_in(self.folder / f"{key_of(job)}{FAILED}", FailureRecord)
+
+    def forget_failures(self) -> None:
+        """Let every job that failed be tried again."""
+        for name in _names(self.folder):
+            if name.endswith(FAILED):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def holder(self, job: str) -> str:
+        """The name of the process that holds a job, at the last refresh."""
+        lease = self._latest.get(key_of(job))
+        return lease.record.holder if lease is not None else ""
+
+    def _held(self, key: str) -> bool:
+        lease = self._latest.get(key)
+        if lease is None or key in self._ours:
+            return False
+        if self._watch.alive(lease.record.holder):
+            return True
+        # The job may have been given back, and taken again under the same number by somebody who is alive.
+        again = self._latest[key] = self._read(key, lease.number)
+        return again.record.holder != lease.record.holder and self._watch.alive(again.record.holder)
+
+    def _create(self, key: str, number: int, record: LeaseRecord) -> bool:
+        path = self._path(key, number)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
+                file.write(record.model_dump_json().encode())
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write {path}",
+                expected="a writable folder with free space",
+                got=error.strerror,
+                remedy="free some space, then run the same command again",
+            ) from error
+        return True
+
+    def _highest(self, key: str) -> int:
+        matches = [LEASE_NAME.fullmatch(name) for name in _names(self.folder)]
+        return max((int(m["number"]) for m in matches if m and m["key"] == key), default=-1)
+
+    def _read(self, key: str, number: int) -> Lease:
+        path = self._path(key, number)
+        # One that cannot be read is being written, or its holder died then: by its own name, which is no
+        # worker's, it is believed for as long as a worker that keeps silent.
+        return Lease(key, number, _record_in(path, LeaseRecord) or LeaseRecord(holder=f"?{path.name}"))
+
+    def _path(self, key: str, number: int) -> Path:
+        return self.folder / f"{key}.{number}"
+
+
+@contextlib.contextmanager
+def at_work(root: Path, role: str, *, beat: float = BEAT, silence: float = SILENCE) -> Iterator[Leases]:
+    """Be one of the workers of a run folder; at the end every lease is given back.
+
+    Args:
+        root: The run folder.
+        role: What this process is there: ``run`` or ``work``.
+        beat: Seconds between two signs of life.
+        silence: Seconds without one after which another worker counts as dead.
+    """
+    with Presence(root, role, beat=beat) as presence:
+        leases = Leases(root, presence, Watch(root, silence))
+        try:
+            yield leases
+        finally:
+            leases.close()
+
+
+def key_of(job: str) -> str:
+    """The id of a job as part of a file's name."""
+    return job.replace(" ", "-")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
+
+
+def _record_in(path: Path, kind: type[R]) -> R | None:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

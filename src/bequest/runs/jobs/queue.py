@@ -1,0 +1,179 @@
+"""The jobs of a run that are left, shared with every other process that works on the same folder."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bequest.runs.jobs.leases import Leases, key_of
+from bequest.runs.jobs.schedule import Answer, Schedule
+from bequest.runs.survey import TRAIN, Demand, Job, Survey, state_of
+from bequest.studies.cell import cell_folder
+from bequest.studies.plan import Plan
+
+DEATHS = 3
+"""After so many deaths of its workers without any progress between them a job is lost."""
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two looks for a job, which grow while there is none."""
+
+
+class JobQueue:
+    """Gives out jobs that can start and that nobody else does, and notes how they ended.
+
+    Args:
+        plan: The study.
+        root: The run folder.
+        inventory: What was left to do when this process looked.
+        leases: Who does which job.
+    """
+
+    def __init__(self, plan: Plan, root: Path, inventory: Survey, leases: Leases) -> None:
+        self.plan, self.root, self.inventory, self.leases = plan, root, inventory, leases
+        self.schedule = Schedule(inventory.jobs)
+        self._demand = Demand(plan)
+        self._jobs = {key_of(job.id): job for job in inventory.jobs}
+        # A cell whose files are damaged has a record that calls it done: only a later one counts.
+        self._before = {job.id: self._version(job) for job in inventory.jobs}
+        self._elsewhere = deque[Answer]()
+        self._others = set[str]()
+
+    @property
+    def empty(self) -> bool:
+        """Whether every job ended, and :meth:`elsewhere` has told of all that ended there."""
+        return not self.schedule.left and not self._elsewhere
+
+    @property
+    def untaken(self) -> int:
+        """How many jobs are left that nobody does, at the last look."""
+        return self.schedule.waiting - sum(not self.schedule.ended(self._jobs[key]) for key in self._others)
+
+    def take(self, fits: Callable[[Job], bool] = lambda _: True) -> Job | None:
+        """A job to do now, which nobody else then does; None if there is none at present.
+
+        Args:
+            fits: Says whether this process can do a job now.
+        """
+        self._refresh()
+        while (job := self.schedule.start(lambda job: self._is_free(job) and fits(job))) is not None:
+            lease = self.leases.take(job.id, progress=self._progress(job))
+            if lease is None:
+                self._others.add(key_of(job.id))
+                self.schedule.put_back(job)
+                continue
+            answer = self._ended(job)
+            if answer is None and lease.deaths >= DEATHS:
+                answer = Answer(job, "lost", f"its worker process died {lease.deaths} times; see its log")
+                self.leases.note_failure(job.id, answer.status, answer.error)
+            if answer is None:
+                return job
+            self.leases.free(job.id)
+            self._note(answer)
+        return None
+
+    def end(self, answer: Answer) -> None:
+        """Note how a job ended that was taken here, and let others see it."""
+        job, failed = answer.job, answer.status != "done"
+        if failed:
+            self.leases.note_failure(job.id, answer.status, answer.error)
+        self.leases.free(job.id, failed=failed)
+        self.schedule.end(answer)
+        self._elsewhere.extend(self.schedule.given_up())
+
+    def give_back(self, job: Job) -> None:
+        """Let somebody else do a job that was taken here."""
+        self.leases.free(job.id)
+        self.schedule.put_back(job)
+
+    def elsewhere(self, *, thorough: bool = False) -> Iterator[Answer]:
+        """How jobs ended that others did, or that cannot be done; each once.
+
+        Args:
+            thorough: Look at every job that could start, not only at those that somebody was seen to do.
+        """
+        before = self._others
+        self._refresh()
+        for key in (before - self._others) | (self.leases.failed() & self._jobs.keys()):
+            self._look(self._jobs[key])
+        for job in self.schedule.ready() if thorough else ():
+            if self._is_free(job):
+                self._look(job)
+        while self._elsewhere:
+            yield self._elsewhere.popleft()
+
+    def _refresh(self) -> None:
+        self.leases.refresh()
+        self._others = self.leases.others() & self._jobs.keys()
+
+    def _is_free(self, job: Job) -> bool:
+        return key_of(job.id) not in self._others
+
+    def _look(self, job: Job) -> None:
+        if not self.schedule.ended(job) and (answer := self._ended(job)) is not None:
+            self._note(answer)
+
+    def _note(self, answer: Answer) -> None:
+        self.schedule.end(answer)
+        self._elsewhere.append(answer)
+        self._elsewhere.extend(self.schedule.given_up())
+
+    def _ended(self, job: Job) -> Answer | None:
+        """How a job ended elsewhere, as the folder says; None if it is left to do."""
+        if key_of(job.id) in self.leases.failed() and (failure := self.leases.failure(job.id)):
+            return Answer(job, failure.status, failure.error)
+        if self._version(job) == self._before[job.id]:
+            return None
+        state = state_of(self.root, job.cell, verify=False)
+        return None if job in self._demand.jobs(state) else Answer(job, "done")
+
+    def _version(self, job: Job) -> tuple[int, ...]:
+        """What changes with every writing of the record of a job's cell."""
+        with contextlib.suppress(OSError):
+            status = cell_folder(self.root, job.cell.id).record.stat()
+            return status.st_mtime_ns, status.st_ino, status.st_size
+        return ()
+
+    def _progress(self, job: Job) -> str:
+        """What changes as soon as the checkpoint of a training does."""
+        if job.action == TRAIN:
+            with contextlib.suppress(OSError):
+                status = cell_folder(self.root, job.cell.id).checkpoint.stat()
+                return f"{status.st_size} {status.st_mtime_ns}"
+        return ""
+
+
+def serve(queue: JobQueue, do: Callable[[Job], Answer], *, once: bool = False) -> Iterator[Answer]:
+    """Do the jobs of ``queue`` in this process, one after another, until none is left.
+
+    Yields how each ended, those that others did included. While there is no job to do, since others do them
+    or what it requires, this waits.
+
+    Args:
+        queue: The jobs.
+        do: Does one.
+        once: End after one job, or as soon as others do all that is left.
+    """
+    pause = SHORTEST_PAUSE
+    while not queue.empty:
+        yield from queue.elsewhere()
+        job = queue.take()
+        if job is None:
+            if once and not queue.untaken:
+                return
+            if not queue.empty:
+                time.sleep(pause)
+                pause = min(1.5 * pause, LONGEST_PAUSE)
+            continue
+        pause = SHORTEST_PAUSE
+        try:
+            answer = do(job)
+        except BaseException:
+            queue.give_back(job)
+            raise
+        queue.end(answer)
+        yield answer
+        if once:
+            return

@@ -1,0 +1,244 @@
+"""The processes at work in a run folder: each tells what it does in a file of its own, again and again.
+
+A worker is alive as long as the content of its file changes. Whoever asks measures that by a clock of their
+own, so that no two machines need the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bequest.files import open_regular
+from bequest.records import Record
+from bequest.runs.jobs.machine import birth, machine
+
+AT_WORK = ".jobs"
+"""The folder of a run with the files of the processes at work in it; gone when there are none."""
+
+WORKERS = f"{AT_WORK}/workers"
+"""Where they say what they do."""
+
+BEAT = 5.0
+"""Seconds between two signs of life of a worker."""
+
+SILENCE = 60.0
+"""Seconds without one after which its jobs are taken over; network file systems show changes late."""
+
+LOOK = 1.0
+"""Seconds for which what was read of a worker is believed."""
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+class WorkerRecord(Record):
+    """What a process at work says of itself.
+
+    ``beat`` changes with every sign of life; ``started`` is the wall time of its machine, for readers only.
+    ``doing`` are the ids of its jobs, ``done`` and ``failed`` count those that ended.
+    """
+
+    name: str
+    role: str
+    machine: str
+    host: str
+    process: int
+    birth: str
+    started: float
+    beat: int = 0
+    doing: tuple[str, ...] = ()
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def where(self) -> str:
+        """The process and its host, in words."""
+        return f"process {self.process} on {self.host}"
+
+
+def read_worker(path: Path) -> WorkerRecord | None:
+    """What a worker says of itself; None if that is absent or damaged."""
+    try:
+        return _parsed(path.read_bytes())
+    except OSError:
+        return None
+
+
+class Presence:
+    """This process among the workers of a run folder.
+
+    Args:
+        root: The run folder.
+        role: What it is: ``run``, ``work`` ...
+        beat: Seconds between two signs of life.
+    """
+
+    def __init__(self, root: Path, role: str, *, beat: float = BEAT) -> None:
+        self.name = f"{_plain(socket.gethostname())}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.path = root / WORKERS / f"{self.name}.json"
+        self._began = time.monotonic()
+        self._record = WorkerRecord(
+            name=self.name,
+            role=role,
+            machine=machine(),
+            host=socket.gethostname(),
+            process=os.getpid(),
+            birth=birth(os.getpid()) or "",
+            started=time.time(),
+        )
+        self._interval = beat
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_telling, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Presence:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+            self.path.parent.rmdir()  # only the last one finds it empty
+            self.path.parent.parent.rmdir()
+
+    def begin(self, job: str) -> None:
+        """Say that a job was begun."""
+        with self._lock:
+            self._record = self._record.model_copy(update={"doing": (*self._record.doing, job)})
+
+    def end(self, job: str, *, failed: bool | None) -> None:
+        """Say that a job ended, or with None that it was given back."""
+        with self._lock:
+            record = self._record
+            self._record = record.model_copy(
+                update={
+                    "doing": tuple(other for other in record.doing if other != job),
+                    "done": record.done + (failed is False),
+                    "failed": record.failed + (failed is True),
+                }
+            )
+
+    def _keep_telling(self) -> None:
+        while not self._over.wait(self._interval):
+            with contextlib.suppress(OSError):  # a full disk or a lost server may come back
+                self._write()
+
+    def _write(self) -> None:
+        with self._lock:
+            seconds = round(time.monotonic() - self._began, 1)
+            self._record = self._record.model_copy(update={"beat": self._record.beat + 1, "seconds": seconds})
+            content = self._record.model_dump_json()
+        # Not synced: a sign of life that a crash of the machine loses is none.
+        partial = self.path.with_name(f".{self.name}.part")
+        with open_regular(partial) as file:
+            file.truncate()
+            file.write(content.encode())
+        partial.replace(self.path)
+
+
+@dataclass
+class _Sight:
+    content: bytes | None
+    changed: float
+    signs: int
+    looked: float = 0.0
+    dead: bool = False
+
+
+@dataclass
+class Watch:
+    """Sees which workers of a run folder are alive.
+
+    Attributes:
+        root: The run folder.
+        silence: Seconds without a sign of life after which a worker counts as dead.
+        clock: Monotonic seconds.
+    """
+
+    root: Path
+    silence: float = SILENCE
+    clock: Callable[[], float] = time.monotonic
+    _seen: dict[str, _Sight] = field(default_factory=dict)
+
+    def alive(self, name: str) -> bool:
+        """Whether a worker is alive, or may be: of an unknown one that is known after ``silence`` only.
+
+        A process of this machine that is gone is dead at once.
+        """
+        now = self.clock()
+        sight = self._seen.get(name)
+        if sight is None or now - sight.looked >= min(LOOK, self.silence / 4):
+            content = self._content(name)
+            if sight is None or content != sight.content:
+                sight = _Sight(content, now, signs=0 if sight is None else sight.signs + 1)
+            sight.looked = now
+            sight.dead = sight.dead or _gone(content)
+            self._seen[name] = sight
+        return not sight.dead and now - sight.changed < self.silence
+
+    def proven(self, name: str) -> bool:
+        """Whether a worker is alive: on this machine, or by a sign of life since it was first looked at."""
+        if not self.alive(name):
+            return False
+        sight = self._seen[name]
+        return sight.signs > 0 or _on_this_machine(sight.content)
+
+    def record(self, name: str) -> WorkerRecord | None:
+        """What a worker says of itself; None if it says nothing."""
+        return _parsed(self._content(name))
+
+    def workers(self) -> list[WorkerRecord]:
+        """What all workers that are alive, or may be, say of themselves."""
+        records = [read_worker(path) for path in sorted((self.root / WORKERS).glob("*.json"))]
+        return [record for record in records if record is not None and self.alive(record.name)]
+
+    def sweep(self) -> None:
+        """Delete what dead workers left."""
+        for path in (self.root / WORKERS).glob("*.json"):
+            if not self.alive(path.stem):
+                path.unlink(missing_ok=True)
+
+    def _content(self, name: str) -> bytes | None:
+        if not PLAIN_NAME.fullmatch(name):
+            return None
+        try:
+            return (self.root / WORKERS / f"{name}.json").read_bytes()
+        except OSError:
+            return None
+
+
+def _gone(content: bytes | None) -> bool:
+    """True if the worker ran on this machine, and does no more."""
+    record = _parsed(content)
+    return record is not None and record.machine == machine() and birth(record.process) != record.birth
+
+
+def _on_this_machine(content: bytes | None) -> bool:
+    record = _parsed(content)
+    return record is not None and record.machine == machine()
+
+
+def _parsed(content: bytes | None) -> WorkerRecord | None:
+    try:
+        return None if content is None else WorkerRecord.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:60]
