@@ -15,7 +15,7 @@ from bequest.records import CellRecord, Measurement, StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import MEASUREMENTS, RunFolder
 from bequest.runs.jobs.leases import Leases
-from bequest.runs.jobs.queue import JobQueue
+from bequest.runs.jobs.queue import Engine, JobQueue
 from bequest.runs.planning import Study, planned
 from bequest.runs.pool import LocalPool
 from bequest.runs.ranks import RankPool, follow, leading
@@ -178,7 +178,7 @@ class Crew:
     ranks: Ranks
     workers: int
 
-    def pool(self, queue: JobQueue) -> RankPool | LocalPool:
+    def engine(self, queue: JobQueue) -> Engine:
         """What does the jobs of ``queue``."""
         if self.ranks.world > 1:
             return RankPool(queue.plan, queue.root, self.ranks)
@@ -198,7 +198,7 @@ def _do(inventory: Survey, conclusion: Conclusion, crew: Crew, progress: Progres
         return
     started = time.perf_counter()
     queue = JobQueue(conclusion.plan, conclusion.folder.path, inventory, crew.leases)
-    for count, answer in enumerate(crew.pool(queue).run(queue), 1):
+    for count, answer in enumerate(crew.engine(queue).run(queue), 1):
         failed = conclusion.failed
         if answer.status != "done":
             failed[answer.job.id] = answer

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from bequest.runs.jobs.leases import Leases, key_of
 from bequest.runs.jobs.schedule import Answer, Schedule
@@ -143,6 +144,15 @@ class JobQueue:
                 status = cell_folder(self.root, job.cell.id).checkpoint.stat()
                 return f"{status.st_size} {status.st_mtime_ns}"
         return ""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Something that does the jobs of a run."""
+
+    def run(self, queue: JobQueue) -> Iterator[Answer]:
+        """Do the jobs of ``queue``; yields how each ended, as they end."""
+        ...
 
 
 def serve(queue: JobQueue, do: Callable[[Job], Answer], *, once: bool = False) -> Iterator[Answer]:
