@@ -192,8 +192,6 @@ class Leases:
         """Give back every lease that this process holds."""
         for key in list(self._ours):
             self.free(key)
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()  # only if nothing is left in it
 
     def note_failure(self, job: str, status: str, error: str | None) -> None:
         """Say to all that a job failed."""
@@ -227,13 +225,9 @@ class Leases:
 
     def _create(self, key: str, number: int, record: LeaseRecord) -> bool:
         path = self._path(key, number)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
-                file.write(record.model_dump_json().encode())
-        except FileExistsError:
-            return False
+            return _created(path, record.model_dump_json().encode())
         except OSError as error:
             raise RunFolderError(
                 f"cannot write {path}",
@@ -241,7 +235,6 @@ class Leases:
                 got=error.strerror,
                 remedy="free some space, then run the same command again",
             ) from error
-        return True
 
     def _highest(self, key: str) -> int:
         matches = [LEASE_NAME.fullmatch(name) for name in _names(self.folder)]
@@ -278,6 +271,16 @@ def at_work(root: Path, role: str, *, beat: float = BEAT, silence: float = SILEN
 def key_of(job: str) -> str:
     """The id of a job as part of a file's name."""
     return job.replace(" ", "-")
+
+
+def _created(path: Path, content: bytes) -> bool:
+    """Create a file that must not exist yet; False if it does."""
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _names(folder: Path) -> list[str]:

@@ -24,7 +24,7 @@ from bequest.records import Record
 from bequest.runs.jobs.machine import birth, machine
 
 AT_WORK = ".jobs"
-"""The folder of a run with the files of the processes at work in it; gone when there are none."""
+"""The folder of a run with the files of the processes at work in it."""
 
 WORKERS = f"{AT_WORK}/workers"
 """Where they say what they do."""
@@ -112,9 +112,7 @@ class Presence:
         self._over.set()
         self._thread.join()
         with contextlib.suppress(OSError):
-            self.path.unlink()
-            self.path.parent.rmdir()  # only the last one finds it empty
-            self.path.parent.parent.rmdir()
+            self.path.unlink()  # its folder stays: another worker may be about to write there
 
     def begin(self, job: str) -> None:
         """Say that a job was begun."""
@@ -173,7 +171,7 @@ class Watch:
     root: Path
     silence: float = SILENCE
     clock: Callable[[], float] = time.monotonic
-    _seen: dict[str, _Sight] = field(default_factory=dict)
+    _seen: dict[str, _Sight] = field(default_factory=dict, repr=False)
 
     def alive(self, name: str) -> bool:
         """Whether a worker is alive, or may be: of an unknown one that is known after ``silence`` only.
