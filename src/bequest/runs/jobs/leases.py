@@ -127,7 +127,7 @@ class Leases:
     def driver(self) -> str | None:
         """The process that prepares and concludes the run, in words."""
         worker = self._watch.record(self.holder(DRIVER))
-        return worker and worker.where
+        return None if worker is None else worker.where
 
     def others_at_work(self, *, prove: bool = False) -> list[WorkerRecord]:
         """The other workers of the folder that are alive, or may be.
