@@ -256,6 +256,35 @@ def test_dist_tends_to_the_correlation_of_logits_times_t_squared():
     assert got == pytest.approx(2 - rows - columns, rel=1e-3)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 30.0, 1e3, 1e5, 1e7])
+def test_dist_keeps_its_digits_at_any_temperature(temperature):
+    s, t, _ = draw(9, 6, 5)
+    exact = float(dist(s, t, temperature=temperature))
+    assert float(dist(s.float(), t.float(), temperature=temperature)) == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1e-6, 1e6])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("loss", [kd, dist, lambda s, t, **_: logit_mse(s, t)])
+def test_losses_and_gradients_are_finite_in_any_precision(loss, dtype, temperature):
+    s = torch.tensor([[30.0, -10.0, 4.0], [5.0, 1.0, 60.0]]).to(dtype).requires_grad_()
+    value = loss(s, torch.tensor([[10.0, 20.0, -3.0], [0.0, 1.0, 2.0]]).to(dtype), temperature=temperature)
+    value.backward()
+    assert bool(value.isfinite())
+    assert bool(s.grad.isfinite().all())
+
+
+def test_a_gradient_beyond_float16_is_cut_outside_autocast_and_infinite_inside():
+    """Loss scaling lowers its scale when it sees an infinity: it must see them."""
+    s, t = torch.zeros(1, 2, dtype=torch.float16), torch.tensor([[1e3, -1e3]], dtype=torch.float16)
+    for autocast, expected in ((False, 65504.0), (True, math.inf)):
+        leaf = s.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):
+            value = logit_mse(leaf, t) * 1e3
+        value.backward()
+        assert leaf.grad.tolist() == [[-expected, expected]]
+
+
 @QUICK
 @given(seed=SEEDS)
 def test_dkd_is_kd_where_its_weights_say_so(seed):

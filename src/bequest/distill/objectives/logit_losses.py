@@ -209,8 +209,7 @@ def dist(
     check_temperature(temperature)
     if not len(student):
         return nothing(student)
-    q = torch.softmax(student / temperature, -1)
-    p = torch.softmax(teacher / temperature, -1)
+    q, p = _shares(student, temperature), _shares(teacher, temperature)
     between_classes = 1 - _pearson(q, p, 1).mean()
     between_samples = 1 - _pearson(q, p, 0).mean()
     return temperature * temperature * (beta * between_classes + gamma * between_samples)
@@ -349,6 +348,17 @@ def _decoupled(logits: Tensor, target: Tensor) -> tuple[Float[Tensor, "m 2"], Fl
     total = rest.logsumexp(-1, keepdim=True).masked_fill(masked, -math.inf)
     both = torch.cat([logits.gather(1, target), total], 1)
     return torch.log_softmax(both, -1), torch.log_softmax(rest, -1).masked_fill(masked, -math.inf)
+
+
+def _shares(logits: Tensor, temperature: Number) -> Tensor:
+    """The softmax (N, C); at a temperature that makes all rows nearly uniform what it has above 1/C.
+
+    Both have the same correlations, and the latter keeps its digits where a softmax is 1/C and little more.
+    """
+    below = (logits - logits.amax(-1, keepdim=True).detach()) / temperature
+    exponentials = below.exp()
+    excess = below.expm1() - below.expm1().mean(-1, keepdim=True)
+    return torch.where((below > -1).all(), excess, exponentials) / exponentials.sum(-1, keepdim=True)
 
 
 def _pearson(x: Tensor, y: Tensor, dim: int) -> Tensor:

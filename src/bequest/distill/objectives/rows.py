@@ -62,10 +62,20 @@ def rows_of(logits: Tensor, mask: Tensor | None) -> Float[Tensor, "m c"]:
 
 
 def precise(x: Tensor) -> Tensor:
-    """``x`` in float32 at least; integers and quantised values become float32."""
+    """``x`` in float32 at least; integers and quantised values become float32.
+
+    The gradient of float16 logits is cut at what float16 holds, ±65504; under autocast it is not, since there
+    the loss scaling looks for the infinities.
+    """
     if x.is_quantized:
         return x.dequantize()
-    return full_precision(x) if x.is_floating_point() else x.float()
+    if not x.is_floating_point():
+        return x.float()
+    values = full_precision(x)
+    if x.dtype == torch.float16 and values.requires_grad and not torch.is_autocast_enabled(x.device.type):
+        largest = torch.finfo(torch.float16).max
+        values.register_hook(lambda gradient: gradient.clamp(-largest, largest))
+    return values
 
 
 def nothing(logits: Tensor) -> Loss:
