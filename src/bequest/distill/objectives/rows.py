@@ -74,7 +74,7 @@ def precise(x: Tensor) -> Tensor:
     values = full_precision(x)
     if x.dtype == torch.float16 and values.requires_grad and not torch.is_autocast_enabled(x.device.type):
         largest = torch.finfo(torch.float16).max
-        values.register_hook(lambda gradient: gradient.clamp(-largest, largest))
+        values.register_hook(lambda grad: grad.clamp(-largest, largest))  # type: ignore[no-untyped-call]
     return values
 
 
