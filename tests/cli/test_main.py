@@ -9,6 +9,8 @@ import pytest
 
 import bequest
 from bequest.cli.main import main
+from bequest.measure import detectable_effect, look_levels
+from bequest.records import Verdict, read_records
 
 
 @pytest.fixture
@@ -135,6 +137,62 @@ def test_a_dry_run_says_what_the_run_will_take(cli, tiny, write_study):
     found = json.loads(cli("run", path, "--dry-run", "--json")[1])
     assert len(found["cells"]) == 8
     assert {"arm", "cells", "steps", "parameters", "memory", "gpu_hours"} <= set(found["arms"][0])
+
+
+def test_a_dry_run_says_what_the_seeds_can_see(cli, tiny, write_study):
+    tiny["claims"].append({**tiny["claims"][0], "id": "third", "arm": "cnn", "against": "mlp"})
+    path = write_study(tiny)
+    lines = cli("run", path, "--dry-run", "--seeds", 3)[1].splitlines()
+    (line,) = [line for line in lines if line.startswith("better ")]
+    first, last = detectable_effect(3, level=0.975), detectable_effect(3)
+    assert line.split() == ["better", "mlp<-cnn", "−", "mlp<-mlp", "3", f"{first:.3g}", f"{last:.3g}"]
+    assert any("with a chance of 80 %" in line for line in lines)
+    assert lines[-1] == "12 cells at scale small; nothing was run"
+    shown = json.loads(cli("run", path, "--dry-run", "--seeds", 1, "--json")[1])
+    assert (shown["looks"], shown["smallest_effects"][0]["first"]) == (None, None)
+
+
+def test_a_dry_run_of_rounds_shows_every_look(cli, tiny, write_study):
+    path = write_study(tiny)
+    lines = cli("run", path, "--dry-run", "--until-decided", "--most-seeds", 8)[1].splitlines()
+    rows = [line.split()[-3:] for line in lines if line.startswith(("better ", "       "))]
+    assert [row[0] for row in rows] == ["2", "4", "8"]
+    assert rows[1][1] == f"{detectable_effect(4, level=look_levels([2, 4, 8])[1]):.3g}"
+    assert lines[-1].startswith("8 cells at scale small, at most 32 after looks at 2, 4, 8 seeds")
+    shown = json.loads(cli("run", path, "--dry-run", "--until-decided", "--json")[1])
+    assert [look["seeds"] for look in shown["looks"]] == [2, 4, 8]
+    assert [effect["seeds"] for effect in shown["smallest_effects"]] == [2, 4, 8]
+
+
+def test_a_dry_run_beside_a_run_says_how_far_its_claims_lay_from_their_margins(cli, finished):
+    folder, _, _ = finished
+    out = cli("run", folder / "study.toml", "--out", folder / "run", "--dry-run")[1]
+    (verdict,) = read_records(folder / "run" / "claims.json", Verdict)
+    half = (verdict.high - verdict.low) / 2
+    seen = (
+        abs(verdict.value) * 12.706 / (half * 2**0.5)
+    )  # the 97.5 % quantile of t with one degree of freedom
+    (line,) = [line for line in out.splitlines() if line.startswith("better ")]
+    assert float(line.split()[-1]) == pytest.approx(seen, rel=0.01)
+    assert "seen: the distance in the run that is there" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", "20m"], "it limits a run in rounds; add --until-decided"),
+        (["--until-decided", "--budget", "soon"], "expected a time such as 90s, 20m or 1h30m, got 'soon'"),
+        (["--until-decided", "--most-seeds", "1"], "expected at least the study's 2 seeds, got 1"),
+    ],
+)
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_wrong_limits_are_refused_before_anything_runs(
+    cli, tiny, write_study, tmp_path, options, message, dry
+):
+    code, _, err = cli("run", write_study(tiny), "--out", tmp_path / "run", *options, *dry)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "run" / "study.json").exists()
 
 
 def test_a_dry_run_without_the_data_says_why_it_cannot_tell(cli, tiny, write_study, monkeypatch, tmp_path):

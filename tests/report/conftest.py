@@ -21,9 +21,11 @@ from bequest.records import (
     ArmRecord,
     CellRecord,
     Curve,
+    LookRecord,
     Measurement,
     MeasureRecord,
     Point,
+    RoundsRecord,
     RunRecord,
     SectionRecord,
     StudyRecord,
@@ -407,6 +409,38 @@ def _digits() -> Folder:
         claims(),
         records,
     )
+
+
+@pytest.fixture
+def study_in_rounds() -> Folder:
+    """The digits study after two of three looks: two of its claims were decided, an arm has ten seeds."""
+    study = digits()
+    upheld, contradicted, undecided, aside = study.verdicts
+    spread = {"value": 0.4, "low": 0.1, "high": 0.7, "reason": None}
+    study.verdicts = [
+        upheld.model_copy(update={"look": 1}),
+        contradicted.model_copy(update={"look": 2, "n": 10}),
+        undecided.model_copy(update={"look": 2, "n": 10, "seeds_needed": 34, **spread}),
+        aside,
+    ]
+    first, second = ({"judged": 3, "seconds": 142.0}, {"judged": 2, "seconds": 65.0})
+    looks = (
+        LookRecord(seeds=5, level=0.9875, taken=True, verdicts=(study.verdicts[0],), **first),
+        LookRecord(
+            seeds=10,
+            level=0.9875,
+            taken=True,
+            verdicts=(study.verdicts[1],),
+            further=("calibration",),
+            **second,
+        ),
+        LookRecord(seeds=20, level=0.975),
+    )
+    later = [CellRecord(id=f"later{k}", arm="mlp<-cnn", seed=k, status="done") for k in range(5, 10)]
+    study.study = study.study.model_copy(
+        update={"rounds": RoundsRecord(key="k", looks=looks), "cells": (*study.study.cells, *later)}
+    )
+    return study
 
 
 @pytest.fixture

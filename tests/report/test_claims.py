@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from bequest.records import Verdict
-from bequest.report.claims import claims_of
+import pytest
+
+from bequest.records import LookRecord, RoundsRecord, Verdict
+from bequest.report.claims import NEEDED, claims_of, rounds_text
 
 
 def verdict(word="upheld", **more) -> Verdict:
@@ -37,3 +39,63 @@ def test_published_and_expected_numbers_are_not_taken_for_each_other():
     assert (paper.published, paper.expected) == ("0.12", "")
     assert (pilot.published, pilot.expected) == ("", "−0.05")
     assert undefined.value == ""
+
+
+def rounds_of(*looks: LookRecord, judged_before: bool = False) -> RoundsRecord:
+    return RoundsRecord(key="k", looks=looks, judged_before=judged_before)
+
+
+FIRST = LookRecord(
+    seeds=3, level=0.9875, taken=True, seconds=75.2, judged=3, verdicts=(verdict(),), further=("a", "b")
+)
+SECOND = LookRecord(seeds=6, level=0.9875, taken=True, judged=2, verdicts=(verdict(), verdict()))
+NOT_TAKEN = {seeds: LookRecord(seeds=seeds, level=0.975) for seeds in (6, 12)}
+
+
+@pytest.mark.parametrize(
+    ("rounds", "sentences"),
+    [
+        (
+            rounds_of(FIRST, SECOND, NOT_TAKEN[12]),
+            "(at 3, 6 and 12 seeds), all of which together err as often as one would. Decided at 3 seeds: "
+            "1 of 3 (1 min 15 s of training) and at 6 seeds: 2 of 2. Nothing was left for the look at 12 "
+            "seeds.",
+        ),
+        (
+            rounds_of(FIRST, *NOT_TAKEN.values(), judged_before=True),
+            "Decided at 3 seeds: 1 of 3 (1 min 15 s of training). Not taken: the looks at 6 and 12 seeds. "
+            "The claims had been judged once before these looks were planned, which the levels do not count.",
+        ),
+        (
+            rounds_of(NOT_TAKEN[6]),
+            "Judged in rounds of seeds, at looks planned before the first (at 6 seeds), all of which "
+            "together err as often as one would. Not taken: the look at 6 seeds.",
+        ),
+    ],
+)
+def test_a_run_in_rounds_says_what_each_look_decided_and_cost(rounds, sentences):
+    assert rounds_text(rounds).endswith(sentences)
+    assert claims_of([verdict()], rounds).rounds == rounds_text(rounds)
+
+
+def test_an_undecided_claim_says_how_many_seeds_would_decide_it():
+    numbers = {"value": 0.1, "low": -0.1, "high": 0.3, "look": 2}
+    decided, few, many, unknown, aside = claims_of(
+        [
+            verdict(**numbers),
+            verdict("undecided", **numbers, seeds_needed=17),
+            verdict("undecided", **numbers),
+            verdict("undecided", look=2, reason="not measured"),
+            verdict("undecided", exploratory=True, value=0.1, low=-0.1, high=0.3),
+        ]
+    ).every
+    assert [claim.look for claim in (decided, few, aside)] == ["2", "2", ""]
+    assert (few.needed, many.needed) == ("about 17 seeds", "more than 1,000 seeds")
+    assert decided.needed == unknown.needed == aside.needed == ""
+    assert claims_of([few.verdict], rounds_of(SECOND)).rounds.endswith(NEEDED)
+    assert NEEDED not in claims_of([decided.verdict], rounds_of(SECOND)).rounds
+
+
+def test_without_rounds_nothing_is_said_of_looks():
+    claims = claims_of([verdict("undecided", value=0.1, low=-0.1, high=0.3)])
+    assert (claims.rounds, claims.every[0].look, claims.every[0].needed) == ("", "", "")

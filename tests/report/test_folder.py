@@ -156,6 +156,17 @@ def test_cells_without_a_result_come_failed_ones_first(folder_of, partial_study)
     assert [cell.status for cell in missing] == ["failed"] * 5 + ["waiting"]
 
 
+def test_how_many_seeds_there_are(folder_of, digits_study, study_in_rounds, theory_study):
+    assert read_run(folder_of(digits_study)).seeds_text() == "5 seeds"
+    one = digits_study.study.model_copy(update={"cells": digits_study.study.cells[:1]})
+    digits_study.study = one
+    assert read_run(folder_of(digits_study)).seeds_text() == "1 seed"
+    assert read_run(folder_of(study_in_rounds)).seeds_text() == "5 to 10 seeds"
+    without_cells = read_run(folder_of(theory_study))
+    assert without_cells.study.cells == ()
+    assert without_cells.seeds_text().startswith(str(len(without_cells.study.seeds)))
+
+
 def test_records_come_in_the_studys_order_of_splits(digits_folder, digits_study):
     run = read_run(digits_folder)
     places = list(digits_study.study.splits)

@@ -210,6 +210,17 @@ def test_claims_have_a_word_a_sign_and_both_numbers(digits_page):
     assert "Abnar et al. 2020, section 4 — the measurement is undefined: no gap" in words
 
 
+def test_a_run_in_rounds_has_its_looks_beside_the_claims(folder_of, study_in_rounds, tmp_path):
+    page = page_of(folder_of(study_in_rounds), tmp_path)
+    assert page.faults == []
+    first, second = "1 of 3 (2 min 22 s of training)", "1 of 2 (1 min 05 s of training)"
+    decided = f"Decided at 5 seeds: {first} and at 10 seeds: {second}."
+    assert f"{decided} Not taken: the look at 20 seeds." in page.words
+    assert "margin 0.8 n 5 look 1" in page.words
+    assert "margin 0.5 n 10 look 2 would decide it about 34 seeds" in page.words
+    assert "5 to 10 seeds · 50 cells" in page.words
+
+
 def test_what_it_takes_to_run_it_again_is_there(digits_page, digits_study):
     study, words = digits_study.study, digits_page.words
     for fact in (

@@ -65,6 +65,14 @@ def test_the_statement_has_the_question_the_claims_and_what_is_missing(folder_of
     assert "✓ **upheld** (exploratory)" in text
 
 
+def test_the_statement_on_a_run_in_rounds_says_when_claims_fell(folder_of, study_in_rounds):
+    text = statement(read_run(folder_of(study_in_rounds)))
+    assert "scale small, 5 to 10 seeds." in text
+    assert "Not taken: the look at 20 seeds." in text
+    assert "adjusted [−0.013, 0.007], n = 10, look 2)" in text
+    assert "(0.400 [0.100, 0.700], n = 10, look 2; about 34 seeds would decide it)" in text
+
+
 def test_a_study_without_inheritance_states_its_claims_alone(folder_of, theory_study):
     text = statement(read_run(folder_of(theory_study)))
     assert "## Claims" in text

@@ -56,6 +56,13 @@ def test_verdicts_have_a_sign_a_word_and_a_number(digits_folder):
     assert "the measurement is undefined: no gap" in text
 
 
+def test_a_run_in_rounds_shows_its_looks(folder_of, study_in_rounds):
+    text = " ".join(printed(folder_of(study_in_rounds), 200).split())
+    assert "0.998 [0.984, 1.01] look 1, n = 5 " in text
+    assert "0.400 [0.100, 0.700] look 2, n = 10, about 34 seeds would decide it" in text
+    assert "Decided at 5 seeds: 1 of 3 (2 min 22 s of training) and at 10 seeds: 1 of 2" in text
+
+
 def test_the_answer_comes_last(digits_folder, digits_study):
     assert " ".join(printed(digits_folder, 80).split()).endswith(digits_study.study.answer)
 

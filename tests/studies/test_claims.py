@@ -101,6 +101,7 @@ def test_the_answer_quotes_the_measurements():
     )
     sentence = answer_sentence(spec, [measured("a", [-0.02])], 5)
     assert sentence == "It took −2 % [−12, 8] of it; an undefined share (not measured); 5 seeds."
+    assert answer_sentence(spec, [measured("a", [-0.02])], "3 to 6").endswith("; 3 to 6 seeds.")
 
 
 def test_find_takes_the_first_that_fits():

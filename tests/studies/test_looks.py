@@ -10,12 +10,13 @@ import pytest
 from scipy import stats
 
 from bequest.errors import ConfigError
-from bequest.measure import look_levels, paired_interval
+from bequest.measure import detectable_effect, look_levels, paired_interval
 from bequest.measures import Reason
 from bequest.records import LookRecord, Measurement, RoundsRecord, Verdict
 from bequest.runs.planning import planned
 from bequest.studies.claims import judge
 from bequest.studies.looks import (
+    distance_from_margin,
     family,
     involved_arms,
     judged_key,
@@ -26,6 +27,7 @@ from bequest.studies.looks import (
     planned_looks,
     planned_rounds,
     seeds_to_decide,
+    smallest_effects,
     verdicts_at,
     with_look,
     with_seeds_needed,
@@ -154,6 +156,18 @@ def test_judged_again_at_the_last_look_nothing_changes():
     first = verdicts_at(claims, judging_of(values), rounds, 0)
     again = verdicts_at(claims, judging_of(values), with_look(rounds, 0, first), 0)
     assert again == first
+
+
+def test_a_look_that_is_taken_decides_nothing_more_whatever_is_measured_now():
+    claims, rounds = [claim("sure"), claim("close")], looks_at(4, 8)
+    sure = [0.30, 0.31, 0.29, 0.30]
+    first = verdicts_at(claims, judging_of({"sure": sure, "close": [0.1, -0.11, 0.09, 0.16]}), rounds, 0)
+    rounds = with_look(rounds, 0, first)
+    again = verdicts_at(claims, judging_of({"sure": sure, "close": sure}), rounds, 0)
+    assert [v.verdict for v in again] == ["upheld", "undecided"]
+    assert again[1].value == pytest.approx(0.3)
+    assert again[1].reason == "undecided when its look was taken; it was measured otherwise since"
+    assert with_look(looks_at(4, 8), 0, again).looks[0].further == rounds.looks[0].further
 
 
 def test_a_decided_claim_takes_its_text_from_the_study_and_its_numbers_from_its_look():
@@ -301,6 +315,51 @@ def test_no_number_of_seeds_decides_a_value_on_its_margin_or_without_an_interval
     assert seeds_to_decide(spec, verdict([0.1, 0.2, 0.3]).model_copy(update={"n": 1}), 0.95) is None
     equal = verdict([0.1, 0.2, 0.3]).model_copy(update={"low": 0.2, "high": 0.2})
     assert seeds_to_decide(spec, equal, 0.95) is None
+
+
+def test_a_distance_is_counted_in_standard_deviations_over_seeds():
+    values = [0.1, 0.3, -0.1, 0.2]
+    sd = np.std(values, ddof=1)
+    assert distance_from_margin(claim("c"), verdict(values)) == pytest.approx(np.mean(values) / sd)
+    beyond = claim("c", direction="below", margin=0.4)
+    assert distance_from_margin(beyond, verdict(values)) == pytest.approx((0.4 - np.mean(values)) / sd)
+    within = claim("c", direction="within", margin=0.4)
+    negative = verdict([-value for value in values])
+    assert distance_from_margin(within, negative) == pytest.approx((0.4 - np.mean(values)) / sd)
+    at_bound = verdict(values).model_copy(update={"low": verdict(values).value})
+    assert distance_from_margin(claim("c"), at_bound) is None
+
+
+def test_what_seeds_can_see_claim_by_claim_and_look_by_look(tiny):
+    tiny["claims"] = [
+        {**tiny["claims"][0], "id": "better"},
+        {**tiny["claims"][0], "id": "plain", "arm": "cnn", "against": "mlp"},
+        {**tiny["claims"][0], "id": "later", "exploratory": True},
+    ]
+    tiny["arms"]["cnn"]["seeds"] = tiny["arms"]["mlp"]["seeds"] = 5
+    plan = planned(tiny)
+    better, plain, later = smallest_effects(plan)
+    assert (better.claim, better.arms, better.seeds) == ("better", ("mlp<-cnn", "mlp<-mlp"), 2)
+    assert better.first == pytest.approx(detectable_effect(2, level=0.975))
+    assert better.last == pytest.approx(detectable_effect(2, level=0.95))
+    assert (plain.seeds, plain.last) == (5, pytest.approx(detectable_effect(5)))
+    assert later.first == later.last == better.last
+    rounds = planned_rounds(plan)
+    lines = smallest_effects(plan, rounds)
+    assert [(line.claim, line.seeds) for line in lines] == [
+        ("better", 2),
+        ("better", 4),
+        ("better", 8),
+        ("plain", 5),
+        ("plain", 5),
+        ("plain", 8),
+        ("later", 2),
+    ]
+    level = look_levels([2, 4, 8])[1]
+    assert lines[1].first == pytest.approx(detectable_effect(4, level=1 - (1 - level) / 2))
+    assert lines[1].last == pytest.approx(detectable_effect(4, level=level))
+    tiny["seeds"] = 1
+    assert smallest_effects(planned(tiny))[0].first == float("inf")
 
 
 def test_the_seeds_needed_are_those_of_a_study_of_the_undecided_claims_alone():

@@ -30,13 +30,13 @@ def model_card(run: Run, exported: Exported) -> str:
         "Load it": ["In this folder, without bequest:", "", "```python", exported.code, "```"],
         "Made by": _origin(run),
     }
-    lines = _head(run, exported)
+    lines = _head(run, exported, arm)
     for title, section in sections.items():
         lines += ["", f"## {title}", "", *section]
     return "\n".join(lines) + "\n"
 
 
-def _head(run: Run, exported: Exported) -> list[str]:
+def _head(run: Run, exported: Exported, arm: str) -> list[str]:
     study, record = run.study, exported.record
     return [
         "---",
@@ -48,7 +48,7 @@ def _head(run: Run, exported: Exported) -> list[str]:
         "",
         markdown(study.question),
         "",
-        f"Seed {record.seed}, one of {len(study.seeds)}; scale {markdown(study.scale)}. "
+        f"Seed {record.seed}, one of {_seed_count(run, arm)}; scale {markdown(study.scale)}. "
         f"{record.parameters or 0:,} parameters; digest of the weights `{record.weights_digest}`.",
     ]
 
@@ -76,8 +76,12 @@ def _teachers(exported: Exported) -> Iterator[str]:
         yield f"| {markdown(teacher.arm)} | {teacher.mode} | `{teacher.digest_before}` |"
 
 
+def _seed_count(run: Run, arm: str) -> int:
+    return sum(cell.arm == arm for cell in run.study.cells)
+
+
 def _scores(run: Run, arm: str) -> Iterator[str]:
-    yield f"Means over {len(run.study.seeds)} seeds of this arm, with 95 % intervals."
+    yield f"Means over {_seed_count(run, arm)} seeds of this arm, with 95 % intervals."
     yield ""
     yield "| measure | split | value | n |"
     yield "|---|---|---|---|"

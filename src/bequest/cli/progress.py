@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
+    from bequest.runs.rounds import Round
     from bequest.runs.run import Result, Update
 
 SOME_FAILED = 3
@@ -69,6 +70,8 @@ class RunDisplay:
     def _announce(self, now: Update) -> None:
         for path in now.survey.damaged:
             self.line(f"{path} is damaged; it is made again")
+        if now.at is not None:
+            self.line(_round(now.at))
         self.line(f"{now.survey.sentence()}; {CONCLUSIONS[now.conclusion]}")
 
     def line(self, text: str) -> None:
@@ -99,9 +102,24 @@ def conclude(result: Result, console: Console, *, as_json: bool, notes: bool = F
         console.print(
             "[red]failed:[/]", escape(f"{cell.arm} seed {cell.seed}: {cell.error}"), highlight=False
         )
+    if result.not_begun is not None:
+        console.print(
+            f"the next look was not begun: its trainings would take about {clock(result.not_begun)}"
+        )
+        console.print("the same command goes on, with a budget of its own")
     if result.failed:
         console.print("the same command tries the failed cells again")
         sys.exit(SOME_FAILED)
+
+
+def _round(at: Round) -> str:
+    """Which look is to be taken, if one is."""
+    taken, looks = at.rounds.taken, at.rounds.looks
+    if not at.pending:
+        return f"{taken} of {len(looks)} looks are taken"
+    undecided = len(looks[taken - 1].further) if taken else 0
+    further = f": {undecided} claim{'s are' if undecided != 1 else ' is'} undecided" if taken else ""
+    return f"look {taken + 1} of {len(looks)}, at {looks[taken].seeds} seeds{further}"
 
 
 def _summary(result: Result, page: Path) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from bequest.cli.plan import show_plan
 from bequest.cli.progress import RunDisplay, conclude
+
+if TYPE_CHECKING:
+    from bequest.records import RoundsRecord
+    from bequest.studies.plan import Plan
 
 NAME = "run"
 EXAMPLE = "Example: bequest run digits --scale smoke --out runs/try"
@@ -34,6 +38,16 @@ def command(
         bool, typer.Option("--amend", help="Go on even if finished cells are then unused.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run that is there; start over.")] = False,
+    until_decided: Annotated[
+        bool,
+        typer.Option("--until-decided", help="Add seeds in rounds for undecided claims; looks are paid for."),
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Begin no round that would end after this time (90s, 20m, 1h30m).")
+    ] = None,
+    most_seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds at the last look [four times the study's].")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Run a study, resume it, or let a finished one grow; finished cells and readings are used again."""
@@ -41,35 +55,43 @@ def command(
     from bequest.runs.planning import planned
     from bequest.runs.run import run
 
-    chosen = [arm.strip() for arm in arms.split(",")] if arms else None
+    asked: dict[str, Any] = {
+        "scale": scale,
+        "seeds": seeds,
+        "seeds_from": seeds_from,
+        "arms": [arm.strip() for arm in arms.split(",")] if arms else None,
+        "settings": settings or (),
+        "use": use or (),
+    }
+    rounds: dict[str, Any] = {"until_decided": until_decided, "budget": budget, "most_seeds": most_seeds}
     if dry_run:
-        plan = planned(
-            study,
-            scale=scale,
-            seeds=seeds,
-            seeds_from=seeds_from,
-            arms=chosen,
-            settings=settings or (),
-            use=use or (),
-        )
-        show_plan(plan, as_json=as_json)
+        plan = planned(study, **asked)
+        folder = out or Path("runs") / f"{plan.study.name}-{scale}"
+        show_plan(plan, folder, begun=_rounds(plan, folder, amend=amend, **rounds), as_json=as_json)
         return
     quiet = following()
     console = Console(stderr=as_json, quiet=quiet)
     with RunDisplay(console) as display:
         result = run(
             study,
-            scale=scale,
-            seeds=seeds,
-            seeds_from=seeds_from,
-            arms=chosen,
             out=out,
             workers=workers,
-            settings=settings or (),
-            use=use or (),
             fresh=fresh,
             amend=amend,
             progress=display.update,
+            **asked,
+            **rounds,
         )
     if not quiet:
         conclude(result, console, as_json=as_json)
+
+
+def _rounds(
+    plan: Plan, folder: Path, *, until_decided: bool, budget: str | None, most_seeds: int | None, amend: bool
+) -> RoundsRecord | None:
+    """The looks that a run would take; None where claims are judged once."""
+    from bequest.runs.folder import RunFolder
+    from bequest.runs.rounds import begun_rounds, time_limit
+
+    time_limit(until_decided, budget, most_seeds)
+    return begun_rounds(plan, RunFolder(folder), most_seeds, amend=amend) if until_decided else None

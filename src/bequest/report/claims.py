@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bequest.records import Verdict
-from bequest.report.numbers import as_written, pair
+from bequest.records import LookRecord, RoundsRecord, Verdict
+from bequest.report.numbers import as_written, count, duration, pair
 from bequest.report.titles import joined
 
 SIGNS = {"upheld": "✓", "contradicted": "✗", "undecided": "?"}
+MOST_SEEDS = 1000
+"""Records count the seeds that a claim needs up to here."""
+
+NEEDED = (
+    "Seeds that would decide a claim are those of a new study of the undecided claims alone, with a chance "
+    "of 80 %, if value and spread over seeds are as they are here."
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,21 @@ class Claim:
         """What an own pilot led to expect."""
         return "" if self.verdict.expected is None else as_written(self.verdict.expected)
 
+    @property
+    def look(self) -> str:
+        """In a run in rounds, at which look it was decided, or last judged."""
+        return "" if self.verdict.look is None else str(self.verdict.look)
+
+    @property
+    def needed(self) -> str:
+        """In a run in rounds, the seeds that would decide what is undecided."""
+        v = self.verdict
+        if v.seeds_needed is not None:
+            return f"about {count(v.seeds_needed)} seeds"
+        has_width = v.low is not None and v.high is not None and v.low < v.high
+        open_ = v.look is not None and v.verdict == "undecided" and not v.exploratory
+        return f"more than {count(MOST_SEEDS)} seeds" if open_ and has_width else ""
+
 
 @dataclass(frozen=True)
 class Claims:
@@ -40,6 +62,7 @@ class Claims:
     confirmatory: tuple[Claim, ...]
     exploratory: tuple[Claim, ...]
     tally: str
+    rounds: str = ""
 
     @property
     def every(self) -> tuple[Claim, ...]:
@@ -52,15 +75,48 @@ class Claims:
         return any(claim.adjusted for claim in self.confirmatory)
 
 
-def claims_of(verdicts: Iterable[Verdict]) -> Claims:
-    """The claims in the order of the study."""
-    every = [_claim(verdict) for verdict in verdicts]
+def claims_of(verdicts: Iterable[Verdict], rounds: RoundsRecord | None = None) -> Claims:
+    """The claims in the order of the study, and what a run in rounds came to."""
+    every = [claim_of(verdict) for verdict in verdicts]
     confirmatory = tuple(claim for claim in every if not claim.verdict.exploratory)
     exploratory = tuple(claim for claim in every if claim.verdict.exploratory)
-    return Claims(confirmatory, exploratory, _tally(confirmatory, exploratory))
+    text = rounds_text(rounds) if rounds is not None else ""
+    if any(claim.needed for claim in confirmatory):
+        text = f"{text} {NEEDED}".strip()
+    return Claims(confirmatory, exploratory, _tally(confirmatory, exploratory), text)
 
 
-def _claim(verdict: Verdict) -> Claim:
+def rounds_text(rounds: RoundsRecord) -> str:
+    """What a run in rounds came to: its looks, what each decided and cost, and what was not looked at."""
+    taken = [_look(look) for look in rounds.looks if look.taken]
+    others = [count(look.seeds) for look in rounds.looks if not look.taken]
+    seeds = joined([count(look.seeds) for look in rounds.looks])
+    text = (
+        f"Judged in rounds of seeds, at looks planned before the first (at {seeds} seeds), all of which "
+        "together err as often as one would."
+    )
+    if taken:
+        text += f" Decided {joined(taken)}."
+    if others:
+        decided = bool(taken) and not rounds.looks[len(taken) - 1].further
+        why = "nothing was left for" if decided else "not taken:"
+        text += (
+            f" {why[0].upper()}{why[1:]} the look{'s' if len(others) > 1 else ''} at {joined(others)} seeds."
+        )
+    if rounds.judged_before:
+        text += (
+            " The claims had been judged once before these looks were planned, which the levels do not count."
+        )
+    return text
+
+
+def _look(look: LookRecord) -> str:
+    cost = f" ({duration(look.seconds)} of training)" if look.seconds is not None else ""
+    return f"at {count(look.seeds)} seeds: {len(look.verdicts)} of {look.judged}{cost}"
+
+
+def claim_of(verdict: Verdict) -> Claim:
+    """A verdict as readers see it."""
     value, plain = pair(verdict.value, verdict.low, verdict.high)
     adjusted = pair(verdict.value, verdict.adjusted_low, verdict.adjusted_high)[1]
     return Claim(verdict, SIGNS[verdict.verdict], "" if verdict.value is None else value, plain, adjusted)

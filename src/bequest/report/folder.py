@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,14 @@ class Run:
         """The study's cells without a result, failed ones first."""
         missing = [cell for cell in self.study.cells if cell.status != "done"]
         return tuple(sorted(missing, key=lambda cell: cell.status != "failed"))
+
+    def seeds_text(self) -> str:
+        """How many seeds the arms have, such as ``5 seeds``; ``3 to 12 seeds`` where some have more."""
+        by_arm = Counter(cell.arm for cell in self.study.cells)
+        counts = sorted(set(by_arm.values())) or [len(self.study.seeds)]
+        if counts[0] < counts[-1]:
+            return f"{counts[0]} to {counts[-1]} seeds"
+        return f"{counts[0]} seed{'s' if counts[0] != 1 else ''}"
 
     def profile_arms(self) -> tuple[str, ...]:
         """The arms of the inheritance profile: those the study names, else those of claims, else a few."""

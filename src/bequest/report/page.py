@@ -69,7 +69,7 @@ def _content(run: Run, page_styles: Styles, tables: Sequence[ArmsTable]) -> dict
         "tables": tables,
         "sections": [section for section in every if not section.is_asked],
         "other": other_numbers(run, page_styles),
-        "claims": claims_of(run.verdicts),
+        "claims": claims_of(run.verdicts, run.study.rounds),
         "statement": statement(run),
         "unfinished": run.unfinished(),
         "reproduce": reproduction(run),

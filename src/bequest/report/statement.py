@@ -32,10 +32,12 @@ def statement(run: Run) -> str:
     named = styles(study.arms, [m.arm for m in run.measurements])
     lines = [f"# {markdown(study.question)}", ""]
     lines += [markdown(study.answer), ""] if study.answer else []
-    seeds = f"{len(study.seeds)} seed{'s' if len(study.seeds) != 1 else ''}"
     unfinished = len(run.unfinished())
     missing = f", {unfinished} of {len(study.cells)} cells without a result" if unfinished else ""
-    lines += [f"Study {markdown(study.name)}, scale {markdown(study.scale)}, {seeds}{missing}.", ""]
+    lines += [
+        f"Study {markdown(study.name)}, scale {markdown(study.scale)}, {run.seeds_text()}{missing}.",
+        "",
+    ]
     lines += _claim_lines(run)
     lines += _fate_lines(run, named)
     return "\n".join(lines).rstrip() + "\n"
@@ -65,10 +67,12 @@ def markdown(text: str) -> str:
 
 
 def _claim_lines(run: Run) -> Iterator[str]:
-    claims = claims_of(run.verdicts)
+    claims = claims_of(run.verdicts, run.study.rounds)
     if not claims.every:
         return
     yield from ("## Claims", "", claims.tally, "")
+    if claims.rounds:
+        yield from (claims.rounds, "")
     for claim in claims.every:
         yield f"- {claim.sign} **{claim.verdict.verdict}**{_exploratory(claim)}: {_claim(claim)}"
     yield ""
@@ -81,7 +85,9 @@ def _exploratory(claim: Claim) -> str:
 def _claim(claim: Claim) -> str:
     numbers = f"{claim.value} {claim.plain}".strip() if claim.value else "undefined"
     adjusted = f", adjusted {claim.adjusted}" if claim.adjusted else ""
-    return f"{markdown(claim.verdict.text)} ({numbers}{adjusted}, n = {claim.verdict.n})"
+    look = f", look {claim.look}" if claim.look else ""
+    needed = f"; {claim.needed} would decide it" if claim.needed else ""
+    return f"{markdown(claim.verdict.text)} ({numbers}{adjusted}, n = {claim.verdict.n}{look}{needed})"
 
 
 def _fate_lines(run: Run, named: Styles) -> Iterator[str]:

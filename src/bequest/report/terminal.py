@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bequest.records import Role, Verdict
+from bequest.report.claims import claim_of, claims_of
 from bequest.report.folder import Run, read_run
 from bequest.report.numbers import ABSENT, with_interval
 from bequest.report.palette import styles
@@ -37,6 +38,8 @@ def run_table(run: Run) -> RenderableType:
         [_Arms(tables[0], f"{run.study.name}, scale {run.study.scale}")] if tables else []
     )
     parts += [verdict_line(verdict) for verdict in run.verdicts]
+    rounds = claims_of(run.verdicts, run.study.rounds).rounds
+    parts += [safe_text(rounds, style="dim")] if rounds else []
     parts += _missing(run)
     if run.study.answer:
         parts.append(safe_text(run.study.answer, style="bold"))
@@ -44,11 +47,14 @@ def run_table(run: Run) -> RenderableType:
 
 
 def verdict_line(verdict: Verdict) -> Text:
-    """A claim with its verdict as sign and word, its value and its interval."""
+    """A claim with its verdict as sign and word, its value and its interval; its look in a run in rounds."""
     sign, colour = SIGNS[verdict.verdict]
     interval = "" if verdict.value is None else with_interval(verdict.value, verdict.low, verdict.high)
     tail = interval or verdict.reason or ""
     exploratory = " (exploratory)" if verdict.exploratory else ""
+    claim = claim_of(verdict)
+    needed = f", {claim.needed} would decide it" if claim.needed else ""
+    tail += f"  look {claim.look}, n = {verdict.n}{needed}" if claim.look else needed
     head = Text(f"{sign} {verdict.verdict}{exploratory}", style=colour)
     return head + safe_text(f"  {verdict.text}") + safe_text(f"  {tail}" if tail else "")
 

@@ -16,18 +16,22 @@ from bequest.records import (
     CellRecord,
     Measurement,
     MeasureRecord,
+    RoundsRecord,
     RunRecord,
     StudyRecord,
+    Verdict,
     write_record,
     write_records,
 )
 from bequest.runs.folder import CLAIMS, CURVES, MEASUREMENTS, RESULTS, RunFolder
 from bequest.runs.jobs.schedule import Answer
+from bequest.runs.rounds import Durations, Round
 from bequest.runs.survey import record_of_cell
 from bequest.studies.answer import answer_sentence
 from bequest.studies.cell import Cell, cell_folder
-from bequest.studies.claims import judge
+from bequest.studies.claims import LEVEL, judge
 from bequest.studies.plan import Plan
+from bequest.studies.spec import AnswerSpec, ClaimSpec
 
 Status = Literal["running", "complete", "partial", "interrupted"]
 
@@ -40,12 +44,20 @@ class Conclusion:
         plan: The study.
         folder: The run folder.
         failed: Answers of the jobs that failed, by job id.
+        at: The look that the run is at; None where claims are judged once.
+        rounds: The looks, with this one once it is taken.
     """
 
     plan: Plan
     folder: RunFolder
     failed: dict[str, Answer] = field(default_factory=dict)
+    at: Round | None = None
+    rounds: RoundsRecord | None = None
     _started: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        if self.at is not None:
+            self.rounds = self.at.rounds
 
     def measure(self) -> list[Measurement]:
         """Measure every finished cell, and write measurements and curves."""
@@ -58,9 +70,26 @@ class Conclusion:
     def judge(self, measurements: Sequence[Measurement]) -> StudyRecord:
         """Judge the claims, and write the study's record."""
         study = self.plan.study
-        write_records(self.folder / CLAIMS, judge(study.claims, measurements, self.plan.arms.control))
-        answer = answer_sentence(study.answer, measurements, study.seeds) if study.answer else None
+        write_records(self.folder / CLAIMS, self._verdicts(measurements))
+        answer = None
+        if study.answer is not None:
+            answer = answer_sentence(study.answer, measurements, _seeds_behind(study.answer, self.plan))
         return self.write("partial" if self.failed else "complete", measurements, answer)
+
+    def _verdicts(self, measurements: Sequence[Measurement]) -> list[Verdict]:
+        """One verdict for each claim, and the look is taken."""
+
+        def judging(claims: Sequence[ClaimSpec], level: float) -> list[Verdict]:
+            return judge(claims, measurements, self.plan.arms.control, level=level)
+
+        if self.at is None:
+            return judging(self.plan.study.claims, LEVEL)
+        records = self._cell_records()
+        lines = [self._line(cell, records.get(cell.id)) for cell in self.plan.cells]
+        finished = {line.id for line in lines if line.status == "done"}
+        seconds = Durations(self.folder.path).spent(self.plan, self.at.new_cells)
+        verdicts, self.rounds = self.at.judged(judging, finished, seconds)
+        return verdicts
 
     def write(
         self, status: Status, measurements: Sequence[Measurement] = (), answer: str | None = None
@@ -93,6 +122,7 @@ class Conclusion:
             picture=study.answer.picture if study.answer else None,
             measuring_key=plan.measuring_key if judged else None,
             files={name: file_digest(self.folder / name) for name in RESULTS} if judged else {},
+            rounds=self.rounds,
         )
         write_record(self.folder.study, record)
         return record
@@ -118,6 +148,13 @@ class Conclusion:
             return line
         seconds = record.durations.get("total")
         return line.model_copy(update={"status": record.status, "seconds": seconds, "error": record.error})
+
+
+def _seeds_behind(answer: AnswerSpec, plan: Plan) -> str:
+    """How many seeds the arms of the answer have: one number, or from where to where."""
+    arms = [value.arm for value in answer.values.values() if value.arm in plan.study.arms]
+    counts = sorted({len(plan.seeds_of(arm)) for arm in arms}) or [plan.study.seeds]
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _described(names: Iterable[str]) -> dict[str, MeasureRecord]:

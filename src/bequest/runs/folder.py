@@ -82,7 +82,13 @@ class RunFolder:
         return make_plan(content, scale=scale, where=str(self.configuration))
 
     def prepare(
-        self, plan: Plan, *, fresh: bool = False, amend: bool = False, leases: Leases | None = None
+        self,
+        plan: Plan,
+        *,
+        fresh: bool = False,
+        amend: bool = False,
+        within: Plan | None = None,
+        leases: Leases | None = None,
     ) -> None:
         """Make the folder ready for ``plan``; what another interrupted run left half-written is deleted.
 
@@ -92,6 +98,7 @@ class RunFolder:
             plan: The study.
             fresh: Delete the run that is there.
             amend: Go on even if finished cells are then used by nothing.
+            within: A plan of which ``plan`` is a part, and whose other cells may be used later.
             leases: Of the jobs of the folder, which others may be at work on.
 
         Raises:
@@ -103,7 +110,7 @@ class RunFolder:
                 refuse_others(self.path, leases)
             self._clear()
         elif there:
-            unused = [] if amend else self._left_unused(plan)
+            unused = [] if amend else self._left_unused(within or plan)
             if unused:
                 raise self._refusal(plan, unused)
             if leases is None or not leases.others_at_work():  # what they are writing is theirs

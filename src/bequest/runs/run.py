@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from bequest.distill.parallel import Ranks
 from bequest.interrupts import like_ctrl_c
-from bequest.records import CellRecord, Measurement, StudyRecord
+from bequest.records import CellRecord, Measurement, RoundsRecord, StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import MEASUREMENTS, RunFolder
 from bequest.runs.jobs.leases import Leases
@@ -19,7 +19,16 @@ from bequest.runs.jobs.queue import Engine, JobQueue
 from bequest.runs.planning import Study, planned
 from bequest.runs.pool import LocalPool
 from bequest.runs.ranks import RankPool, follow, leading
+from bequest.runs.rounds import (
+    Durations,
+    Round,
+    begun_rounds,
+    earlier_round,
+    round_of,
+    time_limit,
+)
 from bequest.runs.survey import Job, Survey, survey
+from bequest.studies.looks import next_look, planned_rounds
 from bequest.studies.plan import Plan
 
 Progress = Callable[["Update"], None]
@@ -39,6 +48,7 @@ class Update:
         job: The job that ended last; None before the first one.
         conclusion: What follows the jobs: ``nothing``, ``verdicts``, or ``measuring`` and then verdicts.
         error: Why that one failed.
+        at: In a run in rounds, the look that it is at.
     """
 
     survey: Survey
@@ -49,6 +59,7 @@ class Update:
     job: Job | None = None
     error: str | None = None
     conclusion: Step = "measuring"
+    at: Round | None = None
 
     @property
     def remaining(self) -> float | None:
@@ -68,6 +79,7 @@ class Result:
         read: How many readings this call made.
         conclusion: What this call did besides: ``nothing``, ``verdicts``, or ``measuring`` and then verdicts.
         failed: The cells that failed, with their errors.
+        not_begun: What the trainings of the next look would take, in seconds, where the budget ended the run.
     """
 
     folder: Path
@@ -76,6 +88,7 @@ class Result:
     read: int = 0
     conclusion: Step = "nothing"
     failed: tuple[CellRecord, ...] = field(default=())
+    not_begun: float | None = None
 
     @property
     def report(self) -> Path:
@@ -96,6 +109,9 @@ def run(
     use: Sequence[str | Path] = (),
     fresh: bool = False,
     amend: bool = False,
+    until_decided: bool = False,
+    budget: str | float | None = None,
+    most_seeds: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run a study, resume it, or let a finished one grow; finished cells and readings are used again.
@@ -112,6 +128,10 @@ def run(
         use: Python files with parts of your own, besides those that the study names.
         fresh: Start over, deleting what the folder holds.
         amend: Go on even if finished cells of the folder are then unused.
+        until_decided: Give the arms of undecided claims further seeds, in rounds, until all are decided. The
+            looks are planned before the first, and all of them together err as often as one.
+        budget: Begin no further round that would end after so much time: seconds, or ``"20m"``, ``"1h30m"``.
+        most_seeds: Seeds at the last look; default: four times the study's.
         progress: Told what is there and how far the run is.
 
     Raises:
@@ -123,14 +143,59 @@ def run(
     plan = planned(
         study, scale=scale, seeds=seeds, seeds_from=seeds_from, arms=arms, settings=settings, use=use
     )
+    limit = time_limit(until_decided, budget, most_seeds)
+    if until_decided:
+        planned_rounds(plan, most_seeds)  # what is wrong with them is said before --fresh deletes anything
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
     if follow():
         return Result(folder.path, folder.record())
     with like_ctrl_c(), leading() as ranks, folder.locked() as leases:
-        folder.prepare(plan, fresh=fresh, amend=amend, leases=leases)
-        leases.forget_failures()
-        crew = Crew(leases, ranks, workers or usable_cores())
-        return _finish(plan, folder, crew, progress or (lambda _: None))
+        crew = Crew(folder, leases, ranks, workers or usable_cores(), progress or (lambda _: None))
+        if fresh:
+            folder.prepare(plan, fresh=True, leases=leases)
+        if until_decided:
+            rounds = begun_rounds(plan, folder, most_seeds, amend=amend)
+            return _until_decided(plan, rounds, crew, limit, amend=amend)
+        at = earlier_round(plan, folder, amend=amend)
+        return _prepared(at.plan if at is not None else plan, crew, at, amend=amend)
+
+
+def _prepared(plan: Plan, crew: Crew, at: Round | None = None, *, amend: bool) -> Result:
+    """Do what the folder lacks of a plan, once it fits the folder."""
+    largest = at.largest if at is not None else None
+    crew.folder.prepare(plan, amend=amend, within=largest, leases=crew.leases)
+    crew.leases.forget_failures()
+    return _finish(plan, crew, at)
+
+
+def _until_decided(plan: Plan, rounds: RoundsRecord, crew: Crew, limit: float, *, amend: bool) -> Result:
+    """Take one look after another, until all is decided, the looks or the time are used up, or cells fail."""
+    started, durations = time.perf_counter(), Durations(crew.folder.path)
+    result: Result | None = None
+    besides = 0.0  # what the last look took besides its trainings
+    while True:
+        at = round_of(plan, rounds)
+        spent, expected = time.perf_counter() - started, durations.expected(at.plan, crew.workers) + besides
+        # The first look is the study itself. One under way is finished: half a look decides nothing.
+        if rounds.taken and at.pending and spent + expected > limit:
+            if result is None:
+                last = Round(plan, rounds, rounds.taken - 1)
+                result = _prepared(last.plan, crew, last, amend=amend)
+            return replace(result, not_begun=expected)
+        missing = durations.missing(at.plan)
+        latest = _prepared(at.plan, crew, at, amend=amend)
+        result = latest if result is None else _together(result, latest)
+        assert latest.study.rounds is not None
+        took = time.perf_counter() - started - spent
+        besides = max(0.0, took - durations.spent(at.plan, missing) / crew.workers)
+        rounds, before = latest.study.rounds, rounds.taken
+        if rounds.taken == before or next_look(rounds) is None:
+            return result
+
+
+def _together(earlier: Result, later: Result) -> Result:
+    """Two rounds of one run; the record and the failures are those of the later."""
+    return replace(later, trained=earlier.trained + later.trained, read=earlier.read + later.read)
 
 
 def usable_cores() -> int:
@@ -138,16 +203,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _finish(plan: Plan, folder: RunFolder, crew: Crew, progress: Progress) -> Result:
+def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
+    folder = crew.folder
     inventory = survey(plan, folder.path)
-    step = _last_step(plan, folder, inventory)  # before the record of this run takes the place of the last
-    progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step))
+    step = _last_step(plan, folder, inventory, at)  # before this run's record takes the place of the last one
+    crew.progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step, at=at))
     if step == "nothing":
         return Result(folder.path, folder.record())
-    conclusion = Conclusion(plan, folder)
+    conclusion = Conclusion(plan, folder, at=at)
     conclusion.write("running")
     try:
-        _do(inventory, conclusion, crew, progress)
+        _do(inventory, conclusion, crew)
         reuse = step == "verdicts"
         measurements = folder.records(MEASUREMENTS, Measurement) if reuse else conclusion.measure()
         record = conclusion.judge(measurements)
@@ -169,14 +235,18 @@ class Crew:
     """Who does the jobs of a run.
 
     Attributes:
+        folder: The run folder.
         leases: Who does which job, other processes on the same folder included.
         ranks: The processes that train together.
         workers: Worker processes on this machine.
+        progress: Told how far the run is.
     """
 
+    folder: RunFolder
     leases: Leases
     ranks: Ranks
     workers: int
+    progress: Progress
 
     def engine(self, queue: JobQueue) -> Engine:
         """What does the jobs of ``queue``."""
@@ -185,14 +255,15 @@ class Crew:
         return LocalPool(queue.root, min(self.workers, len(queue.inventory.jobs)))
 
 
-def _last_step(plan: Plan, folder: RunFolder, inventory: Survey) -> Step:
-    """What is to be done after the jobs."""
+def _last_step(plan: Plan, folder: RunFolder, inventory: Survey, at: Round | None) -> Step:
+    """What is to be done after the jobs; a look that is still to be taken judges at its own level."""
     if inventory.jobs or not folder.measured(plan):
         return "measuring"
-    return "nothing" if folder.complete(plan) else "verdicts"
+    pending = at is not None and at.pending
+    return "nothing" if folder.complete(plan) and not pending else "verdicts"
 
 
-def _do(inventory: Survey, conclusion: Conclusion, crew: Crew, progress: Progress) -> None:
+def _do(inventory: Survey, conclusion: Conclusion, crew: Crew) -> None:
     """Do the jobs; those that fail are noted in the conclusion."""
     if not inventory.jobs:
         return
@@ -202,7 +273,7 @@ def _do(inventory: Survey, conclusion: Conclusion, crew: Crew, progress: Progres
         failed = conclusion.failed
         if answer.status != "done":
             failed[answer.job.id] = answer
-        progress(
+        crew.progress(
             Update(
                 inventory,
                 count - len(failed),

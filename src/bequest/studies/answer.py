@@ -9,8 +9,8 @@ from bequest.studies.claims import find
 from bequest.studies.spec import AnswerSpec
 
 
-def answer_sentence(spec: AnswerSpec, measurements: Sequence[Measurement], seeds: int) -> str:
-    """The sentence of a study with its values and intervals."""
+def answer_sentence(spec: AnswerSpec, measurements: Sequence[Measurement], seeds: int | str) -> str:
+    """The sentence of a study with its values and intervals; ``seeds`` stands for ``{n}``."""
     values = {}
     for name, value in spec.values.items():
         measurement = find(measurements, value.measure, value.arm, value.split)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, log2, sqrt
 
 from scipy import stats
 
 from bequest.config import content_hash
 from bequest.errors import ConfigError
-from bequest.measure import look_levels, seeds_needed
+from bequest.measure import detectable_effect, look_levels, seeds_needed
 from bequest.measures import Reason, measure_named
 from bequest.records import LookRecord, RoundsRecord, Verdict
 from bequest.studies.claims import LEVEL
@@ -172,6 +173,7 @@ def verdicts_at(
 
     The claims of the family that no look before decided are judged together (Holm) at the look's level;
     decided ones keep their verdict and its numbers. Exploratory claims are judged at 95 % on what is there.
+    A look that is taken decides nothing more: what it left undecided stays so, whatever is measured now.
 
     Args:
         claims: The claims of a study.
@@ -182,10 +184,21 @@ def verdicts_at(
     earlier = {v.id for record in rounds.looks[:look] for v in record.verdicts}
     open_claims = [claim for claim in family(claims) if claim.id not in earlier]
     by_id = {verdict.id: verdict for verdict in judging(open_claims, rounds.looks[look].level)}
+    if rounds.looks[look].taken:
+        by_id = {claim_id: _left_undecided(verdict) for claim_id, verdict in by_id.items()}
     return [
         _of_claim(plain, rounds.decided.get(plain.id), by_id.get(plain.id), look)
         for plain in judging(claims, LEVEL)
     ]
+
+
+def _left_undecided(verdict: Verdict) -> Verdict:
+    """A verdict of a look that was taken before; the record has those that it decided."""
+    if verdict.verdict == "undecided":
+        return verdict
+    reason = "undecided when its look was taken; it was measured otherwise since"
+    update = {"verdict": "undecided", "reason": reason, "reason_code": Reason.OTHER.value}
+    return verdict.model_copy(update=update)
 
 
 def _of_claim(plain: Verdict, decided: Verdict | None, at_look: Verdict | None, look: int) -> Verdict:
@@ -196,7 +209,7 @@ def _of_claim(plain: Verdict, decided: Verdict | None, at_look: Verdict | None, 
         texts = {name: getattr(plain, name) for name in ("text", "source", "published", "expected")}
         return decided.model_copy(update=texts)
     assert at_look is not None
-    return at_look.model_copy(update={"low": plain.low, "high": plain.high, "look": look + 1})
+    return at_look.model_copy(update={"low": plain.low, "high": plain.high, "look": (look + 1) or None})
 
 
 def not_judged(
@@ -262,7 +275,15 @@ def with_seeds_needed(claims: Sequence[ClaimSpec], verdicts: Sequence[Verdict]) 
 
 
 def seeds_to_decide(claim: ClaimSpec, verdict: Verdict, level: float) -> int | None:
-    """The fewest seeds that would decide a claim at ``level``; None if 1,000 would not, or if it is unknown.
+    """The fewest seeds that would decide a claim at ``level``; None if 1,000 would not, or if unknown."""
+    distance = distance_from_margin(claim, verdict)
+    if distance is None:
+        return None
+    return seeds_needed(distance, level=level, power=POWER, most=LIMIT)
+
+
+def distance_from_margin(claim: ClaimSpec, verdict: Verdict) -> float | None:
+    """How far a value lies from its margin, in standard deviations over seeds; None without an interval.
 
     The spread is read off the plain interval's half-width h towards the margin, as that of n values:
     s = h·√n / t. Where an interval also holds the spread over samples, more seeds narrow it less than this
@@ -271,9 +292,59 @@ def seeds_to_decide(claim: ClaimSpec, verdict: Verdict, level: float) -> int | N
     value, low, high, n = verdict.value, verdict.low, verdict.high, verdict.n
     if value is None or low is None or high is None or high <= low or n < 2:
         return None
-    margin = claim.margin
-    if claim.direction == "within":
-        margin = claim.margin if value >= 0 else -claim.margin
+    margin = -claim.margin if claim.direction == "within" and value < 0 else claim.margin
     half = high - value if margin > value else value - low
-    sd = half * sqrt(n) / float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
-    return seeds_needed(value - margin, sd=sd, level=level, power=POWER, most=LIMIT)
+    if half <= 0:
+        return None
+    return abs(value - margin) * float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) / (half * sqrt(n))
+
+
+@dataclass(frozen=True)
+class SmallestEffect:
+    """How far from its margin a claim must lie to be decided with a chance of 80 %.
+
+    Attributes:
+        claim: Its id.
+        arms: The arms that it is about.
+        seeds: How many of them there are.
+        first: The distance where no other claim of the family is decided, in standard deviations of the
+            claim's value over seeds; inf with one seed.
+        last: The distance where all others are decided.
+    """
+
+    claim: str
+    arms: tuple[str, ...]
+    seeds: int
+    first: float
+    last: float
+
+
+def smallest_effects(plan: Plan, rounds: RoundsRecord | None = None) -> list[SmallestEffect]:
+    """What the seeds of a study can see, claim by claim, before anything is trained.
+
+    Args:
+        plan: The study.
+        rounds: Its looks: claims of the family then have one line for each.
+    """
+    claims = plan.study.claims
+    return [
+        _smallest_effect(plan, claim, *look)
+        for claim in claims
+        for look in (
+            [(look.seeds, look.level) for look in rounds.looks]
+            if rounds is not None and not claim.exploratory
+            else [(0, LEVEL)]
+        )
+    ]
+
+
+def _smallest_effect(plan: Plan, claim: ClaimSpec, seeds: int, level: float) -> SmallestEffect:
+    arms = involved_arms(plan, claim)
+    count = max(seeds, min(len(plan.seeds_of(arm)) for arm in arms))
+    # An exploratory claim is a family of its own.
+    members = 1 if claim.exploratory else len(family(plan.study.claims))
+    first, last = (
+        detectable_effect(count, level=1 - (1 - level) / others, power=POWER) for others in (members, 1)
+    )
+    named = tuple(arm for arm in (claim.arm, claim.against) if arm)
+    return SmallestEffect(claim.id, named, count, first, last)
