@@ -7,6 +7,7 @@ import pytest
 from bequest.errors import ConfigError
 from bequest.runs.planning import planned
 from bequest.studies.faults import measure_faults, not_known
+from bequest.studies.plan import Plan
 
 
 def faults_in(content, **options):
@@ -43,6 +44,22 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
     ):
         assert part in text
     assert len(faults) == 11
+
+
+def test_splits_that_the_data_does_not_have_are_named(tiny):
+    tiny["splits"]["moved"]["of"] = "tset"
+    tiny["queries"]["views"][1]["of"] = "queries"
+    assert list(faults_in(tiny)[1]) == [
+        "splits.moved.of: there is no split 'tset'; did you mean 'test'?",
+        "queries.views.1.of: there is no split 'queries'; known: test, train, validation",
+    ]
+    tiny["data"]["name"] = "cifar10"  # the files are not needed
+    tiny["data"]["options"] = {"validation": 0}
+    assert "did you mean 'test'" in faults_in(tiny)[0]
+    tiny["datasets"] = {"language": {"name": "agreement"}}
+    tiny["models"] = {name: {"family": "lstm", "data": "language"} for name in ("mlp", "cnn")}
+    del tiny["splits"]["moved"], tiny["answer"], tiny["claims"]
+    assert isinstance(planned(tiny), Plan)  # these networks ask about their own data
 
 
 def test_contradictions_are_named(tiny):

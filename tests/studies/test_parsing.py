@@ -7,7 +7,7 @@ import pytest
 import bequest.evidence.kinds  # noqa: F401  (registers the kinds of evidence)
 from bequest.errors import ConfigError
 from bequest.runs.planning import planned
-from bequest.studies.parsing import parse_study
+from bequest.studies.parsing import MISSING, parse_study
 
 
 def test_a_sound_study_parses_without_a_fault_and_is_not_changed(tiny):
@@ -34,7 +34,18 @@ def test_form_and_meaning_are_reported_together(tiny):
         *("title", "arms.cnn.student", "recipe.epochs", "seeds", "colour"),
         *("arms.mlp<-cnn.teachers", "claims.better", "measures.paths", "measures.corruptions"),
     }
-    assert "''" not in str(refused.value)
+    assert MISSING not in str(refused.value)
+
+
+def test_an_empty_name_of_the_users_own_is_a_fault_beside_faults_of_form(tiny):
+    del tiny["title"]
+    tiny["arms"]["mlp<-cnn"]["teachers"] = [""]
+    with pytest.raises(ConfigError) as refused:
+        planned(tiny)
+    assert [fault.split(";")[0] for fault in refused.value.faults] == [
+        "title: required and not given",
+        "arms.mlp<-cnn.teachers: there is no arm ''",
+    ]
 
 
 def test_a_study_of_which_nothing_is_left_has_its_faults_too():

@@ -12,8 +12,10 @@ from bequest.config import Config
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.grammar import Grammar, Sentence, sentences
 from bequest.data.lexicon import PADDING, VERBS, VOCABULARY
-from bequest.data.natural import natural_items
+from bequest.data.natural import FILES, SETS, natural_items
+from bequest.data.outline import SPLITS
 from bequest.data.sequences import NUMBERS, Coder, Item, classification, language, longest
+from bequest.data.sources import PLACES
 
 ID_STEP = 1_000_000_000
 """Each split's ids begin at a multiple of this."""
@@ -80,6 +82,18 @@ class AgreementOptions(Config):
             "far": replace(few, attractors=self.tested, held_out=True),
             "queries": replace(few, attractors=self.asked),
         }
+
+
+@SPLITS.register("agreement")
+def _split_names(**options: Any) -> tuple[str, ...]:
+    chosen = AgreementOptions.parse(options, "the dataset 'agreement'")
+    names = [name for name, size in chosen.sizes.items() if size]
+    return (*names, "graded", *(SETS if chosen.natural else ()))
+
+
+@PLACES.register("agreement")
+def _places(*, natural: bool = False, **_: Any) -> tuple[str, ...]:
+    return FILES if natural else ()
 
 
 @DATASETS.register("agreement")

@@ -18,6 +18,7 @@ from bequest.data.dealing import by_shares
 from bequest.data.folders import existing
 from bequest.data.idx import read_idx
 from bequest.data.image_lists import NAMES
+from bequest.data.outline import SPLITS
 from bequest.errors import DataError
 
 WHOLE = ("x", "y")
@@ -41,6 +42,11 @@ class ArrayOptions(Config):
     validation: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.1, gt=0, lt=1)
     seed: int = 0
+
+
+SPLITS.add("npz", lambda **_: tuple(NAMES))
+SPLITS.add("npy", lambda **_: tuple(NAMES))
+SPLITS.add("idx", lambda **_: tuple(NAMES))
 
 
 @DATASETS.register("npz")

@@ -14,7 +14,8 @@ from torch.nn.functional import avg_pool2d
 from bequest.data.compressed import read_npz
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import stratified
-from bequest.data.sources import data_root
+from bequest.data.outline import SPLITS, held_out
+from bequest.data.sources import PLACES, data_root
 from bequest.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -23,6 +24,10 @@ SIDE = 32
 NPZ = "vision/cifar10.npz"
 BATCHES = "vision/cifar-10-batches-py"
 PYTHON_100 = "vision/cifar-100-python"
+PLACES.add("cifar10", lambda **_: (NPZ, BATCHES))
+PLACES.add("cifar100", lambda **_: (PYTHON_100,))
+SPLITS.add("cifar10", held_out)
+SPLITS.add("cifar100", held_out)
 T = TypeVar("T")
 HARMLESS = {
     ("numpy.core.multiarray", "_reconstruct"),

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import stratified
 from bequest.data.folders import subset
-from bequest.data.outline import OUTLINES, Outline
+from bequest.data.outline import OUTLINES, SPLITS, Outline
 from bequest.data.views import Rotate, Shift, parse_views
 from bequest.errors import DataError
 
@@ -32,6 +32,9 @@ def _outline(
         return Outline((1, side, side), "float32", 10, SIZES["train"])
     data = digits(border=border, classes=classes, per_class=per_class)
     return Outline((1, side, side), "float32", len(data.classes), len(data["train"]))
+
+
+SPLITS.add("digits", lambda **_: tuple(SIZES))
 
 
 @DATASETS.register("digits")

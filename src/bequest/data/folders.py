@@ -17,6 +17,7 @@ from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import stratified
 from bequest.data.image_lists import NAMES, Listing, Listings, folder_listings, several
 from bequest.data.images import Channels, Fit, Shape, cache_folder, decode_all
+from bequest.data.outline import SPLITS
 from bequest.data.sources import data_root
 from bequest.errors import DataError
 from bequest.seeding import numpy_generator
@@ -55,6 +56,9 @@ class ImageOptions(Config):
     def shape(self) -> Shape:
         """What every image is made into."""
         return Shape(self.size, self.channels, self.fit)
+
+
+SPLITS.add("folder", lambda **_: tuple(NAMES))
 
 
 @DATASETS.register("folder")

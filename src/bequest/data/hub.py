@@ -15,6 +15,7 @@ from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import by_shares
 from bequest.data.image_lists import COLUMNS, NAMES, several, split_of
 from bequest.data.images import Channels, Fit, Shape, pixels_of
+from bequest.data.outline import SPLITS
 from bequest.data.tables import TableOptions, table_dataset
 from bequest.errors import DataError, MissingExtra
 
@@ -44,6 +45,9 @@ class HubOptions(Config):
     validation: float = 0.1
     test: float = 0.1
     seed: int = 0
+
+
+SPLITS.add("hf", lambda **_: tuple(NAMES))
 
 
 @DATASETS.register("hf")

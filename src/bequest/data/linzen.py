@@ -18,15 +18,15 @@ from bequest.data.agreement import FORMS, encoded
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.inflection import base_of, present
 from bequest.data.lexicon import PADDING, SPECIAL
-from bequest.data.natural import natural_items
-from bequest.data.outline import OUTLINES, Outline
+from bequest.data.natural import FILES, SETS, natural_items
+from bequest.data.outline import OUTLINES, SPLITS, Outline
 from bequest.data.sequences import NUMBERS, Coder, Item
-from bequest.data.sources import data_root
+from bequest.data.sources import PLACES, data_root
 from bequest.errors import DataError
 from bequest.seeding import numpy_generator
 
 FILE = "agr_50_mostcommon_10K.tsv"
-PLACES = ("language", "")
+FOLDERS = ("language", "")
 COLUMNS = (
     "sentence",
     "orig_sentence",
@@ -113,6 +113,17 @@ def linzen(
     return Dataset("linzen", _same_ids(parts, coder, form), classes, notes, coder.vocabulary, PADDING)
 
 
+@SPLITS.register("linzen")
+def _split_names(*, natural: bool = False, **_: Any) -> tuple[str, ...]:
+    return (*SHARES, "queries", "test", "far", "graded", *(SETS if natural else ()))
+
+
+@PLACES.register("linzen")
+def _places(*, natural: bool = False, **_: Any) -> tuple[str, ...]:
+    names = [f"{folder}/{FILE}{end}" for folder in FOLDERS for end in ("", ".gz")]
+    return (*names, *(FILES if natural else ()))
+
+
 @OUTLINES.register("linzen")
 def linzen_outline(*, form: str = "classification", rows: int | None = None, **_: Any) -> Outline:
     """The published file's size: sentences of at most 50 words, ten thousand forms and the tags of others."""
@@ -128,7 +139,7 @@ def find(root: str | Path | None = None) -> Path:
         DataError: If it is not there.
     """
     folder = Path(root) if root is not None else data_root()
-    for place in PLACES:
+    for place in FOLDERS:
         for name in (FILE, f"{FILE}.gz"):
             if (folder / place / name).is_file():
                 return folder / place / name

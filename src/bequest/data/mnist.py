@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from bequest.data.compressed import read_npz
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import stratified
 from bequest.data.idx import idx_bytes, read_idx
-from bequest.data.outline import OUTLINES, Outline
-from bequest.data.sources import MNIST_FILES, READERS, DataSource, data_root
+from bequest.data.outline import OUTLINES, SPLITS, Outline, held_out
+from bequest.data.sources import MNIST_FILES, PLACES, READERS, DataSource, data_root
 from bequest.errors import DataError
 
 CLASSES = tuple("0123456789")
@@ -30,6 +31,9 @@ def _outline(
 ) -> Outline:
     del root, test
     return Outline((1, SIDE, SIDE), "float32", len(CLASSES), train or TRAINING - validation)
+
+
+SPLITS.add("mnist", held_out)
 
 
 @DATASETS.register("mnist")
@@ -102,11 +106,20 @@ def _files(source: DataSource, path: Path) -> dict[str, bytes]:
 READERS["mnist"] = _files
 
 
+def _spellings(name: str) -> list[str]:
+    """The names that a file of the set goes by."""
+    return [f"{stem}{end}" for stem in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
+
+
+@PLACES.register("mnist")
+def _places(**_: Any) -> tuple[str, ...]:
+    spellings = [file for name in MNIST_FILES for file in _spellings(name)]
+    return (*(f"{folder}/{file}" for folder in FOLDERS for file in spellings), *ARCHIVES)
+
+
 def _file(folder: Path, name: str) -> Path | None:
     """The file ``name`` in ``folder``, by any of the names it goes by."""
-    dotted = name.replace("-idx", ".idx")
-    candidates = (folder / f"{stem}{end}" for stem in (name, dotted) for end in ("", ".gz"))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for file in _spellings(name) if (path := folder / file).is_file()), None)
 
 
 def _checked(arrays: dict[str, np.ndarray], where: Path) -> dict[str, np.ndarray]:

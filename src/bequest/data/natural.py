@@ -23,6 +23,7 @@ BLIMP_PARADIGMS = (
 )
 """Those that differ in the verb alone; the others change the subject instead."""
 MARVIN_LINZEN = "language/lm_syneval_emnlp2018.json.xz"
+FILES = (LINZEN, BLIMP, MARVIN_LINZEN)
 SINGULAR_FORMS = {"is", "has", "was", "does", "isn't", "hasn't", "wasn't", "doesn't"}
 UNSTATED = -1
 

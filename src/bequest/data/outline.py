@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bequest.data.datasets import load_dataset
+from bequest.data.datasets import load_dataset, located
+from bequest.errors import InputError
 from bequest.registry import Registry
 
 
@@ -33,6 +34,30 @@ class Outline:
 
 OUTLINES: Registry[Callable[..., Outline]] = Registry("outline")
 """By a dataset's name: takes the dataset's options and says how large it is, without its files."""
+
+
+SPLITS: Registry[Callable[..., tuple[str, ...]]] = Registry("names of splits")
+"""By a dataset's name: takes its options and names the splits that it can have, without its files."""
+
+
+def splits_of(name: str, options: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The splits that a dataset of the catalogue can have; None where that cannot be told without loading it.
+
+    >>> splits_of("digits", {})
+    ('train', 'validation', 'test')
+    """
+    family = located(name)[0]
+    if family not in SPLITS:
+        return None
+    try:
+        return SPLITS[family](**options)
+    except (TypeError, InputError):  # options that do not fit are a fault of the data
+        return None
+
+
+def held_out(*, validation: int = 1, **_: Any) -> tuple[str, ...]:
+    """The splits of a set that comes with test samples, and of which others are held out."""
+    return ("train", "validation", "test") if validation else ("train", "test")
 
 
 def outline_of(name: str, options: dict[str, Any]) -> Outline:

@@ -12,7 +12,7 @@ from typing import Literal
 from bequest.data.compressed import read_gzip
 from bequest.errors import DataError
 from bequest.files import write_bytes
-from bequest.registry import unknown
+from bequest.registry import Registry, unknown
 
 MOST_UNSTATED = 4 << 30
 """Bytes of a file whose size its source does not state."""
@@ -89,6 +89,9 @@ SOURCES: dict[str, DataSource] = {
     )
 }
 """Every address from which bequest downloads data, and every checksum it knows; nothing else has any."""
+
+PLACES: Registry[Callable[..., tuple[str, ...]]] = Registry("places of files")
+"""By a dataset's name: takes its options and says where below the data folder its files may lie."""
 
 
 Reader = Callable[[DataSource, Path], dict[str, bytes]]

@@ -15,6 +15,7 @@ from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import by_shares
 from bequest.data.folders import ImageOptions, existing, images_of
 from bequest.data.image_lists import COLUMNS, NAMES, csv_listings, read_rows, several, split_of
+from bequest.data.outline import SPLITS
 from bequest.errors import DataError, MissingExtra
 
 SPLIT = "split"
@@ -42,6 +43,10 @@ class TableOptions(Config):
     validation: float | str = Field(0.1)
     test: float | str = Field(0.1)
     seed: int = 0
+
+
+SPLITS.add("csv", lambda **_: tuple(NAMES))
+SPLITS.add("parquet", lambda **_: tuple(NAMES))
 
 
 @DATASETS.register("csv")

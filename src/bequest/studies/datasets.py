@@ -4,72 +4,70 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
 from bequest import parts
 from bequest.config import content_hash
+from bequest.data.content import content_digest
 from bequest.data.corruptions import corrupt
 from bequest.data.datasets import Dataset, Split, load_dataset, located
 from bequest.data.folders import subset
 from bequest.data.fractions import fraction
-from bequest.data.sources import data_root
-from bequest.files import file_digest
 from bequest.studies.source import SourceSpec
 from bequest.studies.spec import DataSpec, SplitSpec
 
 PROBE_SPLIT = "test"
 """The split on which representations are compared."""
 
-CONTENT_BYTES = 2**30
-"""Data sets of at most this size are told apart by content."""
-
 
 def load(spec: DataSpec) -> Dataset:
-    """The dataset that ``spec`` names."""
-    return _load(json.dumps(spec.plain(), sort_keys=True))
+    """The dataset that ``spec`` names, as its files were at the last look."""
+    return _load(_key(spec), content_hash(used_parts(spec)))
 
 
 def tested_on(data: DataSpec, spec: SplitSpec) -> Split:
     """The samples of a test split of ``data``."""
-    return _test_split(json.dumps(data.plain(), sort_keys=True), json.dumps(spec.samples(), sort_keys=True))
+    return _test_split(_key(data), content_hash(used_parts(data)), json.dumps(spec.samples(), sort_keys=True))
 
 
 def used_parts(spec: DataSpec) -> dict[str, str]:
-    """What decides the content of a dataset beside its name and options: a user's part, files on disk."""
-    family, place = located(spec.name)
-    part = parts.part_of("dataset", family)
-    digests = {} if part is None else {f"dataset {family}": part.digest}
-    for root in (Path(place.get("path", "")).expanduser(), data_root() / place.get("path", "")):
-        if place and root.exists():
-            return {**digests, f"data {spec.name}": _content(_stamps(root))}
-    return digests
+    """What decides the content of a dataset beside its name and options: a user's part, files on disk.
+
+    The files are looked at once; :func:`look_again` says that they may have changed.
+    """
+    key = _key(spec)
+    if key not in _looked_at:
+        part = parts.part_of("dataset", located(spec.name)[0])
+        digests = {} if part is None else {f"dataset {part.name}": part.digest}
+        content = content_digest(spec.name, spec.plain().get("options", {}))
+        _looked_at[key] = digests if content is None else {**digests, f"data {spec.name}": content}
+    return _looked_at[key]
 
 
-def _stamps(root: Path) -> tuple[tuple[str, int, int], ...]:
-    """Path, size and time of every file of a data set."""
-    files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
-    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+def look_again() -> None:
+    """Look at the files of data sets again, when next asked for; what has changed is loaded again."""
+    _looked_at.clear()
 
 
-@lru_cache(maxsize=16)
-def _content(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    """A digest of the files' contents; of more than a GiB the sizes and times must do."""
-    if sum(size for _, size, _ in stamps) > CONTENT_BYTES:
-        return content_hash([[Path(name).name, size, time] for name, size, time in stamps])
-    return content_hash([[Path(name).name, file_digest(name)] for name, _, _ in stamps])
+_looked_at: dict[str, dict[str, str]] = {}
+"""What decides the content of each dataset, by its specification."""
+
+
+def _key(spec: DataSpec) -> str:
+    return json.dumps(spec.plain(), sort_keys=True)
 
 
 @lru_cache(maxsize=4)
-def _load(spec: str) -> Dataset:
+def _load(spec: str, content: str) -> Dataset:
+    del content  # part of the key: other files are another dataset
     plain = json.loads(spec)
     return load_dataset(plain["name"], **plain.get("options", {}))
 
 
 @lru_cache(maxsize=64)
-def _test_split(data: str, spec: str) -> Split:
-    return shifted(_load(data), SplitSpec.model_validate({"description": "", **json.loads(spec)}))
+def _test_split(data: str, content: str, spec: str) -> Split:
+    return shifted(_load(data, content), SplitSpec.model_validate({"description": "", **json.loads(spec)}))
 
 
 def shifted(data: Dataset, spec: SplitSpec) -> Split:

@@ -8,7 +8,7 @@ from functools import partial
 
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import DATASETS, located
-from bequest.data.outline import OUTLINES
+from bequest.data.outline import OUTLINES, splits_of
 from bequest.data.queries import TEACHERS_NEEDED
 from bequest.data.views import Identity
 from bequest.errors import ConfigError, InputError, UnknownName
@@ -60,6 +60,7 @@ def _network_faults(study: StudySpec) -> Iterator[str]:
         if model.data is not None and model.data not in study.datasets:
             yield f"models.{name}.data: {not_known('dataset of the study', model.data, study.datasets)}"
     for name, split in study.splits.items():
+        yield from _of_faults(f"splits.{name}", split.of, study.data)
         yield from _split_faults(f"splits.{name}", split)
     # a model with data of its own may have other samples
     training = None if study.datasets else _training_samples(study.data)
@@ -89,6 +90,13 @@ def _data_faults(study: StudySpec) -> Iterator[str]:
         start = study.model(arm.student).start
         if start is not None and start.arm:
             yield f"arms.{name}: an arm of the source task starts from no other"
+
+
+def _of_faults(path: str, split: str, data: DataSpec) -> Iterator[str]:
+    """That ``data`` has no such split, where it can say so without its files."""
+    names = splits_of(data.name, data.options)
+    if names is not None and split not in names:
+        yield f"{path}.of: {not_known('split', split, names)}"
 
 
 def _split_faults(path: str, split: SplitSpec) -> Iterator[str]:
@@ -157,6 +165,7 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
     for teacher in (study.arms[each] for each in arm.teachers if each in study.arms):
         if study.model(teacher.student).data != study.model(arm.student).data:
             yield f"{path}.teachers: {teacher.student} and {arm.student} are trained on different data"
+    yield from _queried_faults(study, name)
     if arm.queries is not None and arm.queries not in study.queries:
         yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
     if arm.mode == "stored" and not arm.teachers:
@@ -178,6 +187,14 @@ def _asking_faults(study: StudySpec, name: str) -> Iterator[str]:
             )
         if source.endless and arm.mode == "stored":
             yield f"arms.{name}.mode: inputs that are made for each step cannot be stored; give them a count"
+
+
+def _queried_faults(study: StudySpec, name: str) -> Iterator[str]:
+    """That the data of an arm lacks a split that it trains on or asks about."""
+    arm = study.arms[name]
+    data = study.source if arm.task == "source" else study.datasets.get(study.model(arm.student).data or "")
+    for place, source in enumerate(study.queries.get(arm.queries or "", ())):
+        yield from _of_faults(f"queries.{arm.queries}.{place}", source.of, data or study.data)
 
 
 def _claim_faults(study: StudySpec) -> Iterator[str]:

@@ -15,14 +15,17 @@ from bequest.studies.spec import StudySpec, split_kinds
 ROUNDS = 12
 """Attempts at leaving out what does not parse; each mends every fault of the one before."""
 
-PLACEHOLDERS: tuple[Any, ...] = ("", {}, [], 1.0)
+MISSING = "⟨missing⟩"
+"""Stands in for a name that is missing or wrong; a fault that speaks of it is none of the study's."""
+
+PLACEHOLDERS: tuple[Any, ...] = (MISSING, {}, [], 1.0)
 """Tried in this order in place of a required value that is missing or wrong."""
 
 
 def parse_study(resolved: Mapping[str, Any]) -> tuple[StudySpec | None, list[str]]:
     """The specification and the faults of its form, each beginning with its path.
 
-    With faults the specification lacks what is faulty; names that stand in for missing ones are empty. It is
+    With faults the specification lacks what is faulty; names that are missing are :data:`MISSING`. It is
     None if too little is left.
     """
     content = copy.deepcopy(dict(resolved))

@@ -12,12 +12,15 @@ from bequest.errors import ConfigError
 from bequest.parts import digests, part_of
 from bequest.studies.arms import Arms
 from bequest.studies.cell import Cell, CellConfig, NetworkSpec, SimulationConfig, cell_id
-from bequest.studies.datasets import used_parts
+from bequest.studies.datasets import look_again, used_parts
 from bequest.studies.faults import faults_of_study
-from bequest.studies.parsing import parse_study
+from bequest.studies.parsing import MISSING, parse_study
 from bequest.studies.solvable import model_points
 from bequest.studies.spec import StudySpec
 from bequest.studies.starts import start_digest
+
+MEASURING_FORMAT = 1
+"""Part of every measuring key: raise it when the same readings come to have other measurements or curves."""
 
 FOR_READERS = ("title", "question", "answer", "claims")
 """Keys of a study that no measurement depends on."""
@@ -58,7 +61,8 @@ class Plan:
     def measuring_key(self) -> str:
         """A hash of all that decides the measurements and curves."""
         measured = {key: value for key, value in self.resolved.items() if key not in FOR_READERS}
-        return content_hash([measured, [cell.id for cell in self.cells], digests(MEASURING)])
+        cells = [cell.id for cell in self.cells]
+        return content_hash([MEASURING_FORMAT, measured, cells, digests(MEASURING)])
 
     @cached_property
     def arms(self) -> Arms:
@@ -97,11 +101,11 @@ def make_plan(resolved: Mapping[str, Any], *, scale: str, where: str = "the stud
     Raises:
         ConfigError: Lists every fault at once.
     """
+    look_again()
     study, faults = parse_study(resolved)
     if study is not None:
         semantic = faults_of_study(study)
-        # With faults of form the study holds empty names in place of missing ones.
-        faults += [fault for fault in semantic if not faults or "''" not in fault]
+        faults += [fault for fault in semantic if MISSING not in fault]
     if faults or study is None:
         raise ConfigError.of(where, list(dict.fromkeys(faults)))
     arms = Arms(study)
