@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -128,6 +129,16 @@ SOLVABLE = {
         }
     ],
 }
+
+
+@pytest.fixture(scope="session")
+def twin():
+    """The second device of ``second_device.py``: for suites in a process of their own, as it stays."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("second_device", Path(__file__).with_name("second_device.py"))
+    spec.loader.exec_module(module_from_spec(spec))
+    return torch.device("twin", 0)
 
 
 @pytest.fixture

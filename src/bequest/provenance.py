@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Provenance(BaseModel):
-    """Where a result comes from."""
+    """Where a result comes from.
+
+    ``device`` is where a network was trained, as PyTorch names it, ``accelerator`` the name of that GPU.
+    ``read_on`` are the devices on which readings of the network were made since.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,10 +28,12 @@ class Provenance(BaseModel):
     commit: str | None = None
     dirty: bool | None = None
     device: str = "cpu"
+    accelerator: str | None = None
+    read_on: tuple[str, ...] = ()
     threads: int = 1
 
     @classmethod
-    def here(cls, *, device: str = "cpu", threads: int = 1) -> Provenance:
+    def here(cls, *, device: str = "cpu", accelerator: str | None = None, threads: int = 1) -> Provenance:
         """The versions, machine and commit of this process."""
         commit, dirty = _commit()
         return cls(
@@ -38,6 +44,7 @@ class Provenance(BaseModel):
             commit=commit,
             dirty=dirty,
             device=device,
+            accelerator=accelerator,
             threads=threads,
         )
 

@@ -6,9 +6,11 @@ import sys
 from importlib import metadata
 
 import pytest
+import typer
+from rich.text import Text
 
 import bequest
-from bequest.cli.main import main
+from bequest.cli.main import app, main
 from bequest.measure import detectable_effect, look_levels
 from bequest.records import Verdict, read_records
 
@@ -31,6 +33,8 @@ def cli(monkeypatch, capsys):
     ("arguments", "said"),
     [
         (["run", "digist"], "did you mean 'digits'"),
+        (["run", "digits", "--device", "npu"], "expected auto, cpu, cuda, cuda:N or mps, got 'npu'"),
+        (["run", "digits", "--device", "cuda:99"], "this machine has"),
         (["run", "digits", "--scale", "huge", "--dry-run"], "'huge' is not a scale of this study"),
         (["run", "digits", "--arms", "mpl", "--dry-run"], "there is no arm 'mpl'; did you mean 'mlp'?"),
         (["run", "digits", "--set", "recipe.lrr=1", "--dry-run"], "unknown key; did you mean 'lr'?"),
@@ -51,6 +55,21 @@ def test_wrong_input_is_one_message_and_exit_code_2(cli, arguments, said):
 def test_wrong_options_exit_with_2(cli):
     assert cli("run", "digits", "--no-such-option")[0] == 2
     assert cli("nonsense")[0] == 2
+
+
+def test_nothing_in_a_help_text_is_taken_for_markup():
+    commands = [typer.main.get_command(app)]
+    texts = []
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        texts += [option.help for option in command.params if getattr(option, "help", None)]
+    assert len(texts) > 50
+    assert [text for text in texts if Text.from_markup(text).plain != text] == []
+
+
+@pytest.mark.parametrize("verb", ["run", "distill", "store build", "store verify"])
+def test_every_verb_that_trains_or_reads_has_a_device(cli, verb):
+    assert "--device" in cli(*verb.split(), "--help")[1]
 
 
 def test_help_shows_the_verbs_and_an_example(cli):

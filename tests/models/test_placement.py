@@ -5,10 +5,7 @@ Where there is a GPU, it must give the answers of the CPU.
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +13,6 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import bequest.models
 from bequest.models.catalogue import MODELS, build_model
 from bequest.models.masks import attention_mask, token_types
 from bequest.models.pretrained.normalised import Normalised
@@ -125,51 +121,3 @@ def test_a_gpu_gives_the_answers_of_the_cpu(name, options):
     expected = logits(model(x))
     answer = logits(model.cuda()(x.cuda())).cpu()
     assert torch.allclose(answer, expected, atol=1e-3, rtol=1e-3)
-
-
-RANDOM = {"normal", "rand", "randint", "randn", "randperm"}
-FILLED = {"arange", "empty", "eye", "full", "linspace", "ones", "scalar_tensor", "tensor", "zeros"}
-MAKERS = RANDOM | FILLED | {"tril_indices", "triu_indices"}
-SETUP = {"__init__"}
-
-
-def tensors_without_a_device(source):
-    """Calls in functions that run at every forward pass, of torch's makers of tensors, without ``device``."""
-    lines = []
-    for function in ast.walk(ast.parse(source)):
-        if not isinstance(function, ast.FunctionDef) or function.name in SETUP:
-            continue
-        if function.name != "forward" and "Tensor" not in {
-            part for a in function.args.args if a.annotation for part in ast.unparse(a.annotation).split("[")
-        }:
-            continue
-        for call in ast.walk(function):
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
-                continue
-            made = ast.unparse(call.func.value) == "torch" and call.func.attr in MAKERS
-            if made and not {keyword.arg for keyword in call.keywords} & {"device", "out"}:
-                lines.append(f"{function.name}: {ast.unparse(call)}")
-    return lines
-
-
-def test_no_forward_pass_makes_a_tensor_without_a_device():
-    folder = Path(bequest.models.__file__).parent
-    # Weights on disk are on the CPU; what reads and counts them makes its tensors there.
-    files = [
-        file for file in folder.rglob("*.py") if file.stem not in ("weights", "adoption", "weight_formats")
-    ]
-    assert len(files) > 20
-    assert {file.stem: lines for file in files if (lines := tensors_without_a_device(file.read_text()))} == {}
-
-
-def test_the_walk_sees_a_tensor_without_a_device():
-    source = textwrap.dedent("""
-        class A:
-            def __init__(self):
-                self.weight = torch.zeros(3)
-            def forward(self, x):
-                return x + torch.arange(3) + torch.zeros(3, device=x.device)
-        def helper(x: Tensor):
-            return torch.eye(3)
-    """)
-    assert tensors_without_a_device(source) == ["helper: torch.eye(3)", "forward: torch.arange(3)"]

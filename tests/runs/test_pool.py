@@ -38,25 +38,32 @@ def jobs(tiny):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, jobs):
+def started():
+    """The devices of the workers that were started."""
+    return []
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, jobs, started):
     """Runs the jobs with workers that do nothing but die or fail as they are asked to."""
     monkeypatch.chdir(tmp_path)
     plan, by_arm, _ = jobs
     real = pool.subprocess.Popen
 
-    def with_marks(**arms):
+    def with_marks(devices=("cpu", "cpu"), **arms):
         marks = {"dies": [], "dies once": [], "fails": []}
         marks |= {mark.replace("_", " "): [by_arm[arm].id for arm in names] for mark, names in arms.items()}
         script = tmp_path / "worker.py"
         script.write_text(WORKER.format(marks=marks))
-        monkeypatch.setattr(
-            pool.subprocess,
-            "Popen",
-            lambda command, **options: real([sys.executable, str(script)], **options),
-        )
+
+        def start(command, **options):
+            started.append(command[-1])
+            return real([sys.executable, str(script)], **options)
+
+        monkeypatch.setattr(pool.subprocess, "Popen", start)
         with at_work(tmp_path, "test") as leases:
             queue = JobQueue(plan, tmp_path, survey(plan, tmp_path), leases)
-            return {answer.job.id: answer for answer in LocalPool(tmp_path, 2).run(queue)}
+            return {answer.job.id: answer for answer in LocalPool(tmp_path, devices).run(queue)}
 
     return with_marks
 
@@ -91,6 +98,14 @@ def test_a_plain_student_that_failed_keeps_nobody_waiting(run, jobs):
 
 def test_a_job_whose_worker_died_is_started_once_more(run):
     assert {answer.status for answer in run(dies_once=["cnn"]).values()} == {"done"}
+
+
+def test_workers_are_spread_over_the_devices_also_after_one_died(run, jobs, started):
+    run(devices=("cuda:0", "cuda:1"))
+    assert started == ["cuda:0", "cuda:1"]
+    started.clear()
+    run(devices=("cuda:0", "cuda:1"), dies_once=[jobs[2][0].cell.arm])
+    assert started == ["cuda:0", "cuda:1", "cuda:0"]
 
 
 def test_a_job_whose_worker_dies_twice_is_lost(run, jobs):

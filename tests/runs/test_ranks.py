@@ -65,7 +65,7 @@ def test_followers_train_what_the_first_rank_names_and_write_nothing(tiny, tmp_p
     monkeypatch.setattr(Ranks, "shared", lambda self, value: orders.pop(0))
     real = ranks.train_cell
 
-    def train(plan, cell, root):
+    def train(plan, cell, root, *, device):
         monkeypatch.setattr(Ranks, "shared", lambda self, value: value)
         real(plan, cell, root)
         trained.append(cell.id)

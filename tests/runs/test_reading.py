@@ -8,6 +8,7 @@ import pytest
 
 from bequest.errors import RunFolderError
 from bequest.evidence.kinds import readings_of
+from bequest.evidence.reading import Network
 from bequest.files import file_digest
 from bequest.records import RunRecord, read_record
 from bequest.runs import reading
@@ -35,6 +36,17 @@ def test_only_what_is_missing_is_made_with_the_same_bytes(copied):
     assert read_cell(cell, root, wanted) == 1
     assert {path: path.read_bytes() for path in (folder.path / "readings").iterdir()} == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_the_record_names_the_devices_that_readings_were_made_on(copied, monkeypatch):
+    cell, root, wanted = copied
+    folder = cell_folder(root, cell.id)
+    assert read_record(folder.record, RunRecord).provenance.read_on == ("cpu",)
+    folder.reading(wanted[0].id_for(cell.id)).unlink()
+    monkeypatch.setattr(reading, "Network", lambda *_, device: Network(*_, device="cpu"))
+    read_cell(cell, root, wanted, device="cuda:3")
+    provenance = read_record(folder.record, RunRecord).provenance
+    assert (provenance.device, provenance.read_on) == ("cpu", ("cpu", "cuda:3"))
 
 
 def test_the_record_names_what_was_made(copied):

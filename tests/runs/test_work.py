@@ -37,7 +37,7 @@ def test_a_reading_that_fails_says_why(finished, tmp_path, monkeypatch):
     assert answer.status == "failed"
     assert "weights.safetensors" in answer.error
 
-    def broken(*arguments):
+    def broken(*arguments, device):
         raise MemoryError("not that much")
 
     monkeypatch.setattr(work, "read_cell", broken)

@@ -14,7 +14,9 @@ from bequest.errors import DataError
 if TYPE_CHECKING:
     from bequest.data.sources import DataSource, FileState
 
-Root = Annotated[Path | None, typer.Option("--root", help="Data folder [BEQUEST_DATA, else the cache].")]
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Data folder (default: BEQUEST_DATA, else the cache).")
+]
 Name = Annotated[str, typer.Argument(help="A name of `bequest data ls`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

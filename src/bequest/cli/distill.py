@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from bequest.cli.device_options import DeviceOption, PerDevice
 from bequest.cli.progress import conclude
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def command(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
     batch: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
     lr: Annotated[float, typer.Option(help="Learning rate of the backbones.")] = 2e-4,
-    teacher_lr: Annotated[float | None, typer.Option(help="That of the teacher [as --lr].")] = None,
+    teacher_lr: Annotated[float | None, typer.Option(help="That of the teacher (default: as --lr).")] = None,
     head_rate: Annotated[float, typer.Option(help="Factor on it for the new heads.")] = 15.0,
     layer_decay: Annotated[float, typer.Option(help="Factor from each layer to the one below it.")] = 1.0,
     unfreeze: Annotated[
@@ -55,7 +56,11 @@ def command(
     view_count: Annotated[int, typer.Option(min=1, help="How many views; teachers answer each once.")] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; an interval needs three.")] = 1,
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/distill"),
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes [one a core].")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes (default: one a GPU, or one a core).")
+    ] = None,
+    device: DeviceOption = "auto",
+    per_device: PerDevice = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
     ] = None,
@@ -99,7 +104,10 @@ def command(
     )
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     watch = _Watch(console, out)
-    result = run(study, out=out, workers=workers, settings=settings or (), fresh=fresh, progress=watch.update)
+    result = run(
+        study, out=out, workers=workers, device=device, per_device=per_device,
+        settings=settings or (), fresh=fresh, progress=watch.update,
+    )  # fmt: skip
     _conclude(result, console, as_json=as_json)
 
 

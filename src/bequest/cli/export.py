@@ -15,7 +15,7 @@ def command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     arm: Annotated[str, typer.Argument(help="The arm whose student is exported.")],
     to: Annotated[Path, typer.Option("--to", help="The folder to write.")],
-    seed: Annotated[int | None, typer.Option(min=0, help="Its seed [the first].")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Its seed (default: the first).")] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Also as ONNX, checked in onnxruntime.")] = False,
 ) -> None:
     """Write weights, configuration and a model card: data, teachers, scores, what was kept and lost."""

@@ -15,7 +15,9 @@ def command(
     folders: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="The file [FOLDER/report.html; of several: FIRST/comparison.html]."),
+        typer.Option(
+            "-o", "--out", help="The file (default: FOLDER/report.html; of several FIRST/comparison.html)."
+        ),
     ] = None,
     as_statement: Annotated[
         bool, typer.Option("--statement", help="What was kept, lost and undecided, as Markdown.")

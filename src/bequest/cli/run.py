@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from bequest.cli.device_options import DeviceOption, PerDevice
 from bequest.cli.plan import show_plan
 from bequest.cli.progress import RunDisplay, conclude
 
@@ -25,8 +26,12 @@ def command(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds an arm.")] = None,
     seeds_from: Annotated[int | None, typer.Option(min=0, help="The first seed.")] = None,
     arms: Annotated[str | None, typer.Option(help="Only these arms (A,B), with what they need.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder [runs/STUDY-SCALE].")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes [one a core].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/STUDY-SCALE).")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes (default: one a GPU, or one a core).")
+    ] = None,
+    device: DeviceOption = "auto",
+    per_device: PerDevice = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
     ] = None,
@@ -46,7 +51,7 @@ def command(
         str | None, typer.Option(help="Begin no round that would end after this time (90s, 20m, 1h30m).")
     ] = None,
     most_seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds at the last look [four times the study's].")
+        int | None, typer.Option(min=1, help="Seeds at the last look (default: four times the study's).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -76,6 +81,8 @@ def command(
             study,
             out=out,
             workers=workers,
+            device=device,
+            per_device=per_device,
             fresh=fresh,
             amend=amend,
             progress=display.update,

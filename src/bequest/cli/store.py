@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bequest.cli.device_options import DeviceOption, PerDevice
+
 if TYPE_CHECKING:
     from bequest.data.datasets import Dataset
     from bequest.distill.stores import SignalStore
@@ -57,6 +59,8 @@ def build(
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Rows a forward pass; part of the result.")] = 256,
     workers: Annotated[int, typer.Option(min=1, help="Processes, one torch thread each.")] = 1,
+    device: DeviceOption = "auto",
+    per_device: PerDevice = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -82,6 +86,8 @@ def build(
             features=tuple(feature or ()),
             batch=batch,
             workers=workers,
+            device=device,
+            per_device=per_device,
             fresh=fresh,
             progress=progress.update,
         )
@@ -106,6 +112,7 @@ def verify(
     model_option: ModelOptions = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to ask for again.")] = 64,
     seed: Annotated[int, typer.Option(help="Seeds which.")] = 0,
+    device: DeviceOption = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Compare every file with its checksum, then, given the teachers, some answers with theirs."""
@@ -114,7 +121,8 @@ def verify(
     from bequest.distill.stores import verify_store
 
     teachers, found = _asked(teacher, model_option, data, data_option) if teacher else ([], None)
-    result = asdict(verify_store(folder, teachers=teachers, data=found, samples=samples, seed=seed))
+    verified = verify_store(folder, teachers=teachers, data=found, samples=samples, seed=seed, device=device)
+    result = asdict(verified)
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), **result}, indent=1))
         return

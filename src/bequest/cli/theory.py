@@ -54,7 +54,8 @@ def point(model: TypedModel, as_json: Json = False) -> None:
 def sweep(
     model: TypedModel,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Table: .csv, or .parquet [CSV on the screen].")
+        Path | None,
+        typer.Option("--out", "-o", help="Table: .csv, or .parquet (default: CSV on the screen)."),
     ] = None,
     chart: Annotated[Path | None, typer.Option(help="Chart: .svg, or .png.")] = None,
     observable: Annotated[str, typer.Option(help="What the chart shows.")] = "error",

@@ -19,7 +19,6 @@ from bequest.data.queries import ActiveSpec, Generated
 from bequest.data.views import Identity, View
 from bequest.distill.checkpoint import checkpointing
 from bequest.distill.coercion import as_objective, as_view, build_named, named_network, trained_network
-from bequest.distill.devices import Device
 from bequest.distill.engine import Callback
 from bequest.distill.fitted import Fitted
 from bequest.distill.lesson import Lesson, record_of
@@ -30,6 +29,7 @@ from bequest.distill.signal import Answers, Combine
 from bequest.distill.stores.store import SignalStore
 from bequest.distill.teachers import AnyTeacher, Teacher
 from bequest.errors import BequestError, InputError
+from bequest.models.devices import Device
 from bequest.models.network_checks import check_network
 from bequest.models.network_names import NetworkName
 from bequest.seeding import derive

@@ -16,7 +16,6 @@ from bequest.data.batches import AnySource, Batches, Source
 from bequest.data.datasets import Dataset
 from bequest.data.queries import Generated
 from bequest.distill.checkpoint import Checkpoint
-from bequest.distill.devices import Device, device_of, parse_device
 from bequest.distill.engine import Callback, Outcome, train
 from bequest.distill.live import LiveTeachers
 from bequest.distill.model_queries import ModelQueries
@@ -30,6 +29,7 @@ from bequest.distill.signal import Answers, Combine, Combined, Foreign, Openable
 from bequest.distill.teachers import AnyTeacher
 from bequest.distill.trainer import BATCH_NORM, Trainer
 from bequest.models.catalogue import parameter_count
+from bequest.models.devices import Device, accelerator_name, device_of, parse_device
 from bequest.models.weights import weights_digest
 from bequest.provenance import Provenance
 from bequest.records import RunRecord, TeacherRecord
@@ -232,7 +232,7 @@ def record_of(
     lesson: Lesson, trained: Trained, *, arm: str, config: dict[str, Any], **fields: Any
 ) -> RunRecord:
     """The record of a finished lesson; ``fields`` are further fields of :class:`RunRecord`."""
-    outcome = trained.outcome
+    outcome, device = trained.outcome, device_of(lesson.student)
     return RunRecord(
         **{"id": content_hash([config, lesson.seed]), **fields},
         arm=arm,
@@ -241,7 +241,9 @@ def record_of(
         config=config,
         teachers=trained.teachers,
         warnings=trained.warnings,
-        provenance=Provenance.here(device=str(device_of(lesson.student)), threads=torch.get_num_threads()),
+        provenance=Provenance.here(
+            device=str(device), accelerator=accelerator_name(device), threads=torch.get_num_threads()
+        ),
         data_digest=lesson.data.digest,
         weights_digest=weights_digest(lesson.student),
         parameters=parameter_count(lesson.student),

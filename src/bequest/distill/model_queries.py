@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from bequest.data.queries import Generated
-from bequest.distill.devices import device_of, to_device
 from bequest.distill.padded import asking
 from bequest.errors import ConfigError
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.tokens import full_precision, logits_of
 

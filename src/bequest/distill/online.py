@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from bequest.data.batches import AnySource, Batch, Batches
-from bequest.distill.devices import to_device
 from bequest.distill.objectives import CrossEntropy, Objective
 from bequest.distill.padded import asking
 from bequest.distill.parallel import Ranks
 from bequest.distill.recipe import Recipe
 from bequest.distill.teachers import AnyTeacher, logits_in_full
 from bequest.distill.trainer import Trainer
+from bequest.models.devices import to_device
 from bequest.models.modes import evaluating
 from bequest.models.weights import weights_digest
 

@@ -122,7 +122,7 @@ def following() -> bool:
 
 @contextmanager
 def joined(timeout: timedelta = TIMEOUT) -> Iterator[Ranks]:
-    """Join the processes that torchrun started, on gloo or, with one GPU a rank, NCCL; alone without.
+    """Join the processes that torchrun started, on gloo and, with one GPU a rank, NCCL; alone without.
 
     Raises:
         WorkerLost: If the others cannot be reached.
@@ -138,7 +138,8 @@ def joined(timeout: timedelta = TIMEOUT) -> Iterator[Ranks]:
     if gpu:
         torch.cuda.set_device(local)
     try:
-        dist.init_process_group("nccl" if gpu else "gloo", timeout=timeout)
+        # Both, as a student may be on the CPU beside GPUs, and plain objects travel by the CPU.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=timeout)
     except (RuntimeError, ValueError) as error:
         raise WorkerLost(
             f"rank {os.environ['RANK']} cannot reach the other ranks",

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from bequest.data.batches import AnySource, Source
 from bequest.data.datasets import Dataset
-from bequest.distill.devices import device_of, to_device
 from bequest.distill.exchange import UNLABELLED, Exchange
 from bequest.distill.label_space import check_class_order, probabilities_for_logits
 from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.teachers import AnyTeacher
 from bequest.errors import DataError, ModelError, ObjectiveError
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.network_checks import check_network
 from bequest.models.tokens import logits_of

@@ -13,12 +13,13 @@ from bequest.data.batches import Batch
 from bequest.data.designs import PoolFeatures
 from bequest.data.queries import SPREADING, TEACHERS_NEEDED, ActiveSpec, AnySource, Source
 from bequest.data.streams import POOL_CHUNK, Drawn
-from bequest.distill.devices import batch_to, device_of, to_device
+from bequest.distill.devices import batch_to
 from bequest.distill.divergence import entropy_rows, kl_rows
 from bequest.distill.padded import asking
 from bequest.distill.parallel import Ranks
 from bequest.distill.signal import Answers
 from bequest.errors import ConfigError
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.taps import PENULTIMATE, tapped
 from bequest.models.tokens import full_precision, logits_of

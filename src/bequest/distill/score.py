@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from bequest.data.batches import UNLABELLED
 from bequest.data.datasets import Split
-from bequest.distill.devices import device_of, to_device
 from bequest.distill.padded import asking
 from bequest.errors import DataError
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.tokens import Tokens, full_precision, logits_of
 

@@ -13,11 +13,11 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bequest.data.batches import AnySource, Batch, Batches
-from bequest.distill.devices import device_of, to_device
 from bequest.distill.padded import ATTENTION_MASK, asking, attention_mask
 from bequest.distill.parallel import Ranks
 from bequest.distill.recipe import Recipe
 from bequest.errors import ModelError, TeacherChanged
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import modes_of, set_modes
 from bequest.models.network_checks import explained
 from bequest.models.taps import known_activations, tapped

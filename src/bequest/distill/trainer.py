@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bequest.data.batches import UNLABELLED, Batch, Batches, Source
-from bequest.distill.devices import batch_to, device_of, to_device
+from bequest.distill.devices import batch_to
 from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import Objective
 from bequest.distill.padded import asking
@@ -20,6 +20,7 @@ from bequest.distill.preflight import check_alive
 from bequest.distill.recipe import START, Recipe
 from bequest.distill.signal import Answers
 from bequest.errors import ConfigError, NonFiniteLoss
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.taps import tapped
 from bequest.models.tokens import Tokens, full_precision, logits_of

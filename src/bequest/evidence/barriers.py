@@ -17,6 +17,7 @@ from bequest.measure import barrier, match_weights
 from bequest.measure.basins import Barrier
 from bequest.measure.symmetries import Place, Symmetry, heads
 from bequest.measures import add
+from bequest.models.devices import to_device
 from bequest.models.transformer import Block, Transformer
 from bequest.records import Curve, Measurement, SectionRecord
 from bequest.studies.datasets import PROBE_SPLIT
@@ -121,7 +122,10 @@ def _line(readings: Readings, one: tuple[str, int], other: tuple[str, int], matc
     start, end = readings.network(*one), readings.network(*other)
     if matched:
         end = match_weights(end, start, symmetries=_written(end)).model
-    inputs = torch.split(readings.data["train"].x[:NORM_SAMPLES], NORM_SAMPLES // 4)
+    start, end = start.to(readings.device), end.to(readings.device)  # units are matched on the CPU
+    inputs = torch.split(
+        to_device(readings.data["train"].x[:NORM_SAMPLES], readings.device), NORM_SAMPLES // 4
+    )
     test = readings.data[PROBE_SPLIT]
     return barrier(start, end, lambda model: float(score(model, test)["nll"]), points=POINTS, batches=inputs)
 

@@ -46,10 +46,14 @@ class Network:
         cell: The cell.
         root: The run folder.
         readings: All that will be read of it; what two of them need is computed in one pass.
+        device: Where it answers; the answers come to the CPU.
     """
 
-    def __init__(self, cell: Cell, root: Path, readings: Iterable[Reading] = ()) -> None:
+    def __init__(
+        self, cell: Cell, root: Path, readings: Iterable[Reading] = (), *, device: str = "cpu"
+    ) -> None:
         self.cell = cell
+        self.device = torch.device(device)
         self.root = root
         self._with_features = {
             _place(r.data, r.split, r.trained) for r in readings if isinstance(r, Activations)
@@ -62,12 +66,12 @@ class Network:
         network = trained_network(self.root, self.cell)
         if self.cell.training.recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        return network.to(self.device)
 
     @cached_property
     def untrained(self) -> nn.Module:
         """As it was initialised."""
-        return initial_network(self.cell)
+        return initial_network(self.cell).to(self.device)
 
     @cached_property
     def next_token(self) -> bool:
@@ -91,7 +95,7 @@ class Network:
         with tapped(network, [PENULTIMATE]) as caught:
             for chunk in torch.split(split.x, BATCH):
                 logits.append(predict(network, chunk))
-                features.append(caught[PENULTIMATE].clone())
+                features.append(caught[PENULTIMATE].to(chunk.device, copy=True))
         self._features[place] = torch.cat(features)
         return torch.cat(logits)
 

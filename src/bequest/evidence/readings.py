@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import nn
@@ -80,13 +81,15 @@ class Readings:
         plan: The study.
         root: The run folder.
         failed: Ids of cells that are left out.
+        device: Where a measure lets networks answer.
     """
 
-    def __init__(self, plan: Plan, root: Path, failed: Collection[str] = ()) -> None:
+    def __init__(self, plan: Plan, root: Path, failed: Collection[str] = (), *, device: str = "cpu") -> None:
         self.plan = plan
         self.study = plan.study
         self.arms = plan.arms
         self.root = root
+        self.device = torch.device(device)
         self._failed = failed
         self._arrays: dict[tuple[str, str], dict[str, Array]] = {}
         self._predictions: dict[tuple[str, int, str, bool], Predictions] = {}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import ModelError
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.network_checks import explained
 from bequest.registry import unknown
@@ -74,21 +75,24 @@ def activations(
 ) -> dict[str, Tensor]:
     """Named activations of ``model`` in eval mode, (N, ...) each; its modes are left as they were.
 
+    They are computed where the network is, and come back to the device of ``x``.
+
     Raises:
         UnknownName: If there is no such layer.
         ModelError: If the model does not take ``x``, or a layer did not run.
     """
+    device = device_of(model)
     with evaluating(model), tapped(model, names) as caught:
         pieces: dict[str, list[Tensor]] = {name: [] for name in names}
         for chunk in torch.split(x, batch):
             with explained(model, x):
-                model(chunk)
+                model(to_device(chunk, device))
             for name in names:
                 if name not in caught:
                     raise ModelError(
                         f"the layer {name!r} does not run in a forward pass", remedy="name another layer"
                     )
-                pieces[name].append(caught[name].clone())
+                pieces[name].append(caught[name].to(x.device, copy=True))
     return {name: torch.cat(piece) for name, piece in pieces.items()}
 
 

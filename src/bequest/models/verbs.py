@@ -12,6 +12,7 @@ from bequest.data.datasets import Split
 from bequest.data.lexicon import PADDING
 from bequest.data.sequences import ABSENT, before_the_verb
 from bequest.errors import DataError
+from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.sequence import last_word
 from bequest.models.taps import PENULTIMATE, tapped
@@ -54,11 +55,15 @@ def verb_states(model: nn.Module, x: Int[Tensor, "n l"], *, batch: int = BATCH) 
 
 
 def _at_the_verb(model: nn.Module, x: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (N, V) and penultimate activations (N, F) at the last word before each verb."""
+    """Logits (N, V) and penultimate activations (N, F) at the last word before each verb, beside ``x``."""
+    device = device_of(model)
     with evaluating(model), tapped(model, [PENULTIMATE]) as caught:
         for rows in torch.split(before_the_verb(x), batch):
-            logits = full_precision(logits_of(model(rows)))
-            yield last_word(logits, rows, PADDING), last_word(caught[PENULTIMATE], rows, PADDING)
+            words = to_device(rows, device)
+            logits = full_precision(logits_of(model(words)))
+            answers = (last_word(values, words, PADDING) for values in (logits, caught[PENULTIMATE]))
+            at_verb, states = (values.to(x.device) for values in answers)
+            yield at_verb, states
 
 
 def _wrong_where_absent(scores: Tensor, pairs: Tensor, labels: Tensor | None) -> Tensor:

@@ -25,6 +25,7 @@ from bequest.evidence.reading import as_plain_arrays, penultimate
 from bequest.evidence.readings import AGAIN
 from bequest.files import file_digest, save_arrays, write_text
 from bequest.measure import checkpoint_epochs
+from bequest.models.devices import Device
 from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import save_weights
 from bequest.records import RunRecord, read_record, write_record
@@ -42,7 +43,9 @@ PATH_SAMPLES = 100
 CHECKPOINT_SECONDS = 20.0
 
 
-def run_cell(plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False) -> RunRecord:
+def run_cell(
+    plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False, device: Device = "cpu"
+) -> RunRecord:
     """Train and record. A failure becomes a record too; only an interrupt passes through.
 
     Args:
@@ -50,6 +53,7 @@ def run_cell(plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False) -> 
         cell: The cell.
         root: The run folder.
         snapshots: Keep what the network shows after some epochs, for its training path.
+        device: Where it trains.
     """
     folder = cell_folder(root, cell.id)
     started = time.perf_counter()
@@ -57,7 +61,7 @@ def run_cell(plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False) -> 
         if plan.study.theory:
             record = simulated(cell, folder, started)
         else:
-            record = _train(plan, cell, root, started, snapshots=snapshots)
+            record = _train(plan, cell, root, started, snapshots=snapshots, device=device)
     except BequestError as error:
         record = _failed(cell, str(error), started)
     except Exception as error:  # a user's model or objective may raise anything
@@ -69,11 +73,11 @@ def run_cell(plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False) -> 
     return record
 
 
-def train_cell(plan: Plan, cell: Cell, root: Path) -> None:
+def train_cell(plan: Plan, cell: Cell, root: Path, *, device: Device = "cpu") -> None:
     """The training of a cell that another rank leads: nothing is written here."""
     if plan.study.theory:
         return  # the first rank draws the solvable model alone
-    lesson, _ = _lesson(plan, cell, root)
+    lesson, _ = _lesson(plan, cell, root, device)
     _begin(lesson.student, cell, root)
     lesson.run()
 
@@ -86,9 +90,11 @@ def _begin(student: nn.Module, cell: Cell, root: Path) -> str | None:
     return begin(student, start, cell_folder(root, cell.start).path if cell.start else None)
 
 
-def _train(plan: Plan, cell: Cell, root: Path, started: float, *, snapshots: bool) -> RunRecord:
+def _train(
+    plan: Plan, cell: Cell, root: Path, started: float, *, snapshots: bool, device: Device
+) -> RunRecord:
     folder = cell_folder(root, cell.id)
-    lesson, store = _lesson(plan, cell, root)
+    lesson, store = _lesson(plan, cell, root, device)
     prepared = time.perf_counter()
     start = _begin(lesson.student, cell, root)
     taking = [_snapshots(plan, lesson, folder)] if snapshots else []
@@ -139,7 +145,7 @@ def _readings_of_same_weights(folder: CellFolder, cell: Cell, weights_digest: st
     return {name: digest for name, digest in earlier.files.items() if name.startswith(READINGS)}
 
 
-def _lesson(plan: Plan, cell: Cell, root: Path) -> tuple[Lesson, str | None]:
+def _lesson(plan: Plan, cell: Cell, root: Path, device: Device) -> tuple[Lesson, str | None]:
     """All that decides the training, and the name of the store that it learns from, if it does."""
     config, data = cell.training, load(cell.training.data)
     labelled = config.objective.needs_labels or config.mode == "online"
@@ -154,6 +160,7 @@ def _lesson(plan: Plan, cell: Cell, root: Path) -> tuple[Lesson, str | None]:
         combine=config.combine,
         plain_accuracy=_plain_accuracy(cell, root),
         padding=data.padding,
+        device=device,
     )
     return (lesson, None) if config.codec is None else from_store(lesson, root, config.codec)
 

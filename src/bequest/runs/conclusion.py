@@ -43,6 +43,7 @@ class Conclusion:
     Attributes:
         plan: The study.
         folder: The run folder.
+        device: Where networks are that a measure still needs.
         failed: Answers of the jobs that failed, by job id.
         at: The look that the run is at; None where claims are judged once.
         rounds: The looks, with this one once it is taken.
@@ -50,6 +51,7 @@ class Conclusion:
 
     plan: Plan
     folder: RunFolder
+    device: str = "cpu"
     failed: dict[str, Answer] = field(default_factory=dict)
     at: Round | None = None
     rounds: RoundsRecord | None = None
@@ -61,7 +63,7 @@ class Conclusion:
 
     def measure(self) -> list[Measurement]:
         """Measure every finished cell, and write measurements and curves."""
-        readings = Readings(self.plan, self.folder.path, self._failed_cells())
+        readings = Readings(self.plan, self.folder.path, self._failed_cells(), device=self.device)
         measurements = measure_study(readings)
         write_records(self.folder / MEASUREMENTS, measurements)
         write_records(self.folder / CURVES, study_curves(readings, measurements))
@@ -111,7 +113,7 @@ class Conclusion:
             splits=study.described_splits,
             seeds=tuple(plan.seeds),
             cells=tuple(self._line(cell, records.get(cell.id)) for cell in plan.cells),
-            provenance=Provenance.here(),
+            provenance=Provenance.here(device=_devices(records)),
             answer=answer,
             data_digest=first.data_digest if first else None,
             seconds=time.perf_counter() - self._started,
@@ -155,6 +157,13 @@ def _seeds_behind(answer: AnswerSpec, plan: Plan) -> str:
     arms = [value.arm for value in answer.values.values() if value.arm in plan.study.arms]
     counts = sorted({len(plan.seeds_of(arm)) for arm in arms}) or [plan.study.seeds]
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _devices(records: Mapping[str, RunRecord]) -> str:
+    """Where the cells were trained; with the names of GPUs."""
+    sources = [record.provenance for record in records.values() if record.provenance is not None]
+    named = {f"{s.device} ({s.accelerator})" if s.accelerator else s.device for s in sources}
+    return ", ".join(sorted(named)) or "cpu"
 
 
 def _described(names: Iterable[str]) -> dict[str, MeasureRecord]:

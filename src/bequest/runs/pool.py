@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,20 +29,21 @@ PAUSE = 0.5
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
+    device: str
     job: Job | None = None
 
 
 @dataclass
 class LocalPool:
-    """Does jobs in ``workers`` processes, one torch thread each.
+    """Does jobs in processes, one torch thread each.
 
     Args:
         root: The run folder.
-        workers: How many processes.
+        devices: The device of each process.
     """
 
     root: Path
-    workers: int
+    devices: Sequence[str]
     _running: list[_Worker] = field(default_factory=list)
 
     def run(self, queue: JobQueue) -> Iterator[Answer]:
@@ -74,23 +75,26 @@ class LocalPool:
                 worker.process.stdin.flush()
 
     def _has_room(self) -> bool:
-        return sum(worker.job is not None for worker in self._running) < self.workers
+        return sum(worker.job is not None for worker in self._running) < len(self.devices)
 
     def _idle(self, selector: selectors.BaseSelector) -> _Worker:
         for worker in self._running:
             if worker.job is None and worker.process.poll() is None:
                 return worker
-        worker = _Worker(self._start(len(self._running)))
+        # A worker that died leaves its device to the next.
+        alive = Counter(each.device for each in self._running if each.process.poll() is None)
+        (device, *_) = (Counter(self.devices) - alive).elements()
+        worker = _Worker(self._start(len(self._running), device), device)
         assert worker.process.stdout is not None
         selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         self._running.append(worker)
         return worker
 
-    def _start(self, index: int) -> subprocess.Popen[bytes]:
+    def _start(self, index: int, device: str) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with open_regular(self.root / f"worker-{index}.log", append=True) as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "bequest.runs.worker", str(self.root)],
+                [sys.executable, "-m", "bequest.runs.worker", str(self.root), device],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

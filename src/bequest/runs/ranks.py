@@ -13,6 +13,7 @@ from pathlib import Path
 from bequest.distill.parallel import Ranks, following, joined
 from bequest.errors import RunError
 from bequest.memory import keep_heap
+from bequest.models.devices import Device
 from bequest.runs.cell import train_cell
 from bequest.runs.folder import RunFolder
 from bequest.runs.jobs.queue import JobQueue, serve
@@ -29,6 +30,7 @@ class RankPool:
     plan: Plan
     root: Path
     ranks: Ranks
+    device: str = "cpu"
 
     def run(self, queue: JobQueue) -> Iterator[Answer]:
         """Do the jobs of ``queue`` in their order; yields how each ended.
@@ -38,7 +40,7 @@ class RankPool:
             WorkerLost: If another rank is gone.
         """
         keep_heap()
-        bench = Workbench(self.plan, self.root)
+        bench = Workbench(self.plan, self.root, self.device)
 
         def do(job: Job) -> Answer:
             if job.action == TRAIN:
@@ -65,8 +67,11 @@ def leading() -> Iterator[Ranks]:
         ranks.shared(None)
 
 
-def follow() -> bool:
+def follow(device: Device = "cpu") -> bool:
     """Do what the first rank asks until it needs no more; False at once in the first rank, or alone.
+
+    Args:
+        device: Where this rank computes; ``auto`` and ``cuda`` are the GPU that has its number.
 
     Raises:
         BequestError: What ended a cell here; the first rank then loses this one.
@@ -79,5 +84,5 @@ def follow() -> bool:
         while (order := ranks.shared(nothing)) is not None:
             root, cell_id = Path(order[0]), order[1]
             plan = RunFolder(root).plan()
-            train_cell(plan, plan.by_id[cell_id], root)
+            train_cell(plan, plan.by_id[cell_id], root, device=device)
     return True

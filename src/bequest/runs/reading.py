@@ -13,8 +13,11 @@ from bequest.runs.survey import record_of_cell, state_of
 from bequest.studies.cell import Cell, cell_folder
 
 
-def read_cell(cell: Cell, root: Path, wanted: Collection[Reading]) -> int:
-    """Make those of ``wanted`` that the cell lacks; the record then names them. Returns how many were made.
+def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: str = "cpu") -> int:
+    """Make those of ``wanted`` that the cell lacks; the record then names them and the device.
+
+    Returns:
+        How many were made.
 
     Raises:
         InputError: If a split cannot be made, or the network cannot be asked.
@@ -23,7 +26,7 @@ def read_cell(cell: Cell, root: Path, wanted: Collection[Reading]) -> int:
     if not readings:
         return 0
     folder = cell_folder(root, cell.id)
-    network = Network(cell, root, readings)
+    network = Network(cell, root, readings, device=device)
     digests = {}
     for reading in readings:
         path = folder.reading(reading.id_for(cell.id))
@@ -32,5 +35,10 @@ def read_cell(cell: Cell, root: Path, wanted: Collection[Reading]) -> int:
     record = record_of_cell(folder, cell)
     if record is None:
         raise RunFolderError(f"{folder.record} vanished while its network was read")
-    write_record(folder.record, record.model_copy(update={"files": {**record.files, **digests}}))
+    provenance = record.provenance
+    if provenance is not None:
+        read_on = tuple(sorted({*provenance.read_on, device}))
+        provenance = provenance.model_copy(update={"read_on": read_on})
+    files = {**record.files, **digests}
+    write_record(folder.record, record.model_copy(update={"files": files, "provenance": provenance}))
     return len(readings)

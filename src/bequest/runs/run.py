@@ -11,6 +11,7 @@ from typing import Literal
 
 from bequest.distill.parallel import Ranks
 from bequest.interrupts import like_ctrl_c
+from bequest.models.devices import Device, parse_device, worker_devices
 from bequest.records import CellRecord, Measurement, RoundsRecord, StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import MEASUREMENTS, RunFolder
@@ -105,6 +106,8 @@ def run(
     arms: Sequence[str] | None = None,
     out: str | Path | None = None,
     workers: int | None = None,
+    device: Device = "auto",
+    per_device: int | None = None,
     settings: Sequence[str] = (),
     use: Sequence[str | Path] = (),
     fresh: bool = False,
@@ -123,7 +126,10 @@ def run(
         seeds_from: The first seed; default: the study's.
         arms: Run these only, with what they need.
         out: The run folder; default ``runs/NAME-SCALE``.
-        workers: Worker processes; default: one a core.
+        workers: Worker processes; default: one a GPU, or on the CPU one a core.
+        device: ``auto`` (the GPUs, where there are any), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or ``mps``;
+            no part of a cell's id; the record names it.
+        per_device: How many workers a device has at most; default: one a GPU.
         settings: ``path=value`` each, laid over the study.
         use: Python files with parts of your own, besides those that the study names.
         fresh: Start over, deleting what the folder holds.
@@ -147,10 +153,12 @@ def run(
     if until_decided:
         planned_rounds(plan, most_seeds)  # what is wrong with them is said before --fresh deletes anything
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
-    if follow():
+    parse_device(device)
+    if follow(device):
         return Result(folder.path, folder.record())
     with like_ctrl_c(), leading() as ranks, folder.locked() as leases:
-        crew = Crew(folder, leases, ranks, workers or usable_cores(), progress or (lambda _: None))
+        devices = _devices(ranks, device, workers, per_device)
+        crew = Crew(folder, leases, ranks, devices, progress or (lambda _: None))
         if fresh:
             folder.prepare(plan, fresh=True, leases=leases)
         if until_decided:
@@ -203,6 +211,13 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _devices(ranks: Ranks, device: Device, workers: int | None, per_device: int | None) -> tuple[str, ...]:
+    """The device of each worker; with ranks that of this process, which is the first of them."""
+    if ranks.world > 1:
+        return (str(parse_device(device)),)
+    return worker_devices(device, cores=usable_cores(), workers=workers, per_device=per_device)
+
+
 def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     folder = crew.folder
     inventory = survey(plan, folder.path)
@@ -210,7 +225,7 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     crew.progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step, at=at))
     if step == "nothing":
         return Result(folder.path, folder.record())
-    conclusion = Conclusion(plan, folder, at=at)
+    conclusion = Conclusion(plan, folder, device=crew.devices[0], at=at)
     conclusion.write("running")
     try:
         _do(inventory, conclusion, crew)
@@ -238,21 +253,26 @@ class Crew:
         folder: The run folder.
         leases: Who does which job, other processes on the same folder included.
         ranks: The processes that train together.
-        workers: Worker processes on this machine.
+        devices: The device of each worker process on this machine.
         progress: Told how far the run is.
     """
 
     folder: RunFolder
     leases: Leases
     ranks: Ranks
-    workers: int
+    devices: tuple[str, ...]
     progress: Progress
+
+    @property
+    def workers(self) -> int:
+        """How many processes work at once."""
+        return len(self.devices)
 
     def engine(self, queue: JobQueue) -> Engine:
         """What does the jobs of ``queue``."""
         if self.ranks.world > 1:
-            return RankPool(queue.plan, queue.root, self.ranks)
-        return LocalPool(queue.root, min(self.workers, len(queue.inventory.jobs)))
+            return RankPool(queue.plan, queue.root, self.ranks, self.devices[0])
+        return LocalPool(queue.root, self.devices[: len(queue.inventory.jobs)])
 
 
 def _last_step(plan: Plan, folder: RunFolder, inventory: Survey, at: Round | None) -> Step:

@@ -43,6 +43,7 @@ def from_store(lesson: Lesson, root: Path, codec: Codec) -> tuple[Lesson, str]:
         feature_dtype="float32",
         path=root / STORES / identity,
         wait=True,
+        device=lesson.device,
     )
     return replace(lesson, sources=sources, signal=store, teachers=()), identity
 

@@ -19,23 +19,26 @@ class Workbench:
     Args:
         plan: The study.
         root: The run folder.
+        device: Where networks are trained and read.
     """
 
-    def __init__(self, plan: Plan, root: Path) -> None:
+    def __init__(self, plan: Plan, root: Path, device: str = "cpu") -> None:
         self.plan = plan
         self.root = root
+        self.device = device
 
     def do(self, job: Job) -> Answer:
         """Train a cell or make its readings; says how that ended."""
         if job.action == READ:
             try:
-                read_cell(job.cell, self.root, self._demand.readings(job.cell.id))
+                read_cell(job.cell, self.root, self._demand.readings(job.cell.id), device=self.device)
             except BequestError as error:
                 return Answer(job, "failed", str(error))
             except Exception as error:  # a user's model or reading may raise anything
                 return Answer(job, "failed", f"{type(error).__name__}: {error}")
             return Answer(job, "done")
-        record = run_cell(self.plan, job.cell, self.root, snapshots=self._demand.path(job.cell.id))
+        snapshots = self._demand.path(job.cell.id)
+        record = run_cell(self.plan, job.cell, self.root, snapshots=snapshots, device=self.device)
         return Answer(job, record.status, record.error)
 
     def job(self, job_id: str) -> Job:

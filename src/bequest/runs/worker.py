@@ -1,8 +1,8 @@
 """A worker process: reads jobs from standard input, does them, answers with one JSON line each.
 
-Started as ``python -m bequest.runs.worker FOLDER`` by :mod:`bequest.runs.pool`. The study is read from the
-folder, so that a job's id (``train CELL`` or ``read CELL``) says everything. What libraries print goes to the
-log, not into the answers.
+Started as ``python -m bequest.runs.worker FOLDER DEVICE`` by :mod:`bequest.runs.pool`. The study is read from
+the folder, so that a job's id (``train CELL`` or ``read CELL``) says everything. What libraries print goes to
+the log, not into the answers.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 
 from bequest.memory import keep_heap
+from bequest.models.devices import prefer_determinism
 from bequest.runs.folder import RunFolder
 from bequest.runs.work import Workbench
 
 
-def main(folder: str) -> None:
+def main(folder: str, device: str) -> None:
     """Serve until standard input closes, or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     answers = os.fdopen(os.dup(1), "w")
@@ -31,7 +32,8 @@ def main(folder: str) -> None:
     keep_heap()
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     root = Path(folder)
-    bench = Workbench(RunFolder(root).plan(), root)
+    bench = Workbench(RunFolder(root).plan(), root, device)
+    prefer_determinism(device)
     for line in sys.stdin:
         answer = bench.do(bench.job(line))
         answers.write(json.dumps({"status": answer.status, "error": answer.error}) + "\n")
@@ -45,4 +47,4 @@ def _die_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

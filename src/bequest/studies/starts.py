@@ -14,6 +14,7 @@ from bequest.data.sources import data_root
 from bequest.distill.score import Scores, score
 from bequest.errors import ModelError
 from bequest.models.catalogue import build_model
+from bequest.models.devices import device_of
 from bequest.models.pretrained import adopt, read_weights
 from bequest.models.taps import head_of
 from bequest.studies.cell import NetworkSpec
@@ -116,5 +117,5 @@ def source_scores(
     head = head_of(moved)[0]
     trained = {k: v for k, v in network.state_dict().items() if not k.startswith(f"{head}.")}
     moved.load_state_dict({**moved.state_dict(), **trained})
-    test = task["test"]
-    return {"before": score(pretrained, test), "after": score(moved, test)}
+    test, device = task["test"], device_of(network)
+    return {"before": score(pretrained.to(device), test), "after": score(moved.to(device), test)}

@@ -36,6 +36,7 @@ from bequest.distill.stores.workers import answer_in_processes
 from bequest.distill.stores.writer import PIECE_BYTES, PIECE_SECONDS, finished, journal_path
 from bequest.distill.teachers import AnyTeacher
 from bequest.errors import ConfigError, SignalError
+from bequest.models.devices import Device, parse_device, worker_devices
 
 BATCH = 256
 Progress = Callable[[int, int], object]
@@ -57,6 +58,8 @@ def build_store(
     feature_dtype: str = "float16",
     batch: int = BATCH,
     workers: int = 1,
+    device: Device | None = None,
+    per_device: int | None = None,
     fresh: bool = False,
     wait: bool = False,
     pieces: tuple[int, float] = (PIECE_BYTES, PIECE_SECONDS),
@@ -83,6 +86,9 @@ def build_store(
         feature_dtype: ``float16`` or ``float32``.
         batch: Rows a forward pass. It is part of the result: kernels round differently at other sizes.
         workers: Processes on this machine, one torch thread each, sharing the views.
+        device: Where the teachers answer; several workers take turns over the GPUs that ``cuda`` and ``auto``
+            mean. Default: where the teachers are. A GPU's answers are not bit for bit those of a CPU.
+        per_device: So many workers on each GPU, instead of ``workers``.
         fresh: Start over, whatever the folder holds of a store.
         wait: Wait for another builder of the same folder instead of refusing.
         pieces: Bytes and seconds after which what was answered is put on the disk: what a crash can cost.
@@ -102,6 +108,9 @@ def build_store(
     """
     with ExitStack() as borrowed:
         asked = as_teachers(teachers, borrowed)
+        devices = () if device is None else _devices(device, workers, per_device)
+        for teacher in asked if devices else ():
+            teacher.to(parse_device(devices[0]))
         job = _job(
             asked,
             sources_of(as_dataset(data), queries, views or Identity(), split, count=count, seed=seed),
@@ -113,14 +122,30 @@ def build_store(
             pieces=pieces,
         )
         with alone(Path(path), wait=wait):
-            build(job, Path(path), workers=workers, fresh=fresh, progress=progress)
+            several = len(devices) or workers
+            build(job, Path(path), workers=several, devices=devices, fresh=fresh, progress=progress)
         for teacher in asked:
             teacher.verify()
     return open_store(path)
 
 
+def _devices(device: Device, workers: int, per_device: int | None) -> tuple[str, ...]:
+    """The device of each worker; in a rank, which shares the views with others, that of the rank."""
+    if rank_and_world()[1] > 1:
+        return (str(parse_device(device)),) * workers
+    on_cpu = parse_device(device).type == "cpu"
+    several = workers if on_cpu or per_device is None else None
+    return worker_devices(device, cores=workers, workers=several, per_device=None if on_cpu else per_device)
+
+
 def build(
-    job: Job, path: Path, *, workers: int = 1, fresh: bool = False, progress: Progress | None = None
+    job: Job,
+    path: Path,
+    *,
+    workers: int = 1,
+    devices: Sequence[str] = (),
+    fresh: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Do what is left of ``job``; :func:`build_store` checks the arguments before."""
     rank, world = rank_and_world()
@@ -134,7 +159,7 @@ def build(
     ]
     counter = _Counter(job, progress, done=len(finished_views))
     if workers > 1 and len(mine) > 1:
-        answer_in_processes(job, mine, workers, counter.advance)
+        answer_in_processes(job, mine, workers, counter.advance, devices=devices)
     else:
         for goal, view in mine:
             job.answer(goal, view, counter.advance)

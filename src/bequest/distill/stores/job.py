@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from bequest.data.batches import Source
-from bequest.distill.devices import to_device
 from bequest.distill.label_space import check_class_order
 from bequest.distill.stores.codecs import Codec, check_finite
 from bequest.distill.stores.manifest import (
@@ -30,6 +29,7 @@ from bequest.distill.stores.manifest import (
 from bequest.distill.stores.writer import LOGITS, PIECE_BYTES, PIECE_SECONDS, ViewWriter
 from bequest.distill.teachers import AnyTeacher
 from bequest.errors import SignalError, WorkerLost
+from bequest.models.devices import to_device
 
 Advance = Callable[[int], object]
 """Called with the number of rows that were answered since the last call."""

@@ -17,6 +17,7 @@ from bequest.distill.stores.job import answers, as_rows, shown
 from bequest.distill.stores.recording import Recording
 from bequest.distill.stores.store import SignalStore, open_store
 from bequest.distill.teachers import AnyTeacher
+from bequest.models.devices import Device, parse_device
 from bequest.seeding import torch_generator
 
 SAMPLES = 64
@@ -55,6 +56,7 @@ def verify_store(
     data: Dataset | Split | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
+    device: Device | None = None,
 ) -> Verification:
     """Check every file of a store against its checksum, then a random sample of answers against the teachers.
 
@@ -64,6 +66,7 @@ def verify_store(
         data: What they were asked about; needed with teachers.
         samples: How many answers of each recording are asked for again.
         seed: Seeds which.
+        device: Where the teachers answer; default: where they are.
 
     Raises:
         SignalError: If a file is damaged, the teachers are others, or the data is other data; names it.
@@ -81,6 +84,8 @@ def verify_store(
     with ExitStack() as borrowed:
         asked = as_teachers(teachers, borrowed)
         store.check_teachers(asked)
+        for teacher in asked if device is not None else ():
+            teacher.to(parse_device(device or "cpu"))
         found = probe(store, asked, () if data is None else (data,), samples=samples, seed=seed)
     worst = max(found, key=lambda each: each[0])
     return replace(checked, probed=len(found), deviation=worst[0], worst=worst[1:])

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import torch
@@ -16,15 +17,21 @@ import torch
 from bequest.data.datasets import Split
 from bequest.distill.stores.job import Goal, Job
 from bequest.errors import SignalError, WorkerLost
+from bequest.models.devices import prefer_determinism
 
 _job: Job | None = None
 """The job of this worker process."""
 
 
 def answer_in_processes(
-    job: Job, tasks: Sequence[tuple[int, int]], workers: int, advance: Callable[[int], object]
+    job: Job,
+    tasks: Sequence[tuple[int, int]],
+    workers: int,
+    advance: Callable[[int], object],
+    *,
+    devices: Sequence[str] = (),
 ) -> None:
-    """Answer ``tasks`` in ``workers`` processes, each with one torch thread.
+    """Answer ``tasks`` in ``workers`` processes, each with one torch thread, on the device of its place.
 
     The samples lie in a file that all processes map, so that they are in memory once.
 
@@ -34,9 +41,12 @@ def answer_in_processes(
     """
     with tempfile.TemporaryDirectory(prefix="bequest-build-") as folder:
         frame = _spooled(job, Path(folder))
-        with ProcessPoolExecutor(
-            min(workers, len(tasks)), get_context("spawn"), _start, (frame, folder)
-        ) as pool:
+        spawning = get_context("spawn")
+        places = spawning.SimpleQueue()  # a worker is told nothing of which one it is: each takes one device
+        for device in devices:
+            places.put(device)
+        starting = (frame, folder, places if devices else None)
+        with ProcessPoolExecutor(min(workers, len(tasks)), spawning, _start, starting) as pool:
             running = {pool.submit(_answer, task): task for task in tasks}
             try:
                 for done in as_completed(running):
@@ -72,11 +82,16 @@ def _spooled(job: Job, folder: Path) -> bytes:
         ) from error
 
 
-def _start(frame: bytes, folder: str) -> None:
+def _start(frame: bytes, folder: str, places: SimpleQueue[str] | None) -> None:
     """Take up the job in a new process."""
     global _job
     torch.set_num_threads(1)
     job: Job = pickle.loads(frame)  # noqa: S301 - written by this process's own parent
+    if places is not None:
+        device = places.get()
+        prefer_determinism(device)
+        for teacher in job.teachers:
+            teacher.to(torch.device(device))
     goals = []
     for index, goal in enumerate(job.goals):
         samples = torch.load(Path(folder) / f"{index}.pt", weights_only=True, mmap=True)

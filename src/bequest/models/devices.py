@@ -1,0 +1,111 @@
+"""Devices: which one is meant, which one each of several workers gets, where a network is."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+
+from bequest.errors import ConfigError
+
+Device = str | torch.device
+KINDS = ("cpu", "cuda", "mps", "meta")
+
+
+def parse_device(device: Device = "auto") -> torch.device:
+    """The device that is meant: ``auto`` (the best there is), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    In a process that torchrun started, ``auto`` and ``cuda`` are the GPU that has the rank's number.
+
+    >>> parse_device("cpu")
+    device(type='cpu')
+
+    Raises:
+        ConfigError: If there is no such device here, or it is no device at all.
+    """
+    if device == "auto":
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return _of_rank(torch.device(best))
+    try:
+        parsed = torch.device(device)
+    except RuntimeError:
+        parsed = None
+    if parsed is None or parsed.type not in KINDS:
+        raise ConfigError.of("device", [f"expected auto, cpu, cuda, cuda:N or mps, got {str(device)!r}"])
+    count = torch.cuda.device_count()
+    if parsed.type == "cuda" and (parsed.index or 0) >= count:
+        raise ConfigError.of("device", [f"{parsed}: this machine has {count} CUDA devices for PyTorch"])
+    if parsed.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError.of("device", ["mps: this machine has none for PyTorch"])
+    return _of_rank(parsed)
+
+
+def worker_devices(
+    device: Device, *, cores: int, workers: int | None = None, per_device: int | None = None
+) -> tuple[str, ...]:
+    """The device of each of several worker processes, in turns over the GPUs that ``device`` means.
+
+    ``auto`` and ``cuda`` mean every GPU, ``cuda:N`` that one. Each GPU has one worker unless more are asked
+    for: a network that fills a GPU is not made faster by a second one beside it.
+
+    Args:
+        device: See :func:`parse_device`.
+        cores: Cores of this machine that may be used.
+        workers: How many processes; default: one a GPU, on the CPU one a core.
+        per_device: How many processes a device has at most.
+
+    Raises:
+        ConfigError: If there is no such device here.
+
+    >>> worker_devices("cpu", cores=4)
+    ('cpu', 'cpu', 'cpu', 'cpu')
+    """
+    parsed = parse_device(device)
+    names = [str(parsed)]
+    if parsed.type == "cuda" and str(device) in ("auto", "cuda"):
+        names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    count = workers or (cores if parsed.type == "cpu" else len(names) * (per_device or 1))
+    if per_device is not None:
+        count = min(count, len(names) * per_device)
+    return tuple(names[worker % len(names)] for worker in range(count))
+
+
+def prefer_determinism(device: Device) -> None:
+    """Let a process that computes on a GPU use PyTorch's deterministic kernels, where there are any.
+
+    An operation without one warns and goes on. On a CPU the same bytes come without it. It changes the whole
+    process, so it is for processes of our own.
+    """
+    if torch.device(device).type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+
+
+def accelerator_name(device: torch.device) -> str | None:
+    """What the GPU calls itself; None for a CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where the parameters of ``module`` are, or its buffers; the CPU if it has neither."""
+    first = next((*module.parameters(), *module.buffers()).__iter__(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """``x`` on ``device``. To a GPU it is copied from pinned memory while the program goes on."""
+    if x.device == device:
+        return x
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
+def _of_rank(device: torch.device) -> torch.device:
+    """The GPU of this rank, where torchrun started the process and ``device`` names none."""
+    rank = os.environ.get("LOCAL_RANK")
+    if str(device) != "cuda" or rank is None:
+        return device
+    return torch.device("cuda", int(rank) % torch.cuda.device_count())
