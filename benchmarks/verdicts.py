@@ -4,7 +4,9 @@ Prints JSON. ``studies``: all claims of each simulated study are false (their di
 margins), so that every verdict is wrong; the share of studies with one. Arms share a control and their test
 set; accuracies are counts over N samples. ``plain`` judges each claim by its own 95 % interval, ``family`` by
 Holm, ``looks`` at 3, 5, 8 and 12 seeds with the family's error spent over the looks, ``looks_unpaid`` at 95 %
-each time. ``coverage``: how often intervals contain the truth. Shares are given with their standard error.
+each time. ``rounds``: the same question of the functions that ``bequest run`` judges with, once at the seeds
+of the study and with ``--until-decided``, where arms of decided claims get no further seeds. ``coverage``:
+how often intervals contain the truth. Shares are given with their standard error.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
@@ -33,6 +35,10 @@ from bequest.measure import (  # noqa: E402
     ring_interval,
     seed_interval,
 )
+from bequest.records import LookRecord, Measurement, RoundsRecord, Verdict  # noqa: E402
+from bequest.studies.claims import judge  # noqa: E402
+from bequest.studies.looks import next_look, planned_looks, verdicts_at, with_look  # noqa: E402
+from bequest.studies.spec import ClaimSpec  # noqa: E402
 
 CLAIMS = 20
 LOOKS = (3, 5, 8, 12)
@@ -84,6 +90,56 @@ def study(rng: Generator, samples: int, mean: float, sd: float, *, whole: bool) 
         paid = paid or wrong(claims, float(level))[1]
         unpaid = unpaid or wrong(claims)[1]
     return outcome | {"family, looks": paid, "family, looks unpaid": unpaid}
+
+
+def in_rounds(rng: Generator, start: int, samples: int, mean: float, sd: float) -> dict[str, float]:
+    """A study whose claims are all false, begun with ``start`` seeds: judged once, and until decided."""
+    looks = planned_looks(start)
+    values = accuracies(rng, CLAIMS + 1, looks[-1], samples, mean, sd)
+    names = [f"arm {k}" for k in range(CLAIMS + 1)]
+    text = {"text": "It is better.", "source": "simulated", "measure": "accuracy", "against": names[0]}
+    specs = [ClaimSpec(id=name, arm=name, **text) for name in names[1:]]
+    counts = dict.fromkeys(names, start)
+
+    def judging(claims: Sequence[ClaimSpec], level: float) -> list[Verdict]:
+        rows = [measured(name, values[k, : counts[name]]) for k, name in enumerate(names)]
+        return judge(claims, rows, level=level)
+
+    once = any(verdict.verdict != "undecided" for verdict in judging(specs, 0.95))
+    levels = look_levels(looks)
+    records = (LookRecord(seeds=n, level=float(level)) for n, level in zip(looks, levels, strict=True))
+    rounds = RoundsRecord(key="", looks=tuple(records))
+    while (look := next_look(rounds)) is not None:
+        further = rounds.looks[look - 1].further if look else names
+        counts |= dict.fromkeys([names[0], *further], looks[look])
+        rounds = with_look(rounds, look, verdicts_at(specs, judging, rounds, look))
+    return {"once": once, "until decided": bool(rounds.decided), "looks": rounds.taken}
+
+
+def measured(arm: str, accuracy: np.ndarray) -> Measurement:
+    """The accuracy of an arm as a run records it."""
+    per_seed = {str(seed): float(value) for seed, value in enumerate(accuracy)}
+    return Measurement(
+        measure="accuracy",
+        arm=arm,
+        split="test",
+        value=float(accuracy.mean()),
+        n=len(accuracy),
+        per_seed=per_seed,
+    )
+
+
+def rounds(draws: int) -> dict[str, object]:
+    table: dict[str, object] = {}
+    for samples, mean, sd in SETTINGS:
+        rng = np.random.default_rng([3, samples])
+        for start in (3, 5):
+            outcomes = [in_rounds(rng, start, samples, mean, sd) for _ in range(draws)]
+            name = f"accuracy {mean} ± {sd} of {samples} samples, from {start} seeds"
+            table[name] = {
+                way: share_of_hits([bool(o[way]) for o in outcomes]) for way in ("once", "until decided")
+            }
+    return table
 
 
 def covers(estimate: Estimate, truth: float) -> bool:
@@ -153,7 +209,11 @@ def selected(rng: Generator, seeds: int, gap: float, draws: int, *, own: bool) -
 
 def share_of(draws: int, once: Callable[[], bool | None]) -> dict[str, float]:
     """The share of draws that are true, among those that are defined, with its standard error."""
-    hits = [hit for hit in (once() for _ in range(draws)) if hit is not None]
+    return share_of_hits([hit for hit in (once() for _ in range(draws)) if hit is not None])
+
+
+def share_of_hits(hits: Sequence[bool]) -> dict[str, float]:
+    """The share of those that are true, with its standard error."""
     share = float(np.mean(hits))
     return {
         "share": round(share, 4),
@@ -243,6 +303,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2000, help="simulated studies or tables a row")
     draws = parser.parse_args().draws
     result = {"studies": studies(draws), "studies at once": studies_at_once(10 * draws)}
+    result |= {"rounds": rounds(draws // 2)}
     result |= {"coverage": coverage(draws), "selection": selection(draws)}
     print(json.dumps(result, indent=1))
 
