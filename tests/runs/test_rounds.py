@@ -22,8 +22,8 @@ from bequest.measure import look_levels
 from bequest.records import Verdict, read_records
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import CLAIMS, RESULTS, RunFolder
-from bequest.runs.planning import planned
 from bequest.runs.jobs.schedule import Answer
+from bequest.runs.planning import planned
 from bequest.runs.pruning import prune
 from bequest.runs.rounds import Durations, budget_seconds, round_of
 from bequest.runs.survey import TRAIN, Job
