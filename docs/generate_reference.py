@@ -29,7 +29,7 @@ from bequest.distill.recipe import Recipe
 from bequest.distill.schedules import Schedule
 from bequest.distill.stores.codecs import Codec
 from bequest.evidence.kinds import registered_kinds
-from bequest.studies import solvable_spec, spec
+from bequest.studies import claim_spec, solvable_spec, spec
 from bequest.studies.kind import KindSpec
 from bequest.studies.source import SourceSpec
 from bequest.variants import Variant
@@ -56,9 +56,9 @@ TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`queries.NAME`: a list of sources", SourceSpec),
     ("`active` of a source", ActiveSpec),
     ("`[arms.NAME]`", spec.ArmSpec),
-    ("`[answer]`", spec.AnswerSpec),
-    ("`[answer.values.NAME]`", spec.ValueSpec),
-    ("`[[claims]]`", spec.ClaimSpec),
+    ("`[answer]`", claim_spec.AnswerSpec),
+    ("`[answer.values.NAME]`", claim_spec.ValueSpec),
+    ("`[[claims]]`", claim_spec.ClaimSpec),
     ("`[measures]`", spec.MeasuresSpec),
 )
 SOLVABLE: tuple[tuple[str, type[BaseModel]], ...] = (

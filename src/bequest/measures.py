@@ -20,6 +20,11 @@ from bequest.registry import Registry
 
 Better = Literal["higher", "lower"]
 Group = Literal["property", "likeness", "representation", "derived"]
+Bounds = tuple[float, float]
+SHARE: Bounds = (0.0, 1.0)
+DIFFERENCES: Bounds = (-1.0, 1.0)
+"""Of correlations, and of differences of two shares."""
+
 Need = Literal["split", "teacher", "layer", "several_tokens", "strata", "source_task", "corruptions"]
 
 
@@ -86,6 +91,7 @@ class Measure:
             ``representation``: likeness of two models' activations; ``derived`` from other measures.
         needs: What there must be for it to exist.
         parametric: Names of the form ``name/value`` are values of this measure.
+        bounds: The least and the most that it can be; None where it has no bounds.
         of: The measure that a derived one is computed from; empty otherwise.
         mark: The derivation, such as ``inheritance`` or ``null``; empty otherwise.
     """
@@ -97,6 +103,7 @@ class Measure:
     group: Group = "property"
     needs: frozenset[Need] = frozenset({"split"})
     parametric: bool = False
+    bounds: Bounds | None = None
     of: str = ""
     mark: str = ""
 
@@ -122,6 +129,9 @@ MARKS = {
     "off_theory": "{}, simulated less theory",
 }
 
+DIFFERENT = ("own_minus_other", "off_theory")
+"""The marks of differences, which leave the bounds of what they are differences of."""
+
 
 def add(
     name: str,
@@ -132,9 +142,10 @@ def add(
     *,
     needs: tuple[Need, ...] = ("split",),
     parametric: bool = False,
+    bounds: Bounds | None = None,
 ) -> Measure:
     """Add a measure to the catalogue; a name is added once."""
-    entry = Measure(name, title, unit, better, group, frozenset(needs), parametric)
+    entry = Measure(name, title, unit, better, group, frozenset(needs), parametric, bounds)
     return MEASURES.add(name, entry)
 
 
@@ -164,12 +175,16 @@ def measure_named(name: str) -> Measure:
             unit=unit or base.unit,
             better=base.better if head == "gain" else None,
             group="derived",
+            bounds=None,
             of=base.name,
             mark=head,
         )
     if tail in MARKS and head in MEASURES:
         base = MEASURES[head]
-        return replace(base, name=name, title=MARKS[tail].format(base.title), of=head, mark=tail)
+        bounds = None if tail in DIFFERENT else base.bounds
+        return replace(
+            base, name=name, title=MARKS[tail].format(base.title), bounds=bounds, of=head, mark=tail
+        )
     if tail and head in MEASURES and MEASURES[head].parametric:
         base = MEASURES[head]
         return replace(base, name=name, title=f"{base.title}, {tail.replace('_', ' ')}")
@@ -186,23 +201,38 @@ def is_measure(name: str) -> bool:
 
 
 # Of one model on a split.
-add("accuracy", "accuracy", "share right", "higher")
-add("balanced_accuracy", "balanced accuracy", "mean over classes", "higher")
-add("macro_f1", "F1", "mean over classes", "higher")
+add("accuracy", "accuracy", "share right", "higher", bounds=SHARE)
+add("balanced_accuracy", "balanced accuracy", "mean over classes", "higher", bounds=SHARE)
+add("macro_f1", "F1", "mean over classes", "higher", bounds=SHARE)
 add("nll", "negative log-likelihood", "nats", "lower")
-add("brier", "Brier score", "", "lower")
-add("ece", "calibration error (ECE)", "share", "lower")
-add("ece_mass", "calibration error, bins of equal mass", "share", "lower")
-add("roc_auc", "area under the ROC", "mean over classes", "higher")
-add("confidence_auc", "AUC of confidence for being right", "", "higher")
-add("aurc", "area under risk–coverage", "mean risk", "lower")
-add("confidence_gap", "mean |confidence − correct|", "share", "lower")
-add("d_accuracy", "D-accuracy", "mean over distances", "higher", needs=("split", "strata"))
-add("a_accuracy", "A-accuracy", "mean over counts of attractors", "higher", needs=("split", "strata"))
+add("brier", "Brier score", "", "lower", bounds=(0.0, 2.0))
+add("ece", "calibration error (ECE)", "share", "lower", bounds=SHARE)
+add("ece_mass", "calibration error, bins of equal mass", "share", "lower", bounds=SHARE)
+add("roc_auc", "area under the ROC", "mean over classes", "higher", bounds=SHARE)
+add("confidence_auc", "AUC of confidence for being right", "", "higher", bounds=SHARE)
+add("aurc", "area under risk–coverage", "mean risk", "lower", bounds=SHARE)
+add("confidence_gap", "mean |confidence − correct|", "share", "lower", bounds=SHARE)
+add("d_accuracy", "D-accuracy", "mean over distances", "higher", needs=("split", "strata"), bounds=SHARE)
+add(
+    "a_accuracy",
+    "A-accuracy",
+    "mean over counts of attractors",
+    "higher",
+    needs=("split", "strata"),
+    bounds=SHARE,
+)
 add("perplexity", "perplexity", "per word", "lower")
 
 # Of a student and a teacher: their answers on a split, then their representations.
-add("agreement", "agreement", "share of equal answers", None, "likeness", needs=("split", "teacher"))
+add(
+    "agreement",
+    "agreement",
+    "share of equal answers",
+    None,
+    "likeness",
+    needs=("split", "teacher"),
+    bounds=SHARE,
+)
 add(
     "agreement_on_errors",
     "agreement where the teacher is wrong",
@@ -210,6 +240,7 @@ add(
     None,
     "likeness",
     needs=("split", "teacher"),
+    bounds=SHARE,
 )
 add(
     "error_consistency",
@@ -218,10 +249,36 @@ add(
     None,
     "likeness",
     needs=("split", "teacher"),
+    bounds=DIFFERENCES,
+)
+add(
+    "negative_transfer",
+    "agreement where the teacher is wrong less where it is right",
+    "difference of shares",
+    None,
+    "likeness",
+    needs=("split", "teacher"),
+    bounds=DIFFERENCES,
 )
 add("kl", "divergence from the teacher", "nats", None, "likeness", needs=("split", "teacher"))
-add("cka", "CKA", "unbiased, linear", None, "representation", needs=("split", "teacher", "layer"))
-add("rsa", "RSA", "rank correlation", None, "representation", needs=("split", "teacher", "layer"))
+add(
+    "cka",
+    "CKA",
+    "unbiased, linear",
+    None,
+    "representation",
+    needs=("split", "teacher", "layer"),
+    bounds=DIFFERENCES,
+)
+add(
+    "rsa",
+    "RSA",
+    "rank correlation",
+    None,
+    "representation",
+    needs=("split", "teacher", "layer"),
+    bounds=DIFFERENCES,
+)
 add(
     "mutual_neighbours",
     "mutual nearest neighbours",
@@ -229,5 +286,14 @@ add(
     None,
     "representation",
     needs=("split", "teacher", "layer"),
+    bounds=SHARE,
 )
-add("procrustes", "Procrustes similarity", "", None, "representation", needs=("split", "teacher", "layer"))
+add(
+    "procrustes",
+    "Procrustes similarity",
+    "",
+    None,
+    "representation",
+    needs=("split", "teacher", "layer"),
+    bounds=SHARE,
+)

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable
 from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bequest.errors import RunFolderError
 from bequest.files import read_json, write_json
@@ -26,6 +26,17 @@ Role = Literal["teacher", "control", "taught"]
 R = TypeVar("R", bound="Record")
 
 
+def _none_unless_finite(value: Any) -> Any:
+    """None for NaN and infinity; what is no number is left for the model to refuse."""
+    if not isinstance(value, Real):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+Finite = Annotated[float | None, BeforeValidator(_none_unless_finite)]
+"""A number that exists; None for NaN and infinity, which JSON does not have."""
+
+
 class Record(BaseModel):
     """The base of what is written: frozen and closed."""
 
@@ -37,36 +48,27 @@ class Measurement(Record):
 
     ``measure`` is a name of ``bequest ls measures``; the inheritance of a property P is
     ``inheritance/P``. ``value`` is the mean of ``per_seed`` unless ``method`` says otherwise; ``low``
-    and ``high`` bound it at ``level``. Undefined numbers are None and have a ``reason``, a sentence, with a
-    ``reason_code``, a value of :class:`bequest.measures.Reason`.
+    and ``high`` bound it at ``level``: for other seeds, and for other samples too where ``method`` says
+    crossed; ``seed_low`` and ``seed_high`` are then those for other seeds alone. Undefined numbers are None
+    and have a ``reason``, a sentence, with a ``reason_code``, a value of :class:`bequest.measures.Reason`.
     """
 
     measure: str
     arm: str
-    value: float | None
+    value: Finite
     n: int
     teacher: str | None = None
     split: str | None = None
     layer: str | None = None
-    low: float | None = None
-    high: float | None = None
+    low: Finite = None
+    high: Finite = None
+    seed_low: Finite = None
+    seed_high: Finite = None
     level: float = 0.95
     method: str = ""
-    per_seed: dict[str, float | None] = Field(default_factory=dict)
+    per_seed: dict[str, Finite] = Field(default_factory=dict)
     reason: str | None = None
     reason_code: str | None = None
-
-    @field_validator("value", "low", "high", mode="before")
-    @classmethod
-    def _finite(cls, value: Any) -> Any:
-        return _none_unless_finite(value)
-
-    @field_validator("per_seed", mode="before")
-    @classmethod
-    def _finite_seeds(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {str(seed): _none_unless_finite(number) for seed, number in value.items()}
 
     @model_validator(mode="after")
     def _reasoned(self) -> Measurement:
@@ -82,17 +84,12 @@ class Point(Record):
     """
 
     x: float
-    y: float | None
-    z: float | None = None
-    low: float | None = None
-    high: float | None = None
+    y: Finite
+    z: Finite = None
+    low: Finite = None
+    high: Finite = None
     n: int | None = None
     label: str | None = None
-
-    @field_validator("y", "z", "low", "high", mode="before")
-    @classmethod
-    def _finite(cls, value: Any) -> Any:
-        return _none_unless_finite(value)
 
 
 class Curve(Record):
@@ -336,13 +333,6 @@ class StudyRecord(Record):
     measuring_key: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
     rounds: RoundsRecord | None = None
-
-
-def _none_unless_finite(value: Any) -> Any:
-    """None for NaN and infinity; what is no number is left for the model to refuse."""
-    if not isinstance(value, Real):
-        return value
-    return float(value) if math.isfinite(value) else None
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> Path:

@@ -295,7 +295,7 @@ def test_a_missing_teacher_fails_the_cell_and_is_never_scored(smoke, tmp_path):
 def test_without_mnist_the_study_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("BEQUEST_DATA", str(tmp_path))
     plan = plan_at("small")
-    record = run_cell(plan, plan.cell("mlp", 0), tmp_path)
+    record = run_cell(plan, plan.cell("mlp", plan.seeds[0]), tmp_path)
     assert record.status == "failed"
     assert "bequest data fetch mnist" in (record.error or "")
     with pytest.raises(DataError, match="bequest data import mnist"):

@@ -45,6 +45,23 @@ def test_an_arm_is_set_beside_its_teachers_with_its_control_and_plain_form(tiny)
     assert len(arms.pairs) == 4
 
 
+def test_a_student_that_was_taught_the_labels_of_the_queries_is_no_control(tiny):
+    queries = tiny["arms"]["mlp<-cnn"]["queries"]
+    labels = {"student": "mlp", "queries": queries}
+    equal = {**tiny["arms"]["mlp<-mlp"], "teachers": ["mlp+labels"]}
+    first = {"mlp+labels": labels, "mlp<-mlp+labels": equal}
+    tiny["arms"] = {"cnn": {"student": "cnn"}, "mlp": {"student": "mlp"}, **first, **tiny["arms"]}
+    arms = arms_of(tiny)
+    assert arms.control["mlp<-cnn"] == "mlp<-mlp"
+    # All that train an MLP on queries stand beside the CNN, and no arm beside itself.
+    assert {("mlp+labels", "cnn"), ("mlp<-mlp+labels", "cnn"), ("mlp<-mlp+labels", "mlp+labels")} <= set(
+        arms.pairs
+    )
+    assert all(arm != teacher for arm, teacher in arms.pairs)
+    del tiny["arms"]["mlp<-mlp"], tiny["claims"]
+    assert arms_of(tiny).control["mlp<-cnn"] == "mlp<-mlp+labels"
+
+
 def test_arms_aside_and_of_the_source_task_are_not_shown(tiny):
     tiny["source"] = {"name": "digits"}
     tiny["arms"]["cnn source"] = {"student": "cnn", "task": "source"}

@@ -8,8 +8,8 @@ from scipy import stats
 from bequest.measure import verdict_of
 from bequest.records import Measurement
 from bequest.studies.answer import answer_sentence
+from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.claims import find, judge
-from bequest.studies.spec import AnswerSpec, ClaimSpec
 
 
 def measured(arm, values, measure="accuracy", **fields):

@@ -134,8 +134,8 @@ def test_the_efficiency_chart_counts_samples_and_gains_are_paired(smoke):
 
 def test_two_starts_are_two_networks_and_untrained_teachers_stay_untrained(smoke):
     plan = planned("habib2023", scale="small")
-    assert plan.cell("cnn", 0).id != plan.cell("cnn 2", 0).id
-    assert plan.cell("cnn untrained", 0).training.recipe.steps == 0
+    assert plan.cell("cnn", 100).id != plan.cell("cnn 2", 100).id
+    assert plan.cell("cnn untrained", 100).training.recipe.steps == 0
     smoke_plan = planned("habib2023", scale="smoke")
     x = load(smoke_plan.study.data)["test"].x
     first, second = (predict(initial_network(smoke_plan.cell(arm, 0)), x).numpy() for arm in ("cnn", "cnn 2"))

@@ -14,6 +14,7 @@ from bequest.measure import detectable_effect, look_levels, paired_interval
 from bequest.measures import Reason
 from bequest.records import LookRecord, Measurement, RoundsRecord, Verdict
 from bequest.runs.planning import planned
+from bequest.studies.claim_spec import ClaimSpec
 from bequest.studies.claims import judge
 from bequest.studies.looks import (
     distance_from_margin,
@@ -32,7 +33,6 @@ from bequest.studies.looks import (
     with_look,
     with_seeds_needed,
 )
-from bequest.studies.spec import ClaimSpec
 
 
 def claim(id_, **fields):

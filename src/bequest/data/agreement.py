@@ -43,6 +43,7 @@ class AgreementOptions(Config):
         same: Share of sentences with one more intervening noun, of the subject's number.
         adverbs: The most adverbs before the verb.
         every: Only every so many nouns, verbs, adjectives and adverbs are used.
+        labelled: The queries keep their labels: for students that learn from those, a control of teachers.
         natural: Add ``linzen``, ``blimp`` and ``marvin_linzen``: the natural test sentences under
             ``BEQUEST_DATA`` whose words before the verb are all in the vocabulary.
     """
@@ -61,6 +62,7 @@ class AgreementOptions(Config):
     same: float = 0.25
     adverbs: int = 2
     every: int = 1
+    labelled: bool = False
     natural: bool = False
 
     @property
@@ -125,7 +127,7 @@ def agreement(**options: Any) -> Dataset:
     if chosen.natural:
         natural, notes = natural_items(coder)
         parts |= natural
-    splits = encoded(parts, coder, form)
+    splits = encoded(parts, coder, form, labelled=chosen.labelled)
     if "test" in splits and "far" in splits:
         ids = torch.cat([splits["test"].ids, splits["far"].ids])
         splits["graded"] = replace(splits["graded"], ids=ids)
@@ -133,18 +135,20 @@ def agreement(**options: Any) -> Dataset:
     return Dataset("agreement", splits, classes, notes, VOCABULARY, PADDING)
 
 
-def encoded(parts: dict[str, list[Item]], coder: Coder, form: str) -> dict[str, Split]:
-    """The parts as token arrays of one length; ``queries`` lose their labels."""
+def encoded(
+    parts: dict[str, list[Item]], coder: Coder, form: str, *, labelled: bool = False
+) -> dict[str, Split]:
+    """The parts as token arrays of one length; ``queries`` lose their labels unless ``labelled``."""
     length = longest(*parts.values())
     splits = {}
     for place, (name, items) in enumerate(parts.items()):
         first = place * ID_STEP
         if form == "language":
-            whole = name != "queries"
+            whole = labelled or name != "queries"
             splits[name] = language(items, coder, length=length, first=first, whole=whole)
         else:
             split = classification(items, coder, length=length, first=first)
-            splits[name] = split.unlabelled() if name == "queries" else split
+            splits[name] = split.unlabelled() if name == "queries" and not labelled else split
     return splits
 
 

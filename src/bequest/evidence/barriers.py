@@ -13,7 +13,7 @@ from bequest.distill.score import score
 from bequest.evidence.estimates import over_seeds, points, ring
 from bequest.evidence.kind import Kind
 from bequest.evidence.readings import Readings
-from bequest.measure import barrier, match_weights
+from bequest.measure import barrier, match_weights, seed_values
 from bequest.measure.basins import Barrier
 from bequest.measure.symmetries import Place, Symmetry, heads
 from bequest.measures import add
@@ -79,7 +79,8 @@ class Barriers(Kind):
                 by_seed = {
                     seed: line.height for seed, line in _lines(readings, first, second, matched).items()
                 }
-                yield over_seeds(by_seed, measure=name, arm=first, teacher=second, split=PROBE_SPLIT)
+                values = seed_values(by_seed, ring=first == second)
+                yield over_seeds(values, measure=name, arm=first, teacher=second, split=PROBE_SPLIT)
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,9 @@ from bequest.evidence.estimates import inherited, over_seeds, point
 from bequest.evidence.kind import Kind, cells_of
 from bequest.evidence.reading import Reading, answers_on
 from bequest.evidence.readings import Readings
-from bequest.evidence.values import Values
+from bequest.evidence.values import LIKENESSES, PROPERTIES, Values
+from bequest.measure import paired
+from bequest.measures import measure_named
 from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.arms import Arms
 from bequest.studies.cell import Cell
@@ -23,7 +25,7 @@ from bequest.studies.kind import KindSpec
 from bequest.studies.plan import Plan
 from bequest.studies.spec import StudySpec
 
-BY_BUDGET = "inheritance_by_budget/accuracy"
+BY_BUDGET = "inheritance_by_budget"
 GAIN = "gain/accuracy"
 
 
@@ -79,7 +81,11 @@ class Lines(Kind):
 
 
 class Budget(Lines):
-    """Inheritance of accuracy against the number of queries, one line for each way to choose them."""
+    """Inheritance against the number of queries, one line for each way to choose them.
+
+    Attributes:
+        of: The properties and likenesses whose inheritance is drawn, a chart each.
+    """
 
     key = "budget"
     section: ClassVar[SectionRecord | None] = SectionRecord(
@@ -89,6 +95,25 @@ class Budget(Lines):
         place=25,
         charts=("budget",),
     )
+
+    of: tuple[str, ...] = ("accuracy",)
+
+    @override
+    def section_in(self, study: StudySpec) -> SectionRecord | None:
+        assert self.section is not None
+        return self.section.model_copy(update={"charts": tuple(map(_budget_chart, self.of))})
+
+    @override
+    def named_measures(self) -> Collection[str]:
+        return self.of
+
+    @override
+    def faults(self, study: StudySpec) -> Iterator[str]:
+        yield from super().faults(study)
+        known = [*PROPERTIES.in_order(), *LIKENESSES.in_order()]
+        for name in self.of:
+            if name not in known:
+                yield f"measures.budget.of: {not_known('property or likeness', name, known)}"
 
     @override
     def restricted(self, arms: Collection[str]) -> KindSpec | None:
@@ -110,30 +135,35 @@ class Budget(Lines):
         values = readings.shared(Values)
         for arm in (arm for line in self.lines.values() for arm in line):
             control, (teacher, *_) = readings.arms.control[arm], readings.study.arms[arm].teachers
-            roles = [values.property("accuracy", role, self.split) for role in (arm, str(control), teacher)]
-            share = inherited("accuracy", roles, arm=arm, split=self.split)
-            yield share.model_copy(update={"measure": BY_BUDGET})
+            for name in self.of:
+                roles = values.roles(name, arm, str(control), teacher, self.split)
+                share = inherited(name, roles, arm=arm, split=self.split)
+                yield share.model_copy(update={"measure": f"{BY_BUDGET}/{name}"})
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
-        samples = len(readings.data["train"])
-        by_arm = {m.arm: m for m in measurements if m.measure == BY_BUDGET}
-        for line, arms in self.lines.items():
-            points = []
-            for arm in arms:
-                asked = [sum(readings.record(arm, seed).asked.values()) for seed in readings.seeds(arm)]
-                share = by_arm[arm]
-                x = float(np.mean(asked)) / samples
-                interval: dict[str, Any] = {"low": share.low, "high": share.high, "n": share.n}
-                points.append(Point(x=x, y=share.value, label=arm, **interval))
-            yield Curve(
-                chart="budget",
-                arm=line,
-                split=self.split,
-                x_title="answers asked of the teacher, for each training sample",
-                y_title="inheritance of accuracy",
-                points=tuple(sorted(points, key=lambda p: p.x)),
-            )
+        by_name = {(m.measure, m.arm): m for m in measurements}
+        for name in self.of:
+            for line, arms in self.lines.items():
+                shares = [by_name[f"{BY_BUDGET}/{name}", arm] for arm in arms]
+                yield Curve(
+                    chart=_budget_chart(name),
+                    arm=line,
+                    split=self.split,
+                    x_title="answers asked of the teacher, for each training sample",
+                    y_title=f"inheritance of {measure_named(name).title}",
+                    points=tuple(sorted((_at_budget(readings, m) for m in shares), key=lambda p: p.x)),
+                )
+
+
+def _budget_chart(name: str) -> str:
+    return "budget" if name == "accuracy" else f"budget/{name}"
+
+
+def _at_budget(readings: Readings, share: Measurement) -> Point:
+    asked = [sum(readings.record(share.arm, seed).asked.values()) for seed in readings.seeds(share.arm)]
+    x = float(np.mean(asked)) / len(readings.data["train"])
+    return Point(x=x, y=share.value, low=share.low, high=share.high, n=share.n, label=share.arm)
 
 
 class Efficiency(Lines):
@@ -159,19 +189,15 @@ class Efficiency(Lines):
         for arm in self.arms:
             control = readings.arms.control[arm]
             if control is not None:
-                accuracies, others = (
-                    values.property("accuracy", name, self.split) for name in (arm, control)
-                )
-                gains = {seed: accuracies[seed] - others[seed] for seed in accuracies if seed in others}
-                yield over_seeds(gains, measure=GAIN, arm=arm, split=self.split)
+                sides = [values.property("accuracy", name, self.split) for name in (arm, control)]
+                yield over_seeds(paired(*sides), measure=GAIN, arm=arm, split=self.split)
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
         values = readings.shared(Values)
         for line, arms in self.lines.items():
             points = [
-                point(_samples(readings, arm), values.property("accuracy", arm, self.split).values())
-                for arm in arms
+                point(_samples(readings, arm), values.property("accuracy", arm, self.split)) for arm in arms
             ]
             yield Curve(
                 chart="efficiency",

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bequest.measure import Estimate, code_of, inheritance, reason_of, seed_interval
+from bequest.measure import Estimate, SeedValues, code_of, reason_of, seed_interval, seed_values, share_of_gap
+from bequest.measures import measure_named
 from bequest.records import Measurement, Point
 
 BySeed = Mapping[int, float]
@@ -18,9 +19,19 @@ Number = float | int
 
 
 def measurement_of(
-    estimate: Estimate, by_seed: BySeed, *, measure: str, arm: str, **where: Any
+    estimate: Estimate,
+    by_seed: BySeed,
+    seed_only: Estimate | None = None,
+    *,
+    measure: str,
+    arm: str,
+    **where: Any,
 ) -> Measurement:
-    """A measurement out of an estimate over seeds; ``where`` gives split, teacher and layer."""
+    """A measurement out of an estimate over seeds; ``where`` gives split, teacher and layer.
+
+    ``seed_only`` is the estimate that says nothing of other samples, where ``estimate`` does.
+    """
+    beside = seed_only is not None and seed_only.method != estimate.method
     return Measurement(
         measure=measure,
         arm=arm,
@@ -28,6 +39,8 @@ def measurement_of(
         n=estimate.n,
         low=estimate.low,
         high=estimate.high,
+        seed_low=seed_only.low if seed_only and beside else None,
+        seed_high=seed_only.high if seed_only and beside else None,
         level=estimate.level,
         method=estimate.method,
         reason=estimate.reason,
@@ -37,11 +50,18 @@ def measurement_of(
     )
 
 
-def over_seeds(by_seed: BySeed, *, measure: str, arm: str, **where: Any) -> Measurement:
-    """The mean of one value a seed with its interval; where one is undefined, the reason says why."""
-    values = list(by_seed.values())
-    measurement = measurement_of(seed_interval(values), by_seed, measure=measure, arm=arm, **where)
-    undefined = [value for value in values if np.isnan(value)]
+def over_seeds(values: SeedValues | BySeed, *, measure: str, arm: str, **where: Any) -> Measurement:
+    """The mean over seeds with its interval; where one is undefined, the reason says why.
+
+    Numbers by seed alone get the bounds of their measure.
+    """
+    if not isinstance(values, SeedValues):
+        values = seed_values(values, bounds=measure_named(measure).bounds)
+    estimate = values.interval()
+    measurement = measurement_of(
+        estimate, values.by_seed, values.seed_interval(), measure=measure, arm=arm, **where
+    )
+    undefined = [value for value in values.by_seed.values() if np.isnan(value)]
     if undefined and measurement.reason:
         detail = {
             "reason": f"{measurement.reason}: {reason_of(undefined[0])}",
@@ -51,22 +71,38 @@ def over_seeds(by_seed: BySeed, *, measure: str, arm: str, **where: Any) -> Meas
     return measurement
 
 
-def inherited(name: str, by_role: Sequence[BySeed], *, arm: str, **where: Any) -> Measurement:
-    """The inheritance of a property, from values by seed of taught student, control and teacher."""
+def inherited(name: str, by_role: Sequence[SeedValues], *, arm: str, **where: Any) -> Measurement:
+    """The inheritance of a property, from the values of taught student, control and teacher."""
     taught, control, teacher = by_role
-    seeds = [seed for seed in taught if seed in control and seed in teacher]
-    estimate = inheritance(*([values[seed] for seed in seeds] for values in by_role))
-    ratios = {seed: _ratio(taught[seed] - control[seed], teacher[seed] - control[seed]) for seed in seeds}
-    return measurement_of(estimate, ratios, measure=f"inheritance/{name}", arm=arm, **where)
+    ratios = gap_ratios(taught, control, teacher)
+    return measurement_of(
+        share_of_gap(taught, control, teacher),
+        ratios,
+        share_of_gap(taught, control, teacher, crossed=False),
+        measure=f"inheritance/{name}",
+        arm=arm,
+        **where,
+    )
+
+
+def gap_ratios(taught: SeedValues, control: SeedValues, teacher: SeedValues) -> dict[int, float]:
+    """The share of the gap at each seed that all three have."""
+    p, c, t = taught.by_seed, control.by_seed, teacher.by_seed
+    return {seed: _ratio(p[seed] - c[seed], t[seed] - c[seed]) for seed in p if seed in c and seed in t}
 
 
 def _ratio(gain: float, gap: float) -> float:
     return gain / gap if gap else float("nan")
 
 
-def point(x: Number, values: Iterable[Number], **details: Any) -> Point:
+def point(x: Number, values: SeedValues | Iterable[Number], **details: Any) -> Point:
     """A point of a curve: the mean over seeds and its interval; ``details`` override fields of the point."""
-    estimate = seed_interval(list(values))
+    estimate = values.interval() if isinstance(values, SeedValues) else seed_interval(list(values))
+    return point_of(x, estimate, **details)
+
+
+def point_of(x: Number, estimate: Estimate, **details: Any) -> Point:
+    """A point of a curve out of an estimate; ``details`` override its fields."""
     fields = {"y": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
     return Point(x=x, **{**fields, **details})
 

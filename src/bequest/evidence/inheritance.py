@@ -24,14 +24,13 @@ class Inheritance(Kind):
         study, values = readings.study, readings.shared(Values)
         profile = study.measures.profile
         for arm, control, teacher in readings.arms.taught:
-            for split in (*study.compared_splits, *study.measures.groups):
-                for name in values.properties_of(split):
-                    if name in profile:
-                        roles = [values.property(name, role, split) for role in (arm, control, teacher)]
-                        yield inherited(name, roles, arm=arm, teacher=teacher, split=split)
-            for name, split in likenesses_and_splits(study.compared_splits):
+            of_one = [
+                (name, split)
+                for split in (*study.compared_splits, *study.measures.groups)
+                for name in values.properties_of(split)
+            ]
+            for name, split in (*of_one, *likenesses_and_splits(study)):
                 if name in profile:
-                    roles = [values.likeness(name, role, teacher, split) for role in (arm, control)]
-                    roles.append(values.ceiling(name, teacher, split))
+                    roles = values.roles(name, arm, control, teacher, split)
                     where = {"teacher": teacher, "split": split, "layer": layer_of(name)}
                     yield inherited(name, roles, arm=arm, **where)

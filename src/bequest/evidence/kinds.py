@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bequest.errors import BequestError, RunError
+from bequest.evidence.asked import Distance, Maps
 from bequest.evidence.attention import Attention
 from bequest.evidence.barriers import Barriers
 from bequest.evidence.corruption import Corruptions
@@ -13,14 +14,13 @@ from bequest.evidence.efficiency import Budget, Efficiency
 from bequest.evidence.inheritance import Inheritance
 from bequest.evidence.kind import Kind
 from bequest.evidence.layers import Layers
-from bequest.evidence.likeness import Likenesses, Representations
+from bequest.evidence.likeness import Likenesses, Representations, Tokens
 from bequest.evidence.paths import Paths
 from bequest.evidence.properties import Properties
 from bequest.evidence.reading import Reading
 from bequest.evidence.readings import Readings
 from bequest.evidence.strata import Strata
 from bequest.evidence.theory import Theory
-from bequest.evidence.tokens import Tokens
 from bequest.evidence.training import Forgetting, Seconds, Training
 from bequest.records import Curve, Measurement, SectionRecord
 from bequest.registry import Registry
@@ -34,6 +34,8 @@ KINDS: tuple[type[Kind], ...] = (
     Likenesses,
     Representations,
     Inheritance,
+    Distance,
+    Maps,
     Budget,
     Training,
     Forgetting,

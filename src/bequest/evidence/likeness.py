@@ -1,21 +1,35 @@
-"""How alike students and teachers are: their answers on each split, their representations on one."""
+"""How alike students and teachers are: answers on each split, of each token on one, representations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from typing_extensions import override
 
 from bequest.evidence.estimates import over_seeds
 from bequest.evidence.kind import Kind, cells_of
 from bequest.evidence.reading import Reading, answers_on, probe_activations
 from bequest.evidence.readings import Readings
-from bequest.evidence.values import LIKENESSES, REPRESENTATIONS, Values, layer_of
+from bequest.evidence.values import Values, layer_of, likenesses_of, representations_of
+from bequest.measure import agreement, error_consistency, predictions_of
+from bequest.measures import add
+from bequest.models.vit import TOKENS
 from bequest.records import Measurement, SectionRecord
 from bequest.studies.cell import Cell
 from bequest.studies.datasets import PROBE_SPLIT
 from bequest.studies.plan import Plan
+
+SPECIALISATION = "token_specialisation"
+
+add(
+    SPECIALISATION,
+    "own token's agreement less the other's",
+    "share",
+    group="likeness",
+    needs=("split", "teacher", "several_tokens"),
+)
 
 
 class Likenesses(Kind):
@@ -28,21 +42,25 @@ class Likenesses(Kind):
         intro="How often a student gives its teacher's answer, and whether both are wrong on the same "
         "samples more often than two models of their accuracy would be by chance.",
         place=10,
-        measures=("agreement", "agreement_on_errors", "error_consistency", "kl"),
+        measures=("agreement", "agreement_on_errors", "error_consistency", "kl", "negative_transfer"),
     )
 
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
-        """Answers of both; of students also before training, for the null."""
+        """Answers of both; of students also before training, for the null on the compared splits."""
+        study = plan.study
+        grouped = {split for parts in study.measures.groups.values() for split in parts}
         for cell, trained in _networks(plan):
-            for split in plan.study.compared_splits:
-                yield cell, answers_on(plan.study, split, trained=trained)
+            for split in study.splits:
+                if split in study.compared_splits or (trained and split in grouped):
+                    yield cell, answers_on(study, split, trained=trained)
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
         for arm, teacher in readings.arms.pairs:
-            for split in readings.study.compared_splits:
-                for name in LIKENESSES.in_order():
+            study = readings.study
+            for split in (*study.compared_splits, *study.measures.groups):
+                for name in likenesses_of(study):
                     yield from _with_marks(readings, name, arm, teacher, split)
 
 
@@ -56,7 +74,7 @@ class Representations(Kind):
         intro="How alike student and teacher represent the same samples, between an untrained network (null) "
         "and another seed of the teacher's family (ceiling).",
         place=40,
-        measures=("cka", "rsa", "procrustes", "layer_cka"),
+        measures=("cka", "rsa", "procrustes", "mutual_neighbours", "layer_cka"),
     )
 
     @override
@@ -68,7 +86,7 @@ class Representations(Kind):
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
         for arm, teacher in readings.arms.pairs:
-            for name in REPRESENTATIONS.in_order():
+            for name in representations_of(readings.study):
                 yield from _with_marks(readings, name, arm, teacher, PROBE_SPLIT)
 
 
@@ -82,14 +100,77 @@ def _networks(plan: Plan) -> Iterator[tuple[Cell, bool]]:
 def _with_marks(readings: Readings, name: str, arm: str, teacher: str, split: str) -> Iterator[Measurement]:
     """A likeness with the marks between which it can lie."""
     values = readings.shared(Values)
-    by_mark = {
-        "": values.likeness(name, arm, teacher, split),
-        "/other_teacher": values.other_teacher(name, arm, teacher, split),
-        "/null": values.null(name, arm, teacher, split),
-        "/ceiling": values.ceiling(name, teacher, split),
-    }
-    if name == "error_consistency":
-        by_mark["/own_minus_other"] = values.own_minus_other(name, arm, teacher, split)
+    parts = readings.study.measures.groups.get(split, (split,))
+    has_null = layer_of(name) is not None or set(parts) <= set(readings.study.compared_splits)
+    marks = ["", "other_teacher", *(["null"] if has_null else []), "ceiling"]
+    marks += ["own_minus_other"] if name == "error_consistency" else []
     where: dict[str, Any] = {"arm": arm, "teacher": teacher, "split": split, "layer": layer_of(name)}
-    for mark, by_seed in by_mark.items():
-        yield over_seeds(by_seed, measure=name + mark, **where)
+    for mark in marks:
+        measure = f"{name}/{mark}" if mark else name
+        yield over_seeds(values.likeness(name, arm, teacher, split, mark), measure=measure, **where)
+
+
+class Tokens(Kind):
+    """How alike the tokens of every arm and its teachers are, and how much of that each token has alone.
+
+    Students with several tokens have them on the test split, if the study tests on it.
+    """
+
+    key = "tokens"
+    always = True
+
+    @override
+    def measurements(self, readings: Readings) -> Iterator[Measurement]:
+        if PROBE_SPLIT not in readings.study.splits:
+            return
+        for arm, teacher in readings.arms.pairs:
+            yield from _of_tokens(readings, arm, teacher)
+        for arm in readings.arms.shown:
+            teachers = readings.study.arms[arm].teachers
+            if len(teachers) > 1:
+                yield from _specialisation(readings, arm, teachers)
+
+
+def _of_tokens(readings: Readings, arm: str, teacher: str) -> Iterator[Measurement]:
+    """Agreement and error consistency of every token with a teacher, the token's name standing as layer."""
+    by_token: dict[tuple[str, str], dict[int, float]] = {}
+    for seed in readings.seeds(arm, teacher):
+        tokens = readings.tokens(arm, seed, PROBE_SPLIT)
+        if tokens is None:
+            continue
+        answers = readings.predictions(teacher, seed, PROBE_SPLIT)
+        for k, name in enumerate(_token_names(readings, arm, tokens.shape[1])):
+            classes = predictions_of(tokens[:, k])
+            right = np.asarray(classes == answers.labels)
+            by_token.setdefault((name, "agreement"), {})[seed] = agreement(classes, answers.classes)
+            kappa = error_consistency(right, answers.correct)
+            by_token.setdefault((name, "error_consistency"), {})[seed] = kappa
+    for (name, measure), by_seed in by_token.items():
+        where = {"teacher": teacher, "split": PROBE_SPLIT, "layer": name}
+        yield over_seeds(by_seed, measure=measure, arm=arm, **where)
+
+
+def _specialisation(readings: Readings, arm: str, teachers: Sequence[str]) -> Iterator[Measurement]:
+    """Agreement of each teacher's own token with it, less that of the other teachers' tokens; the mean.
+
+    The last tokens are those of the teachers, in their order, as the objective ``tokens`` binds them.
+    """
+    by_seed: dict[int, float] = {}
+    for seed in readings.seeds(arm, *teachers):
+        tokens = readings.tokens(arm, seed, PROBE_SPLIT)
+        if tokens is None or tokens.shape[1] < len(teachers):
+            continue
+        bound = [predictions_of(tokens[:, k - len(teachers)]) for k in range(len(teachers))]
+        answers = [readings.predictions(teacher, seed, PROBE_SPLIT).classes for teacher in teachers]
+        table = np.array([[agreement(token, classes) for token in bound] for classes in answers])
+        others = (table.sum(1) - table.diagonal()) / (len(teachers) - 1)
+        by_seed[seed] = float((table.diagonal() - others).mean())
+    if by_seed:
+        yield over_seeds(by_seed, measure=SPECIALISATION, arm=arm, split=PROBE_SPLIT)
+
+
+def _token_names(readings: Readings, arm: str, count: int) -> list[str]:
+    form = readings.study.model(readings.study.arms[arm].student).options.get("form", "")
+    names = TOKENS.get(form, ())
+    fits = len(names) == count
+    return [f"{name} token" for name in names] if fits else [f"token {k}" for k in range(count)]

@@ -17,6 +17,7 @@ from typing_extensions import override
 from bequest.config import Config, content_hash
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import Split
+from bequest.data.transforms import Transform
 from bequest.distill.score import BATCH, predict, score, tokens_of
 from bequest.measure import attention_distance, severity_curve
 from bequest.models.taps import PENULTIMATE, activations, tapped
@@ -183,6 +184,32 @@ class Answers(OfSplit):
         return arrays
 
 
+class GridAnswers(OfSplit):
+    """Predicted classes (K, N) on a split under each of K transforms, and the labels (N,).
+
+    Attributes:
+        grid: The transforms.
+        first: On how many samples; None for all.
+    """
+
+    what = "grid"
+    grid: tuple[Transform, ...]
+    first: int | None = None
+
+    @override
+    def used_parts(self) -> dict[str, str]:
+        return super().used_parts() | _digests([("transform", each.name) for each in self.grid])
+
+    def read(self, network: Network) -> Arrays:
+        """See :class:`GridAnswers`."""
+        samples = self.samples
+        x = samples.x[: self.first] if self.first is not None else samples.x
+        module = network.module(trained=self.trained)
+        classes = torch.stack([predict(module, each(x)).argmax(dim=1) for each in self.grid])
+        assert samples.y is not None
+        return {"classes": classes.to(torch.int32), "labels": samples.y[: len(x)]}
+
+
 class Activations(OfSplit):
     """ids and penultimate activations on a split, (N, F)."""
 
@@ -333,8 +360,8 @@ def probe_split(study: StudySpec) -> SplitSpec:
 
 
 def _bare(split: SplitSpec) -> SplitSpec:
-    """The split without its description, which decides no answer."""
-    return split.model_copy(update={"description": "", "at": {}})
+    """The split without what decides no answer."""
+    return split.model_copy(update={"description": "", "asked": None, "distance": None, "at": {}})
 
 
 def _pooled(x: Tensor) -> Tensor:

@@ -63,6 +63,12 @@ class Predictions:
         return probs
 
     @cached_property
+    def one_hot(self) -> Array:
+        """1 for the true class, 0 for the others, bool (N, C)."""
+        one_hot: Array = self.labels[:, None] == np.arange(self.logits.shape[1])
+        return one_hot
+
+    @cached_property
     def classes(self) -> Array:
         """Predicted classes, (N,)."""
         return predictions_of(self.logits)

@@ -11,6 +11,7 @@ from typing_extensions import override
 from bequest.evidence.estimates import inherited, over_seeds, point
 from bequest.evidence.kind import Kind
 from bequest.evidence.readings import Readings
+from bequest.measure import seed_values
 from bequest.measures import MEASURES, Reason, add, measure_named
 from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.solvable import ModelPoint, Value, axis_values, model_point, stacked
@@ -122,7 +123,8 @@ def _inheritances(readings: Readings) -> Iterator[Measurement]:
                 for role in (arm, control, teacher)
             ]
             if all(roles):
-                yield inherited("error", roles, arm=arm, teacher=teacher, split=split)
+                sides = [seed_values(by_seed) for by_seed in roles]
+                yield inherited("error", sides, arm=arm, teacher=teacher, split=split)
 
 
 def _simulated(readings: Readings, arm: str, at: ModelPoint, name: str) -> dict[int, float]:

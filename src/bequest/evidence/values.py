@@ -1,9 +1,10 @@
-"""Values by seed of properties and likenesses, on which comparisons of arms stand; each is computed once."""
+"""Values at each seed of properties and likenesses, on which comparisons of arms stand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -11,37 +12,47 @@ from bequest.evidence.estimates import ring
 from bequest.evidence.readings import Array, Predictions, Readings
 from bequest.evidence.strata import MEANS, mean_over_strata, strata_of
 from bequest.measure import (
-    accuracy,
-    agreement,
+    SeedValues,
     agreement_on_errors,
     balanced_accuracy,
-    brier,
     cka,
+    combined,
+    confidence_auc,
     error_consistency,
     expected_calibration_error,
     macro_f1,
-    mean_confidence_gap,
-    nll,
+    mutual_neighbours,
+    negative_transfer,
+    paired,
     procrustes,
+    risk_coverage,
+    roc_auc,
     rsa,
+    seed_values,
     teacher_student_kl,
 )
-from bequest.measures import MEASURES, Better, add
+from bequest.measures import MARKS, MEASURES, Better, add, measure_named
 from bequest.registry import Registry
 from bequest.studies.datasets import PROBE_SPLIT, tested_on
+from bequest.studies.spec import StudySpec
 
-Property = Callable[[Predictions], float]
-Likeness = Callable[[Predictions, Predictions], float]
+Property = Callable[[Predictions], float | Array]
+Likeness = Callable[[Predictions, Predictions], float | Array]
 Representation = Callable[[Array, Array], float]
 
 PROPERTIES: Registry[Property] = Registry("property")
-"""What one model does on a split; means over strata only where a split is divided into them."""
+"""What one model does on a split: a number, or one a sample, whose mean it is then.
+
+Means over strata only where a split is divided into them."""
 
 LIKENESSES: Registry[Likeness] = Registry("likeness")
-"""How alike a student (first) and a teacher answer on a split."""
+"""How alike a student (first) and a teacher answer on a split: a number, or one a sample."""
 
 REPRESENTATIONS: Registry[Representation] = Registry("likeness of representations")
 """How alike two models' penultimate activations are on the test split."""
+
+BY_NAME = frozenset({"roc_auc", "confidence_auc", "aurc", "negative_transfer", "mutual_neighbours"})
+"""Measured only where a study names them."""
 
 RSA_SAMPLES = 500
 """RSA ranks all pairs of samples; it takes the first so many of the test split."""
@@ -52,7 +63,10 @@ LAYER = "penultimate"
 def as_property(
     name: str, title: str = "", unit: str = "", better: Better | None = None
 ) -> Callable[[Property], Property]:
-    """A decorator that makes ``function(predictions) -> float`` a property of every model on every split.
+    """A decorator that makes ``function(predictions)`` a property of every model on every split.
+
+    It returns a number; or (N,), one number a sample, of which the property is the mean: its intervals are
+    then for other samples too.
 
     Args:
         name: As studies write it.
@@ -66,105 +80,116 @@ def as_property(
 
 
 def as_likeness(name: str, title: str = "", unit: str = "") -> Callable[[Likeness], Likeness]:
-    """A decorator that makes ``function(student, teacher) -> float`` of their predictions a likeness."""
+    """A decorator that makes ``function(student, teacher)`` of their predictions a likeness.
+
+    It returns a number, or (N,), one a sample, as :func:`as_property` says.
+    """
     if name not in MEASURES:
         add(name, title or name.replace("_", " "), unit, group="likeness", needs=("split", "teacher"))
     return LIKENESSES.register(name)
 
 
-as_property("accuracy")(lambda p: accuracy(p.logits, p.labels))
+as_property("accuracy")(lambda p: p.correct)
 as_property("balanced_accuracy")(lambda p: balanced_accuracy(p.logits, p.labels))
 as_property("macro_f1")(lambda p: macro_f1(p.logits, p.labels))
-as_property("nll")(lambda p: nll(p.log_probs, p.labels))
-as_property("brier")(lambda p: brier(p.probs, p.labels))
+as_property("nll")(lambda p: -p.log_probs[np.arange(len(p.labels)), p.labels])
+as_property("brier")(lambda p: ((p.probs - p.one_hot) ** 2).sum(axis=1))
 as_property("ece")(lambda p: expected_calibration_error(p.probs, p.labels, bins=15))
 as_property("ece_mass")(lambda p: expected_calibration_error(p.probs, p.labels, bins=15, binning="mass"))
-as_property("confidence_gap")(lambda p: mean_confidence_gap(p.probs, p.labels))
+as_property("confidence_gap")(lambda p: np.abs(p.probs.max(axis=1) - p.correct))
+as_property("roc_auc")(lambda p: roc_auc(p.probs, p.labels))
+as_property("confidence_auc")(lambda p: confidence_auc(p.probs, p.labels))
+as_property("aurc")(lambda p: risk_coverage(p.probs.max(axis=1), p.correct).area)
 for _name in MEANS:
     as_property(_name)(partial(mean_over_strata, _name))
 
-as_likeness("agreement")(lambda p, q: agreement(p.classes, q.classes))
+as_likeness("agreement")(lambda p, q: p.classes == q.classes)
 as_likeness("agreement_on_errors")(lambda p, q: agreement_on_errors(p.classes, q.classes, q.labels))
 as_likeness("error_consistency")(lambda p, q: error_consistency(p.correct, q.correct))
-as_likeness("kl")(lambda p, q: float(teacher_student_kl(q.log_probs, p.log_probs).mean()))
+as_likeness("kl")(lambda p, q: teacher_student_kl(q.log_probs, p.log_probs))
+as_likeness("negative_transfer")(lambda p, q: negative_transfer(p.classes, q.classes, q.labels))
 
 REPRESENTATIONS.add("cka", cka)
 REPRESENTATIONS.add("rsa", lambda x, y: rsa(x[:RSA_SAMPLES], y[:RSA_SAMPLES]))
 REPRESENTATIONS.add("procrustes", procrustes)
+REPRESENTATIONS.add("mutual_neighbours", mutual_neighbours)
 
 Asked = tuple[str, int, bool]
 """A network: arm, seed, and whether before its training."""
 
 
 class Values:
-    """Values by seed; get it with ``readings.shared(Values)``."""
+    """Values at each seed; get it with ``readings.shared(Values)``."""
 
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
         self._groups = readings.study.measures.groups
-        self._by_key: dict[tuple[str, ...], dict[int, float]] = {}
+        self._by_key: dict[tuple[str, ...], SeedValues] = {}
 
     def properties_of(self, split: str) -> list[str]:
         """The properties that are measured on a split, or on every split of a group."""
         study = self._readings.study
         parts = [study.splits[name] for name in self._groups.get(split, (split,))]
         divided = set.intersection(*(strata_of(tested_on(study.data, part).about) for part in parts))
-        return [name for name in PROPERTIES.in_order() if name not in MEANS or name in divided]
+        return [name for name in _wanted(PROPERTIES, study) if name not in MEANS or name in divided]
 
-    def property(self, name: str, arm: str, split: str) -> dict[int, float]:
+    def property(self, name: str, arm: str, split: str) -> SeedValues:
         """A property of ``arm``; on a group of splits the mean over them."""
         if split in self._groups:
-            parts = [self.property(name, arm, each) for each in self._groups[split]]
-            return {seed: float(np.mean([part[seed] for part in parts])) for seed in parts[0]}
-        predictions = self._readings.predictions
-        return self._once(
-            (name, arm, split), [arm], lambda seed: PROPERTIES[name](predictions(arm, seed, split))
-        )
+            return combined([self.property(name, arm, each) for each in self._groups[split]])
+        predictions, compute = self._readings.predictions, PROPERTIES[name]
+        seeds = self._readings.seeds(arm)
+        return self._once((name, arm, split), seeds, lambda seed: compute(predictions(arm, seed, split)))
 
-    def likeness(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
-        """The likeness of ``arm`` to its teacher."""
-        return self._once(
-            (name, arm, teacher, split),
-            [arm, teacher],
-            lambda seed: self._alike(name, split, (arm, seed, False), (teacher, seed, False)),
-        )
+    def likeness(self, name: str, arm: str, teacher: str, split: str, mark: str = "") -> SeedValues:
+        """The likeness of ``arm`` to its teacher, or what it is to be read against.
 
-    def null(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
-        """The likeness of an untrained student to the teacher."""
-        return self._once(
-            (name, "null", arm, teacher, split),
-            [arm, teacher],
-            lambda seed: self._alike(name, split, (arm, seed, True), (teacher, seed, False)),
-        )
+        Args:
+            name: A likeness.
+            arm: The student.
+            teacher: The teacher.
+            split: The split, or group of splits.
+            mark: ``null``: of the untrained student; ``other_teacher``: to another seed of the teacher's
+                family, which did not teach it; ``ceiling``: of another seed of that family to the teacher;
+                ``own_minus_other``: the likeness itself less that to the other teacher.
+        """
+        if split in self._groups:
+            return combined([self.likeness(name, arm, teacher, each, mark) for each in self._groups[split]])
+        if mark == "own_minus_other":
+            return paired(*(self.likeness(name, arm, teacher, split, each) for each in ("", "other_teacher")))
+        seeds = self._readings.seeds(teacher) if mark == "ceiling" else self._readings.seeds(arm, teacher)
+        following = ring(seeds) if mark in ("ceiling", "other_teacher") else {seed: seed for seed in seeds}
 
-    def other_teacher(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
-        """The likeness of ``arm`` to another seed of its teacher's family, which did not teach it."""
-        following = ring(self._readings.seeds(arm, teacher))
-        return self._once(
-            (name, "other", arm, teacher, split),
-            [arm, teacher],
-            lambda seed: self._alike(name, split, (arm, seed, False), (teacher, following[seed], False)),
-            needs=following,
-        )
+        def alike(seed: int) -> float | Array:
+            student = (teacher, following[seed]) if mark == "ceiling" else (arm, seed)
+            reference = seed if mark == "ceiling" else following[seed]
+            return self._alike(name, split, (*student, mark == "null"), (teacher, reference, False))
 
-    def ceiling(self, name: str, teacher: str, split: str) -> dict[int, float]:
-        """The likeness of another seed of the teacher's family to the teacher."""
-        following = ring(self._readings.seeds(teacher))
-        return self._once(
-            (name, "ceiling", teacher, split),
-            [teacher],
-            lambda seed: self._alike(name, split, (teacher, following[seed], False), (teacher, seed, False)),
-            needs=following,
-        )
+        arms = [teacher] if mark == "ceiling" else [arm, teacher]
+        return self._once((name, mark, *arms, split), list(following), alike, is_ring=mark in RINGS)
 
-    def own_minus_other(self, name: str, arm: str, teacher: str, split: str) -> dict[int, float]:
-        """How much more alike the student is to its own teacher than to another of that family."""
-        own = self.likeness(name, arm, teacher, split)
-        return {
-            seed: own[seed] - value for seed, value in self.other_teacher(name, arm, teacher, split).items()
-        }
+    def named(self, measure: str, arm: str, split: str | None, teacher: str | None) -> SeedValues | None:
+        """The values behind a measurement; None for one of another kind of evidence."""
+        name, _, mark = measure.partition("/")
+        if split is None or (mark and mark not in MARKS):
+            return None
+        if teacher is None:
+            return self.property(name, arm, split) if name in PROPERTIES and not mark else None
+        if name in LIKENESSES or (name in REPRESENTATIONS and split == PROBE_SPLIT):
+            return self.likeness(name, arm, teacher, split, mark)
+        return None
 
-    def _alike(self, name: str, split: str, one: Asked, other: Asked) -> float:
+    def roles(self, name: str, arm: str, control: str, teacher: str, split: str) -> list[SeedValues]:
+        """The values of taught student, control and teacher of which inheritance is the share of the gap.
+
+        Of a likeness, the teacher's is the ceiling: another network of its family.
+        """
+        if name in PROPERTIES:
+            return [self.property(name, role, split) for role in (arm, control, teacher)]
+        students = [self.likeness(name, role, teacher, split) for role in (arm, control)]
+        return [*students, self.likeness(name, arm, teacher, split, "ceiling")]
+
+    def _alike(self, name: str, split: str, one: Asked, other: Asked) -> float | Array:
         readings = self._readings
         if name in REPRESENTATIONS:
             x, y = (readings.penultimate(arm, seed, untrained=u) for arm, seed, u in (one, other))
@@ -175,15 +200,36 @@ class Values:
     def _once(
         self,
         key: tuple[str, ...],
-        arms: list[str],
-        compute: Callable[[int], float],
-        needs: dict[int, int] | None = None,
-    ) -> dict[int, float]:
-        """The values at the seeds of ``arms``; none where a partner is needed and one seed has none."""
+        seeds: list[int],
+        compute: Callable[[int], float | Array],
+        *,
+        is_ring: bool = False,
+    ) -> SeedValues:
+        """The values at ``seeds``; ``key`` begins with the measure's name and ends with the split's."""
         if key not in self._by_key:
-            seeds = [] if needs == {} else self._readings.seeds(*arms)
-            self._by_key[key] = {seed: compute(seed) for seed in seeds}
+            rows = {seed: compute(seed) for seed in seeds}
+            self._by_key[key] = self._over_samples(rows, key[0], key[-1], is_ring=is_ring)
         return self._by_key[key]
+
+    def _over_samples(
+        self, rows: Mapping[int, float | Array], name: str, split: str, *, is_ring: bool
+    ) -> SeedValues:
+        """Values of one sample's copies are averaged: copies of an image are no further samples."""
+        bounds = measure_named(name).bounds
+        first = next(iter(rows.values()), 0.0)
+        if not isinstance(first, np.ndarray):
+            return seed_values(rows, ring=is_ring, bounds=bounds)
+        spec = self._readings.study.splits[split]
+        copies = len(spec.variants) or 1
+        count = len(first) // copies
+        samples = tested_on(self._readings.study.data, spec).ids[:count].numpy() // copies
+        resolution = 1 / len(first) if first.dtype == np.bool_ else 0.0
+        folded = {seed: np.reshape(row, (copies, count)).mean(axis=0) for seed, row in rows.items()}
+        return seed_values(folded, samples=samples, ring=is_ring, bounds=bounds, resolution=resolution)
+
+
+RINGS = ("ceiling", "other_teacher")
+"""Marks whose values are those of pairs of neighbouring networks."""
 
 
 def layer_of(name: str) -> str | None:
@@ -191,7 +237,22 @@ def layer_of(name: str) -> str | None:
     return LAYER if name in REPRESENTATIONS else None
 
 
-def likenesses_and_splits(compared: list[str]) -> list[tuple[str, str]]:
-    """Every likeness with every split on which it is measured."""
-    over_splits = [(name, split) for split in compared for name in LIKENESSES.in_order()]
-    return [*over_splits, *((name, PROBE_SPLIT) for name in REPRESENTATIONS.in_order())]
+def likenesses_of(study: StudySpec) -> list[str]:
+    """The likenesses of answers that a study measures."""
+    return _wanted(LIKENESSES, study)
+
+
+def representations_of(study: StudySpec) -> list[str]:
+    """The likenesses of representations that a study measures."""
+    return _wanted(REPRESENTATIONS, study)
+
+
+def likenesses_and_splits(study: StudySpec) -> list[tuple[str, str]]:
+    """Every likeness with every split and group of splits on which it is measured."""
+    places = [*study.compared_splits, *study.measures.groups]
+    over_splits = [(name, split) for split in places for name in likenesses_of(study)]
+    return [*over_splits, *((name, PROBE_SPLIT) for name in representations_of(study))]
+
+
+def _wanted(registry: Registry[Any], study: StudySpec) -> list[str]:
+    return [name for name in registry.in_order() if name not in BY_NAME or name in study.named_measures]

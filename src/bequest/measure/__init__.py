@@ -18,6 +18,7 @@ from bequest.measure.agreement import (
     error_consistency,
     error_overlap,
     flips,
+    negative_transfer,
     teacher_student_kl,
 )
 from bequest.measure.alignment import cka, cka_matrix
@@ -34,6 +35,7 @@ from bequest.measure.basins import (
     interpolated,
     plane,
 )
+from bequest.measure.by_seed import SeedValues, combined, paired, seed_values, share_of_gap
 from bequest.measure.calibrated import CalibratedSimilarity, calibrated_similarity
 from bequest.measure.calibration import (
     ReliabilityTable,
@@ -56,7 +58,7 @@ from bequest.measure.intervals import (
     seed_interval,
     seed_sample_interval,
 )
-from bequest.measure.jackknife import disjoint_pairs, group_interval, ring_interval
+from bequest.measure.jackknife import disjoint_pairs, group_interval, ring_interval, ring_values
 from bequest.measure.looks import detectable_effect, look_levels, seeds_needed
 from bequest.measure.maps import MapLikeness, map_correlation, map_likeness
 from bequest.measure.matching import Matched, match_weights
@@ -118,6 +120,7 @@ __all__ = [
     "ReliabilityTable",
     "RiskCoverage",
     "Robustness",
+    "SeedValues",
     "SeverityCurve",
     "Similarity",
     "Strata",
@@ -146,6 +149,7 @@ __all__ = [
     "class_accuracy",
     "classwise_calibration_error",
     "code_of",
+    "combined",
     "confidence_auc",
     "consistency_gap",
     "constant_accuracy_by",
@@ -181,8 +185,10 @@ __all__ = [
     "mean_confidence_gap",
     "minibatch_cka",
     "mutual_neighbours",
+    "negative_transfer",
     "nll",
     "pair",
+    "paired",
     "paired_interval",
     "paired_p_value",
     "path_length",
@@ -198,6 +204,7 @@ __all__ = [
     "reliability",
     "representation_distances",
     "ring_interval",
+    "ring_values",
     "risk_coverage",
     "roc_auc",
     "rsa",
@@ -205,8 +212,10 @@ __all__ = [
     "seed_interval",
     "seed_intervals",
     "seed_sample_interval",
+    "seed_values",
     "seeds_needed",
     "severity_curve",
+    "share_of_gap",
     "shuffled_null",
     "similarity_matrix",
     "simultaneous_level",

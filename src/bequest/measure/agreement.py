@@ -128,6 +128,32 @@ def agreement_on_errors(predictions: Array, teacher_predictions: Array, labels: 
     return float((answers == theirs)[wrong].mean())
 
 
+def negative_transfer(predictions: Array, teacher_predictions: Array, labels: Array) -> float:
+    """Agreement where the teacher is wrong less agreement where it is right, in [−1, 1].
+
+    Above 0 a student gives its teacher's wrong answers more often than its right ones; a student that learnt
+    from labels too lies far below. Read it beside its ceiling, another network of the teacher's family.
+
+    Args:
+        predictions: int, (N,), the student's classes.
+        teacher_predictions: int, (N,), the teacher's.
+        labels: int, (N,), the true classes.
+
+    Returns:
+        NaN with a reason where the teacher makes no error, or nothing but errors.
+
+    >>> negative_transfer(np.array([1, 0, 2, 2]), np.array([1, 1, 1, 2]), np.array([0, 0, 1, 2]))
+    0.0
+    """
+    answers, theirs, truth = _answers(predictions, teacher_predictions, labels)
+    wrong, alike = theirs != truth, answers == theirs
+    if not wrong.any():
+        return Undefined("the teacher makes no error", Reason.NO_ERRORS)
+    if wrong.all():
+        return Undefined("the teacher is never right", Reason.ALWAYS_SAME)
+    return float(alike[wrong].mean() - alike[~wrong].mean())
+
+
 def teacher_student_kl(teacher_log_probs: Array, student_log_probs: Array) -> Float[np.ndarray, " n"]:
     """KL(teacher ‖ student) = Σ_k p_k (log p_k − log q_k) of each sample, in nats, (N,); 0 where equal.
 

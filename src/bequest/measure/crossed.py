@@ -18,7 +18,7 @@ from scipy import optimize, special
 
 from bequest.errors import DataError
 from bequest.measure.arrays import Array, Floats, features, share
-from bequest.measure.intervals import Estimate, alone, without_interval
+from bequest.measure.intervals import Estimate, alone, bounded, without_interval
 from bequest.measure.ratios import ratio_remark
 from bequest.measure.undefined import Undefined, code_of, no_samples, reason_of
 from bequest.measures import Reason
@@ -36,7 +36,13 @@ class _Parts:
     shape: tuple[int, int]
 
 
-def crossed_interval(values: Array, *, level: float = 0.95) -> Estimate:
+def crossed_interval(
+    values: Array,
+    *,
+    level: float = 0.95,
+    bounds: tuple[float, float] | None = None,
+    resolution: float = 0.0,
+) -> Estimate:
     """The mean over seeds and samples with an interval for other seeds and other samples.
 
     With the two parts of the variance that the module names, the half-width is the mean of two: that of
@@ -49,6 +55,10 @@ def crossed_interval(values: Array, *, level: float = 0.95) -> Estimate:
         values: (S, N), one number for each seed and sample, such as 1.0 for right and 0.0 for wrong, or the
             difference of two models' at the same seed and sample.
         level: Confidence level.
+        bounds: Where values lie by definition, such as (0, 1) for a share; see
+            :func:`~bequest.measure.seed_interval`.
+        resolution: Half the width of the interval where all seeds and samples are equal, such as 1/N: one
+            sample more or less. 0 for an interval without width.
 
     Returns:
         ``n`` counts seeds. The interval alone is NaN, with a reason, with one seed or one sample.
@@ -73,10 +83,14 @@ def crossed_interval(values: Array, *, level: float = 0.95) -> Estimate:
     parts = _parts(table[None])
     value = float(parts.means[0])
     half = _half_width(parts, np.ones(1), level)
+    reason, code = None, None
     if half <= 0:
-        reason = "all seeds and samples are equal"
-        return Estimate(value, len(table), value, value, level, METHOD, reason, Reason.NO_WIDTH)
-    return Estimate(value, len(table), value - half, value + half, level, METHOD)
+        reason, code = "all seeds and samples are equal", Reason.NO_WIDTH
+        if resolution > 0:
+            reason += f"; the interval is that of their resolution, {resolution:.2g}"
+            half, code = resolution, Reason.AT_RESOLUTION
+    estimate = Estimate(value, len(table), value - half, value + half, level, METHOD, reason, code)
+    return estimate if bounds is None else bounded(estimate, *bounds)
 
 
 def crossed_inheritance(taught: Array, control: Array, teacher: Array, *, level: float = 0.95) -> Estimate:

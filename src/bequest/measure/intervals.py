@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -103,8 +104,8 @@ def seed_interval(
     (0.92, 0.87, 0.97)
     """
     seeds = vector(values, "values")
-    estimate = _mean(seeds, "seed", level, method, draws, seed, resolution, resolution / np.sqrt(12))
-    return estimate if bounds is None else _bounded(estimate, *bounds)
+    estimate = _mean(seeds, "seed", level, method, draws, seed, resolution, resolution / sqrt(12))
+    return estimate if bounds is None else bounded(estimate, *bounds)
 
 
 def paired_interval(
@@ -140,7 +141,7 @@ def paired_interval(
     """
     first, second = vector(treated, "treated"), vector(control, "control")
     same_length(treated=first, control=second)
-    least = resolution / np.sqrt(6)
+    least = resolution / sqrt(6)
     return _mean(first - second, "pair", level, method, draws, seed, resolution, least)
 
 
@@ -294,8 +295,8 @@ def _crossed_means(table: Floats, draws: int, seed: int) -> Floats:
     return np.concatenate(blocks)
 
 
-def _bounded(estimate: Estimate, least: float, most: float) -> Estimate:
-    """The same estimate with its interval between two bounds."""
+def bounded(estimate: Estimate, least: float, most: float) -> Estimate:
+    """The same estimate with its interval between two bounds; see :func:`seed_interval`."""
     mean, low, high = (np.array([number]) for number in (estimate.value, estimate.low, estimate.high))
     low, high = logit_ends(mean, mean - low, high - mean, least, most)
     return replace(estimate, low=float(low[0]), high=float(high[0]), method=f"{estimate.method}, logit")

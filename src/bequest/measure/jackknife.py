@@ -54,14 +54,35 @@ def ring_interval(values: Values, *, level: float = 0.95) -> Estimate:
     if (pairs == pairs[0]).all():
         reason = "all pairs are equal"
         return Estimate(value, count, value, value, level, METHOD, reason, Reason.NO_WIDTH)
-    without = (pairs.sum() - pairs - np.roll(pairs, 1)) / (count - 2)
     weights = _weights(count)
-    # (n − 1)/n · Σ (...)² over its expectation, times the true variance of the mean; both in units of var(a).
-    expected = (count - 1) / (count * (count - 2) ** 2) * weights.sum()
-    variance = (count - 1) / count * ((without - value) ** 2).sum() * (4 / count) / expected
     freedom = weights.sum() ** 2 / (weights**2).sum()
-    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))
+    error = ring_values(pairs).std(ddof=1) / np.sqrt(count)
+    half = float(special.stdtrit(freedom, (1 + level) / 2) * error)
     return Estimate(value, count, value - half, value + half, level, METHOD)
+
+
+def ring_values(values: Values) -> Floats:
+    """One number a network of a ring, (n,), with the mean of its pairs and the spread of that mean.
+
+    The jackknife's pseudo-values, scaled such that their variance over n is the variance of
+    :func:`ring_interval`: what a formula for independent values takes in place of pairs that share members.
+
+    Args:
+        values: (n,), as :func:`ring_interval` takes them, n ≥ 3.
+
+    >>> pairs = np.array([0.80, 0.84, 0.82, 0.85, 0.79])
+    >>> bool(np.isclose(ring_values(pairs).mean(), pairs.mean()))
+    True
+    """
+    pairs = vector(values, "values")
+    count = at_least(len(pairs), 3, "networks of a ring")
+    value = pairs.mean()
+    without = (pairs.sum() - pairs - np.roll(pairs, 1)) / (count - 2)
+    # (n − 1)/n · Σ (without − mean)² times 4/n over its expectation (n − 1)/(n(n − 2)²) · Σ weights, both in
+    # units of var(a), is the variance of the mean; n(n − 1) times it is the sum of squares of these values.
+    scale = 2 * (count - 2) * np.sqrt((count - 1) / _weights(count).sum())
+    network: Floats = value + scale * (value - without)
+    return network
 
 
 def group_interval(

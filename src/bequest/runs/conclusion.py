@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from bequest.evidence.kinds import measure_study, sections_of, study_curves
 from bequest.evidence.readings import Readings
+from bequest.evidence.values import Values
 from bequest.files import file_digest
 from bequest.measures import measure_named
 from bequest.provenance import Provenance, command_line
@@ -29,9 +31,9 @@ from bequest.runs.rounds import Durations, Round
 from bequest.runs.survey import record_of_cell
 from bequest.studies.answer import answer_sentence
 from bequest.studies.cell import Cell, cell_folder
+from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.claims import LEVEL, judge
 from bequest.studies.plan import Plan
-from bequest.studies.spec import AnswerSpec, ClaimSpec
 
 Status = Literal["running", "complete", "partial", "interrupted"]
 
@@ -63,10 +65,9 @@ class Conclusion:
 
     def measure(self) -> list[Measurement]:
         """Measure every finished cell, and write measurements and curves."""
-        readings = Readings(self.plan, self.folder.path, self._failed_cells(), device=self.device)
-        measurements = measure_study(readings)
+        measurements = measure_study(self._readings)
         write_records(self.folder / MEASUREMENTS, measurements)
-        write_records(self.folder / CURVES, study_curves(readings, measurements))
+        write_records(self.folder / CURVES, study_curves(self._readings, measurements))
         return measurements
 
     def judge(self, measurements: Sequence[Measurement]) -> StudyRecord:
@@ -80,9 +81,10 @@ class Conclusion:
 
     def _verdicts(self, measurements: Sequence[Measurement]) -> list[Verdict]:
         """One verdict for each claim, and the look is taken."""
+        sampled = self._readings.shared(Values).named
 
         def judging(claims: Sequence[ClaimSpec], level: float) -> list[Verdict]:
-            return judge(claims, measurements, self.plan.arms.control, level=level)
+            return judge(claims, measurements, self.plan.arms.control, level=level, sampled=sampled)
 
         if self.at is None:
             return judging(self.plan.study.claims, LEVEL)
@@ -128,6 +130,11 @@ class Conclusion:
         )
         write_record(self.folder.study, record)
         return record
+
+    @cached_property
+    def _readings(self) -> Readings:
+        """What the cells left behind, loaded once for measurements and verdicts."""
+        return Readings(self.plan, self.folder.path, self._failed_cells(), device=self.device)
 
     def _failed_cells(self) -> set[str]:
         return {answer.job.cell.id for answer in self.failed.values()}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bequest.records import Measurement
+from bequest.studies.claim_spec import AnswerSpec
 from bequest.studies.claims import find
-from bequest.studies.spec import AnswerSpec
 
 
 def answer_sentence(spec: AnswerSpec, measurements: Sequence[Measurement], seeds: int | str) -> str:
     """The sentence of a study with its values and intervals; ``seeds`` stands for ``{n}``."""
     values = {}
     for name, value in spec.values.items():
-        measurement = find(measurements, value.measure, value.arm, value.split)
+        measurement = find(measurements, value.measure, value.arm, value.split, value.teacher)
         values[name] = _shown(measurement, percent=value.style == "percent")
     return spec.text.format(n=seeds, **values)
 

@@ -19,8 +19,8 @@ class Arms:
         circle: The arms that need each other in a circle.
         control: Each arm to the one that it is compared with: its own choice, else the self-taught arm on
             the same queries, else the plain arm; None for arms without teachers and without a choice.
-        pairs: Arms beside teachers: their own, and those of the arms that they control or are the plain
-            form of.
+        pairs: Arms beside teachers: their own, and those of arms with the same student that they control, are
+            the plain form of, or train on queries beside.
         taught: (arm, control, teacher) of every shown arm whose teacher is of another kind: what
             inheritance is computed of.
     """
@@ -54,15 +54,27 @@ class Arms:
         return None
 
     def self_taught(self, arm: str) -> str | None:
-        """The arm with the same student and queries whose teachers are plain students of the same kind."""
+        """The arm with the same student and queries whose teachers are plain students of the same kind.
+
+        Where there are several, one whose teachers know nothing of the queries: not a student that was
+        taught their labels.
+        """
         spec = self._study.arms[arm]
         same = (spec.student, spec.queries, spec.objective, spec.mode)
+        found = []
         for name, other in self._study.arms.items():
             teachers = [self._study.arms[t] for t in other.teachers if t in self._study.arms]
             alike = (other.student, other.queries, other.objective, other.mode) == same
             if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
-                return name
-        return None
+                found.append(name)
+        plainest = self.plain(spec.student) or self._first_plain(spec.student)
+        untaught = [name for name in found if set(self._study.arms[name].teachers) == {plainest}]
+        return next(iter([*untaught, *found]), None)
+
+    def _first_plain(self, student: str) -> str | None:
+        """The first arm that trains ``student`` on labels, of whatever inputs."""
+        arms = self._study.arms.items()
+        return next((name for name, arm in arms if arm.student == student and not arm.teachers), None)
 
     def plain_cell_arm(self, arm: str) -> str | None:
         """The plain arm of the same student, which runs first: its accuracy is what a teacher must exceed."""
@@ -99,9 +111,14 @@ class Arms:
             for teacher in spec.teachers:
                 pairs[arm, teacher] = None
                 if teacher in others:
-                    beside = (self.control[arm], self.plain(spec.student))
-                    pairs |= {(name, teacher): None for name in beside if name}
+                    beside = (self.control[arm], self.plain(spec.student), *self._with_queries(spec.student))
+                    pairs |= {(name, teacher): None for name in beside if name and name != teacher}
         return list(pairs)
+
+    def _with_queries(self, student: str) -> list[str]:
+        """The shown arms that train ``student`` on queries: with other teachers, or with none."""
+        arms = self._study.arms
+        return [name for name in self.shown if arms[name].student == student and arms[name].queries]
 
     def _ordered(self) -> tuple[list[str], list[str]]:
         arms = self._study.arms

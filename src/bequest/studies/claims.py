@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, nan
 
-from bequest.measure import Claim, Estimate, inheritance, judge_family, paired_interval, seed_interval
+import numpy as np
+
+from bequest.measure import Claim, Estimate, SeedValues, judge_family, paired, seed_values, share_of_gap
 from bequest.measure.families import Judged
 from bequest.measures import Reason, measure_named
 from bequest.records import Measurement, Verdict
-from bequest.studies.spec import ClaimSpec
+from bequest.studies.claim_spec import ClaimSpec
 
 LEVEL = 0.95
 """Of the family of a study's claims, and of the plain interval of each."""
 
 Interval = Callable[[float], Estimate]
 """Level to estimate."""
+
+Sampled = Callable[[str, str, str | None, str | None], SeedValues | None]
+"""Measure, arm, split and teacher to the values behind their measurement."""
+
+
+def _no_samples(measure: str, arm: str, split: str | None, teacher: str | None) -> None:
+    """Nothing is known of single samples."""
+    del measure, arm, split, teacher
 
 
 def judge(
@@ -24,6 +34,7 @@ def judge(
     control: Mapping[str, str | None] | None = None,
     *,
     level: float = LEVEL,
+    sampled: Sampled = _no_samples,
 ) -> list[Verdict]:
     """One verdict for each claim; those that are not exploratory are one family (Holm).
 
@@ -32,8 +43,10 @@ def judge(
         measurements: Its measurements.
         control: Each arm to its control, which inheritance is computed against.
         level: Confidence level of the family.
+        sampled: Gives the values behind a measurement, by measure, arm, split and teacher, with those of each
+            sample; None where it has none, whose interval is then for other seeds alone.
     """
-    table = _Table(measurements, control or {})
+    table = _Table(measurements, control or {}, sampled)
     planned = [claim for claim in claims if not claim.exploratory]
     judged = iter(judge_family([table.claim(claim) for claim in planned], level=level))
     # An exploratory claim is a family of its own: it decides nothing about the others.
@@ -55,11 +68,14 @@ def find(
 
 
 class _Table:
-    """The measurements, by name."""
+    """The measurements, by name, with the values by seed behind them."""
 
-    def __init__(self, measurements: Sequence[Measurement], control: Mapping[str, str | None]) -> None:
+    def __init__(
+        self, measurements: Sequence[Measurement], control: Mapping[str, str | None], sampled: Sampled
+    ) -> None:
         self._measurements = measurements
         self._control = control
+        self._sampled = sampled
 
     def claim(self, spec: ClaimSpec) -> Claim:
         """What is claimed, with its interval at any level."""
@@ -75,25 +91,39 @@ class _Table:
             return _missing
         if spec.against is None:
             return self._of_one(subject)
-        split = spec.against_split or spec.split
+        split = spec.against_split or subject.split
         other = find(self._measurements, spec.measure, spec.against, split, subject.teacher)
-        return _missing if other is None else _of_difference(subject, other)
+        return _missing if other is None else paired(self._values(subject), self._values(other)).interval
 
     def _of_one(self, measurement: Measurement) -> Interval:
         """The interval of a mean over seeds, or of a share of the gap."""
-        if measure_named(measurement.measure).mark == "inheritance":
+        if measure_named(measurement.measure).mark in ("inheritance", "inheritance_by_budget"):
             roles = self._roles(measurement)
             if roles is not None:
                 taught, control, teacher = roles
-                return lambda level: inheritance(taught, control, teacher, level=level)
+                return lambda level: share_of_gap(taught, control, teacher, level)
             return _as_measured(measurement)
-        values = _defined(measurement.per_seed)
-        if len(values) < len(measurement.per_seed) or not values:
-            return _as_measured(measurement)
-        return lambda level: seed_interval(values, level=level)
+        values = self._values(measurement)
+        return (
+            values.interval
+            if values.seeds and not np.isnan(values.values).any()
+            else _as_measured(measurement)
+        )
 
-    def _roles(self, share: Measurement) -> list[list[float]] | None:
-        """The values of student, control and teacher behind a share, at the seeds that all of them have."""
+    def _values(self, measurement: Measurement) -> SeedValues:
+        """The values behind a measurement: with their samples where they are means over these."""
+        m = measurement
+        # A token or a layer of a network has values of its own under its network's name.
+        sampled = self._sampled(m.measure, m.arm, m.split, m.teacher) if m.layer is None else None
+        if sampled is not None:
+            return sampled
+        described = measure_named(m.measure)
+        by_seed = {int(seed): nan if value is None else value for seed, value in m.per_seed.items()}
+        is_ring = described.mark in RINGS or m.arm == m.teacher
+        return seed_values(by_seed, ring=is_ring, bounds=described.bounds)
+
+    def _roles(self, share: Measurement) -> list[SeedValues] | None:
+        """The values of student, control and teacher behind a share."""
         property_ = measure_named(share.measure).of
         control, teacher = self._control.get(share.arm), share.teacher
         if control is None or teacher is None:
@@ -105,20 +135,12 @@ class _Table:
             wanted = [(property_, role, teacher) for role in (share.arm, control)]
             wanted.append((f"{property_}/ceiling", share.arm, teacher))
         measured = [find(self._measurements, name, arm, share.split, by) for name, arm, by in wanted]
-        rows = [m.per_seed for m in measured if m is not None]
-        if len(rows) < len(wanted):
-            return None
-        seeds = [seed for seed in rows[0] if all(row.get(seed) is not None for row in rows)]
-        return [[value for seed in seeds if (value := row[seed]) is not None] for row in rows]
+        found = [self._values(m) for m in measured if m is not None]
+        return found if len(found) == len(wanted) else None
 
 
-def _of_difference(subject: Measurement, other: Measurement) -> Interval:
-    """The interval of a difference of two arms, paired by seed."""
-    seeds = [seed for seed in subject.per_seed if seed in other.per_seed]
-    pairs = [(subject.per_seed[seed], other.per_seed[seed]) for seed in seeds]
-    defined = [(a, b) for a, b in pairs if a is not None and b is not None]
-    first, second = [a for a, _ in defined], [b for _, b in defined]
-    return lambda level: paired_interval(first, second, level=level)
+RINGS = ("ceiling", "other_teacher", "own_minus_other")
+"""Marks whose values are those of pairs of neighbouring networks."""
 
 
 def _as_measured(m: Measurement) -> Interval:
@@ -140,10 +162,6 @@ def _as_measured(m: Measurement) -> Interval:
 
 def _missing(level: float) -> Estimate:
     return Estimate(nan, 0, nan, nan, level, "", "not measured", Reason.NOT_MEASURED)
-
-
-def _defined(per_seed: Mapping[str, float | None]) -> list[float]:
-    return [value for value in per_seed.values() if value is not None]
 
 
 def _verdict(claim: ClaimSpec, judged: Judged, table: _Table) -> Verdict:

@@ -14,6 +14,7 @@ from bequest.data.corruptions import corrupt
 from bequest.data.datasets import Dataset, Split, load_dataset, located
 from bequest.data.folders import subset
 from bequest.data.fractions import fraction
+from bequest.errors import DataError, UnknownName
 from bequest.studies.source import SourceSpec
 from bequest.studies.spec import DataSpec, SplitSpec
 
@@ -71,8 +72,13 @@ def _test_split(data: str, content: str, spec: str) -> Split:
 
 
 def shifted(data: Dataset, spec: SplitSpec) -> Split:
-    """The samples of ``spec.of`` corrupted, or under each variant; copy k of sample i has id i·K + k."""
-    base = data[spec.of]
+    """The samples of ``spec.of``, corrupted or under each of K variants; copy k of sample i has id i·K + k.
+
+    Raises:
+        UnknownName: If there is no such split, or nothing of that name is known of its samples.
+        DataError: If no sample is as ``where`` says.
+    """
+    base = _where(data[spec.of], spec)
     if spec.corruption is not None:
         return Split(corrupt(spec.corruption, base.x, base.ids, spec.level), base.y, base.ids)
     if not spec.variants:
@@ -82,6 +88,19 @@ def shifted(data: Dataset, spec: SplitSpec) -> Split:
     ids = torch.cat([base.ids * count + k for k in range(count)])
     about = {name: values.repeat(count) for name, values in base.about.items()}
     return Split(x, None if base.y is None else base.y.repeat(count), ids, about)
+
+
+def _where(base: Split, spec: SplitSpec) -> Split:
+    """The samples of which everything has one of the values that ``spec.where`` lists."""
+    chosen = torch.ones(len(base), dtype=torch.bool)
+    for name, values in spec.where.items():
+        if name not in base.about:
+            known = ", ".join(base.about) or "nothing"
+            raise UnknownName(f"nothing is known of {name!r} in the split {spec.of!r}", expected=known)
+        chosen &= torch.isin(base.about[name], torch.tensor(values))
+    if not chosen.any():
+        raise DataError(f"no sample of {spec.of!r} is where the split says", expected=str(spec.where))
+    return base.take(chosen.nonzero()[:, 0]) if spec.where else base
 
 
 def part_of(data: Dataset, spec: SourceSpec, *, seed: int) -> Split:

@@ -58,3 +58,7 @@ class KindSpec(Config):
     def snapshot_arms(self) -> Collection[str]:
         """The arms whose networks must be looked at while they train."""
         return ()
+
+    def named_measures(self) -> Collection[str]:
+        """The measures that the options name; some are measured only where a study names them."""
+        return ()

@@ -13,9 +13,10 @@ from bequest.errors import ConfigError
 from bequest.measure import detectable_effect, look_levels, seeds_needed
 from bequest.measures import Reason, measure_named
 from bequest.records import LookRecord, RoundsRecord, Verdict
+from bequest.studies.claim_spec import ClaimSpec
 from bequest.studies.claims import LEVEL
 from bequest.studies.plan import Plan, with_seeds
-from bequest.studies.spec import ClaimSpec, StudySpec
+from bequest.studies.spec import StudySpec
 
 MOST = 4
 """Default of the most seeds, in units of the study's. Four times as many seeds halve an interval, and where

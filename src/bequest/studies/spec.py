@@ -14,11 +14,11 @@ from bequest.distill.combine import Combination
 from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.codecs import Codec, Dense
+from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.kind import KindSpec
 from bequest.studies.solvable_spec import LearnerSpec, TheorySpec
 from bequest.studies.source import SourceSpec
 
-Direction = Literal["above", "below", "within"]
 Mode = Literal["eval", "noisy", "online", "stored", "noise", "another"]
 K = TypeVar("K", bound=KindSpec)
 
@@ -49,6 +49,11 @@ class SplitSpec(Config):
         variants: Transforms (``{name = "translate", dx = 2, dy = 2}``); each makes one copy of every sample.
         corruption: A corruption (``bequest ls corruptions``) instead of variants.
         level: Its level; default: the published one.
+        where: What must be known of a sample (``{ attractors = [2, 3] }``): others are left out.
+        asked: Whether its inputs are among those that the study's queries ask about; None where that is no
+            question. It changes no sample; evidence of kind ``distance`` tells the two apart.
+        distance: How far its inputs are from the training inputs, in a unit of the study's choice, such as
+            pixels or attractors; for evidence of kind ``distance``.
         at: Parameters of the solvable model that make the split, which is then a place in its space.
     """
 
@@ -57,11 +62,15 @@ class SplitSpec(Config):
     variants: tuple[Transform, ...] = ()
     corruption: str | None = None
     level: int | None = Field(None, ge=1)
+    where: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    asked: bool | None = None
+    distance: float | None = Field(None, ge=0)
     at: dict[str, float] = Field(default_factory=dict)
 
     def samples(self) -> dict[str, Any]:
         """All that decides its samples, as plain values; equal for two splits with the same ones."""
-        return self.model_dump(mode="json", exclude_none=True, exclude={"description", "at"})
+        other = {"description", "asked", "distance", "at", *(() if self.where else ("where",))}
+        return self.model_dump(mode="json", exclude_none=True, exclude=other)
 
 
 class StartSpec(Config):
@@ -152,77 +161,6 @@ class ArmSpec(Config):
     label: str | None = None
     aside: bool = False
     learner: LearnerSpec | None = None
-
-
-class ClaimSpec(Config):
-    """A sentence that the evidence will judge.
-
-    Attributes:
-        id: Its name; no two claims have the same.
-        text: The sentence, as a reader sees it.
-        source: Where it comes from.
-        measure: What is measured: a name of ``bequest ls measures``, also ``inheritance/NAME``.
-        arm: Whose value it is.
-        split: The split, or group of splits, on which; default: the first on which it is measured.
-        teacher: The teacher that a likeness is to; default: the first that it is measured beside.
-        against: The arm whose value is taken off, paired by seed; default: the value itself is judged.
-        against_split: The split of ``against``, where it is another.
-        direction: ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it
-            lies below; ``below``: the reverse; ``within``: upheld if the interval lies inside ±margin,
-            contradicted if it lies outside. Anything else is undecided. The interval is at the level that
-            leaves all claims of the study together 5 %.
-        margin: What the interval is compared with.
-        published: The number that ``source``, a paper, prints; shown beside ours.
-        expected: The number of an own probe or pilot; shown beside ours.
-        exploratory: Made, or given its margin, after seeing the data that judge it; no member of the family.
-        exact: Its two values are equal by construction, so that an interval without width decides it.
-    """
-
-    id: str
-    text: str
-    source: str
-    measure: str
-    arm: str
-    split: str | None = None
-    teacher: str | None = None
-    against: str | None = None
-    against_split: str | None = None
-    direction: Direction = "above"
-    margin: float = 0.0
-    published: float | None = None
-    expected: float | None = None
-    exploratory: bool = False
-    exact: bool = False
-
-
-class ValueSpec(Config):
-    """A measurement that the answer sentence quotes.
-
-    Attributes:
-        measure: A name of ``bequest ls measures``, also ``inheritance/NAME``.
-        arm: Whose value it is.
-        split: The split, or group of splits, on which; default: the first on which it is measured.
-        style: Shown as ``percent``, or as a ``number`` with three digits.
-    """
-
-    measure: str
-    arm: str
-    split: str | None = None
-    style: Literal["percent", "number"] = "percent"
-
-
-class AnswerSpec(Config):
-    """The sentence that opens the report; ``{name}`` stands for a value, ``{n}`` for the seeds.
-
-    Attributes:
-        text: The sentence.
-        values: What the names in it stand for.
-        picture: The chart that stands beside it.
-    """
-
-    text: str
-    values: dict[str, ValueSpec] = Field(default_factory=dict)
-    picture: str | None = None
 
 
 class MeasuresSpec(Config):
@@ -339,6 +277,17 @@ class StudySpec(Config):
     def compared_splits(self) -> list[str]:
         """The splits on which models are compared with each other."""
         return [name for name in self.splits if not self.measures.splits or name in self.measures.splits]
+
+    @property
+    def named_measures(self) -> set[str]:
+        """The measures that profile, claims, answer and kinds of evidence name, with those they derive from.
+
+        Some are measured only where they are named.
+        """
+        values = self.answer.values.values() if self.answer else ()
+        names = [*self.measures.profile, *(each.measure for each in (*self.claims, *values))]
+        names += [name for kind in self.measures.kinds.values() for name in kind.named_measures()]
+        return {part for name in names for part in (name, *name.split("/"))}
 
     @property
     def described_splits(self) -> dict[str, str]:

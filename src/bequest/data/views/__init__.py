@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bequest.data.views.geometry import Crop, Flip, ResizedCrop, Rotate, Scale, Shear, Shift
+from bequest.data.views.geometry import Crop, Flip, ResizedCrop, Rotate, Scale, Shear, Shift, ShiftAmong
 from bequest.data.views.mixing import CutMix, Mixup
 from bequest.data.views.pixels import Brightness, Contrast, Erase, Noise
 from bequest.data.views.randaugment import Randaugment
@@ -30,6 +30,7 @@ __all__ = [
     "Scale",
     "Shear",
     "Shift",
+    "ShiftAmong",
     "View",
     "WordDropout",
     "parse_views",

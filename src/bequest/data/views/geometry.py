@@ -12,11 +12,13 @@ from typing_extensions import override
 
 from bequest.data.affine import Fill, affine, check_images, interpolate, mirror, translate
 from bequest.data.views.view import Key, View
-from bequest.variants import strict
+from bequest.variants import Listed, strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Move = Annotated[tuple[int, int], Field(strict=False)]
+"""Pixels to the right and down."""
 
 
 @strict
@@ -35,6 +37,26 @@ class Shift(View, name="shift"):
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
         return _shifted(x, key, self.pixels, self.fill)
+
+
+@strict
+class ShiftAmong(View, name="shift_among"):
+    """Moved by one of a list of moves, each equally likely: for queries that leave other moves unasked.
+
+    Attributes:
+        moves: Pixels to the right and down of each move, such as ``[[1, 0], [-2, 1]]``.
+        fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
+            (``reflect``) or from the other side (``wrap``).
+    """
+
+    moves: Annotated[Listed[Move], Field(min_length=1)]
+    fill: Fill = "zeros"
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        drawn = key.integers("shift_among", 1, low=0, high=len(self.moves) - 1)[:, 0]
+        by = torch.tensor(self.moves, device=x.device)[drawn]
+        return translate(x, by[:, 0], by[:, 1], fill=self.fill)
 
 
 @strict

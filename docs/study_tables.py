@@ -1,0 +1,92 @@
+"""Writes what runs came to into the studies' READMEs and docs/papers.md: python docs/study_tables.py RUN...
+
+Each RUN is a run folder of a bundled study. Between ``<!-- claims -->`` and ``<!-- end of claims -->`` of the
+study's README stands the table of its claims, from the run's records; nothing there is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from bequest.records import StudyRecord, Verdict, read_record, read_records
+
+ROOT = Path(__file__).resolve().parent.parent
+STUDIES = ROOT / "src" / "bequest" / "studies"
+SIGNS = {"upheld": "✓ upheld", "contradicted": "✗ contradicted", "undecided": "? undecided"}
+BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+
+
+def number(value: float | None) -> str:
+    """With three digits after the point, without the leading zero."""
+    if value is None:
+        return "–"
+    text = f"{abs(value):.3f}" if abs(value) < 10 else f"{abs(value):.3g}"
+    text = text.removeprefix("0")
+    return f"−{text}" if value < 0 and float(f"{value:.3f}") else text
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Both ends in brackets; a dash where there is none."""
+    return "–" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+
+
+def row(verdict: Verdict) -> str:
+    """One claim as a line of the table."""
+    told = "–"
+    if verdict.published is not None:
+        told = number(verdict.published)
+    elif verdict.expected is not None:
+        told = f"pilot {number(verdict.expected)}"
+    decided = SIGNS[verdict.verdict] + (" (exploratory)" if verdict.exploratory else "")
+    cells = [
+        f"{verdict.text} ({verdict.contrast})",
+        told,
+        f"{number(verdict.value)} {interval(verdict.low, verdict.high)}",
+        interval(verdict.adjusted_low, verdict.adjusted_high),
+        decided,
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def summary(study: StudyRecord, verdicts: list[Verdict]) -> str:
+    """What was run, how long it took, and how the claims were judged."""
+    counts = Counter(verdict.verdict for verdict in verdicts if not verdict.exploratory)
+    told = ", ".join(f"{counts[word]} {word}" for word in SIGNS)
+    minutes = sum(cell.seconds or 0.0 for cell in study.cells) / 60
+    seeds = f"seeds {study.seeds[0]} to {study.seeds[-1]}"
+    told_of = f"{len(study.cells)} trainings, {minutes:.0f} minutes of them added up"
+    return (
+        f"Scale `{study.scale}`, {seeds}; {told_of}. Of {sum(counts.values())} claims {told}. Intervals are 95 % "
+        "ones; the adjusted ones hold together for all claims of the study, and decide."
+    )
+
+
+def table(study: StudyRecord, verdicts: list[Verdict]) -> str:
+    """The summary and the table."""
+    head = "| claim | told | ours | adjusted | verdict |\n|---|---|---|---|---|"
+    answer = [f"> {study.answer}", ""] if study.answer else []
+    return "\n".join([*answer, summary(study, verdicts), "", head, *map(row, verdicts)])
+
+
+def written_between(text: str, content: str) -> str:
+    """``text`` with ``content`` between the two marks."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+
+
+def main() -> None:
+    """Write the tables of all runs that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    for run in parser.parse_args().runs:
+        study = read_record(run / "study.json", StudyRecord)
+        verdicts = read_records(run / "claims.json", Verdict)
+        readme = STUDIES / study.name.replace("-", "_") / "README.md"
+        readme.write_text(written_between(readme.read_text(), table(study, verdicts)))
+
+
+if __name__ == "__main__":
+    main()

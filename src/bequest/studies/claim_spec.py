@@ -1,0 +1,84 @@
+"""What a study may claim, and the sentence that opens its report."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bequest.config import Config
+
+Direction = Literal["above", "below", "within"]
+
+
+class ClaimSpec(Config):
+    """A sentence that the evidence will judge.
+
+    Attributes:
+        id: Its name; no two claims have the same.
+        text: The sentence, as a reader sees it.
+        source: Where it comes from.
+        measure: What is measured: a name of ``bequest ls measures``, also ``inheritance/NAME``.
+        arm: Whose value it is.
+        split: The split, or group of splits, on which; default: the first on which it is measured.
+        teacher: The teacher that a likeness is to; default: the first that it is measured beside.
+        against: The arm whose value is taken off, paired by seed; default: the value itself is judged.
+        against_split: The split of ``against``, where it is another.
+        direction: ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it
+            lies below; ``below``: the reverse; ``within``: upheld if the interval lies inside ±margin,
+            contradicted if it lies outside. Anything else is undecided. The interval is at the level that
+            leaves all claims of the study together 5 %.
+        margin: What the interval is compared with.
+        published: The number that ``source``, a paper, prints; shown beside ours.
+        expected: The number of an own probe or pilot; shown beside ours.
+        exploratory: Made, or given its margin, after seeing the data that judge it; no member of the family.
+        exact: Its two values are equal by construction, so that an interval without width decides it.
+    """
+
+    id: str
+    text: str
+    source: str
+    measure: str
+    arm: str
+    split: str | None = None
+    teacher: str | None = None
+    against: str | None = None
+    against_split: str | None = None
+    direction: Direction = "above"
+    margin: float = 0.0
+    published: float | None = None
+    expected: float | None = None
+    exploratory: bool = False
+    exact: bool = False
+
+
+class ValueSpec(Config):
+    """A measurement that the answer sentence quotes.
+
+    Attributes:
+        measure: A name of ``bequest ls measures``, also ``inheritance/NAME``.
+        arm: Whose value it is.
+        split: The split, or group of splits, on which; default: the first on which it is measured.
+        teacher: The teacher that a likeness is to; default: the first that it is measured beside.
+        style: Shown as ``percent``, or as a ``number`` with three digits.
+    """
+
+    measure: str
+    arm: str
+    split: str | None = None
+    teacher: str | None = None
+    style: Literal["percent", "number"] = "percent"
+
+
+class AnswerSpec(Config):
+    """The sentence that opens the report; ``{name}`` stands for a value, ``{n}`` for the seeds.
+
+    Attributes:
+        text: The sentence.
+        values: What the names in it stand for.
+        picture: The chart that stands beside it.
+    """
+
+    text: str
+    values: dict[str, ValueSpec] = Field(default_factory=dict)
+    picture: str | None = None
