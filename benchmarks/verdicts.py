@@ -36,9 +36,9 @@ from bequest.measure import (  # noqa: E402
     seed_interval,
 )
 from bequest.records import LookRecord, Measurement, RoundsRecord, Verdict  # noqa: E402
+from bequest.studies.claim_spec import ClaimSpec  # noqa: E402
 from bequest.studies.claims import judge  # noqa: E402
 from bequest.studies.looks import next_look, planned_looks, verdicts_at, with_look  # noqa: E402
-from bequest.studies.spec import ClaimSpec  # noqa: E402
 
 CLAIMS = 20
 LOOKS = (3, 5, 8, 12)

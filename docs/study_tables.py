@@ -58,8 +58,8 @@ def summary(study: StudyRecord, verdicts: list[Verdict]) -> str:
     seeds = f"seeds {study.seeds[0]} to {study.seeds[-1]}"
     told_of = f"{len(study.cells)} trainings, {minutes:.0f} minutes of them added up"
     return (
-        f"Scale `{study.scale}`, {seeds}; {told_of}. Of {sum(counts.values())} claims {told}. Intervals are 95 % "
-        "ones; the adjusted ones hold together for all claims of the study, and decide."
+        f"Scale `{study.scale}`, {seeds}; {told_of}. Of {sum(counts.values())} claims {told}. Intervals are "
+        "95 % ones; the adjusted ones hold together for all claims of the study, and decide."
     )
 
 

@@ -61,15 +61,15 @@ class Arms:
         """
         spec = self._study.arms[arm]
         same = (spec.student, spec.queries, spec.objective, spec.mode)
-        found = []
+        self_taught = []
         for name, other in self._study.arms.items():
             teachers = [self._study.arms[t] for t in other.teachers if t in self._study.arms]
             alike = (other.student, other.queries, other.objective, other.mode) == same
             if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
-                found.append(name)
+                self_taught.append(name)
         plainest = self.plain(spec.student) or self._first_plain(spec.student)
-        untaught = [name for name in found if set(self._study.arms[name].teachers) == {plainest}]
-        return next(iter([*untaught, *found]), None)
+        untaught = [name for name in self_taught if set(self._study.arms[name].teachers) == {plainest}]
+        return next(iter([*untaught, *self_taught]), None)
 
     def _first_plain(self, student: str) -> str | None:
         """The first arm that trains ``student`` on labels, of whatever inputs."""

@@ -112,14 +112,15 @@ class _Table:
 
     def _values(self, measurement: Measurement) -> SeedValues:
         """The values behind a measurement: with their samples where they are means over these."""
-        m = measurement
         # A token or a layer of a network has values of its own under its network's name.
-        sampled = self._sampled(m.measure, m.arm, m.split, m.teacher) if m.layer is None else None
+        measure, arm, teacher = measurement.measure, measurement.arm, measurement.teacher
+        is_whole = measurement.layer is None
+        sampled = self._sampled(measure, arm, measurement.split, teacher) if is_whole else None
         if sampled is not None:
             return sampled
-        described = measure_named(m.measure)
-        by_seed = {int(seed): nan if value is None else value for seed, value in m.per_seed.items()}
-        is_ring = described.mark in RINGS or m.arm == m.teacher
+        described, per_seed = measure_named(measure), measurement.per_seed
+        by_seed = {int(seed): nan if value is None else value for seed, value in per_seed.items()}
+        is_ring = described.mark in RINGS or arm == teacher
         return seed_values(by_seed, ring=is_ring, bounds=described.bounds)
 
     def _roles(self, share: Measurement) -> list[SeedValues] | None:
@@ -135,8 +136,8 @@ class _Table:
             wanted = [(property_, role, teacher) for role in (share.arm, control)]
             wanted.append((f"{property_}/ceiling", share.arm, teacher))
         measured = [find(self._measurements, name, arm, share.split, by) for name, arm, by in wanted]
-        found = [self._values(m) for m in measured if m is not None]
-        return found if len(found) == len(wanted) else None
+        roles = [self._values(each) for each in measured if each is not None]
+        return roles if len(roles) == len(wanted) else None
 
 
 RINGS = ("ceiling", "other_teacher", "own_minus_other")

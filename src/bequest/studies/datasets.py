@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from bequest import parts
@@ -92,15 +93,17 @@ def shifted(data: Dataset, spec: SplitSpec) -> Split:
 
 def _where(base: Split, spec: SplitSpec) -> Split:
     """The samples of which everything has one of the values that ``spec.where`` lists."""
-    chosen = torch.ones(len(base), dtype=torch.bool)
+    if not spec.where:
+        return base
+    rows = np.arange(len(base))
     for name, values in spec.where.items():
         if name not in base.about:
             known = ", ".join(base.about) or "nothing"
             raise UnknownName(f"nothing is known of {name!r} in the split {spec.of!r}", expected=known)
-        chosen &= torch.isin(base.about[name], torch.tensor(values))
-    if not chosen.any():
+        rows = rows[np.isin(base.about[name].numpy()[rows], values)]
+    if not len(rows):
         raise DataError(f"no sample of {spec.of!r} is where the split says", expected=str(spec.where))
-    return base.take(chosen.nonzero()[:, 0]) if spec.where else base
+    return base.take(torch.tensor(rows, device=base.ids.device))
 
 
 def part_of(data: Dataset, spec: SourceSpec, *, seed: int) -> Split:
