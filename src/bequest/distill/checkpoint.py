@@ -28,7 +28,9 @@ class CheckpointIgnored(UserWarning):
     """A checkpoint is damaged or belongs to another run, so that the run starts from its beginning."""
 
 
-def checkpointing(path: str | Path, *, seconds: float = 0.0, run: str = "") -> Checkpoint:
+def checkpointing(
+    path: str | Path, *, seconds: float = 0.0, run: str = "", ending: Callable[[], bool] = lambda: False
+) -> Checkpoint:
     """The ``checkpoint`` argument of :func:`bequest.distill.engine.train` for a file.
 
     A file that is damaged or belongs to another run counts as none: there is a :class:`CheckpointIgnored`
@@ -39,9 +41,11 @@ def checkpointing(path: str | Path, *, seconds: float = 0.0, run: str = "") -> C
             it cannot run code.
         seconds: Keep a state only when the last one is at least this old.
         run: What identifies the run, such as the hash of its configuration.
+        ending: Whether the run was asked to end: the next state is then kept, however old the last one is.
 
     Raises:
         RunFolderError: From the returned function, if the file cannot be written.
+        KeyboardInterrupt: From it, after it kept the state of a run that was asked to end.
     """
     written = time.monotonic()
 
@@ -49,13 +53,16 @@ def checkpointing(path: str | Path, *, seconds: float = 0.0, run: str = "") -> C
         nonlocal written
         if state is None:
             return _read(Path(path), run)
-        if time.monotonic() - written >= seconds:
+        ends = ending()
+        if ends or time.monotonic() - written >= seconds:
             buffer = io.BytesIO()
             torch.save({"run": run, "state": state()}, buffer)
             content = buffer.getvalue()
             digest = hashlib.sha256(content).hexdigest().encode() + b"\n"
             write_bytes(path, MAGIC + digest + content)
             written = time.monotonic()
+        if ends:
+            raise KeyboardInterrupt
         return None
 
     return checkpoint

@@ -24,6 +24,7 @@ from bequest.errors import BequestError
 from bequest.evidence.reading import as_plain_arrays, penultimate
 from bequest.evidence.readings import AGAIN
 from bequest.files import file_digest, save_arrays, write_text
+from bequest.interrupts import deferred
 from bequest.measure import checkpoint_epochs
 from bequest.models.devices import Device
 from bequest.models.taps import PENULTIMATE
@@ -100,8 +101,9 @@ def _train(
     taking = [_snapshots(plan, lesson, folder)] if snapshots else []
     # A checkpoint of a training without snapshots lacks the first ones: it is one of another run.
     run = f"{cell.id} with snapshots" if snapshots else cell.id
-    checkpoint = checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS, run=run)
-    trained = lesson.run(callbacks=taking, checkpoint=checkpoint)
+    with deferred() as ending:
+        checkpoint = checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS, run=run, ending=ending)
+        trained = lesson.run(callbacks=taking, checkpoint=checkpoint)
     files = _write_files(folder, lesson, trained, snapshots=snapshots)
     durations = {
         "preparation": prepared - started,

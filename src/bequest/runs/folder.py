@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -137,6 +137,15 @@ class RunFolder:
         if record is None or record.config_hash != plan.hash or not self.measured(plan):
             return False
         return self._whole(CLAIMS, record)
+
+    def concluded(self, plan: Plan, failed: Collection[str]) -> bool:
+        """True if the study of ``plan`` was measured and judged, without the cells ``failed`` only."""
+        record = self.readable_record()
+        if not failed or record is None:
+            return self.complete(plan)
+        lost = {cell.id for cell in record.cells if cell.status == "failed"}
+        partial = record.status == "partial" and record.config_hash == plan.hash
+        return partial and lost == set(failed) and all(self._whole(name, record) for name in RESULTS)
 
     def measured(self, plan: Plan) -> bool:
         """True if measurements and curves are there that another measuring would give again."""

@@ -22,6 +22,9 @@ from bequest.runs.survey import Job
 ATTEMPTS = 2
 """How often a job is started before the death of its worker counts as its failure."""
 
+SAVING = 5.0
+"""Seconds in which a training may save when its run is interrupted."""
+
 PAUSE = 0.5
 """Seconds after which there is another look at what others do."""
 
@@ -126,11 +129,22 @@ class LocalPool:
         try:
             yield
         finally:
+            busy = [worker.process for worker in self._running if worker.job is not None]
+            for process in busy:
+                process.terminate()  # a training is saved, anything else ends at once
+            _wait(busy, SAVING)
             for worker in self._running:
                 if worker.job is not None:
                     worker.process.kill()
                 _ended(worker)
             self._running.clear()
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Wait until all have ended, at most ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _ended(worker: _Worker) -> int:

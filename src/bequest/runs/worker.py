@@ -35,7 +35,10 @@ def main(folder: str, device: str) -> None:
     bench = Workbench(RunFolder(root).plan(), root, device)
     prefer_determinism(device)
     for line in sys.stdin:
-        answer = bench.do(bench.job(line))
+        try:
+            answer = bench.do(bench.job(line))
+        except KeyboardInterrupt:  # SIGTERM during a training, which is now saved
+            return
         answers.write(json.dumps({"status": answer.status, "error": answer.error}) + "\n")
         answers.flush()
 

@@ -29,7 +29,7 @@ LEASES = f"{AT_WORK}/leases"
 """Where the leases of a run lie."""
 
 DRIVER = "run"
-"""The lease of the one process that prepares and concludes the run."""
+"""The lease, and the role, of the one process that prepares and concludes the run."""
 
 PAUSE = 0.5
 """Seconds between two looks at a driver that keeps silent."""

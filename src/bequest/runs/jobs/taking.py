@@ -1,0 +1,111 @@
+"""``bequest work``: take jobs of a run folder until none is left, beside any number of other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from bequest.files import file_digest
+from bequest.memory import keep_heap
+from bequest.records import StudyRecord
+from bequest.runs.conclusion import Conclusion
+from bequest.runs.folder import RunFolder
+from bequest.runs.jobs.leases import Leases, at_work
+from bequest.runs.jobs.queue import JobQueue, serve
+from bequest.runs.jobs.schedule import Answer
+from bequest.runs.jobs.workers import SILENCE
+from bequest.runs.survey import Job, survey
+from bequest.runs.work import Workbench
+from bequest.studies.plan import Plan
+
+Progress = Callable[[Answer, int], object]
+"""Called with how a job ended that this process did, and how many are left."""
+
+
+@dataclass
+class Worked:
+    """What a worker did, and what it left.
+
+    Attributes:
+        folder: The run folder.
+        answers: How the jobs ended that this process did.
+        failed: Jobs that failed, here or elsewhere, by id.
+        left: Jobs that others do, or that nobody did.
+        study: The study's record, if this process was the last and concluded the run.
+    """
+
+    folder: Path
+    answers: list[Answer] = field(default_factory=list)
+    failed: dict[str, Answer] = field(default_factory=dict)
+    left: int = 0
+    study: StudyRecord | None = None
+
+
+def work(
+    folder: Path,
+    *,
+    once: bool = False,
+    silence: float = SILENCE,
+    progress: Progress | None = None,
+) -> Worked:
+    """Do jobs of a run folder until none is left; the last of all workers then measures and judges.
+
+    While ``bequest run`` is at work in the folder, that is left to it.
+
+    Args:
+        folder: A run folder, as ``bequest run`` prepared it.
+        once: End after one job, or as soon as others do all that is left.
+        silence: Seconds without a sign of life after which another worker counts as dead.
+        progress: See :data:`Progress`.
+
+    Raises:
+        RunFolderError: If it holds no run.
+    """
+    run, worked = RunFolder(folder), Worked(folder)
+    run.plan()  # before anything is written: the folder may hold no run
+    threads = torch.get_num_threads()
+    keep_heap()
+    with at_work(folder, "work", silence=silence) as leases:
+        while True:
+            version, plan = file_digest(run.configuration), run.plan()
+            torch.set_num_threads(1)  # as the workers of bequest run: the same sums in the same order
+            try:
+                _take(worked, plan, leases, once=once, progress=progress)
+            finally:
+                torch.set_num_threads(threads)
+            if (once and worked.answers) or file_digest(run.configuration) == version:
+                break  # else the run has grown meanwhile
+        if not worked.left:
+            worked.study = _concluded(plan, run, leases, worked)
+    return worked
+
+
+def _take(worked: Worked, plan: Plan, leases: Leases, *, once: bool, progress: Progress | None) -> None:
+    queue = JobQueue(plan, worked.folder, survey(plan, worked.folder, verify=False), leases)
+    bench, ours = Workbench(plan, worked.folder), set[str]()
+
+    def do(job: Job) -> Answer:
+        ours.add(job.id)
+        return bench.do(job)
+
+    worked.failed.clear()
+    for answer in serve(queue, do, once=once):
+        if answer.status != "done":
+            worked.failed[answer.job.id] = answer
+        if answer.job.id in ours:
+            worked.answers.append(answer)
+            if progress is not None:
+                progress(answer, queue.schedule.left)
+    worked.left = queue.schedule.left
+
+
+def _concluded(plan: Plan, run: RunFolder, leases: Leases, worked: Worked) -> StudyRecord | None:
+    """Measure and judge, unless that is done, or another process does it."""
+    lost = {answer.job.cell.id for answer in worked.failed.values()}
+    if run.concluded(plan, lost) or not leases.lead() or run.concluded(plan, lost):
+        return None
+    conclusion = Conclusion(plan, run, worked.failed)
+    return conclusion.judge(conclusion.measure())
