@@ -10,7 +10,7 @@ import time
 import pytest
 
 from bequest import interrupts
-from bequest.interrupts import like_ctrl_c
+from bequest.interrupts import deferred, like_ctrl_c
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP]
 
@@ -77,3 +77,59 @@ def test_other_threads_take_no_signals():
     thread.start()
     thread.join()
     assert handlers == [signal.SIG_DFL]
+
+
+def asked_inside(*numbers, saved):
+    """Asks what is at work to end; notes after each time that it went on."""
+    with deferred() as ending:
+        for number in numbers:
+            ask(number)
+            saved.append((number, ending()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *SIGNALS])
+def test_what_is_at_work_may_save_before_it_is_interrupted(number):
+    handlers = [signal.getsignal(other) for other in (signal.SIGINT, *SIGNALS)]
+    saved = []
+    with pytest.raises(KeyboardInterrupt):
+        asked_inside(number, signal.SIGTERM, saved=saved)
+    assert saved == [(number, True), (signal.SIGTERM, True)]
+    assert [signal.getsignal(other) for other in (signal.SIGINT, *SIGNALS)] == handlers
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    saved = []
+    with pytest.raises(KeyboardInterrupt):
+        asked_inside(signal.SIGTERM, signal.SIGINT, saved=saved)
+    assert saved == [(signal.SIGTERM, True)]
+
+
+def test_nothing_is_raised_where_nobody_asked_and_what_is_ignored_stays_so():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with deferred() as ending:
+        ask(signal.SIGTERM)
+        assert not ending()
+
+
+def failed_inside():
+    with deferred():
+        ask(signal.SIGTERM)
+        raise ValueError("broken")
+
+
+def test_an_error_inside_is_raised_as_it_is():
+    with pytest.raises(ValueError, match="broken"):
+        failed_inside()
+
+
+def test_deferring_in_another_thread_changes_nothing():
+    answers = []
+
+    def inside():
+        with deferred() as ending:
+            answers.append((ending(), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert answers == [(False, signal.SIG_DFL)]

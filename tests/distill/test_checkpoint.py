@@ -39,6 +39,17 @@ def test_states_are_kept_only_so_often(tmp_path):
     assert len(asked) == 2
 
 
+def test_a_run_that_is_asked_to_end_keeps_its_state_first(tmp_path):
+    asked = []
+    checkpoint = checkpointing(tmp_path / "c.pt", seconds=1e6, run="a", ending=lambda: bool(asked))
+    checkpoint(lambda: {"step": 1})
+    assert not (tmp_path / "c.pt").exists()
+    asked.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint(lambda: {"step": 2})
+    assert checkpointing(tmp_path / "c.pt", run="a")(None) == {"step": 2}
+
+
 def test_another_runs_state_counts_as_none_with_a_warning_and_is_replaced(tmp_path):
     path = tmp_path / "checkpoint.pt"
     checkpointing(path, run="a1")(lambda: STATE)
