@@ -53,7 +53,7 @@ def work(
 ) -> Worked:
     """Do jobs of a run folder until none is left; the last of all workers then measures and judges.
 
-    While ``bequest run`` is at work in the folder, that is left to it.
+    While ``bequest run`` is at work in the folder, or where the run is in rounds, that is left to it.
 
     Args:
         folder: A run folder, as ``bequest run`` prepared it.
@@ -104,6 +104,9 @@ def _take(worked: Worked, plan: Plan, leases: Leases, *, once: bool, progress: P
 
 def _concluded(plan: Plan, run: RunFolder, leases: Leases, worked: Worked) -> StudyRecord | None:
     """Measure and judge, unless that is done, or another process does it."""
+    record = run.readable_record()
+    if record is not None and record.rounds is not None:
+        return None  # it is in rounds: what a look judges, and at which level, is the driver's to say
     lost = {answer.job.cell.id for answer in worked.failed.values()}
     if run.concluded(plan, lost) or not leases.lead() or run.concluded(plan, lost):
         return None
