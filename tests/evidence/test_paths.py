@@ -44,8 +44,10 @@ def test_the_approach_is_the_share_of_the_first_distance_that_training_closed(re
 
 def test_the_map_is_of_all_checkpoints_together_and_says_what_it_is_worth(readings, curves):
     drawn = curves("path")
-    assert [curve.arm for curve in drawn] == list(ARMS)
-    shown = [readings.snapshots(arm, 0) for arm in ARMS]
+    assert [(curve.arm, curve.seed) for curve in drawn] == [
+        (arm, seed) for arm in ARMS for seed in ("0", "1")
+    ]
+    shown = [readings.snapshots(arm, seed) for arm in ARMS for seed in (0, 1)]
     plane = path_map(representation_distances([x for each in shown for x in each.values()]))
     points = [(point.x, point.y) for curve in drawn for point in curve.points]
     np.testing.assert_allclose(points, plane.points, atol=1e-6)

@@ -23,6 +23,9 @@ from bequest.studies.spec import StudySpec
 LEAST = 4
 """A map of fewer checkpoints shows nothing."""
 
+MOST_SEEDS = 3
+"""So many seeds of each arm are on the map: more would hide each other."""
+
 add(
     "path_approach",
     "approach to the teacher in training",
@@ -36,7 +39,7 @@ class Paths(Kind):
     """How much of the way to a teacher's last representation each path of another network closed; the map.
 
     Attributes:
-        arms: The arms whose paths, at the first seed, are laid on one map.
+        arms: The arms whose paths, at the first three seeds, are laid on one map.
     """
 
     key = "paths"
@@ -84,35 +87,37 @@ class Paths(Kind):
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
-        """One curve for each arm: its checkpoints in the plane, labelled with their epochs.
+        """One curve for each arm and seed: its checkpoints in the plane, labelled with their epochs.
 
-        Distances between all checkpoints of all arms are chords of CKA on the same test samples; the plane is
-        metric MDS. The note carries the stress, its null, whether the map shows a path at all, and the floor:
-        how far the networks are from themselves, asked twice.
+        Distances between all checkpoints of all arms at the first ``MOST_SEEDS`` seeds are chords of CKA on
+        the same test samples; the plane is metric MDS. The note carries the stress, its null, whether the map
+        shows a path at all, and the floor: how far the networks are from themselves, asked twice.
         """
-        first = readings.plan.seeds[0]
-        arms = [arm for arm in self.arms if first in readings.seeds(arm)]
-        snapshots = {arm: readings.snapshots(arm, first) for arm in arms}
+        snapshots = {
+            (arm, seed): readings.snapshots(arm, seed)
+            for arm in self.arms
+            for seed in readings.seeds(arm)[:MOST_SEEDS]
+        }
         if sum(map(len, snapshots.values())) < LEAST:
             return
         checkpoints = [x for by_epoch in snapshots.values() for x in by_epoch.values()]
         drawn = path_map(representation_distances(checkpoints), paths=_rows(snapshots))
         null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
-        floor = max(_floor(readings, arm, first) for arm in arms)
+        floor = max(_floor(readings, arm, seed) for arm, seed in snapshots)
         note = (
             f"stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
             f"{floor:.2g} from itself; "
             f"{'the map shows paths' if drawn.shows_path else drawn.reason or 'the map shows no path'}"
         )
         rows = iter(drawn.points.tolist())
-        for arm, by_epoch in snapshots.items():
+        for (arm, seed), by_epoch in snapshots.items():
             points = [
                 Point(x=x, y=y, label=str(epoch)) for epoch, (x, y) in zip(by_epoch, rows, strict=False)
             ]
             yield Curve(
                 chart="path",
                 arm=arm,
-                seed=str(first),
+                seed=str(seed),
                 split=PROBE_SPLIT,
                 x_title="first dimension of the map",
                 y_title="second dimension of the map",
@@ -121,8 +126,8 @@ class Paths(Kind):
             )
 
 
-def _rows(snapshots: Mapping[str, Mapping[int, Array]]) -> list[list[int]]:
-    """For each arm the rows of its checkpoints among those of all arms."""
+def _rows(snapshots: Mapping[tuple[str, int], Mapping[int, Array]]) -> list[list[int]]:
+    """For each network the rows of its checkpoints among those of all."""
     numbers = iter(range(sum(map(len, snapshots.values()))))
     return [list(itertools.islice(numbers, len(by_epoch))) for by_epoch in snapshots.values()]
 
