@@ -23,6 +23,7 @@ from bequest.cli import (
     show,
     store,
     theory,
+    watch,
     work,
 )
 from bequest.cli.output import OutputError, lasting_output
@@ -59,7 +60,7 @@ def options(
     del version
 
 
-for verb in (run, work, new, distill, ls, check, show, report, prune, export):
+for verb in (run, work, watch, new, distill, ls, check, show, report, prune, export):
     app.command(name=verb.NAME, epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(measure.app, name="measure")
 app.add_typer(store.app, name="store")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from bequest.cli.device_options import DeviceOption
 from bequest.cli.progress import ACTIONS, SOME_FAILED
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ EXAMPLE = "Example, on every machine that sees the folder: bequest work runs/dig
 
 def command(
     folder: Annotated[Path, typer.Argument(help="A run folder, as bequest run prepared it.")],
+    device: DeviceOption = "auto",
     once: Annotated[bool, typer.Option("--once", help="End after one job.")] = False,
     silence: Annotated[
         float, typer.Option(min=15.0, help="Seconds of silence after which another worker counts as dead.")
@@ -42,7 +44,7 @@ def command(
         text = f"{ACTIONS[answer.job.action]} {cell.arm} seed {cell.seed}: {ending}; {left} left"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    worked = work(folder, once=once, silence=silence, progress=show)
+    worked = work(folder, device=device, once=once, silence=silence, progress=show)
     done = sum(answer.status == "done" for answer in worked.answers)
     concluded = worked.study is not None
     if concluded:

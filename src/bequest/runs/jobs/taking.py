@@ -10,6 +10,7 @@ import torch
 
 from bequest.files import file_digest
 from bequest.memory import keep_heap
+from bequest.models.devices import Device, parse_device, prefer_determinism
 from bequest.records import StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import RunFolder
@@ -47,6 +48,7 @@ class Worked:
 def work(
     folder: Path,
     *,
+    device: Device = "auto",
     once: bool = False,
     silence: float = SILENCE,
     progress: Progress | None = None,
@@ -57,15 +59,18 @@ def work(
 
     Args:
         folder: A run folder, as ``bequest run`` prepared it.
+        device: ``auto`` (a GPU, where there is one), ``cpu``, ``cuda:N`` or ``mps``.
         once: End after one job, or as soon as others do all that is left.
         silence: Seconds without a sign of life after which another worker counts as dead.
         progress: See :data:`Progress`.
 
     Raises:
         RunFolderError: If it holds no run.
+        ConfigError: If there is no such device here.
     """
-    run, worked = RunFolder(folder), Worked(folder)
+    run, worked, place = RunFolder(folder), Worked(folder), str(parse_device(device))
     run.plan()  # before anything is written: the folder may hold no run
+    prefer_determinism(place)
     threads = torch.get_num_threads()
     keep_heap()
     with at_work(folder, "work", silence=silence) as leases:
@@ -73,19 +78,19 @@ def work(
             version, plan = file_digest(run.configuration), run.plan()
             torch.set_num_threads(1)  # as the workers of bequest run: the same sums in the same order
             try:
-                _take(worked, plan, leases, once=once, progress=progress)
+                _take(worked, Workbench(plan, folder, place), leases, once=once, progress=progress)
             finally:
                 torch.set_num_threads(threads)
             if (once and worked.answers) or file_digest(run.configuration) == version:
                 break  # else the run has grown meanwhile
         if not worked.left:
-            worked.study = _concluded(plan, run, leases, worked)
+            worked.study = _concluded(plan, run, leases, worked, place)
     return worked
 
 
-def _take(worked: Worked, plan: Plan, leases: Leases, *, once: bool, progress: Progress | None) -> None:
+def _take(worked: Worked, bench: Workbench, leases: Leases, *, once: bool, progress: Progress | None) -> None:
+    plan, ours = bench.plan, set[str]()
     queue = JobQueue(plan, worked.folder, survey(plan, worked.folder, verify=False), leases)
-    bench, ours = Workbench(plan, worked.folder), set[str]()
 
     def do(job: Job) -> Answer:
         ours.add(job.id)
@@ -102,7 +107,7 @@ def _take(worked: Worked, plan: Plan, leases: Leases, *, once: bool, progress: P
     worked.left = queue.schedule.left
 
 
-def _concluded(plan: Plan, run: RunFolder, leases: Leases, worked: Worked) -> StudyRecord | None:
+def _concluded(plan: Plan, run: RunFolder, leases: Leases, worked: Worked, device: str) -> StudyRecord | None:
     """Measure and judge, unless that is done, or another process does it."""
     record = run.readable_record()
     if record is not None and record.rounds is not None:
@@ -110,5 +115,5 @@ def _concluded(plan: Plan, run: RunFolder, leases: Leases, worked: Worked) -> St
     lost = {answer.job.cell.id for answer in worked.failed.values()}
     if run.concluded(plan, lost) or not leases.lead() or run.concluded(plan, lost):
         return None
-    conclusion = Conclusion(plan, run, worked.failed)
+    conclusion = Conclusion(plan, run, device, worked.failed)
     return conclusion.judge(conclusion.measure())
