@@ -1,7 +1,8 @@
 """Writes what runs came to into the studies' READMEs and docs/papers.md: python docs/study_tables.py RUN...
 
 Each RUN is a run folder of a bundled study. Between ``<!-- claims -->`` and ``<!-- end of claims -->`` of the
-study's README stands the table of its claims, from the run's records; nothing there is typed by hand.
+study's README stands the table of its claims, from the run's records; nothing there is typed by hand. Where a
+study reproduces a paper, docs/papers.md has the claims that the paper makes, between marks of its name.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from bequest.records import StudyRecord, Verdict, read_record, read_records
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ROOT / "src" / "bequest" / "studies"
 SIGNS = {"upheld": "✓ upheld", "contradicted": "✗ contradicted", "undecided": "? undecided"}
-BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
+CLAIMS = "claims"
+PAPERS = ROOT / "docs" / "papers.md"
+OURS = ("not in the paper", "not in the thesis", "a control", "control", "a pilot", "seen in the run")
+"""How the sources of claims begin that no paper makes."""
 
 
 def number(value: float | None) -> str:
@@ -70,11 +74,31 @@ def table(study: StudyRecord, verdicts: list[Verdict]) -> str:
     return "\n".join([*answer, summary(study, verdicts), "", head, *map(row, verdicts)])
 
 
-def written_between(text: str, content: str) -> str:
-    """``text`` with ``content`` between the two marks."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+def written_between(text: str, mark: str, content: str) -> str:
+    """``text`` with ``content`` between the two marks of that name."""
+    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
+
+
+def of_the_paper(study: StudyRecord, verdicts: list[Verdict]) -> str:
+    """The claims of the paper alone, with the command and how many of them are decided."""
+    theirs = [verdict for verdict in verdicts if not verdict.source.startswith(OURS)]
+    decided = sum(verdict.verdict != "undecided" for verdict in theirs)
+    counted = f"{decided} of {len(theirs)} claims of the paper are decided"
+    command = f"bequest run {study.name}" + ("" if study.scale == "small" else f" --scale {study.scale}")
+    told = f"`{command}`: {len(study.cells)} trainings, up to {len(study.seeds)} seeds; {counted}."
+    lines = [f"{row(verdict)[:-1]}| {needed(verdict)} |" for verdict in theirs]
+    head = "| claim | told | ours | adjusted | verdict | seeds it would take |\n|---|---|---|---|---|---|"
+    return "\n".join([told, "", head, *lines])
+
+
+def needed(verdict: Verdict) -> str:
+    """The seeds that would decide an undecided claim, where a run in rounds tells."""
+    if verdict.verdict != "undecided":
+        return ""
+    return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
 
 
 def main() -> None:
@@ -85,7 +109,10 @@ def main() -> None:
         study = read_record(run / "study.json", StudyRecord)
         verdicts = read_records(run / "claims.json", Verdict)
         readme = STUDIES / study.name.replace("-", "_") / "README.md"
-        readme.write_text(written_between(readme.read_text(), table(study, verdicts)))
+        readme.write_text(written_between(readme.read_text(), CLAIMS, table(study, verdicts)))
+        papers = PAPERS.read_text()
+        if f"<!-- {study.name} -->" in papers:
+            PAPERS.write_text(written_between(papers, study.name, of_the_paper(study, verdicts)))
 
 
 if __name__ == "__main__":
