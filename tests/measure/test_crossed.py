@@ -129,3 +129,15 @@ def test_wrong_input_is_named():
         crossed_inheritance(np.ones((3, 4)), np.ones((3, 4)), np.ones((3, 5)))
     with pytest.raises(DataError, match="values has the wrong shape"):
         crossed_interval(np.ones(4))
+
+
+def test_a_gap_that_excludes_zero_alone_and_not_beside_the_gain_has_no_ratio():
+    # Covariances are made positive for gain and gap together, which can widen the gap's: the search for the
+    # ends of the ratio would find none.
+    taught = np.array([[0.10, -0.18, -0.08], [-0.60, 1.24, -0.29]])
+    control = np.array([[-0.46, -0.33, -0.27], [-1.69, 1.61, -0.64]])
+    teacher = np.array([[1.36, 1.10, 1.00], [2.95, 0.07, 1.31]])
+    assert crossed_interval(teacher - control).excludes_zero
+    share = crossed_inheritance(taught, control, teacher)
+    assert share.code is Reason.NO_GAP
+    assert np.isnan([share.value, share.low, share.high]).all()

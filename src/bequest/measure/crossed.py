@@ -24,6 +24,8 @@ from bequest.measure.undefined import Undefined, code_of, no_samples, reason_of
 from bequest.measures import Reason
 
 METHOD = "crossed over seeds and samples"
+FURTHEST = 1e15
+"""A ratio further than this from the estimated one is as good as infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def crossed_inheritance(taught: Array, control: Array, teacher: Array, *, level:
 
     Returns:
         ``value`` is NaN, with a reason, where the crossed interval of teacher − control contains 0 or does
-        not exist.
+        not exist. An end is infinite where it excludes 0 by less than rounding.
 
     Raises:
         DataError: If shapes differ, or a number is not finite.
@@ -136,14 +138,16 @@ def crossed_inheritance(taught: Array, control: Array, teacher: Array, *, level:
     missing = _too_little(p)
     if missing is not None:
         return without_interval(missing, len(p), level, method)
-    gap = crossed_interval(t - c, level=level)
-    if not gap.excludes_zero:
+    # One estimate of the covariances for the gap and for the ratio: made positive for the two together they
+    # are not those of the gap alone, and the set of ratios is an interval only where this gap excludes 0.
+    parts = _parts(np.stack([p - c, t - c]))
+    gap, half = float(parts.means[1]), _half_width(parts, np.array([0.0, 1.0]), level)
+    if abs(gap) <= half:
         reason = (
-            f"teacher and control do not differ: {gap.value:.3g} [{gap.low:.3g}, {gap.high:.3g}] "
-            f"over {gap.n} seeds and {p.shape[1]} samples"
+            f"teacher and control do not differ: {gap:.3g} [{gap - half:.3g}, {gap + half:.3g}] "
+            f"over {len(p)} seeds and {p.shape[1]} samples"
         )
         return without_interval(Undefined(reason, Reason.NO_GAP), len(p), level, method)
-    parts = _parts(np.stack([p - c, t - c]))
     value = float(parts.means[0] / parts.means[1])
     ends = _end(parts, value, level, -1), _end(parts, value, level, 1)
     remark = ratio_remark(*ends)
@@ -194,6 +198,8 @@ def _end(parts: _Parts, ratio: float, level: float, side: int) -> float:
     step = max(abs(ratio), 1.0) * 1e-3
     # b's own interval excludes 0, so that far enough out a − r·b does too.
     while outside(ratio + side * step) < 0:
+        if step > FURTHEST:
+            return side * np.inf
         step *= 2
     near, far = sorted([ratio, ratio + side * step])
     return float(optimize.brentq(outside, near, far, xtol=1e-12))
