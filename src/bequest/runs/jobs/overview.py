@@ -89,7 +89,11 @@ class Observer:
             (self._made(), sum(len(self._demand.readings(cell_id)) for cell_id in self._plan.by_id)),
             tuple(self._watch.workers()),
             doing,
-            {f"{a.job.cell.arm} seed {a.job.cell.seed}": a.error or a.status for a in failed.values()},
+            {
+                f"{answer.job.cell.arm} seed {answer.job.cell.seed}": answer.error or answer.status
+                for answer in failed.values()
+                if key_of(answer.job.id) in self._leases.failed()  # without what only follows from another
+            },
             self._left([job for job in jobs if job.id not in failed], len(doing)),
         )
 
