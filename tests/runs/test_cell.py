@@ -13,7 +13,7 @@ from bequest.models.weights import save_weights
 from bequest.records import RunRecord, read_record
 from bequest.runs.cell import run_cell
 from bequest.runs.planning import planned
-from bequest.runs.reading import read_cell
+from bequest.runs.reading import Made, read_cell
 from bequest.runs.survey import state_of
 from bequest.studies.cell import cell_folder
 from bequest.studies.networks import initial_network
@@ -56,7 +56,7 @@ def test_readings_of_the_same_weights_outlast_another_training(tiny, tmp_path):
     cell = plan.cell("mlp", 0)
     run_cell(plan, cell, tmp_path)
     wanted = readings_of(plan)[cell.id]
-    assert read_cell(cell, tmp_path, wanted) == len(wanted)
+    assert read_cell(cell, tmp_path, wanted) == Made(len(wanted))
     run_cell(plan, cell, tmp_path, snapshots=True)
     assert state_of(tmp_path, cell).lacking(wanted) == []
     save_weights(cell_folder(tmp_path, cell.id).weights, initial_network(cell))

@@ -8,12 +8,12 @@ import pytest
 
 from bequest.errors import RunFolderError
 from bequest.evidence.kinds import readings_of
-from bequest.evidence.reading import Network
+from bequest.evidence.reading import Answers, Network
 from bequest.files import file_digest
 from bequest.records import RunRecord, read_record
 from bequest.runs import reading
 from bequest.runs.planning import planned
-from bequest.runs.reading import read_cell
+from bequest.runs.reading import Made, read_cell
 from bequest.studies.cell import cell_folder
 
 
@@ -28,12 +28,12 @@ def copied(finished, tmp_path):
 def test_only_what_is_missing_is_made_with_the_same_bytes(copied):
     cell, root, wanted = copied
     folder = cell_folder(root, cell.id)
-    assert read_cell(cell, root, wanted) == 0
+    assert read_cell(cell, root, wanted) == Made(0)
     before = {path: path.read_bytes() for path in (folder.path / "readings").iterdir()}
     lost = folder.reading(wanted[0].id_for(cell.id))
     lost.unlink()
     times = {path: path.stat().st_mtime_ns for path in before if path != lost}
-    assert read_cell(cell, root, wanted) == 1
+    assert read_cell(cell, root, wanted) == Made(1)
     assert {path: path.read_bytes() for path in (folder.path / "readings").iterdir()} == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
@@ -64,3 +64,44 @@ def test_a_record_that_vanishes_meanwhile_is_an_error(copied, monkeypatch):
     monkeypatch.setattr(reading, "record_of_cell", lambda folder, cell: None)
     with pytest.raises(RunFolderError, match="vanished while its network was read"):
         read_cell(cell, root, wanted)
+
+
+def test_a_reading_that_fails_keeps_no_other_from_being_made(copied, monkeypatch):
+    cell, root, wanted = copied
+    folder = cell_folder(root, cell.id)
+    for path in (folder.path / "readings").iterdir():
+        path.unlink()
+    asked = []
+    plain = Answers.read
+
+    def broken(self, network):
+        asked.append(self)
+        if len(asked) == 2:
+            raise ZeroDivisionError("mine")
+        return plain(self, network)
+
+    monkeypatch.setattr(Answers, "read", broken)
+    made = read_cell(cell, root, wanted)
+    assert (made.count, made.failures) == (len(wanted) - 1, ("ZeroDivisionError: mine",))
+    assert made.sentence() == f"1 of {len(wanted)} readings could not be made: ZeroDivisionError: mine"
+    assert read_cell(cell, root, wanted) == Made(1)  # only that one is left to do
+
+
+def test_what_was_read_before_an_interrupt_is_named(copied, monkeypatch):
+    cell, root, wanted = copied
+    folder = cell_folder(root, cell.id)
+    lost = [folder.reading(each.id_for(cell.id)) for each in wanted[:2]]
+    for path in lost:
+        path.unlink()
+    plain = type(wanted[1]).read
+
+    def interrupted(self, network):
+        if self == wanted[1]:
+            raise KeyboardInterrupt
+        return plain(self, network)
+
+    monkeypatch.setattr(type(wanted[1]), "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        read_cell(cell, root, wanted)
+    monkeypatch.undo()
+    assert read_cell(cell, root, wanted) == Made(1)

@@ -27,6 +27,7 @@ from bequest.records import (
 )
 from bequest.runs.folder import CLAIMS, CURVES, MEASUREMENTS, RESULTS, RunFolder
 from bequest.runs.jobs.schedule import Answer
+from bequest.runs.measurable import Measurable, measurable
 from bequest.runs.rounds import Durations, Round
 from bequest.runs.survey import record_of_cell
 from bequest.studies.answer import answer_sentence
@@ -57,6 +58,7 @@ class Conclusion:
     failed: dict[str, Answer] = field(default_factory=dict)
     at: Round | None = None
     rounds: RoundsRecord | None = None
+    _left_out: tuple[str, ...] = ()
     _started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -64,7 +66,8 @@ class Conclusion:
             self.rounds = self.at.rounds
 
     def measure(self) -> list[Measurement]:
-        """Measure every finished cell, and write measurements and curves."""
+        """Measure what can be measured, and write measurements and curves."""
+        self._left_out = self._part.notes
         measurements = measure_study(self._readings)
         write_records(self.folder / MEASUREMENTS, measurements)
         write_records(self.folder / CURVES, study_curves(self._readings, measurements))
@@ -119,7 +122,7 @@ class Conclusion:
             answer=answer,
             data_digest=first.data_digest if first else None,
             seconds=time.perf_counter() - self._started,
-            notes=_notes(plan, records),
+            notes=(*self._left_out, *_notes(plan, records)),
             measures=_described({m.measure for m in measurements}),
             sections=sections_of(study),
             profile_arms=_claimed_arms(plan),
@@ -132,12 +135,14 @@ class Conclusion:
         return record
 
     @cached_property
+    def _part(self) -> Measurable:
+        """What can be measured of the study."""
+        return measurable(self.plan, self.folder.path, self.failed)
+
+    @cached_property
     def _readings(self) -> Readings:
         """What the cells left behind, loaded once for measurements and verdicts."""
-        return Readings(self.plan, self.folder.path, self._failed_cells(), device=self.device)
-
-    def _failed_cells(self) -> set[str]:
-        return {answer.job.cell.id for answer in self.failed.values()}
+        return Readings(self._part.plan, self.folder.path, self._part.without, device=self.device)
 
     def _cell_records(self) -> dict[str, RunRecord]:
         records = {}

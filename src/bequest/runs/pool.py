@@ -113,11 +113,12 @@ class LocalPool:
             assert worker.process.stdout is not None
             line = worker.process.stdout.readline()
             job, worker.job = worker.job, None
-            if line:
-                answer = json.loads(line)
+            ending = _ending(line)
+            if ending is not None:
                 if job is not None:
-                    yield Answer(job, answer["status"], answer["error"])
+                    yield Answer(job, *ending)
                 continue
+            worker.process.kill()  # it is dead, or what it says is none of ours
             selector.unregister(worker.process.stdout)
             self._running.remove(worker)
             code = _ended(worker)
@@ -145,6 +146,15 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _ending(line: bytes) -> tuple[str, str | None, int] | None:
+    """What a worker's line says; None if it was cut, or there is none."""
+    try:
+        status, error, readings = json.loads(line)
+        return str(status), error, int(readings)
+    except (ValueError, TypeError):
+        return None
 
 
 def _ended(worker: _Worker) -> int:

@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bequest.errors import RunFolderError
+from bequest.errors import BequestError, RunFolderError
 from bequest.evidence.reading import Network, Reading, as_plain_arrays
 from bequest.files import file_digest, save_arrays
 from bequest.records import write_record
 from bequest.runs.survey import record_of_cell, state_of
-from bequest.studies.cell import Cell, cell_folder
+from bequest.studies.cell import Cell, CellFolder, cell_folder
 
 
-def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: str = "cpu") -> int:
+@dataclass(frozen=True)
+class Made:
+    """The readings that were made of a cell.
+
+    Attributes:
+        count: How many.
+        failures: Why others could not be made, one each.
+    """
+
+    count: int
+    failures: tuple[str, ...] = ()
+
+    def sentence(self) -> str | None:
+        """How many could not be made, and each reason once; None if all were made."""
+        if not self.failures:
+            return None
+        reasons = "; ".join(dict.fromkeys(self.failures))
+        total = self.count + len(self.failures)
+        return f"{len(self.failures)} of {total} readings could not be made: {reasons}"
+
+
+def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: str = "cpu") -> Made:
     """Make those of ``wanted`` that the cell lacks; the record then names them and the device.
 
-    Returns:
-        How many were made.
+    One that cannot be made keeps no other from it.
 
     Raises:
-        InputError: If a split cannot be made, or the network cannot be asked.
+        RunFolderError: If the folder cannot be written.
     """
     readings = state_of(root, cell).lacking(wanted)
-    if not readings:
-        return 0
-    folder = cell_folder(root, cell.id)
-    network = Network(cell, root, readings, device=device)
-    digests = {}
-    for reading in readings:
-        path = folder.reading(reading.id_for(cell.id))
-        save_arrays(path, as_plain_arrays(reading.read(network)))
-        digests[folder.relative(path)] = file_digest(path)
+    folder, network = cell_folder(root, cell.id), Network(cell, root, readings, device=device)
+    digests: dict[str, str] = {}
+    failures = []
+    try:
+        for reading in readings:
+            try:
+                arrays = as_plain_arrays(reading.read(network))
+            except Exception as error:  # a user's model, split or reading may raise anything
+                failures.append(_reason(error))
+                continue
+            path = folder.reading(reading.id_for(cell.id))
+            save_arrays(path, arrays)
+            digests[folder.relative(path)] = file_digest(path)
+    finally:
+        if digests:
+            _note(folder, cell, digests, device)
+    return Made(len(digests), tuple(failures))
+
+
+def _note(folder: CellFolder, cell: Cell, digests: Mapping[str, str], device: str) -> None:
+    """Name new readings in the cell's record."""
     record = record_of_cell(folder, cell)
     if record is None:
         raise RunFolderError(f"{folder.record} vanished while its network was read")
@@ -41,4 +74,7 @@ def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: st
         provenance = provenance.model_copy(update={"read_on": read_on})
     files = {**record.files, **digests}
     write_record(folder.record, record.model_copy(update={"files": files, "provenance": provenance}))
-    return len(readings)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, BequestError) else f"{type(error).__name__}: {error}"

@@ -28,7 +28,7 @@ from bequest.runs.rounds import (
     round_of,
     time_limit,
 )
-from bequest.runs.survey import Job, Survey, survey
+from bequest.runs.survey import TRAIN, Job, Survey, survey
 from bequest.studies.looks import next_look, planned_rounds
 from bequest.studies.plan import Plan
 
@@ -228,7 +228,7 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     conclusion = Conclusion(plan, folder, device=crew.devices[0], at=at)
     conclusion.write("running")
     try:
-        _do(inventory, conclusion, crew)
+        trained, read = _do(inventory, conclusion, crew)
         reuse = step == "verdicts"
         measurements = folder.records(MEASUREMENTS, Measurement) if reuse else conclusion.measure()
         record = conclusion.judge(measurements)
@@ -238,8 +238,8 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     return Result(
         folder.path,
         record,
-        trained=inventory.to_train,
-        read=inventory.readings,
+        trained=trained,
+        read=read,
         conclusion=step,
         failed=tuple(cell for cell in record.cells if cell.status == "failed"),
     )
@@ -283,16 +283,24 @@ def _last_step(plan: Plan, folder: RunFolder, inventory: Survey, at: Round | Non
     return "nothing" if folder.complete(plan) and not pending else "verdicts"
 
 
-def _do(inventory: Survey, conclusion: Conclusion, crew: Crew) -> None:
-    """Do the jobs; those that fail are noted in the conclusion."""
+def _do(inventory: Survey, conclusion: Conclusion, crew: Crew) -> tuple[int, int]:
+    """Do the jobs; those that fail are noted in the conclusion.
+
+    Returns:
+        How many cells were trained here, and how many readings made.
+    """
+    trained = read = 0
     if not inventory.jobs:
-        return
+        return trained, read
     started = time.perf_counter()
     queue = JobQueue(conclusion.plan, conclusion.folder.path, inventory, crew.leases)
     for count, answer in enumerate(crew.engine(queue).run(queue), 1):
         failed = conclusion.failed
         if answer.status != "done":
             failed[answer.job.id] = answer
+        elif answer.job.action == TRAIN and not answer.elsewhere:
+            trained += 1
+        read += answer.readings
         crew.progress(
             Update(
                 inventory,
@@ -304,3 +312,4 @@ def _do(inventory: Survey, conclusion: Conclusion, crew: Crew) -> None:
                 answer.error,
             )
         )
+    return trained, read

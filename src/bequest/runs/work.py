@@ -31,12 +31,12 @@ class Workbench:
         """Train a cell or make its readings; says how that ended."""
         if job.action == READ:
             try:
-                read_cell(job.cell, self.root, self._demand.readings(job.cell.id), device=self.device)
+                made = read_cell(job.cell, self.root, self._demand.readings(job.cell.id), device=self.device)
             except BequestError as error:
                 return Answer(job, "failed", str(error))
-            except Exception as error:  # a user's model or reading may raise anything
+            except Exception as error:  # memory, or a disk that fails
                 return Answer(job, "failed", f"{type(error).__name__}: {error}")
-            return Answer(job, "done")
+            return Answer(job, "failed" if made.failures else "done", made.sentence(), made.count)
         snapshots = self._demand.path(job.cell.id)
         record = run_cell(self.plan, job.cell, self.root, snapshots=snapshots, device=self.device)
         return Answer(job, record.status, record.error)

@@ -39,7 +39,7 @@ def main(folder: str, device: str) -> None:
             answer = bench.do(bench.job(line))
         except KeyboardInterrupt:  # SIGTERM during a training, which is now saved
             return
-        answers.write(json.dumps({"status": answer.status, "error": answer.error}) + "\n")
+        answers.write(json.dumps([answer.status, answer.error, answer.readings]) + "\n")
         answers.flush()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
@@ -262,6 +262,22 @@ class StudySpec(Config):
         """What ``arm`` trains on, or asks its teachers about; the training inputs if it names no queries."""
         queries = self.arms[arm].queries
         return self.queries[queries] if queries else (SourceSpec(),)
+
+    def without_splits(self, names: Collection[str]) -> StudySpec:
+        """The study without some splits, groups that hold them, and kinds of evidence that need them."""
+        measures = self.measures
+        groups = {name: parts for name, parts in measures.groups.items() if not {*parts} & {*names}}
+        compared = tuple(name for name in measures.splits if name not in names)
+        splits = {name: split for name, split in self.splits.items() if name not in names}
+        measures = measures.model_copy(update={"groups": groups, "splits": compared})
+        study = self.model_copy(update={"splits": splits, "measures": measures})
+        lost = [key for key, kind in measures.kinds.items() if names and any(kind.faults(study))]
+        return study.without_kinds(lost)
+
+    def without_kinds(self, keys: Collection[str]) -> StudySpec:
+        """The study without some kinds of evidence."""
+        kinds = {key: kind for key, kind in self.measures.kinds.items() if key not in keys}
+        return self.model_copy(update={"measures": self.measures.model_copy(update={"kinds": kinds})})
 
     @property
     def seed_range(self) -> range:

@@ -124,11 +124,12 @@ class JobQueue:
     def _ended(self, job: Job) -> Answer | None:
         """How a job ended elsewhere, as the folder says; None if it is left to do."""
         if key_of(job.id) in self.leases.failed() and (failure := self.leases.failure(job.id)):
-            return Answer(job, failure.status, failure.error)
+            return Answer(job, failure.status, failure.error, elsewhere=True)
         if self._version(job) == self._before[job.id]:
             return None
         left = self._demand.jobs(state_of(self.root, job.cell, verify=False))
-        return None if any(other.id == job.id for other in left) else Answer(job, "done")
+        is_left = any(other.id == job.id for other in left)
+        return None if is_left else Answer(job, "done", elsewhere=True)
 
     def _version(self, job: Job) -> tuple[int, ...]:
         """What changes with every writing of the record of a job's cell."""

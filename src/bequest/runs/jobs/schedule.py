@@ -15,11 +15,21 @@ Ending = Literal["done", "failed", "lost"]
 
 @dataclass(frozen=True)
 class Answer:
-    """How a job ended: ``done``, ``failed``, or ``lost`` with its worker."""
+    """How a job ended.
+
+    Attributes:
+        job: The job.
+        status: ``done``, ``failed``, or ``lost`` with its worker.
+        error: Why it failed.
+        readings: How many readings were made, also by one that failed.
+        elsewhere: Whether another process did it, on another machine perhaps.
+    """
 
     job: Job
     status: str
     error: str | None = None
+    readings: int = 0
+    elsewhere: bool = False
 
 
 class Schedule:
