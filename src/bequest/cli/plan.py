@@ -23,7 +23,8 @@ COLUMNS = ("arm", "cells", "steps", "parameters", "PFLOP", "memory", "GPU h")
 EFFECT_COLUMNS = ("claim", "arms", "seeds", "first", "last")
 EFFECTS = (
     "first, last: the smallest distance from its margin at which a claim is decided with a chance of 80 %, "
-    "in standard deviations of its value over seeds, as the first of the study's claims and as the last."
+    "in standard deviations of its value over seeds, as the first of the study's claims and as the last; "
+    "what other test samples would change comes on top."
 )
 SEEN = " seen: the distance in the run that is there."
 MIB = 2**20
