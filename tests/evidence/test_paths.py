@@ -44,19 +44,20 @@ def test_the_approach_is_the_share_of_the_first_distance_that_training_closed(re
 
 def test_the_map_is_of_all_checkpoints_together_and_says_what_it_is_worth(readings, curves):
     drawn = curves("path")
-    assert [(curve.arm, curve.seed) for curve in drawn] == [
-        (arm, seed) for arm in ARMS for seed in ("0", "1")
+    assert [(curve.arm, curve.split) for curve in drawn] == [
+        (arm, f"seed {k}") for k in (0, 1) for arm in ARMS
     ]
-    shown = [readings.snapshots(arm, seed) for arm in ARMS for seed in (0, 1)]
-    plane = path_map(representation_distances([x for each in shown for x in each.values()]))
-    points = [(point.x, point.y) for curve in drawn for point in curve.points]
-    np.testing.assert_allclose(points, plane.points, atol=1e-6)
+    for seed in (0, 1):
+        of_seed = [curve for curve in drawn if curve.seed == str(seed)]
+        shown = [readings.snapshots(arm, seed) for arm in ARMS]
+        plane = path_map(representation_distances([x for each in shown for x in each.values()]))
+        points = [(point.x, point.y) for curve in of_seed for point in curve.points]
+        np.testing.assert_allclose(points, plane.points, atol=1e-6)
+        (note,) = {curve.note for curve in of_seed}
+        told = f"stress {plane.stress:.3f}, null {plane.null.mean():.3f}, p = {plane.p_value:.3g};"
+        assert note.startswith(f"seed {seed}: {told}")
+        assert "from itself" in note
     assert [point.label for point in drawn[0].points] == ["0", "1", "2", "3"]
-    (note,) = {curve.note for curve in drawn}
-    assert note.startswith(
-        f"stress {plane.stress:.3f}, null {plane.null.mean():.3f}, p = {plane.p_value:.3g};"
-    )
-    assert "from itself" in note
 
 
 def test_a_network_is_not_far_from_itself(readings):

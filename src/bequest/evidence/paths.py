@@ -24,7 +24,7 @@ LEAST = 4
 """A map of fewer checkpoints shows nothing."""
 
 MOST_SEEDS = 3
-"""So many seeds of each arm are on the map: more would hide each other."""
+"""So many seeds have a map."""
 
 add(
     "path_approach",
@@ -39,7 +39,7 @@ class Paths(Kind):
     """How much of the way to a teacher's last representation each path of another network closed; the map.
 
     Attributes:
-        arms: The arms whose paths, at the first three seeds, are laid on one map.
+        arms: The arms whose paths are laid on one map, for each of the first three seeds.
     """
 
     key = "paths"
@@ -87,47 +87,48 @@ class Paths(Kind):
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
-        """One curve for each arm and seed: its checkpoints in the plane, labelled with their epochs.
+        """A map for each of the first ``MOST_SEEDS`` seeds, with one curve for each arm: its checkpoints.
 
-        Distances between all checkpoints of all arms at the first ``MOST_SEEDS`` seeds are chords of CKA on
-        the same test samples; the plane is metric MDS. The note carries the stress, its null, whether the map
-        shows a path at all, and the floor: how far the networks are from themselves, asked twice.
+        Distances between all checkpoints of all arms at a seed are chords of CKA on the same test samples;
+        the plane is metric MDS, points are labelled with their epochs. The note carries the stress, its null,
+        whether the map shows a path at all, and the floor: how far the networks are from themselves, asked
+        twice. Several seeds on one map would be too many distances for a plane.
         """
-        snapshots = {
-            (arm, seed): readings.snapshots(arm, seed)
-            for arm in self.arms
-            for seed in readings.seeds(arm)[:MOST_SEEDS]
-        }
-        if sum(map(len, snapshots.values())) < LEAST:
-            return
-        checkpoints = [x for by_epoch in snapshots.values() for x in by_epoch.values()]
-        drawn = path_map(representation_distances(checkpoints), paths=_rows(snapshots))
-        null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
-        floor = max(_floor(readings, arm, seed) for arm, seed in snapshots)
-        note = (
-            f"stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
-            f"{floor:.2g} from itself; "
-            f"{'the map shows paths' if drawn.shows_path else drawn.reason or 'the map shows no path'}"
+        for seed in readings.plan.seeds[:MOST_SEEDS]:
+            arms = [arm for arm in self.arms if seed in readings.seeds(arm)]
+            snapshots = {arm: readings.snapshots(arm, seed) for arm in arms}
+            if sum(map(len, snapshots.values())) >= LEAST:
+                yield from _map(readings, seed, snapshots)
+
+
+def _map(readings: Readings, seed: int, snapshots: Mapping[str, Mapping[int, Array]]) -> Iterator[Curve]:
+    """The paths of one seed on one map."""
+    checkpoints = [x for by_epoch in snapshots.values() for x in by_epoch.values()]
+    drawn = path_map(representation_distances(checkpoints), paths=_rows(snapshots))
+    null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
+    floor = max(_floor(readings, arm, seed) for arm in snapshots)
+    note = (
+        f"seed {seed}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
+        f"{floor:.2g} from itself; "
+        f"{'the map shows paths' if drawn.shows_path else drawn.reason or 'the map shows no path'}"
+    )
+    rows = iter(drawn.points.tolist())
+    for arm, by_epoch in snapshots.items():
+        places = zip(by_epoch, rows, strict=False)
+        yield Curve(
+            chart="path",
+            arm=arm,
+            seed=str(seed),
+            split=f"seed {seed}",
+            x_title="first dimension of the map",
+            y_title="second dimension of the map",
+            points=tuple(Point(x=x, y=y, label=str(epoch)) for epoch, (x, y) in places),
+            note=note,
         )
-        rows = iter(drawn.points.tolist())
-        for (arm, seed), by_epoch in snapshots.items():
-            points = [
-                Point(x=x, y=y, label=str(epoch)) for epoch, (x, y) in zip(by_epoch, rows, strict=False)
-            ]
-            yield Curve(
-                chart="path",
-                arm=arm,
-                seed=str(seed),
-                split=PROBE_SPLIT,
-                x_title="first dimension of the map",
-                y_title="second dimension of the map",
-                points=tuple(points),
-                note=note,
-            )
 
 
-def _rows(snapshots: Mapping[tuple[str, int], Mapping[int, Array]]) -> list[list[int]]:
-    """For each network the rows of its checkpoints among those of all."""
+def _rows(snapshots: Mapping[str, Mapping[int, Array]]) -> list[list[int]]:
+    """For each arm the rows of its checkpoints among those of all arms."""
     numbers = iter(range(sum(map(len, snapshots.values()))))
     return [list(itertools.islice(numbers, len(by_epoch))) for by_epoch in snapshots.values()]
 
