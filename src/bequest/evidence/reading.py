@@ -72,7 +72,7 @@ class Network:
     @cached_property
     def untrained(self) -> nn.Module:
         """As it was initialised."""
-        return initial_network(self.cell).to(self.device)
+        return initial_network(self.cell, self.root).to(self.device)
 
     @cached_property
     def next_token(self) -> bool:

@@ -30,6 +30,8 @@ class WithAuxiliary(nn.Module):
     All outputs come from one head: the auxiliary ones read the same features as the classes, through other
     weights. A loss on the labels alone leaves those weights as they are initialised.
 
+    Named activations of it are ``auxiliary``, the auxiliary outputs, and ``network``, all outputs.
+
     Args:
         network: Answers with C + K logits.
         classes: C.
@@ -38,6 +40,7 @@ class WithAuxiliary(nn.Module):
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()
         self.network, self.classes = network, classes
+        self.auxiliary = nn.Identity()  # gives these outputs a name, by which an objective can read them
 
     def forward(self, x: Tensor) -> AuxiliaryLogits:
         """Logits of the classes, and the auxiliary outputs.
@@ -53,7 +56,7 @@ class WithAuxiliary(nn.Module):
                 got=tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__,
                 remedy="use a network with a single head",
             )
-        return AuxiliaryLogits(outputs[..., : self.classes], outputs[..., self.classes :])
+        return AuxiliaryLogits(outputs[..., : self.classes], self.auxiliary(outputs[..., self.classes :]))
 
 
 def auxiliary_of(output: object) -> Tensor:

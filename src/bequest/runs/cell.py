@@ -152,7 +152,7 @@ def _lesson(plan: Plan, cell: Cell, root: Path, device: Device) -> tuple[Lesson,
     config, data = cell.training, load(cell.training.data)
     labelled = config.objective.needs_labels or config.mode == "online"
     lesson = Lesson(
-        initial_network(cell),
+        initial_network(cell, root),
         data,
         _sources(config, data, seed=cell.seed, labelled=labelled),
         config.objective,
@@ -195,7 +195,7 @@ def _source(spec: SourceSpec, index: int, data: Dataset, *, seed: int, labelled:
 def _teacher(cell: Cell, taught: Cell, root: Path) -> AnyTeacher:
     mode = taught.training.mode
     if mode == "online":
-        return OnlineTeacher(initial_network(cell), name=cell.arm, recipe=cell.training.recipe)
+        return OnlineTeacher(initial_network(cell, root), name=cell.arm, recipe=cell.training.recipe)
     network = trained_network(root, cell)
     classes = load(cell.training.data).classes
     teacher = Teacher(network, name=cell.arm, mode="noisy" if mode == "noisy" else "eval", classes=classes)

@@ -18,7 +18,7 @@ from bequest.errors import RunFolderError
 from bequest.records import RunRecord, read_record
 from bequest.seeding import derive
 from bequest.studies.source import SourceSpec
-from bequest.studies.spec import DataSpec, Mode, StartSpec
+from bequest.studies.spec import DataSpec, Initial, Mode, StartSpec
 
 CELL_FORMAT = 2
 """Part of every cell's id: raise it when the same configuration comes to mean another result."""
@@ -52,6 +52,7 @@ class CellConfig(Config):
         start: Pretrained weights that it starts from.
         start_digest: The digest of those weights, or the id of the cell that trains them.
         restart: Another number, other initial weights.
+        initial: What the network has of its first teacher before it learns.
         parts: Digests of the user's parts that it uses, by ``kind name``.
     """
 
@@ -67,6 +68,7 @@ class CellConfig(Config):
     start: StartSpec | None = None
     start_digest: str | None = None
     restart: int = 0
+    initial: Initial | None = None
     parts: dict[str, str] = Field(default_factory=dict)
 
 
@@ -96,6 +98,7 @@ class Cell:
         teachers: Arm names of its teachers to their cells' ids.
         plain: The cell of the same student trained alone; it runs first, but decides nothing.
         start: The cell of the source task whose network this one starts from.
+        like: The cell of the first teacher, where the network starts with some of its weights.
     """
 
     id: str
@@ -105,6 +108,7 @@ class Cell:
     teachers: Mapping[str, str] = field(default_factory=dict)
     plain: str | None = None
     start: str | None = None
+    like: Cell | None = None
 
     @property
     def training(self) -> CellConfig:

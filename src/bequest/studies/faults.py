@@ -165,6 +165,7 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
     for teacher in (study.arms[each] for each in arm.teachers if each in study.arms):
         if study.model(teacher.student).data != study.model(arm.student).data:
             yield f"{path}.teachers: {teacher.student} and {arm.student} are trained on different data"
+    yield from _initial_faults(study, name)
     yield from _queried_faults(study, name)
     if arm.queries is not None and arm.queries not in study.queries:
         yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
@@ -172,6 +173,27 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
         yield f"{path}.mode: only the answers of teachers can be stored, and there is none"
     yield from _asking_faults(study, name)
     yield from _trial(path, partial(study.recipe_of, name))
+
+
+def _initial_faults(study: StudySpec, name: str) -> Iterator[str]:
+    """That an arm cannot start with weights of its first teacher."""
+    arm, path = study.arms[name], f"arms.{name}.initial"
+    if arm.initial is None:
+        return
+    if not arm.teachers:
+        yield f"{path}: there is no teacher whose weights it could have"
+        return
+    if study.model(arm.student).start is not None:
+        yield f"{path}: {arm.student} starts from pretrained weights, so it cannot have its teacher's"
+    teacher = study.arms.get(arm.teachers[0])
+    if teacher is None:
+        return  # a fault of its own
+    mine, other = study.model(arm.student), study.model(teacher.student)
+    if arm.initial == "teacher's initial weights" and (mine.family, mine.options) != (
+        other.family,
+        other.options,
+    ):
+        yield f"{path}: {arm.student} and {teacher.student} are different networks; their weights do not fit"
 
 
 def _asking_faults(study: StudySpec, name: str) -> Iterator[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from torch import nn
 
 from bequest.data.datasets import Dataset
-from bequest.errors import RunFolderError
+from bequest.errors import ModelError, RunFolderError
 from bequest.models.catalogue import build_for
+from bequest.models.taps import head_of
 from bequest.models.weights import load_weights, weights_digest
 from bequest.records import RunRecord, read_record
 from bequest.studies.cell import Cell, NetworkSpec, cell_folder
@@ -20,9 +21,42 @@ def build_network(spec: NetworkSpec, data: Dataset, *, seed: int) -> nn.Module:
     return build_for(spec.family, data, seed=seed, **spec.options)
 
 
-def initial_network(cell: Cell) -> nn.Module:
-    """The network of ``cell`` as it was initialised, before weights to start from were loaded into it."""
-    return build_network(cell.training.student, load(cell.training.data), seed=cell.initial_seed)
+def initial_network(cell: Cell, root: Path | None = None) -> nn.Module:
+    """The network of ``cell`` as it was initialised, before weights to start from were loaded into it.
+
+    Args:
+        cell: The cell.
+        root: The run folder; needed where it starts with the head that its teacher learnt.
+
+    Raises:
+        ModelError: If it shall have a teacher's head, and that does not fit.
+    """
+    network = build_network(cell.training.student, load(cell.training.data), seed=cell.initial_seed)
+    teacher, part = cell.like, cell.training.initial
+    if teacher is None:
+        return network
+    if part == "teacher's initial weights":
+        return initial_network(teacher, root)
+    if part == "teacher's head":
+        assert root is not None
+        _copy_head(trained_network(root, teacher), network)
+    else:
+        _copy_head(initial_network(teacher, root), network)
+    return network
+
+
+def _copy_head(source: nn.Module, target: nn.Module) -> None:
+    """Give ``target`` the weights of the last linear layer of ``source``."""
+    head, other = head_of(target)[1], head_of(source)[1]
+    try:
+        head.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise ModelError(
+            "the teacher's head does not fit the student",
+            expected=f"{other.in_features} features and {other.out_features} outputs, as the teacher has",
+            got=f"{head.in_features} and {head.out_features}",
+            remedy="give the student a penultimate layer as wide as its teacher's",
+        ) from error
 
 
 def trained_network(root: Path, cell: Cell) -> nn.Module:

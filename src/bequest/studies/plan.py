@@ -150,6 +150,7 @@ def _cell(study: StudySpec, arms: Arms, arm: str, seed: int, earlier: Mapping[tu
         teachers,
         earlier[plain, seed].id if plain and seed in study.seeds_of(plain) else None,
         started_from,
+        earlier[spec.teachers[0], seed] if spec.initial else None,
     )
 
 
@@ -171,6 +172,7 @@ def _training_config(study: StudySpec, arms: Arms, arm: str, started_from: str |
         start=start,
         start_digest=started_from or (start_digest(start) if start else None),
         restart=spec.restart,
+        initial=spec.initial,
     )
     return config.model_copy(update={"parts": _parts_of(config)})
 

@@ -20,6 +20,7 @@ from bequest.studies.solvable_spec import LearnerSpec, TheorySpec
 from bequest.studies.source import SourceSpec
 
 Mode = Literal["eval", "noisy", "online", "stored", "noise", "another"]
+Initial = Literal["teacher's initial weights", "teacher's initial head", "teacher's head"]
 K = TypeVar("K", bound=KindSpec)
 
 
@@ -140,6 +141,10 @@ class ArmSpec(Config):
         recipe: Fields of ``[recipe]`` that differ here.
         task: ``source`` trains on the data of ``[source]``, for others to start from; it is not shown.
         restart: Another number, other initial weights: a second network of the same kind.
+        initial: What its network has of its first teacher before it learns: ``teacher's initial weights``,
+            those that the teacher started from; ``teacher's initial head``, of these the last linear layer
+            alone; ``teacher's head``, that layer as the teacher learnt it. Default: nothing, since a student
+            that starts where its teacher started shares its basin for that reason alone.
         seeds: How many seeds it has; default: the study's. No arm that it needs may have fewer.
         label: What a reader sees.
         aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
@@ -157,6 +162,7 @@ class ArmSpec(Config):
     recipe: dict[str, Any] = Field(default_factory=dict)
     task: Literal["target", "source"] = "target"
     restart: int = Field(0, ge=0)
+    initial: Initial | None = None
     seeds: int | None = Field(None, ge=1, le=100_000)
     label: str | None = None
     aside: bool = False

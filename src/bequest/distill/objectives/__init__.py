@@ -16,6 +16,7 @@ from bequest.distill.objectives.label_objectives import CrossEntropy
 from bequest.distill.objectives.logit_losses import dist, dkd, hard, kd, logit_mse, ofa, standardised_kd
 from bequest.distill.objectives.logit_objectives import DIST, DKD, KD, OFA, Hard, LogitMSE, Standardised
 from bequest.distill.objectives.objective import Objective, Sum, parse_objective
+from bequest.distill.objectives.output_objectives import Outputs
 from bequest.distill.objectives.token_objectives import Bound, Tokens
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LogitMSE",
     "Objective",
     "OrthogonalProjector",
+    "Outputs",
     "ReverseKL",
     "SkewKL",
     "Standardised",
