@@ -58,6 +58,8 @@ def test_a_student_of_auxiliary_outputs_leaves_its_class_outputs_alone(of):
     data = bq.load_dataset("digits", border=0)
     teacher, student = (build_model("mlp", (1, 8, 8), 10, seed=s, auxiliary=4, hidden=[16]) for s in (0, 1))
     before = head_of(student)[1].weight.detach().clone()
-    bq.distill(student, data, teachers=[teacher], objective={"name": "outputs", "of": of}, epochs=1, seed=0)
-    moved = (head_of(student)[1].weight != before).any(1)
+    taught = bq.distill(
+        student, data, teachers=[teacher], objective={"name": "outputs", "of": of}, epochs=1, seed=0
+    )
+    moved = (head_of(taught.model)[1].weight != before).any(1)
     assert moved.tolist() == [of == "network"] * 10 + [True] * 4
