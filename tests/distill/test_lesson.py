@@ -39,6 +39,7 @@ OBJECTIVES = {
     "kd": {"name": "kd", "label_weight": {"name": "linear", "start": 0.5, "end": 0.0}},
     "logit_mse": "logit_mse",
     "ofa": "ofa",
+    "outputs": {"name": "outputs", "of": "1"},
     "standardised": "standardised",
     "sum": ["cross_entropy", "kd", "vkd"],
     "tokens": [{"name": "bound", "objective": "cross_entropy", "token": 0}, "tokens"],

@@ -31,6 +31,7 @@ ADDITIVE = {
     "kd": {"name": "kd", "label_weight": 0.3},
     "logit_mse": "logit_mse",
     "ofa": "ofa",
+    "outputs": {"name": "outputs", "of": "1"},
     "standardised": "standardised",
     "sum": ["cross_entropy", {"name": "kd", "temperature": {"name": "linear", "start": 5, "end": 2}}],
     "tokens": [{"name": "bound", "objective": "cross_entropy", "token": 0}, "tokens"],
