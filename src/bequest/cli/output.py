@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 from bequest.errors import BequestError
 
@@ -76,14 +76,14 @@ def _flush() -> None:
             stream.flush()
 
 
-def _wrapped(stream: Any, original: Any, name: str | None) -> TextIO:
+def _wrapped(stream: Any, original: Any, name: str | None) -> Any:
     """``stream`` with a descriptor that lasts; itself if it is closed, replaced, or a console of Windows."""
     if stream is None or stream is not original or (os.name == "nt" and stream.isatty()):
-        return stream  # type: ignore[no-any-return]
+        return stream
     try:
         buffer = io.BufferedWriter(_Descriptor(stream.fileno(), name))
     except (OSError, ValueError):
-        return stream  # type: ignore[no-any-return]
+        return stream
     return io.TextIOWrapper(
         buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=stream.line_buffering
     )
