@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -234,10 +235,17 @@ def _quantity(key: Key) -> str:
     return f"{key[0]} ({_where(key)})" if _where(key) else key[0]
 
 
+def _of_one_panel(curve: Curve) -> tuple[str | None, ...]:
+    """Equal for curves that differ in their seeds alone."""
+    return (curve.arm, curve.teacher, curve.split, curve.layer)
+
+
 def _notes(curves: Sequence[Curve]) -> tuple[str, ...]:
     notes = list(dict.fromkeys(curve.note for curve in curves if curve.note))
-    seeds = {curve.seed for curve in curves if curve.seed is not None and curve.kind != "points"}
-    if len(seeds) > 1:
+    alike = Counter(
+        _of_one_panel(curve) for curve in curves if curve.seed is not None and curve.kind != "points"
+    )
+    if max(alike.values(), default=0) > 1:
         notes.append("Strong lines are means over seeds, faint ones are single seeds.")
     if any(point.low is not None for curve in curves for point in curve.points):
         notes.append("Bands and bars are intervals.")
