@@ -35,7 +35,7 @@ def laid_over(block):
 @pytest.mark.parametrize("scale", ["smoke", "small"])
 def test_the_study_is_checked_without_a_fault(scale):
     plan = make_plan(resolve(STUDY, scale=scale), scale=scale)
-    assert len(plan.cells) == {"smoke": 8, "small": 12}[scale]
+    assert len(plan.cells) == {"smoke": 10, "small": 15}[scale]
     assert plan.arms.control["mlp<-cnn"] is not None
 
 
@@ -51,7 +51,8 @@ def test_every_fragment_fits_the_study():
         "better": ("Taught by the CNN, the MLP is right more often than a self-taught one.", 0.0),
         "surer": ("Taught by the CNN, the MLP is nearer to the truth than a self-taught one.", -0.1),
     }
-    assert set(OF_NETWORKS[2]["measures"]) & set(KindSpec.registered) == {
+    named = {*OF_NETWORKS[2]["measures"], *STUDY["measures"]} & set(KindSpec.registered)
+    assert named == {
         kind.key for kind in kinds_of(evidence.study) if evidence.study.kind(type(kind)) is not None
     }
 
@@ -88,7 +89,7 @@ def test_a_run_grows_as_shown(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.toml").write_text(text.replace("epochs = 2", "epochs = 0"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     exec(code, {})
-    assert capsys.readouterr().out == "8 4 True\n"
+    assert capsys.readouterr().out == "10 5 True\n"
 
 
 def test_a_kind_of_one_s_own_works_as_shown(finished, tiny):
