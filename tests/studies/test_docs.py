@@ -84,7 +84,7 @@ def test_every_command_has_the_options_that_are_shown():
 
 @pytest.mark.slow
 def test_a_run_grows_as_shown(tmp_path, monkeypatch, capsys):
-    (code,) = (block for block in python_blocks() if "bq.run" in block)
+    (code,) = (block for block in python_blocks() if "first = bq.run" in block)
     text = PAGE.split("```toml\n", 1)[1].split("```", 1)[0]
     (tmp_path / "mine.toml").write_text(text.replace("epochs = 2", "epochs = 0"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
