@@ -89,7 +89,7 @@ def test_a_run_grows_as_shown(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.toml").write_text(text.replace("epochs = 2", "epochs = 0"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     exec(code, {})
-    assert capsys.readouterr().out == "10 5 True\n"
+    assert capsys.readouterr().out == "10 5 measuring\n"
 
 
 def test_a_kind_of_one_s_own_works_as_shown(finished, tiny):
