@@ -72,6 +72,11 @@ def load_parts(files: Iterable[str | Path] = ()) -> tuple[Part, ...]:
     return tuple(_parts.values())
 
 
+def loaded_files() -> tuple[str, ...]:
+    """The files that were imported so far: what another process needs to know the same parts."""
+    return tuple(str(sys.modules[module].__file__) for module in _contents)
+
+
 def part_of(kind: str, name: str) -> Part | None:
     """The part of that kind and name; None for one of ours."""
     return _parts.get((kind, name))
@@ -132,7 +137,7 @@ def _load_package(point: metadata.EntryPoint) -> list[str]:
     with registering(package) as registered:
         try:
             point.load()
-        except Exception as error:  # a broken package must not hide its name
+        except (Exception, SystemExit) as error:  # a broken package must not hide its name
             return [f"the package {package} fails to load: {type(error).__name__}: {_first_line(error)}"]
     digest = hashlib.sha256(f"{package} {version}".encode()).hexdigest()
     _note(registered, package, dict.fromkeys(registered, digest))

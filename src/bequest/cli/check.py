@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from bequest.cli.use_option import UseOption
 
 NAME = "check"
 EXAMPLE = "Example: bequest check my-study.toml"
@@ -13,9 +14,7 @@ EXAMPLE = "Example: bequest check my-study.toml"
 
 def command(
     study: Annotated[str, typer.Argument(help="A bundled study or a TOML file.")],
-    use: Annotated[
-        list[Path] | None, typer.Option("--use", help="A Python file with parts of your own; repeatable.")
-    ] = None,
+    use: UseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check a study at each of its scales; lists every fault at once."""

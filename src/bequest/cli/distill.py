@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from bequest.cli.device_options import DeviceOption, PerDevice
 from bequest.cli.progress import conclude
+from bequest.cli.use_option import UseOption
 
 if TYPE_CHECKING:
     from bequest.runs.run import Result, Update
@@ -64,6 +65,10 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
     ] = None,
+    use: UseOption = None,
+    amend: Annotated[
+        bool, typer.Option("--amend", help="Go on even if finished cells are then unused.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -73,10 +78,12 @@ def command(
     """
     from bequest.config import with_settings
     from bequest.data.datasets import load_dataset
+    from bequest.parts import load_parts
     from bequest.runs.fine_tuning import fine_tuning_study
     from bequest.runs.networks import check_classes, network_table
     from bequest.runs.run import run
 
+    load_parts(use or ())
     spec = {"name": data, "options": with_settings({}, data_option or ())}
     if as_is:
         check_classes(teacher, load_dataset(data, **with_settings({}, data_option or ())))
@@ -106,7 +113,7 @@ def command(
     watch = _Watch(console, out)
     result = run(
         study, out=out, workers=workers, device=device, per_device=per_device,
-        settings=settings or (), fresh=fresh, progress=watch.update,
+        settings=settings or (), use=use or (), amend=amend, fresh=fresh, progress=watch.update,
     )  # fmt: skip
     _conclude(result, console, as_json=as_json)
 

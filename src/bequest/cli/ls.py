@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bequest.cli.use_option import UseOption
 from bequest.measures import Measure
 from bequest.registry import Registry, unknown
 
@@ -29,9 +30,7 @@ KINDS = (
 
 def command(
     kind: Annotated[str | None, typer.Argument(help=", ".join(KINDS) + "; default: all.")] = None,
-    use: Annotated[
-        list[Path] | None, typer.Option("--use", help="A Python file with parts of your own; repeatable.")
-    ] = None,
+    use: UseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """List studies, models, datasets, objectives, views, measures and every other kind of part."""

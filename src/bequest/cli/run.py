@@ -11,6 +11,7 @@ from rich.console import Console
 from bequest.cli.device_options import DeviceOption, PerDevice
 from bequest.cli.plan import show_plan
 from bequest.cli.progress import RunDisplay, conclude
+from bequest.cli.use_option import UseOption
 
 if TYPE_CHECKING:
     from bequest.records import RoundsRecord
@@ -35,9 +36,7 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
     ] = None,
-    use: Annotated[
-        list[Path] | None, typer.Option("--use", help="A Python file with parts of your own; repeatable.")
-    ] = None,
+    use: UseOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and cost, and stop.")] = False,
     amend: Annotated[
         bool, typer.Option("--amend", help="Go on even if finished cells are then unused.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bequest.cli.device_options import DeviceOption, PerDevice
+from bequest.cli.use_option import UseOption
 
 if TYPE_CHECKING:
     from bequest.data.datasets import Dataset
@@ -61,6 +62,7 @@ def build(
     workers: Annotated[int, typer.Option(min=1, help="Processes, one torch thread each.")] = 1,
     device: DeviceOption = "auto",
     per_device: PerDevice = None,
+    use: UseOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +73,9 @@ def build(
     from bequest.data.views import parse_views
     from bequest.distill.stores import build_store, parse_codec
     from bequest.distill.stores.folder import rank_and_world
+    from bequest.parts import load_parts
 
+    load_parts(use or ())
     teachers, found = _asked(teacher, model_option, data, data_option)
     with _Progress(quiet=as_json or rank_and_world()[0] > 0) as progress:
         store = build_store(
@@ -113,13 +117,16 @@ def verify(
     samples: Annotated[int, typer.Option(min=1, help="Answers to ask for again.")] = 64,
     seed: Annotated[int, typer.Option(help="Seeds which.")] = 0,
     device: DeviceOption = "auto",
+    use: UseOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare every file with its checksum, then, given the teachers, some answers with theirs."""
     from dataclasses import asdict
 
     from bequest.distill.stores import verify_store
+    from bequest.parts import load_parts
 
+    load_parts(use or ())
     teachers, found = _asked(teacher, model_option, data, data_option) if teacher else ([], None)
     verified = verify_store(folder, teachers=teachers, data=found, samples=samples, seed=seed, device=device)
     result = asdict(verified)

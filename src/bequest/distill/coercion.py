@@ -13,6 +13,8 @@ from bequest.distill.exchange import Exchange
 from bequest.distill.objectives import Objective, parse_objective
 from bequest.distill.objectives.logit_objectives import AnswerObjective
 from bequest.distill.objectives.rows import paired
+from bequest.distill.run_networks import classes_of_run, network_of_run
+from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError, ModelError
 from bequest.models.catalogue import build_for, token_options
 from bequest.models.network_names import NetworkName, parse_network_name
@@ -71,9 +73,10 @@ def named_network(text: str, data: Dataset) -> NetworkName:
     """The network that ``text`` names, with the options that follow from the data.
 
     Raises:
-        InputError: See :func:`bequest.models.network_names.parse_network_name`.
+        InputError: See :func:`bequest.models.network_names.parse_network_name` and
+            :func:`bequest.distill.run_networks.network_of_run`.
     """
-    name = parse_network_name(text)
+    name = parse_network_name(text, parsers=(network_of_run,))
     options = token_options(name.family, len(data.vocabulary), data.padding)
     return NetworkName(name.family, {**options, **name.options}, name.weights)
 
@@ -88,8 +91,8 @@ def build_named(name: NetworkName, data: Dataset, *, seed: int) -> nn.Module:
     return model if name.weights is None else load_weights(name.weights, model)
 
 
-def trained_network(text: str, data: Dataset) -> nn.Module:
-    """A network that can teach, by its name.
+def named_teacher(text: str, data: Dataset) -> nn.Module | Teacher:
+    """What can teach, by its name; an arm of a run teaches under the arm's name, and with its classes.
 
     Raises:
         ModelError: If the name is of a family without weights, which knows nothing.
@@ -100,8 +103,12 @@ def trained_network(text: str, data: Dataset) -> nn.Module:
     if name.weights is None and not pretrained:
         raise ModelError(
             f"the teacher {text!r} has not been trained",
-            expected="FAMILY:WEIGHTS, or a network of timm, torchvision or transformers",
+            expected="FAMILY:WEIGHTS, RUN:ARM[:SEED], or a network of timm, torchvision or transformers",
             got=f"the family {text!r} without weights",
             remedy="train it first (bq.fit) and give what comes back, or name its weights",
         )
-    return build_named(name, data, seed=0)
+    network = build_named(name, data, seed=0)
+    classes = classes_of_run(text)
+    if classes is None:
+        return network
+    return Teacher(network, name=text.partition(":")[2], classes=classes)

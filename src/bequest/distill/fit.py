@@ -18,7 +18,7 @@ from bequest.data.generators import Generator
 from bequest.data.queries import ActiveSpec, Generated
 from bequest.data.views import Identity, View
 from bequest.distill.checkpoint import checkpointing
-from bequest.distill.coercion import as_objective, as_view, build_named, named_network, trained_network
+from bequest.distill.coercion import as_objective, as_view, build_named, named_network, named_teacher
 from bequest.distill.engine import Callback
 from bequest.distill.fitted import Fitted
 from bequest.distill.lesson import Lesson, record_of
@@ -32,6 +32,7 @@ from bequest.errors import BequestError, InputError
 from bequest.models.devices import Device
 from bequest.models.network_checks import check_network
 from bequest.models.network_names import NetworkName
+from bequest.parts import load_parts
 from bequest.seeding import derive
 
 
@@ -52,7 +53,8 @@ def fit(
     """Train a network on true labels.
 
     Args:
-        model: A name (``mlp``, ``resnet20:WEIGHTS``, ``timm:resnet18``), or a network, which is copied.
+        model: A name (``mlp``, ``resnet20:WEIGHTS``, ``timm:resnet18``, ``RUN:ARM``), or a network, which is
+            copied.
         data: See :func:`bequest.load_dataset` and :func:`bequest.data.datasets.as_dataset`.
         seed: Seeds initial weights, order, views and dropout.
         recipe: The loop.
@@ -72,6 +74,7 @@ def fit(
     >>> sorted(fitted.score("test"))
     ['accuracy', 'nll']
     """
+    load_parts()
     dataset = as_dataset(data)
     network = named_network(model, dataset) if isinstance(model, str) else None
     lesson = Lesson(
@@ -112,8 +115,9 @@ def distill(
     Args:
         student: A name, or a network, which is copied.
         data: See :func:`fit`. Its training inputs are the queries unless ``queries`` are given.
-        teachers: Names of trained networks, fitted models, networks, or teachers such as
-            :class:`bequest.distill.teachers.Teacher` and :class:`bequest.distill.online.OnlineTeacher`.
+        teachers: Names of trained networks (``resnet20:FILE``, ``RUN:ARM``), fitted models, networks, or
+            teachers: :class:`bequest.distill.teachers.Teacher`,
+            :class:`bequest.distill.online.OnlineTeacher`.
         signal: A store of answers instead of teachers; the student trains on its views of the data's inputs,
             or of ``queries``.
         objective: An objective, its name, a table, or a function ``loss(student_logits, teacher_logits)``;
@@ -138,6 +142,7 @@ def distill(
         InputError: If anything does not fit, before the first step.
         TeacherChanged: If a teacher's parameters or buffers moved.
     """
+    load_parts()
     objective = as_objective(objective, KD(temperature=4.0))
     view = as_view(views)
     if (teachers and signal is not None) or not (teachers or signal or not objective.needs_teacher):
@@ -148,7 +153,7 @@ def distill(
         teachers = [teachers]
     with ExitStack() as borrowed:
         asked = [
-            _borrowed(trained_network(t, dataset) if isinstance(t, str) else t, index, borrowed)
+            _borrowed(named_teacher(t, dataset) if isinstance(t, str) else t, index, borrowed)
             for index, t in enumerate(teachers)
         ]
         labelled = objective.needs_labels or any(teacher.learns for teacher in asked)

@@ -11,16 +11,17 @@ from torch import nn
 
 from bequest.config import merged
 from bequest.data.datasets import Dataset
+from bequest.distill.run_networks import network_of_run
 from bequest.errors import ConfigError, DataError, ModelError
 from bequest.models import load_published
 from bequest.models.catalogue import MODELS, build_for
-from bequest.models.network_names import NetworkName, parse_network_name
+from bequest.models.network_names import parse_network_name
 from bequest.models.pretrained import read_weights
 from bequest.models.weights import load_weights
 from bequest.registry import unknown
 from bequest.runs.folder import RunFolder
 from bequest.runs.survey import state_of
-from bequest.studies.cell import Cell, cell_folder
+from bequest.studies.cell import Cell
 from bequest.studies.datasets import load
 from bequest.studies.networks import trained_network
 from bequest.studies.starts import located_weights
@@ -68,7 +69,7 @@ def network_table(text: str, options: Mapping[str, Any] | None = None) -> dict[s
     Raises:
         InputError: If it names no network, or its weights cannot be opened.
     """
-    name = parse_network_name(text, options, parsers=(_of_a_run,))
+    name = parse_network_name(text, options, parsers=(network_of_run,))
     table: dict[str, Any] = {"family": name.family, "options": dict(name.options)}
     if name.weights is None:
         return table
@@ -134,12 +135,3 @@ def check_classes(text: str, data: Dataset) -> None:
             got=f"{len(theirs)} classes: " + "; ".join(differing[:8] or theirs[:8]),
             remedy="without --as-is the teacher gets a new head and is fine-tuned",
         )
-
-
-def _of_a_run(text: str) -> NetworkName | None:
-    cell = cell_named(text)
-    if cell is None:
-        return None
-    student = cell[1].training.student
-    weights = cell_folder(cell[0], cell[1].id).weights
-    return NetworkName(student.family, dict(student.options), str(weights))

@@ -18,6 +18,7 @@ from bequest.data.datasets import Split
 from bequest.distill.stores.job import Goal, Job
 from bequest.errors import SignalError, WorkerLost
 from bequest.models.devices import prefer_determinism
+from bequest.parts import load_parts, loaded_files
 
 _job: Job | None = None
 """The job of this worker process."""
@@ -45,7 +46,7 @@ def answer_in_processes(
         places = spawning.SimpleQueue()  # a worker is told nothing of which one it is: each takes one device
         for device in devices:
             places.put(device)
-        starting = (frame, folder, places if devices else None)
+        starting = (frame, folder, loaded_files(), places if devices else None)
         with ProcessPoolExecutor(min(workers, len(tasks)), spawning, _start, starting) as pool:
             running = {pool.submit(_answer, task): task for task in tasks}
             try:
@@ -82,10 +83,11 @@ def _spooled(job: Job, folder: Path) -> bytes:
         ) from error
 
 
-def _start(frame: bytes, folder: str, places: SimpleQueue[str] | None) -> None:
+def _start(frame: bytes, folder: str, use: tuple[str, ...], places: SimpleQueue[str] | None) -> None:
     """Take up the job in a new process."""
     global _job
     torch.set_num_threads(1)
+    load_parts(use)  # a teacher of a class in a user's file is unpickled by the file's module
     job: Job = pickle.loads(frame)  # noqa: S301 - written by this process's own parent
     if places is not None:
         device = places.get()
