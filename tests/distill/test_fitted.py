@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ import bequest as bq
 from bequest.distill.coercion import OfFunction
 from bequest.distill.progress import epoch_bar
 from bequest.errors import ConfigError, DataError, InputError, ModelError, UnknownName
+from bequest.models import network_names
+from bequest.models.catalogue import MODELS
 
 QUICK = {"batch": 12, "epochs": 2}
 
@@ -147,3 +150,20 @@ def test_the_bar_counts_epochs_where_it_is_shown(toy, capsys):
 def test_the_saved_files_are_json(toy, tmp_path):
     folder = bq.fit("mlp", toy, **QUICK).save(tmp_path)
     assert json.loads((folder / "config.json").read_text())["family"] == "mlp"
+
+
+def test_a_network_with_a_new_head_is_refused_as_a_teacher(network, toy, monkeypatch):
+    def library(input_shape, classes, *, network):
+        head = nn.Linear(math.prod(input_shape), classes)
+        if network == "whole":
+            nn.init.ones_(head.weight)
+            nn.init.zeros_(head.bias)
+        return nn.Sequential(nn.Flatten(), head)
+
+    monkeypatch.setitem(MODELS._values, "library", library)
+    monkeypatch.setattr(network_names, "LIBRARIES", ("library",))
+    taught = bq.distill(network(1), toy, teachers=["library:whole"], **QUICK)
+    assert len(taught.record.teachers) == 1
+    with pytest.raises(ModelError, match="has parameters that nobody has trained") as refused:
+        bq.distill(network(1), toy, teachers=["library:headless"], **QUICK)
+    assert refused.value.got == "new: 1.weight, 1.bias"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bequest.data.datasets import Dataset
@@ -95,7 +96,8 @@ def named_teacher(text: str, data: Dataset) -> nn.Module | Teacher:
     """What can teach, by its name; an arm of a run teaches under the arm's name, and with its classes.
 
     Raises:
-        ModelError: If the name is of a family without weights, which knows nothing.
+        ModelError: If the name is of a family without weights, or of a network with a new head: both know
+            nothing of the classes.
         InputError: If it cannot be built.
     """
     name = named_network(text, data)
@@ -108,7 +110,31 @@ def named_teacher(text: str, data: Dataset) -> nn.Module | Teacher:
             remedy="train it first (bq.fit) and give what comes back, or name its weights",
         )
     network = build_named(name, data, seed=0)
+    if name.weights is None:
+        _refuse_new(text, network, build_named(name, data, seed=1))
     classes = classes_of_run(text)
     if classes is None:
         return network
     return Teacher(network, name=text.partition(":")[2], classes=classes)
+
+
+def _refuse_new(text: str, network: nn.Module, other: nn.Module) -> None:
+    """Refuse a teacher whose name leaves something to the seed, as it does the head for other classes.
+
+    Args:
+        text: Its name.
+        network: The network at one seed.
+        other: The same at another seed.
+
+    Raises:
+        ModelError: Names the parameters in which the two differ.
+    """
+    values = other.state_dict()
+    new = [key for key, value in network.state_dict().items() if not torch.equal(value, values[key])]
+    if new:
+        raise ModelError(
+            f"the teacher {text!r} has parameters that nobody has trained",
+            expected="a network that tells the classes of the data apart",
+            got=f"new: {', '.join(new[:4])}",
+            remedy="train it on the data first (bq.fit), and give what comes back",
+        )
