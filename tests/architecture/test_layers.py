@@ -14,6 +14,7 @@ BASE = {
     "errors",
     "config",
     "seeding",
+    "record_table",
     "records",
     "registry",
     "files",

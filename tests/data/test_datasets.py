@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -188,3 +190,13 @@ def test_a_data_set_of_the_users_registers_as_ours_do():
             load_dataset("mine-for-this-test", row=30)
     finally:
         DATASETS._values.pop("mine-for-this-test")
+
+
+def test_a_dataset_is_one_line_and_a_table_in_a_notebook():
+    data = load_dataset("digits")
+    assert repr(data).startswith("Dataset(digits: 10 classes of (1, 12, 12); train 1,297, ")
+    assert repr(data["train"].unlabelled()) == "Split(1,297 samples of (1, 12, 12), unlabelled)"
+    page = replace(data, name="<script>", notes=("a & b",))._repr_html_()
+    assert "<script>" not in page
+    assert "<td>1,297 samples</td>" in page
+    assert "a &amp; b" in page

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -343,3 +344,14 @@ def test_signals_exit_130_and_the_same_command_finishes(number, tiny, write_stud
 def test_the_plan_of_a_run_folder_is_the_plan_that_made_it(finished, tiny):
     folder, _, _ = finished
     assert RunFolder(folder / "run").plan().cells == planned(tiny).cells
+
+
+def test_a_result_has_its_tables_and_is_one_line(finished):
+    folder, result, _ = finished
+    assert result.measurements.to_dicts() == read_json(folder / "run" / "measurements.json")
+    assert result.claims.to_dicts() == read_json(folder / "run" / "claims.json")
+    assert repr(result) == f"Result(tiny at scale small, complete: 8 cells, in {folder / 'run'})"
+    page = result._repr_html_()
+    assert "A taught student is better." in page
+    assert result.claims[0].verdict in page
+    assert replace(result, folder=folder / "absent").measurements == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ BLOCK_ROWS = 4096
 """Rows that are hashed at once, so that a memory map is not copied."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """Samples in a fixed order.
 
@@ -57,6 +58,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        labels = "unlabelled" if self.y is None else "labelled"
+        return f"Split({len(self):,} samples of {tuple(self.x.shape[1:])}, {labels})"
 
     def take(self, rows: Tensor) -> Split:
         """The samples at ``rows``."""
@@ -79,7 +84,7 @@ class Split:
         return state.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Named splits that share one label space; ``train`` is one of them.
 
@@ -98,6 +103,24 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     vocabulary: tuple[str, ...] = field(default=())
     padding: int | None = None
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        shape = self.input_shape if "train" in self.splits else "nothing"
+        return f"Dataset({self.name}: {len(self.classes)} classes of {shape}; {sizes})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: name, classes, and the size of each split."""
+        classes = ", ".join(self.classes[:SHOWN]) + (" ..." if len(self.classes) > SHOWN else "")
+        rows = [
+            ("data", self.name),
+            (f"{len(self.classes)} classes", classes),
+            ("one input", str(self.input_shape)),
+            *((name, f"{len(split):,} samples") for name, split in self.splits.items()),
+            *(("note", note) for note in self.notes),
+        ]
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
+        return f"<table>{cells}</table>"
 
     def __getitem__(self, split: str) -> Split:
         if split not in self.splits:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import html
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from bequest.distill.parallel import Ranks
 from bequest.interrupts import like_ctrl_c
 from bequest.models.devices import Device, parse_device, worker_devices
-from bequest.records import CellRecord, Measurement, RoundsRecord, StudyRecord
+from bequest.record_table import RecordTable
+from bequest.records import (
+    CellRecord,
+    Measurement,
+    Record,
+    RoundsRecord,
+    StudyRecord,
+    Verdict,
+    read_records,
+)
 from bequest.runs.conclusion import Conclusion
-from bequest.runs.folder import MEASUREMENTS, RunFolder
+from bequest.runs.folder import CLAIMS, MEASUREMENTS, RunFolder
 from bequest.runs.jobs.leases import Leases
 from bequest.runs.jobs.queue import Engine, JobQueue
 from bequest.runs.planning import Study, planned
@@ -34,6 +44,7 @@ from bequest.studies.plan import Plan
 
 Progress = Callable[["Update"], None]
 Step = Literal["nothing", "verdicts", "measuring"]
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class Update:
         return None if ended == 0 else self.seconds / ended * (self.total - ended)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished run.
 
@@ -95,6 +106,42 @@ class Result:
     def report(self) -> Path:
         """The page."""
         return self.folder / "report.html"
+
+    @property
+    def measurements(self) -> RecordTable[Measurement]:
+        """What was measured, as it stands in the folder now; empty before anything is."""
+        return self._table(MEASUREMENTS, Measurement)
+
+    @property
+    def claims(self) -> RecordTable[Verdict]:
+        """The study's claims with their verdicts, as they stand in the folder now."""
+        return self._table(CLAIMS, Verdict)
+
+    def _table(self, name: str, kind: type[R]) -> RecordTable[R]:
+        path = self.folder / name
+        return RecordTable(read_records(path, kind) if path.is_file() else ())
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return (
+            f"Result({self.study.name} at scale {self.study.scale}, {self.study.status}: "
+            f"{len(self.study.cells)} cells{failed}, in {self.folder})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, and each claim with its verdict."""
+        rows = "".join(
+            f"<tr><td>{html.escape(claim.text)}</td><td>{claim.verdict}</td><td>{_interval(claim)}</td></tr>"
+            for claim in self.claims
+        )
+        answer = html.escape(self.study.answer or self.study.question)
+        return f"<p>{html.escape(repr(self))}</p><p><b>{answer}</b></p><table>{rows}</table>"
+
+
+def _interval(claim: Verdict) -> str:
+    if claim.value is None or claim.low is None or claim.high is None:
+        return html.escape(claim.reason or "")
+    return f"{claim.value:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
 
 
 def run(
