@@ -63,7 +63,8 @@ class RecordTable(tuple[R, ...]):
         return f"<table><tr>{heads}</tr>{body}</table>{more}"
 
 
-EMPTY = (None, "", {}, [])
+EMPTY: tuple[object, ...] = (None, "", {}, [])
+"""What says nothing in a cell."""
 
 
 def _cell(value: object) -> str:
