@@ -156,7 +156,7 @@ def test_a_network_with_a_new_head_is_refused_as_a_teacher(network, toy, monkeyp
     def library(input_shape, classes, *, network):
         head = nn.Linear(math.prod(input_shape), classes)
         if network == "whole":
-            nn.init.ones_(head.weight)
+            head.weight.data = torch.linspace(-1, 1, head.weight.numel()).reshape_as(head.weight)
             nn.init.zeros_(head.bias)
         return nn.Sequential(nn.Flatten(), head)
 
