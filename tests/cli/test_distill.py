@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-import bequest
-import bequest as bq
 from bequest.cli.main import app
 from bequest.data.datasets import load_dataset
-from bequest.errors import DataError, RunFolderError, UnknownName
+from bequest.errors import DataError
 from bequest.models import build_model
 from bequest.models.weights import save_weights
-from bequest.parts import _contents, _forget
 from bequest.records import RunRecord, StudyRecord, read_record
 from bequest.runs.networks import check_classes
 
@@ -124,37 +120,3 @@ def test_weights_that_do_not_fit_end_the_cells_with_their_names(shapes, tmp_path
     )  # fmt: skip
     assert printed.exit_code == 3
     assert "does not fit the network" in printed.output
-
-
-def test_a_change_that_leaves_cells_unused_asks_for_amend(finished, shapes):
-    folder, _ = finished
-    changed = (
-        "--student", f"resnet20:{folder.parent / 'w.safetensors'}",
-        "--teacher", "cnn", "--teacher-option", "channels=[4]", "--teacher-option", "pool_after=[]",
-        "--data", f"folder:{shapes}", "--data-option", "size=16",
-        "--epochs", 1, "--batch", 6, "--lr", 3e-4, "--workers", 1, "--out", folder,
-    )  # fmt: skip
-    with pytest.raises(RunFolderError, match="unused"):
-        run(*changed)
-    before = {path.name for path in (folder / "cells").iterdir()}
-    amended = run(*changed, "--amend")
-    assert amended.exit_code == 0, amended.output
-    assert {path.name for path in (folder / "cells").iterdir()} > before
-
-
-def test_a_file_of_parts_brings_student_and_data(tmp_path):
-    parts = (Path(bequest.__file__).parent / "cli" / "template" / "parts.txt").read_text()
-    (tmp_path / "parts.py").write_text(parts)
-    with pytest.raises(UnknownName, match="my_net"):
-        run("--student", "my_net", "--teacher", "cnn", "--data", "my_data", "--out", tmp_path / "run")
-    try:
-        printed = run(
-            "--student", "my_net", "--teacher", "cnn", "--teacher-option", "channels=[4]",
-            "--data", "my_data", "--use", tmp_path / "parts.py",
-            "--epochs", 1, "--workers", 1, "--out", tmp_path / "run",
-        )  # fmt: skip
-        assert printed.exit_code == 0, printed.output
-        taught = bq.distill("my_net", "my_data", teachers=[f"{tmp_path / 'run'}:taught"], epochs=1)
-        assert taught.family == "my_net"
-    finally:
-        _forget(str(tmp_path / "parts.py"), next(iter(_contents)))
