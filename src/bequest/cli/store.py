@@ -76,11 +76,11 @@ def build(
     from bequest.parts import load_parts
 
     load_parts(use or ())
-    teachers, found = _asked(teacher, model_option, data, data_option)
+    teachers, dataset = _asked(teacher, model_option, data, data_option)
     with _Progress(quiet=as_json or rank_and_world()[0] > 0) as progress:
         store = build_store(
             teachers,
-            found,
+            dataset,
             path=folder,
             views=parse_views(_toml(views)),
             count=count,
@@ -127,8 +127,10 @@ def verify(
     from bequest.parts import load_parts
 
     load_parts(use or ())
-    teachers, found = _asked(teacher, model_option, data, data_option) if teacher else ([], None)
-    verified = verify_store(folder, teachers=teachers, data=found, samples=samples, seed=seed, device=device)
+    teachers, dataset = _asked(teacher, model_option, data, data_option) if teacher else ([], None)
+    verified = verify_store(
+        folder, teachers=teachers, data=dataset, samples=samples, seed=seed, device=device
+    )
     result = asdict(verified)
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), **result}, indent=1))
