@@ -1,7 +1,8 @@
 """Writes ``CHANGELOG.md`` from the fragments in ``changelog.d``.
 
 ``python docs/generate_changelog.py`` rewrites the section of the version in ``pyproject.toml`` and leaves
-those of earlier versions as they are. After a release the fragments are deleted; git keeps them.
+those of earlier versions as they are. After a release the fragments are deleted (git keeps them), and without
+fragments nothing is rewritten.
 """
 
 from __future__ import annotations
@@ -105,9 +106,8 @@ def section(version: str, fragments: dict[str, str]) -> str:
 
 def page(version: str, fragments: dict[str, str], current: str = "") -> str:
     """The whole file; sections of other versions in ``current`` are kept below."""
-    earlier = [
-        part for part in re.split(r"^(?=## )", current, flags=re.MULTILINE)[1:] if part.split()[1] != version
-    ]
+    sections = re.split(r"^(?=## )", current, flags=re.MULTILINE)[1:]
+    earlier = [part for part in sections if not fragments or part.split()[1] != version]
     parts = [
         HEAD,
         *([section(version, fragments)] if fragments else []),

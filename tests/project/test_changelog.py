@@ -59,3 +59,4 @@ def test_earlier_versions_stay_and_the_same_one_is_replaced():
     assert second.count("Views.") == second.count("Stores.") == 1
     assert changelog.page("0.2.0", {"stores": "Stores, again."}, second).count("## 0.2.0") == 1
     assert changelog.page("0.2.0", {}, first).count("## 0.1.0") == 1
+    assert changelog.page("0.1.0", {}, first) == first
