@@ -1,0 +1,54 @@
+"""Sphinx: ``sphinx-build -W -b html docs docs/_build/html`` (the extra ``docs``)."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "src"))
+
+project = "bequest"
+author = "The bequest developers"
+project_copyright = "2026 the bequest developers"
+release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "figures"]
+myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
+# Two modules export one object, and a docstring names it without its module.
+suppress_warnings = ["ref.python"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes of a dataclass are described once
+
+html_theme = "furo"
+html_title = f"bequest {release}"
+html_extra_path = ["llms.txt"]
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+REST = "<!-- further pages -->"
+"""In the index: pages that no list above names."""
+
+
+def with_every_page(app: Sphinx, name: str, source: list[str]) -> None:
+    """Put pages that the index does not name yet where it says so: a new page is never lost."""
+    if name == "index":
+        named = set(re.findall(r"^([\w\-/]+)$", source[0], re.MULTILINE))
+        rest = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in {*named, "index"})
+        source[0] = source[0].replace(REST, "\n".join(rest))
+
+
+def setup(app: Sphinx) -> None:
+    """Connect."""
+    app.connect("source-read", with_every_page)
