@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import tomllib
@@ -11,6 +12,10 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "src"))
+
+# Sphinx imports under TYPE_CHECKING, where pydantic cannot resolve tensors: so what it shows is loaded before.
+for module in ("distill.fit", "evidence.kinds", "models.export", "report", "runs.run", "theory.queries"):
+    importlib.import_module(f"bequest.{module}")
 
 project = "bequest"
 author = "The bequest developers"
@@ -41,7 +46,7 @@ REST = "<!-- further pages -->"
 """In the index: pages that no list above names."""
 
 
-def with_every_page(app: Sphinx, name: str, source: list[str]) -> None:
+def with_every_page(_app: Sphinx, name: str, source: list[str]) -> None:
     """Put pages that the index does not name yet where it says so: a new page is never lost."""
     if name == "index":
         named = set(re.findall(r"^([\w\-/]+)$", source[0], re.MULTILINE))
@@ -49,6 +54,21 @@ def with_every_page(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(REST, "\n".join(rest))
 
 
+def plain_formulas(
+    _app: Sphinx, _what: str, _name: str, _item: object, _options: object, lines: list[str]
+) -> None:
+    """Bars and stars of formulas in docstrings are themselves, not reStructuredText."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            pieces = re.split(r"(``.*?``|`.*?`)", line)
+            pieces[::2] = [
+                re.sub(r"(?<=[(, ])\*(?=\w+[),\] ])(?![^*]*\w\*)", r"\\*", piece.replace("|", r"\|"))
+                for piece in pieces[::2]
+            ]
+            lines[number] = "".join(pieces)
+
+
 def setup(app: Sphinx) -> None:
     """Connect."""
     app.connect("source-read", with_every_page)
+    app.connect("autodoc-process-docstring", plain_formulas, priority=400)  # before napoleon

@@ -1,4 +1,4 @@
-"""The tutorial, the how-to pages and the guide for contributors do what they show, and every link leads somewhere."""
+"""The tutorial, the how-to pages and the guide for contributors do what they show; links lead somewhere."""
 
 from __future__ import annotations
 
