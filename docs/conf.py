@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "src"))
 
-# Sphinx imports under TYPE_CHECKING, where pydantic cannot resolve tensors: so what it shows is loaded before.
+# Sphinx imports under TYPE_CHECKING, where pydantic cannot resolve tensors: what it shows is loaded before.
 for module in ("distill.fit", "evidence.kinds", "models.export", "report", "runs.run", "theory.queries"):
     importlib.import_module(f"bequest.{module}")
 

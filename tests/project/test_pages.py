@@ -67,7 +67,7 @@ def test_the_commands_of_the_how_to_page_run(tmp_path, monkeypatch):
     for language, content in blocks(DOCS / "how-to.md"):
         if language == "python" and "savez" in content:
             exec(content, {})
-        elif language == "bequest":
+        elif language == "sh":
             for line in content.splitlines():
                 bequest_command(line, tmp_path)
 
@@ -83,7 +83,7 @@ def follow(folder: Path, runs: bool) -> Path:
             (folder / name).write_text(text.replace(old, new), encoding="utf-8")
         elif language == "python":
             subprocess.run([sys.executable, "-c", content], cwd=folder, check=True)
-        elif language == "bequest":
+        elif language == "sh":
             for line in content.splitlines():
                 needs_training = (
                     line.split()[1] in {"run", "show", "report", "export"} and "--dry" not in line
