@@ -36,6 +36,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes of a dataclass are described once
 
+highlight_language = "none"  # of blocks that name no language: commands and what they print
 html_theme = "furo"
 html_title = f"bequest {release}"
 html_extra_path = ["llms.txt"]
@@ -47,7 +48,12 @@ REST = "<!-- further pages -->"
 
 
 def with_every_page(_app: Sphinx, name: str, source: list[str]) -> None:
-    """Put pages that the index does not name yet where it says so: a new page is never lost."""
+    """Link to pages of the site in place of files; name every page that the index does not name yet."""
+    source[0] = re.sub(
+        r"\]\(\.\./src/bequest/studies/(\w+)/README\.md",
+        lambda link: f"](study/{link[1].replace('_', '-')}.md",
+        source[0],
+    )
     if name == "index":
         named = set(re.findall(r"^([\w\-/]+)$", source[0], re.MULTILINE))
         rest = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in {*named, "index"})

@@ -150,8 +150,6 @@ def test_the_index_names_pages_that_exist_and_every_study():
     pages = {name for name in named if re.fullmatch(r"[\w\-/]+", name)}
     assert {name for name in pages if not (DOCS / f"{name}.md").is_file()} == set()
     assert {f"study/{name}" for name in bundled()} <= pages
-    papers = (DOCS / "papers.md").read_text(encoding="utf-8")
-    assert all(f"study/{name}.md" in papers and f"bequest run {name}" in papers for name in bundled())
 
 
 def test_what_language_models_are_told_leads_to_pages():
