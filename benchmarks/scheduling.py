@@ -1,4 +1,4 @@
-"""What a cell costs besides its training: ``python benchmarks/scheduling.py [--cells 100,1000] [--engines local,work]``.
+"""What a cell costs besides its training: ``python benchmarks/scheduling.py [--cells 100] [--engines work]``.
 
 Half of the cells are plain, half are taught by one of them; each takes one step on eight samples with two
 features, and is read once. For each engine and size: seconds on the clock and of the processor (of all
@@ -36,7 +36,11 @@ def write_study(folder: Path, cells: int) -> Path:
     draw = np.random.default_rng(0)
     x, y = draw.normal(size=(24, 1, 1, 2)).astype(np.float32), np.arange(24) % 2
     splits = {"train": slice(0, 8), "val": slice(8, 16), "test": slice(16, 24)}
-    arrays = {f"{kind}_{name}": values[part] for name, part in splits.items() for kind, values in (("x", x), ("y", y))}
+    arrays = {
+        f"{kind}_{name}": values[part]
+        for name, part in splits.items()
+        for kind, values in (("x", x), ("y", y))
+    }
     np.savez(folder / "data.npz", **arrays)
     study = {
         "name": "scheduling",
@@ -87,7 +91,9 @@ class Driver:
 def together(commands: Sequence[Sequence[str]]) -> tuple[float, float]:
     """Run commands at the same time; seconds on the clock and of the processor."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    processes = [subprocess.Popen(each, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for each in commands]
+    processes = [
+        subprocess.Popen(each, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for each in commands
+    ]
     for process in processes:
         text = process.communicate()[0]
         if process.returncode != 0:
@@ -143,7 +149,16 @@ def main() -> None:
         for cells in map(int, chosen.cells.split(",")):
             base = (chosen.keep or Path(tempfile.mkdtemp(prefix="bequest-"))) / f"{engine}-{cells}"
             base.mkdir(parents=True)
-            print(json.dumps({**measured(engine, cells, base), "cores": os.cpu_count(), "python": platform.python_version()}), flush=True)
+            print(
+                json.dumps(
+                    {
+                        **measured(engine, cells, base),
+                        "cores": os.cpu_count(),
+                        "python": platform.python_version(),
+                    }
+                ),
+                flush=True,
+            )
             if chosen.keep is None:
                 shutil.rmtree(base.parent)
 

@@ -37,16 +37,22 @@ class Provenance(BaseModel):
         """The versions, machine and commit of this process."""
         commit, dirty = _commit()
         return cls(
-            bequest=metadata.version("bequest"),
+            bequest=_version("bequest"),
             python=platform.python_version(),
             platform=f"{platform.system()} {platform.machine()}",
-            packages={name: metadata.version(name) for name in ("torch", "numpy", "scipy")},
+            packages={name: _version(name) for name in ("torch", "numpy", "scipy")},
             commit=commit,
             dirty=dirty,
             device=device,
             accelerator=accelerator,
             threads=threads,
         )
+
+
+@cache
+def _version(package: str) -> str:
+    """The version of a package, which takes milliseconds to look up."""
+    return metadata.version(package)
 
 
 @cache

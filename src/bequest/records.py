@@ -314,7 +314,7 @@ class StudyRecord(Record):
     title: str
     question: str
     scale: str
-    status: Literal["running", "complete", "partial", "interrupted"]
+    status: Literal["prepared", "running", "complete", "partial", "interrupted"]
     config_hash: str
     command: str
     arms: tuple[ArmRecord, ...]

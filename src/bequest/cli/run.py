@@ -33,6 +33,9 @@ def command(
     ] = None,
     device: DeviceOption = "auto",
     per_device: PerDevice = None,
+    engine: Annotated[
+        str, typer.Option(help="local, or none: prepare the folder and leave the rest to bequest work.")
+    ] = "local",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
     ] = None,
@@ -82,13 +85,16 @@ def command(
             workers=workers,
             device=device,
             per_device=per_device,
+            engine=engine,
             fresh=fresh,
             amend=amend,
             progress=display.update,
             **asked,
             **rounds,
         )
-    if not quiet:
+    if result.study.status == "prepared":
+        console.print(f"prepared {result.folder}; start: bequest work {result.folder}", soft_wrap=True)
+    elif not quiet:
         conclude(result, console, as_json=as_json)
 
 

@@ -36,7 +36,7 @@ from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.claims import LEVEL, judge
 from bequest.studies.plan import Plan
 
-Status = Literal["running", "complete", "partial", "interrupted"]
+Status = Literal["prepared", "running", "complete", "partial", "interrupted"]
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from bequest.distill.parallel import Ranks
+from bequest.errors import ConfigError
 from bequest.interrupts import like_ctrl_c
 from bequest.models.devices import Device, parse_device, worker_devices
 from bequest.record_table import RecordTable
@@ -45,6 +46,7 @@ from bequest.studies.plan import Plan
 Progress = Callable[["Update"], None]
 Step = Literal["nothing", "verdicts", "measuring"]
 R = TypeVar("R", bound=Record)
+ENGINES = ("local", "none")
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ def run(
     workers: int | None = None,
     device: Device = "auto",
     per_device: int | None = None,
+    engine: str = "local",
     settings: Sequence[str] = (),
     use: Sequence[str | Path] = (),
     fresh: bool = False,
@@ -177,6 +180,8 @@ def run(
         device: ``auto`` (the GPUs, where there are any), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or ``mps``;
             no part of a cell's id; the record names it.
         per_device: How many workers a device has at most; default: one a GPU.
+        engine: Who does the jobs: worker processes of this machine (``local``), or ``none``: the folder is
+            prepared, and left to any number of ``bequest work``, the last of which concludes the run.
         settings: ``path=value`` each, laid over the study.
         use: Python files with parts of your own, besides those that the study names.
         fresh: Start over, deleting what the folder holds.
@@ -197,6 +202,8 @@ def run(
         study, scale=scale, seeds=seeds, seeds_from=seeds_from, arms=arms, settings=settings, use=use
     )
     limit = time_limit(until_decided, budget, most_seeds)
+    if engine not in ENGINES:
+        raise ConfigError.of("engine", [f"expected {' or '.join(ENGINES)}, got {engine!r}"])
     if until_decided:
         planned_rounds(plan, most_seeds)  # what is wrong with them is said before --fresh deletes anything
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
@@ -205,7 +212,7 @@ def run(
         return Result(folder.path, folder.record())
     with like_ctrl_c(), leading() as ranks, folder.locked() as leases:
         devices = _devices(ranks, device, workers, per_device)
-        crew = Crew(folder, leases, ranks, devices, progress or (lambda _: None))
+        crew = Crew(folder, leases, ranks, devices, progress or (lambda _: None), engine)
         if fresh:
             folder.prepare(plan, fresh=True, leases=leases)
         if until_decided:
@@ -272,6 +279,8 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     crew.progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step, at=at))
     if step == "nothing":
         return Result(folder.path, folder.record())
+    if crew.engine_name == "none":
+        return Result(folder.path, Conclusion(plan, folder, at=at).write("prepared"))
     conclusion = Conclusion(plan, folder, device=crew.devices[0], at=at)
     conclusion.write("running")
     try:
@@ -302,6 +311,7 @@ class Crew:
         ranks: The processes that train together.
         devices: The device of each worker process on this machine.
         progress: Told how far the run is.
+        engine_name: Who does the jobs.
     """
 
     folder: RunFolder
@@ -309,6 +319,7 @@ class Crew:
     ranks: Ranks
     devices: tuple[str, ...]
     progress: Progress
+    engine_name: str = "local"
 
     @property
     def workers(self) -> int:
