@@ -49,7 +49,7 @@ def write_study(folder: Path, cells: int) -> Path:
         "seeds": cells // 2,
         "data": {"name": f"npz:{folder / 'data.npz'}"},
         "recipe": {"steps": 1, "batch": 8},
-        "models": {"mlp": {"family": "mlp", "options": {"hidden": [2]}}},
+        "models": {"mlp": {"family": "mlp", "options": {"hidden": [8]}}},
         "splits": {"test": {"description": "held out"}},
         "arms": {"plain": {"student": "mlp"}, "taught": {"student": "mlp", "teachers": ["plain"]}},
         "measures": {"profile": ["accuracy"]},

@@ -29,6 +29,7 @@ from bequest.distill.recipe import Recipe
 from bequest.distill.schedules import Schedule
 from bequest.distill.stores.codecs import Codec
 from bequest.evidence.kinds import registered_kinds
+from bequest.resources import ResourcesSpec
 from bequest.studies import claim_spec, solvable_spec, spec
 from bequest.studies.kind import KindSpec
 from bequest.studies.source import SourceSpec
@@ -60,6 +61,7 @@ TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[answer.values.NAME]`", claim_spec.ValueSpec),
     ("`[[claims]]`", claim_spec.ClaimSpec),
     ("`[measures]`", spec.MeasuresSpec),
+    ("`[resources]`", ResourcesSpec),
 )
 SOLVABLE: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[theory]`: a study of the solvable model", solvable_spec.TheorySpec),

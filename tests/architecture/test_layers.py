@@ -26,6 +26,7 @@ BASE = {
     "measures",
     "parts",
     "provenance",
+    "resources",
 }
 MAY_IMPORT = {
     "base": set(),

@@ -34,7 +34,7 @@ def command(
     device: DeviceOption = "auto",
     per_device: PerDevice = None,
     engine: Annotated[
-        str, typer.Option(help="local, or none: prepare the folder and leave the rest to bequest work.")
+        str, typer.Option(help="local, slurm, or none: prepare the folder, leave the rest to bequest work.")
     ] = "local",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")

@@ -25,6 +25,7 @@ from bequest.records import (
     read_records,
 )
 from bequest.runs.conclusion import Conclusion
+from bequest.runs.engines.slurm import SlurmEngine
 from bequest.runs.folder import CLAIMS, MEASUREMENTS, RunFolder
 from bequest.runs.jobs.leases import Leases
 from bequest.runs.jobs.queue import Engine, JobQueue
@@ -46,7 +47,7 @@ from bequest.studies.plan import Plan
 Progress = Callable[["Update"], None]
 Step = Literal["nothing", "verdicts", "measuring"]
 R = TypeVar("R", bound=Record)
-ENGINES = ("local", "none")
+ENGINES = ("local", "slurm", "none")
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,9 @@ def run(
         device: ``auto`` (the GPUs, where there are any), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or ``mps``;
             no part of a cell's id; the record names it.
         per_device: How many workers a device has at most; default: one a GPU.
-        engine: Who does the jobs: worker processes of this machine (``local``), or ``none``: the folder is
-            prepared, and left to any number of ``bequest work``, the last of which concludes the run.
+        engine: Who does the jobs: worker processes of this machine (``local``), an array of jobs of a cluster
+            with the study's ``[resources]`` (``slurm``), or ``none``: the folder is prepared, and left to any
+            number of ``bequest work``, the last of which concludes the run.
         settings: ``path=value`` each, laid over the study.
         use: Python files with parts of your own, besides those that the study names.
         fresh: Start over, deleting what the folder holds.
@@ -207,11 +209,13 @@ def run(
     if until_decided:
         planned_rounds(plan, most_seeds)  # what is wrong with them is said before --fresh deletes anything
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
-    parse_device(device)
+    if engine == "local":
+        parse_device(device)
     if follow(device):
         return Result(folder.path, folder.record())
     with like_ctrl_c(), leading() as ranks, folder.locked() as leases:
-        devices = _devices(ranks, device, workers, per_device)
+        elsewhere = (str(device),) * plan.study.resources.array
+        devices = _devices(ranks, device, workers, per_device) if engine == "local" else elsewhere
         crew = Crew(folder, leases, ranks, devices, progress or (lambda _: None), engine)
         if fresh:
             folder.prepare(plan, fresh=True, leases=leases)
@@ -281,7 +285,7 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
         return Result(folder.path, folder.record())
     if crew.engine_name == "none":
         return Result(folder.path, Conclusion(plan, folder, at=at).write("prepared"))
-    conclusion = Conclusion(plan, folder, device=crew.devices[0], at=at)
+    conclusion = Conclusion(plan, folder, device=crew.device, at=at)
     conclusion.write("running")
     try:
         trained, read = _do(inventory, conclusion, crew)
@@ -309,7 +313,7 @@ class Crew:
         folder: The run folder.
         leases: Who does which job, other processes on the same folder included.
         ranks: The processes that train together.
-        devices: The device of each worker process on this machine.
+        devices: The device of each worker process on this machine; with another engine what was asked for.
         progress: Told how far the run is.
         engine_name: Who does the jobs.
     """
@@ -322,12 +326,19 @@ class Crew:
     engine_name: str = "local"
 
     @property
+    def device(self) -> str:
+        """Where this process itself computes."""
+        return self.devices[0] if self.engine_name == "local" else str(parse_device())
+
+    @property
     def workers(self) -> int:
         """How many processes work at once."""
         return len(self.devices)
 
     def engine(self, queue: JobQueue) -> Engine:
         """What does the jobs of ``queue``."""
+        if self.engine_name == "slurm":
+            return SlurmEngine(queue.plan.study.resources, self.devices[0])
         if self.ranks.world > 1:
             return RankPool(queue.plan, queue.root, self.ranks, self.devices[0])
         return LocalPool(queue.root, self.devices[: len(queue.inventory.jobs)])

@@ -22,7 +22,7 @@ from bequest.studies.starts import start_digest
 MEASURING_FORMAT = 1
 """Part of every measuring key: raise it when the same readings come to have other measurements or curves."""
 
-FOR_READERS = ("title", "question", "answer", "claims")
+FOR_READERS = ("title", "question", "answer", "claims", "resources")
 """Keys of a study that no measurement depends on."""
 
 MEASURING = (

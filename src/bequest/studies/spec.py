@@ -14,6 +14,7 @@ from bequest.distill.combine import Combination
 from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.codecs import Codec, Dense
+from bequest.resources import ResourcesSpec
 from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.kind import KindSpec
 from bequest.studies.solvable_spec import LearnerSpec, TheorySpec
@@ -207,6 +208,7 @@ class StudySpec(Config):
         datasets: Further datasets, for models that are trained on another form of the data.
         source: The data of the task that pretrained networks come from.
         theory: The solvable model, in place of data and networks.
+        resources: What its workers need of a cluster.
         use: Python files with parts of the user's own, imported first; relative to the study's file.
         seeds: How many seeds each arm has, unless it says otherwise.
         seeds_from: The first of them; settings are searched on other seeds than those that judge.
@@ -227,6 +229,7 @@ class StudySpec(Config):
     datasets: dict[str, DataSpec] = Field(default_factory=dict)
     source: DataSpec | None = None
     theory: TheorySpec | None = None
+    resources: ResourcesSpec = ResourcesSpec()
     use: tuple[str, ...] = ()
     seeds: int = Field(5, ge=1, le=100_000)
     seeds_from: int = Field(0, ge=0)
