@@ -49,6 +49,7 @@ def through(monkeypatch):
     return use
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # logs that it leaves open
 @pytest.mark.parametrize("cluster", ["debug", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_run_by_submitit_has_the_bytes_of_a_local_run(submitit, through, finished, tmp_path, cluster):
     through(cluster)

@@ -86,7 +86,7 @@ class SlurmEngine:
         try:
             while not queue.empty:
                 over = all(task.done() for task in tasks)  # asked first: what they did last is then seen
-                yield from queue.elsewhere(thorough=True)
+                yield from map(queue.as_ours, queue.elsewhere(thorough=True))
                 if over and not queue.empty:
                     if tasks and queue.schedule.left == left:
                         raise _useless(queue)

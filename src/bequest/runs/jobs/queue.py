@@ -6,12 +6,13 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bequest.runs.jobs.leases import Leases, key_of
 from bequest.runs.jobs.schedule import Answer, Schedule
-from bequest.runs.survey import TRAIN, Demand, Job, Survey, state_of
+from bequest.runs.survey import READ, TRAIN, Demand, Job, Survey, state_of
 from bequest.studies.cell import cell_folder
 from bequest.studies.plan import Plan
 
@@ -89,6 +90,12 @@ class JobQueue:
         self.leases.free(job.id)
         self.schedule.put_back(job)
 
+    def as_ours(self, answer: Answer) -> Answer:
+        """How a job ended that a process did which this one had started."""
+        done = answer.status == "done" and answer.job.action == READ
+        readings = len(self._demand.readings(answer.job.cell.id)) if done else 0
+        return replace(answer, elsewhere=False, readings=readings)
+
     def elsewhere(self, *, thorough: bool = False) -> Iterator[Answer]:
         """How jobs ended that others did, or that cannot be done; each once.
 
@@ -99,9 +106,12 @@ class JobQueue:
         self._refresh()
         for key in (before - self._others) | (self.leases.failed() & self._jobs.keys()):
             self._look(self._jobs[key])
-        for job in self.schedule.ready() if thorough else ():
-            if self._is_free(job):
-                self._look(job)
+        left = None
+        while thorough and left != self.schedule.left:  # what ended may let others start that ended too
+            left = self.schedule.left
+            for job in self.schedule.ready():
+                if self._is_free(job):
+                    self._look(job)
         while self._elsewhere:
             yield self._elsewhere.popleft()
 
