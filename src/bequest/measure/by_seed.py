@@ -221,9 +221,10 @@ def share_of_gap(
         few = Undefined(reason, Reason.TOO_FEW)
         return without_interval(few, len(seeds), level, "fieller")
     same = all(_same_samples(side, sides[0]) for side in sides)
-    if crossed and same and len(seeds) > 1:
-        return crossed_inheritance(*(side._spread_table() for side in sides), level=level)
     resolution = max(side.resolution for side in sides)
+    if crossed and same and len(seeds) > 1:
+        tables = (side._spread_table() for side in sides)
+        return crossed_inheritance(*tables, level=level, resolution=resolution)
     return inheritance(*(side.spread() for side in sides), level=level, resolution=resolution)
 
 

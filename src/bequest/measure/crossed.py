@@ -11,7 +11,7 @@ An interval over seeds alone sees the first part only: it says nothing about oth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, special
@@ -24,6 +24,9 @@ from bequest.measure.undefined import Undefined, code_of, no_samples, reason_of
 from bequest.measures import Reason
 
 METHOD = "crossed over seeds and samples"
+
+ROUNDING = np.array([[2.0, 1.0], [1.0, 2.0]])
+"""Covariance of taught − control and teacher − control where each of the three is rounded with variance 1."""
 FURTHEST = 1e15
 """A ratio further than this from the estimated one is as good as infinite."""
 
@@ -50,8 +53,10 @@ def crossed_interval(
     With the two parts of the variance that the module names, the half-width is the mean of two: that of
     Graybill & Wang (1980), √(t²_{S−1}·V_seed + z²·V_sample), which is too wide by a little, and that of
     Satterthwaite (1946), t_ν·√(V_seed + V_sample) with ν = V²/(V_seed²/(S−1) + V_sample²/(N−1)), which is
-    too narrow by as much (``benchmarks/verdicts.py``); they are equal where one part is 0. A seed-only
-    interval of the same table is :func:`~bequest.measure.seed_interval` of its row means.
+    too narrow by as much (``benchmarks/verdicts.py``); they are equal where one part is 0. Above 95 % the
+    second is too narrow by ever more, since its ν takes a part that is 0 in truth for a sure one: its weight
+    falls from a half at 95 % with 1 − level. A seed-only interval of the same table is
+    :func:`~bequest.measure.seed_interval` of its row means.
 
     Args:
         values: (S, N), one number for each seed and sample, such as 1.0 for right and 0.0 for wrong, or the
@@ -59,8 +64,9 @@ def crossed_interval(
         level: Confidence level.
         bounds: Where values lie by definition, such as (0, 1) for a share; see
             :func:`~bequest.measure.seed_interval`.
-        resolution: Half the width of the interval where all seeds and samples are equal, such as 1/N: one
-            sample more or less. 0 for an interval without width.
+        resolution: The step in which seeds can differ, 1/N for a share of N samples: spread over seeds below
+            what rounding two of them leaves (resolution/√6) is taken for rounding. Where seeds and samples
+            are equal the interval is at least ± one step. 0 where there is no step.
 
     Returns:
         ``n`` counts seeds. The interval alone is NaN, with a reason, with one seed or one sample.
@@ -85,17 +91,24 @@ def crossed_interval(
     parts = _parts(table[None])
     value = float(parts.means[0])
     half = _half_width(parts, np.ones(1), level)
+    equal = half <= 1e-12 * float(np.abs(table).max())  # means of equal rows can differ in their last digit
+    if resolution > 0:
+        half = _half_width(_rounded(parts, np.full((1, 1), resolution**2 / 6)), np.ones(1), level)
+    elif equal:
+        half = 0.0
     reason, code = None, None
-    if half <= 0:
+    if equal:
         reason, code = "all seeds and samples are equal", Reason.NO_WIDTH
         if resolution > 0:
             reason += f"; the interval is that of their resolution, {resolution:.2g}"
-            half, code = resolution, Reason.AT_RESOLUTION
+            half, code = max(half, resolution), Reason.AT_RESOLUTION
     estimate = Estimate(value, len(table), value - half, value + half, level, METHOD, reason, code)
     return estimate if bounds is None else bounded(estimate, *bounds)
 
 
-def crossed_inheritance(taught: Array, control: Array, teacher: Array, *, level: float = 0.95) -> Estimate:
+def crossed_inheritance(
+    taught: Array, control: Array, teacher: Array, *, level: float = 0.95, resolution: float = 0.0
+) -> Estimate:
     """The inheritance of a mean over samples, with an interval for other seeds and other samples.
 
     (mean of taught − control) / (mean of teacher − control), as :func:`~bequest.measure.inheritance`; its
@@ -107,6 +120,7 @@ def crossed_inheritance(taught: Array, control: Array, teacher: Array, *, level:
         control: (S, N), that of its control at the same seeds and samples.
         teacher: (S, N), that of its teacher; repeat the row where one teacher taught all.
         level: Confidence level, of the interval and of the test whether there is a gap.
+        resolution: The step in which seeds can differ; see :func:`~bequest.measure.inheritance`.
 
     Returns:
         ``value`` is NaN, with a reason, where the crossed interval of teacher − control contains 0 or does
@@ -140,7 +154,7 @@ def crossed_inheritance(taught: Array, control: Array, teacher: Array, *, level:
         return without_interval(missing, len(p), level, method)
     # One estimate of the covariances for the gap and for the ratio: made positive for the two together they
     # are not those of the gap alone, and the set of ratios is an interval only where this gap excludes 0.
-    parts = _parts(np.stack([p - c, t - c]))
+    parts = _rounded(_parts(np.stack([p - c, t - c])), resolution**2 / 12 * ROUNDING)
     gap, half = float(parts.means[1]), _half_width(parts, np.array([0.0, 1.0]), level)
     if abs(gap) <= half:
         reason = (
@@ -166,6 +180,14 @@ def _parts(tables: Floats) -> _Parts:
     return _Parts(means, by_seed, _positive(by_sample) / count, (seeds, count))
 
 
+def _rounded(parts: _Parts, rounding: Floats) -> _Parts:
+    """The parts where seeds spread by less than rounding leaves, (K, K) of one seed, with that added."""
+    least = rounding / parts.shape[0]
+    if (np.diag(parts.by_seed) >= np.diag(least)).all():
+        return parts
+    return replace(parts, by_seed=parts.by_seed + least)
+
+
 def _positive(covariance: Floats) -> Floats:
     """The nearest covariance: an estimated component of variance can come out below 0, and is 0 then."""
     sizes, axes = np.linalg.eigh(covariance)
@@ -183,7 +205,9 @@ def _half_width(parts: _Parts, weights: Floats, level: float) -> float:
     tail = (1 + level) / 2
     wide = np.sqrt(special.stdtrit(seeds - 1, tail) ** 2 * by_seed + special.ndtri(tail) ** 2 * by_sample)
     freedom = total**2 / (by_seed**2 / (seeds - 1) + by_sample**2 / (count - 1))
-    return float(wide + special.stdtrit(freedom, tail) * np.sqrt(total)) / 2
+    narrow = special.stdtrit(freedom, tail) * np.sqrt(total)
+    weight = min(0.5, 0.5 * (1 - level) / 0.05)
+    return float((1 - weight) * wide + weight * narrow)
 
 
 def _end(parts: _Parts, ratio: float, level: float, side: int) -> float:
