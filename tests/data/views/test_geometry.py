@@ -5,7 +5,7 @@ import torch
 from scipy import stats
 
 from bequest.data.affine import affine, translate
-from bequest.data.views import Crop, Flip, ResizedCrop, Rotate, Scale, Shear, Shift
+from bequest.data.views import Crop, Flip, ResizedCrop, Rotate, Scale, Shear, Shift, ShiftEach
 from bequest.errors import ConfigError, DataError
 
 X = torch.rand(4000, 1, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.01
@@ -19,6 +19,25 @@ def test_shift_takes_every_offset_equally_often():
     assert sum(counts) == 4000
     assert stats.chisquare(counts).pvalue > 1e-3
     assert torch.equal(Shift(0)(X, IDS, 0, seed=0), X)
+
+
+def test_shift_each_takes_the_moves_one_after_another():
+    every = ShiftEach(pixels=1)
+    assert len(every.every_move) == len(set(every.every_move)) == 8
+    assert (0, 0) not in every.every_move
+    for view, move in enumerate(every.every_move):
+        assert torch.equal(every(X, IDS, view, seed=0), translate(X, *move))
+        assert torch.equal(every(X[5:9], IDS[5:9], view + 8, seed=1), translate(X[5:9], *move))
+    few = ShiftEach(moves=[[2, 0], [0, -1]], fill="edge")
+    assert torch.equal(few(X, IDS, 3, seed=0), translate(X, 0, -1, fill="edge"))
+    assert len(ShiftEach(pixels=2).every_move) == 24
+    assert ShiftEach(**{key: value for key, value in few.spec().items() if key != "name"}) == few
+
+
+@pytest.mark.parametrize("options", [{}, {"pixels": 1, "moves": [[1, 0]]}, {"moves": []}])
+def test_shift_each_has_one_list_of_moves(options):
+    with pytest.raises(ConfigError, match="give pixels, or a list of moves"):
+        ShiftEach(**options)
 
 
 def test_shift_fills_as_it_is_told():

@@ -29,6 +29,7 @@ from bequest.data.views import (
     Scale,
     Shear,
     Shift,
+    ShiftEach,
     WordDropout,
     parse_views,
 )
@@ -37,6 +38,7 @@ IMAGES = [
     Identity(),
     Shift(3),
     Shift(2, "reflect"),
+    ShiftEach(moves=((1, 0), (0, -2))),
     Crop(4),
     ResizedCrop(),
     Flip(),

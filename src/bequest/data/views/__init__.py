@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from bequest.data.views.geometry import Crop, Flip, ResizedCrop, Rotate, Scale, Shear, Shift, ShiftAmong
+from bequest.data.views.geometry import (
+    Crop,
+    Flip,
+    ResizedCrop,
+    Rotate,
+    Scale,
+    Shear,
+    Shift,
+    ShiftAmong,
+    ShiftEach,
+)
 from bequest.data.views.mixing import CutMix, Mixup
 from bequest.data.views.pixels import Brightness, Contrast, Erase, Noise
 from bequest.data.views.randaugment import Randaugment
@@ -31,6 +41,7 @@ __all__ = [
     "Shear",
     "Shift",
     "ShiftAmong",
+    "ShiftEach",
     "View",
     "WordDropout",
     "parse_views",

@@ -40,6 +40,44 @@ class Shift(View, name="shift"):
 
 
 @strict
+class ShiftEach(View, name="shift_each"):
+    """View v moves every sample by the v-th of some moves, so that a pool has each sample in each of them.
+
+    With as many views as moves (``view_count``) the pool is every sample in every move, once; view v beyond
+    them moves as view v modulo their number does.
+
+    Attributes:
+        pixels: The moves are all by up to so many pixels on each axis, but for none at all: 24 for 2.
+        moves: Or these: [[1, 0], [0, -1]] is one pixel to the right, one pixel up.
+        fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
+            (``reflect``) or from the other side (``wrap``).
+    """
+
+    pixels: Annotated[int, Field(ge=1)] | None = None
+    moves: Listed[Move] | None = None
+    fill: Fill = "zeros"
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ShiftEach:
+        if (self.pixels is None) == (not self.moves):
+            raise ValueError("give pixels, or a list of moves")
+        return self
+
+    @property
+    def every_move(self) -> tuple[tuple[int, int], ...]:
+        """The moves in the order of the views."""
+        if self.moves:
+            return self.moves
+        reach = range(-(self.pixels or 0), (self.pixels or 0) + 1)
+        return tuple((dx, dy) for dx in reach for dy in reach if (dx, dy) != (0, 0))
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        moves = self.every_move
+        return translate(x, *moves[key.view_id % len(moves)], fill=self.fill)
+
+
+@strict
 class ShiftAmong(View, name="shift_among"):
     """Moved by one of a list of moves, each equally likely: for queries that leave other moves unasked.
 
