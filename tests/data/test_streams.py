@@ -7,7 +7,7 @@ from bequest.data.datasets import Split
 from bequest.data.designs import PoolFeatures, coverage
 from bequest.data.queries import ActiveSpec, Generated, Source
 from bequest.data.streams import ChosenStream, GeneratedStream, SplitStream
-from bequest.data.views import Identity, Shift, View
+from bequest.data.views import Identity, Noise, Shift, View
 from bequest.errors import ConfigError, DataError
 
 N = 30
@@ -190,6 +190,26 @@ def test_pools_that_cannot_be_chosen_from_are_refused():
 def test_a_choice_among_views_needs_views(by):
     with pytest.raises(ConfigError, match=f"active.by: '{by}' chooses among views of the samples"):
         chosen(by=by)
+
+
+def test_the_student_has_another_look_at_chosen_queries_each_pass():
+    """Noise that is frozen would be learned; teachers are asked about the queries without it."""
+    spec = ActiveSpec(by="random", budget=8, rounds=1)
+    source = Source("pool", SPLIT, Shift(2), view_count=3, active=spec, student_view=Noise(0.1))
+    one, other = (ChosenStream(0, source, 4, 0, starts=(0,), rank=by_row) for _ in range(2))
+    looks = {}
+    for step in range(6):  # two steps a pass
+        parts, shown = one.draw(step)
+        queries = [(part.view, row) for part in parts for row in part.rows.tolist()]
+        noise = shown.seen - shown.x
+        assert float(noise.std()) == pytest.approx(0.1, rel=0.2)
+        for query, each in zip(queries, noise, strict=True):
+            looks.setdefault(query, []).append(each)
+    assert sorted(map(len, looks.values())) == [3] * 8
+    every = torch.stack([each for noises in looks.values() for each in noises]).flatten(1)
+    assert len(every.unique(dim=0)) == 24
+    assert torch.equal(other.draw(4)[1].seen, one.draw(4)[1].seen)
+    assert torch.equal(one.draw(5, 2, 1)[1].seen, one.draw(5)[1].seen[1::2])
 
 
 def network(spec, pool):

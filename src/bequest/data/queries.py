@@ -134,7 +134,7 @@ class Source:
         view_count: Epoch e shows view e modulo this count; None for a new view every epoch.
         view_seed: Seeds the views; None for the run's seed. A store of answers brings its own.
         student_view: A further view that the student alone is shown, such as a degraded image; teachers
-            answer to what it is made from.
+            answer to what it is made from. There are as many as views; of chosen queries, another each pass.
         active: Ask about a chosen part only; needs a ``view_count`` unless samples are shown as they are.
     """
 

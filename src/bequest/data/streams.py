@@ -84,7 +84,8 @@ class SplitStream(Stream):
     def draw(self, step: int, every: int = 1, start: int = 0) -> Drawn:
         """See :meth:`Stream.draw`."""
         part = self.part(step, every, start)
-        return [part], self.shown(part.rows, part.view)
+        shown = self.shown(part.rows, part.view)
+        return [part], shown._replace(seen=self.seen(shown.x, shown.ids, part.view))
 
     def part(self, step: int, every: int = 1, start: int = 0) -> Part:
         """Which rows :meth:`draw` shows, and in which view."""
@@ -98,20 +99,19 @@ class SplitStream(Stream):
         x, ids = split.x.index_select(0, rows), split.ids.index_select(0, rows)
         labels = None if split.y is None else split.y.index_select(0, rows)
         if source.plain:
-            return Shown(x, ids, labels, seen=self._seen(x, ids, view))
+            return Shown(x, ids, labels)
         pool = (split.x, split.ids)
         x = source.view(x, ids, view, seed=self._view_seed, pool=pool)
         mixing = source.view.mixing(ids, view, seed=self._view_seed, pool=pool)
-        seen = self._seen(x, ids, view)
         if split.y is None or mixing is None:
-            return Shown(x, ids, labels, seen=seen)
+            return Shown(x, ids, labels)
         partner, weight = mixing
-        return Shown(x, ids, labels, split.y[partner], weight, seen)
+        return Shown(x, ids, labels, split.y[partner], weight)
 
-    def _seen(self, x: Tensor, ids: Tensor, view: int) -> Tensor | None:
-        """``x`` as the student alone is shown it."""
+    def seen(self, x: Tensor, ids: Tensor, look: int) -> Tensor | None:
+        """``x`` as the student alone is shown it, in the look of that number; None if as it is."""
         extra = self.source.student_view
-        return None if extra is None else extra(x, ids, view, seed=derive(self._view_seed, "student view"))
+        return None if extra is None else extra(x, ids, look, seed=derive(self._view_seed, "student view"))
 
 
 class GeneratedStream(Stream):
@@ -165,9 +165,12 @@ class ChosenStream(Stream):
         for begin in range(len(self.chosen), current):
             self._choose(begin)
         chosen = self._taken(current)
-        at, _ = chosen.order.at(step - self._starts[current - 1])
+        at, passes = chosen.order.at(step - self._starts[current - 1])
         at = at.sort().values[start::every]
-        return self._parts(chosen.queries.index_select(0, at), chosen.asked), chosen.shown.at(at)
+        queries, shown = chosen.queries.index_select(0, at), chosen.shown.at(at)
+        # few queries come round often: the student has another look at them each pass
+        shown = shown._replace(seen=self._samples.seen(shown.x, queries, passes))
+        return self._parts(queries, chosen.asked), shown
 
     def pool(self) -> Iterator[Drawn]:
         """The whole pool in chunks, view by view."""

@@ -25,7 +25,7 @@ class SourceSpec(Config):
         per_class: A few-shot subset: so many samples a class, chosen by the cell's seed, so that all arms at
             one seed have the same ones.
         student_views: Further views that the student alone is shown; teachers answer to what they are made
-            from.
+            from. Of chosen queries the student has another look each pass.
         generate: Inputs that are made instead, unlabelled, of the shape and range of the samples; new ones
             each step.
         count: How many inputs are made, once and for all; they can then be shown in views and chosen from.
