@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from bequest.data.designs import PoolFeatures, badge, coverage, highest, moves, stratified
+from bequest.data.designs import PoolFeatures, badge, coverage, far, highest, moves, stratified
 from bequest.errors import DataError
 
 
@@ -49,6 +49,19 @@ def test_stratified_rounds_are_one_design():
     rest = stratified(7, 4, 12, seed=1, chosen=first)
     assert torch.equal(torch.cat([first, rest]), whole)
     assert not torch.equal(stratified(7, 4, 20, seed=2), whole)
+
+
+def test_far_queries_are_the_farther_half_spread_evenly():
+    moved = torch.rand(6, 20, generator=torch.Generator().manual_seed(0))
+    rows = far(moved, 60, seed=2)
+    view, sample = rows // 20, rows % 20
+    assert bool((moved[view, sample] > moved.sort(0).values[2, sample]).all())
+    assert torch.bincount(sample, minlength=20).tolist() == [3] * 20
+    whole = far(moved, 120, seed=2)
+    assert sorted(whole.tolist()) == list(range(120))
+    assert torch.equal(whole[:60], rows)
+    assert torch.equal(whole[25:60], far(moved, 35, seed=2, chosen=rows[:25]))
+    assert torch.equal(far(torch.ones(1, 5), 5, seed=1), stratified(5, 1, 5, seed=1))
 
 
 def test_moves_are_distances():
@@ -170,6 +183,7 @@ def test_a_thousand_of_thirty_thousand_take_a_second(width):
     [
         lambda: highest(torch.zeros(3), 4),
         lambda: stratified(3, 2, 7, seed=0),
+        lambda: far(torch.ones(2, 3), 7, seed=0),
         lambda: coverage(features(4), 5),
         lambda: coverage(features(4), 2, chosen=torch.tensor([0, 1, 2])),
         lambda: badge(features(4), features(4), 5, seed=0),

@@ -79,8 +79,31 @@ def stratified(samples: int, views: int, count: int, *, seed: int, chosen: Rows 
     return rows
 
 
+def far(moved: Float[Tensor, "v n"], count: int, *, seed: int, chosen: Rows | None = None) -> Rows:
+    """Queries that move their sample more than half of its views do, each view and sample equally often.
+
+    The order is that of :func:`stratified`, far queries first, so that a later round continues the earlier
+    ones. The longest moves alone would be the same few views of the same few samples.
+
+    Args:
+        moved: How far each view moves each sample; see :func:`moves`.
+        count: Queries to choose.
+        seed: Seeds the order.
+        chosen: Those that earlier rounds chose by the same seed.
+
+    Raises:
+        DataError: If the pool has not so many queries left.
+    """
+    views, samples = moved.shape
+    _check(samples * views, count, chosen)
+    order = stratified(samples, views, samples * views, seed=seed)
+    is_far = (moved > moved.median(0).values).flatten().cpu()[order]
+    first = 0 if chosen is None else len(chosen)
+    return torch.cat([order[is_far], order[~is_far]])[first : first + count]
+
+
 def moves(shown: Tensor, clean: Tensor) -> Float[Tensor, " n"]:
-    """How far each view moved its sample: the Euclidean distance of their inputs; the score of ``far``.
+    """How far each view moved its sample: the Euclidean distance of their inputs; what :func:`far` takes.
 
     Args:
         shown: (N, ...).

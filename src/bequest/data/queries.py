@@ -41,12 +41,13 @@ class ActiveSpec(Config):
     the chosen ones only. The pool is every sample in each of the source's views.
 
     Attributes:
-        by: A ranking: ``divergence`` of the student from its teachers, KL(teacher ‖ student); ``entropy`` of
-            the student; ``disagreement`` of two or more teachers, their Jensen-Shannon divergence; ``far``,
-            the views that move their sample most. Or a design: ``stratified``, each view and each sample
-            equally often; ``coverage`` and ``coverage_inputs``, k-centre in the student's features or in the
-            inputs; ``badge``, k-means++ on the gradients by the teacher's answers, and ``badge_clean`` by the
-            student's own on the clean sample. Or ``random``, the control of the same size.
+        by: A ranking: ``divergence`` of the student from its teachers, KL(teacher ‖ student); ``entropy``
+            of the student; ``disagreement`` of two or more teachers, their Jensen-Shannon divergence. Or a
+            design: ``stratified``, each view and each sample equally often; ``far``, likewise, but first
+            the half of a sample's views that moves it most; ``coverage`` and ``coverage_inputs``, k-centre
+            in the student's features or in the inputs; ``badge``, k-means++ on the gradients by the
+            teacher's answers, and ``badge_clean`` by the student's own on the clean sample. Or ``random``,
+            the control of the same size.
         budget: Queries chosen in all.
         rounds: In how many rounds, as equal as can be.
         every: Epochs between two rounds; default: the rounds are spread evenly over the run.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bequest.data.designs import PoolFeatures, badge, coverage, highest, moves, stratified
+from bequest.data.designs import PoolFeatures, badge, coverage, far, highest, moves, stratified
 from bequest.data.queries import SPREADING, ActiveSpec, Generated, Source
 from bequest.errors import ConfigError, DataError
 from bequest.seeding import derive, torch_generator
@@ -205,7 +205,7 @@ class ChosenStream(Stream):
         if by == "far":
             clean = self.source.split.x
             pieces = [moves(shown.x, clean[parts[0].rows]) for parts, shown in self.pool()]
-            return highest(torch.cat(pieces), count, chosen=earlier)
+            return far(torch.cat(pieces).view(views, samples), count, seed=self._seed, chosen=earlier)
         return self._by_network(self._rank(self.spec, self.pool()), count, earlier)
 
     def _by_network(self, answers: Tensor | PoolFeatures, count: int, earlier: Tensor) -> Tensor:
