@@ -3,6 +3,8 @@
 Usage: OMP_NUM_THREADS=1 python benchmarks/theory_queries.py [--inputs 1000] [--seeds 20] [--table] [--design]
 
 Prints JSON, and with --table Markdown; with --design, how many queries are needed and which are the best.
+With --figure FOLDER it draws the picture of docs/queries.md: inheritance over queries, theory beside
+simulation.
 """
 
 from __future__ import annotations
@@ -11,10 +13,15 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bequest.records import Curve, Point
+from bequest.report.curve_charts import chart_figure
+from bequest.report.palette import styles
+from bequest.report.svg_file import write_picture
 from bequest.theory import (
     BlockMixture,
     QueryGroup,
@@ -40,7 +47,15 @@ TABLE: dict[str, list[QueryGroup]] = {
 }
 """What the student learns on in the rows of the table."""
 
-Point = tuple[str, BlockMixture, dict[str, Any], tuple[float, tuple[float, ...]]]
+KINDS = {
+    "training-like": CLEAN,
+    "shifted": SHIFTED,
+    "noise": (0, (1, 1)),
+    "only what training does not vary": (0, (0, 1)),
+}
+"""What the figure's queries are: their centre and variances."""
+
+Case = tuple[str, BlockMixture, dict[str, Any], tuple[float, tuple[float, ...]]]
 """A title, the world, what is asked, and the shifted inputs (c, Δ) on which errors are read."""
 
 
@@ -48,7 +63,7 @@ def three_blocks() -> BlockMixture:
     return BlockMixture(1.5, 0.3, shares=(0.3, 0.3, 0.4), signal=(0.7, 0.3, 0), variances=(0.8, 1.5, 0.01))
 
 
-def points() -> list[Point]:
+def cases() -> list[Case]:
     """Twelve further points over all parameters."""
     skewed = BlockMixture(3, 0.2, shares=(0.7, 0.3), signal=(0.8, 0.2), variances=(1, 0.01))
     few = BlockMixture(0.8, 0.4, shares=(0.6, 0.4), signal=(1, 0), variances=(0.5, 0))
@@ -259,22 +274,64 @@ def designs() -> dict[str, Any]:
     return rows
 
 
+def curve(kind: str, simulated: bool, inputs: int, seeds: int) -> Curve:
+    """Inheritance of accuracy on shifted inputs over queries a coordinate; 1 is the teacher's."""
+    budgets = np.array([0.25, 0.5, 0.75, 1.0, 1.5]) if simulated else np.linspace(0, 1.6, 33)
+    at = {"centre": SHIFTED[0], "variances": SHIFTED[1]}
+    without = solve_queries(WORLD, **BIAS, groups=[TRAINING])
+    start, end = float(without.error("student", **at)), float(without.error("teacher", **at))
+    points = []
+    for budget in budgets:
+        asked = {**BIAS, "groups": [TRAINING, QueryGroup(budget, *KINDS[kind])] if budget else [TRAINING]}
+        if not simulated:
+            error = float(solve_queries(WORLD, **asked).error("student", **at))
+            points.append(Point(x=budget, y=(start - error) / (start - end)))
+            continue
+        drawn = simulate_queries(WORLD, **asked, inputs=inputs, seeds=seeds)
+        share = estimate((start - np.asarray(drawn.error("student", **at))) / (start - end))
+        spread = 3 * share.standard_error
+        points.append(
+            Point(x=budget, y=share.mean, low=share.mean - spread, high=share.mean + spread, n=seeds)
+        )
+    return Curve(
+        chart="theory/queries",
+        arm=kind,
+        kind="points" if simulated else "line",
+        x_title="queries, for each coordinate",
+        y_title="inheritance of accuracy on shifted inputs",
+        points=tuple(points),
+    )
+
+
+def figure(folder: Path, inputs: int, seeds: int) -> None:
+    """Lines by theory; dots are simulated, with three standard errors."""
+    curves = [curve(kind, simulated, inputs, seeds) for kind in KINDS for simulated in (False, True)]
+    write_picture(
+        folder / "theory-queries.svg",
+        chart_figure("theory/queries", curves, styles((), KINDS), title="What queries hand over"),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--design", action="store_true")
+    parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    if options.figure:
+        figure(options.figure, options.inputs, options.seeds)
+        return
     if options.design:
         print(json.dumps({"needed": needed(), "designs": designs()}, indent=1))
         return
-    asked: list[Point] = [
+    asked: list[Case] = [
         (title, WORLD, {**BIAS, "groups": groups}, SHIFTED) for title, groups in TABLE.items()
     ]
     results = {}
     start = time.perf_counter()
-    for title, world, point, shifted in [*asked, *points()]:
+    for title, world, point, shifted in [*asked, *cases()]:
         results[title] = observed(world, point, shifted, options.inputs, options.seeds)
         far = [name for name, row in results[title].items() if abs(row["deviation"] or 0.0) > 3.0]
         seconds = time.perf_counter() - start
