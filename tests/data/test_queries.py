@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bequest.data.datasets import Split
-from bequest.data.queries import ActiveSpec, Generated, Source
+from bequest.data.queries import ActiveSpec, By, Generated, Source
 from bequest.data.views import Identity, Shift
 from bequest.errors import ConfigError
 
@@ -28,6 +30,14 @@ def test_rounds_begin_with_the_run_and_never_after_it(rounds, steps):
     assert starts[0] == 0
     assert starts == sorted(starts)
     assert max(starts) < steps
+
+
+@pytest.mark.parametrize("by", get_args(By))
+def test_what_does_not_look_at_the_student_asks_at_once(by):
+    looks = by in {"divergence", "entropy", "coverage", "badge", "badge_clean"}
+    assert ActiveSpec(by=by, budget=30).rounds == (8 if looks else 1)
+    assert ActiveSpec(by=by, budget=30, rounds=3).rounds == 3
+    assert ActiveSpec.parse(ActiveSpec(by=by, budget=30).plain(), "active").rounds == (8 if looks else 1)
 
 
 def test_rounds_every_so_many_epochs_start_with_an_epoch():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,10 @@ TEACHERS_NEEDED = {"divergence": 1, "badge": 1, "disagreement": 2}
 cost; any other way to choose asks them about the chosen queries only."""
 
 
+BLIND = frozenset({"random", "stratified", "far", "coverage_inputs", "disagreement"})
+"""The student as it is has no say in these: rounds tell them nothing, and only show it the queries later."""
+
+
 class ActiveSpec(Config):
     """Which part of a pool is asked about, chosen in rounds while the student learns.
 
@@ -49,7 +53,8 @@ class ActiveSpec(Config):
             teacher's answers, and ``badge_clean`` by the student's own on the clean sample. Or ``random``,
             the control of the same size.
         budget: Queries chosen in all.
-        rounds: In how many rounds, as equal as can be.
+        rounds: In how many rounds, as equal as can be. What does not look at the student (``random``,
+            ``stratified``, ``far``, ``coverage_inputs``, ``disagreement``) has all at once by default.
         every: Epochs between two rounds; default: the rounds are spread evenly over the run.
         temperature: Softens the probabilities that are ranked by.
     """
@@ -59,6 +64,13 @@ class ActiveSpec(Config):
     rounds: int = Field(8, ge=1)
     every: int | None = Field(None, ge=1)
     temperature: float = Field(1.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blind_at_once(cls, fields: object) -> object:
+        if isinstance(fields, Mapping) and "rounds" not in fields and fields.get("by") in sorted(BLIND):
+            return {**fields, "rounds": 1}
+        return fields
 
     @model_validator(mode="after")
     def _something_each_round(self) -> ActiveSpec:
