@@ -1,8 +1,9 @@
-"""What docs/data.md shows runs, and names every form of data and every way to choose queries."""
+"""What the pages about data and queries show runs, and names every form of data and every way to choose."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +11,9 @@ import torch
 
 from bequest.data import DATASETS, load_dataset
 from bequest.data.queries import By
+from bequest.studies.source import SourceSpec
 
+QUERIES = (Path(__file__).parents[2] / "docs" / "queries.md").read_text()
 TEXT = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 
 
@@ -23,6 +26,19 @@ def test_the_python_in_it_runs():
         assert len(load_dataset("mine", rows=30)["train"]) == 24
     finally:
         DATASETS._values.pop("mine", None)
+
+
+def test_the_guide_to_queries_runs():
+    scope = {}
+    for block in re.findall(r"```python\n(.*?)```", QUERIES, re.S):
+        exec(block, scope)
+    assert scope["student"].record.asked == {
+        "cnn": 300 + 20 * 2 * 32
+    }  # 40 steps of 32 digits, all of one pass
+    (source,) = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", QUERIES, re.S)]
+    clean, chosen = (SourceSpec.parse(each, "queries") for each in source["queries"]["chosen"])
+    assert clean.active is None
+    assert (chosen.active.by, chosen.active.budget, chosen.active.rounds) == ("coverage_inputs", 300, 1)
 
 
 def test_every_dataset_and_design_is_named():

@@ -144,6 +144,7 @@ def test_queries_may_be_arrays_data_generators_or_mixtures(network, toy):
         digests[name] = fitted.record.weights_digest
     assert len(set(digests.values())) == len(cases)
     named = bq.distill(network(1), toy, teachers=[network(2)], queries=Normal(clip=True), **QUICK)
+    assert named.record.asked == {"teacher 0": named.record.steps * named.record.config["recipe"]["batch"]}
     assert named.record.config["sources"][0]["generate"] == Normal(clip=True).spec()
     shares = [source["share"] for source in fitted.record.config["sources"]]
     assert shares == [0.5, 0.25, 0.25]

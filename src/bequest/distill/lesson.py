@@ -240,6 +240,7 @@ def record_of(
         status="done",
         config=config,
         teachers=trained.teachers,
+        asked=dict(trained.asked),
         warnings=trained.warnings,
         provenance=Provenance.here(
             device=str(device), accelerator=accelerator_name(device), threads=torch.get_num_threads()

@@ -120,7 +120,6 @@ def _train(
         durations=durations,
         start=start,
         store=store,
-        asked=dict(trained.asked),
     )
     teachers = [t.model_copy(update={"cell": cell.teachers[t.arm]}) for t in record.teachers]
     files |= _readings_of_same_weights(folder, cell, record.weights_digest)
