@@ -15,8 +15,8 @@ from bequest.records import RunRecord, read_record
 from bequest.report.folder import read_run
 from bequest.runs.cell import _sources
 from bequest.runs.planning import planned
+from bequest.studies import datasets
 from bequest.studies.cell import cell_folder
-from bequest.studies.datasets import load, tested_on
 
 TRAINING, MOVES = 1297, 24
 
@@ -31,6 +31,11 @@ def smoke(tmp_path_factory):
     """The smoke run: its folder and result."""
     out = tmp_path_factory.mktemp("queries") / "run"
     return out, bq.run("queries", scale="smoke", out=out, workers=min(2, os.cpu_count() or 1))
+
+
+def nobody(spec, pool):
+    """Ranks nothing: what is tested needs no network."""
+    raise AssertionError(spec)
 
 
 def test_it_is_judged_on_fresh_seeds_by_claims_with_a_source(plan):
@@ -48,14 +53,14 @@ def test_the_split_of_all_moves_is_what_the_pool_holds(plan):
     assert sorted(variants) == sorted(ShiftEach(pixels=2).every_move)
     beyond = [(each.dx, each.dy) for each in plan.study.splits["beyond"].variants]
     assert {max(abs(dx), abs(dy)) for dx, dy in beyond} == {3}
-    assert len(tested_on(plan.study.data, plan.study.splits["moved"])) == 350 * MOVES
+    assert len(datasets.tested_on(plan.study.data, plan.study.splits["moved"])) == 350 * MOVES
     (_, pool) = plan.study.queries["whole pool"]
     assert pool.active.budget == TRAINING * MOVES
 
 
 def test_each_arm_sees_the_digits_and_what_it_asks(plan):
     """Every chosen source can be chosen from, and shows as many queries as it was given."""
-    data = load(plan.study.data)
+    data = datasets.load(plan.study.data)
     for name, queries in plan.study.queries.items():
         assert queries[0].views.name == "identity"
         assert queries[0].active is None
@@ -64,7 +69,7 @@ def test_each_arm_sees_the_digits_and_what_it_asks(plan):
                 continue
             config = plan.cell("mlp<-cnn", 100).training.model_copy(update={"sources": queries})
             made = _sources(config, data, seed=100, labelled=False)[index]
-            stream = ChosenStream(index, made, 32, 100, starts=(0,), rank=None)
+            stream = ChosenStream(index, made, 32, 100, starts=(0,), rank=nobody)
             stream.draw(0)
             chosen = torch.cat(stream.chosen)
             assert len(chosen.unique()) == source.active.budget, name
