@@ -17,6 +17,15 @@ sys.path.insert(0, str(DOCS.parent / "src"))
 for module in ("distill.fit", "evidence.kinds", "models.export", "report", "runs.run", "theory.queries"):
     importlib.import_module(f"bequest.{module}")
 
+# A page for each bundled study: its README.
+(DOCS / "study").mkdir(exist_ok=True)
+for readme in sorted((DOCS.parent / "src" / "bequest" / "studies").glob("*/README.md")):
+    (DOCS / "study" / f"{readme.parent.name.replace('_', '-')}.md").write_text(
+        f"```{{include}} ../../src/bequest/studies/{readme.parent.name}/README.md\n"
+        ":relative-docs: ../../../../docs\n```\n",
+        encoding="utf-8",
+    )
+
 project = "bequest"
 author = "The bequest developers"
 project_copyright = "2026 the bequest developers"
