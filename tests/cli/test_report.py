@@ -59,7 +59,7 @@ def test_several_runs_make_one_page(tmp_path):
 def test_the_statement_is_markdown_on_the_terminal_or_in_a_file(tmp_path):
     one, two = run_folder(tmp_path / "one"), run_folder(tmp_path / "two", question="And *that*?")
     text = bequest("report", one, "--statement").output
-    assert text.startswith("# Is it?\n\nIt is.\n\nStudy tiny, scale smoke, 2 seeds.\n\n## Claims\n")
+    assert text.startswith("# Is it?\n\nIt is.\n\nStudy tiny, scale smoke, 1 seed.\n\n## Claims\n")
     assert r"It \[bold\]is\[/\]." in text
     both = bequest("report", one, two, "--statement").output
     assert both.startswith(text)
