@@ -47,7 +47,7 @@ def budget_seconds(budget: str | float) -> float:
     Raises:
         ConfigError: If it is no time.
 
-    >>> budget_seconds("20m"), budget_seconds("1h30m"), budget_seconds(90)
+    >>> budget_seconds("20m"), budget_seconds("1h30m"), budget_seconds(90.0)
     (1200.0, 5400.0, 90.0)
     """
     if isinstance(budget, int | float):

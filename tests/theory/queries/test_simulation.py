@@ -21,7 +21,7 @@ def typical(rows) -> bool:
 
 @pytest.mark.parametrize("place", [1, 3, 5, 6, 8, 9, 11])
 def test_theory_is_the_limit_that_small_simulations_scatter_around(shown, place):
-    _, world, asked, shifted = shown.points()[place]
+    _, world, asked, shifted = shown.cases()[place]
     assert typical(shown.observed(world, asked, shifted, 250, 10))
 
 
@@ -37,7 +37,7 @@ def test_the_table_is_within_three_standard_errors_of_a_thousand_coordinates(sho
 @pytest.mark.slow
 @pytest.mark.parametrize("place", range(12))
 def test_twelve_further_points_are_within_three_standard_errors(shown, place):
-    title, world, asked, shifted = shown.points()[place]
+    title, world, asked, shifted = shown.cases()[place]
     rows = shown.observed(world, asked, shifted, 1000, 20)
     for name, row in rows.items():
         if "error" in name or "agreement" in name:
