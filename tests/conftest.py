@@ -25,6 +25,9 @@ from threadpoolctl import threadpool_limits  # noqa: E402
 import bequest as bq  # noqa: E402
 from bequest.config import to_toml  # noqa: E402
 
+# Whoever imports it has a second device from then on, and the search for doctests imports every file.
+collect_ignore = ["second_device.py"]
+
 torch.set_num_threads(1)
 # A plugin of pytest has imported NumPy before the environment above could limit its threads.
 threadpool_limits(1)

@@ -73,8 +73,8 @@ def test_each_arm_sees_the_digits_and_what_it_asks(plan):
             stream.draw(0)
             chosen = torch.cat(stream.chosen)
             assert len(chosen.unique()) == source.active.budget, name
-            if "80 of 20" in name:
-                assert len((chosen % len(made.split)).unique()) == 20
+            if source.per_class is not None:
+                assert len((chosen % len(made.split)).unique()) == 10 * source.per_class, name
 
 
 def test_the_smoke_run_is_whole(smoke):

@@ -12,6 +12,7 @@ from bequest.errors import ModelError
 from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.network_checks import explained
+from bequest.models.weights import require_memory
 from bequest.registry import unknown
 
 PENULTIMATE = "penultimate"
@@ -79,8 +80,9 @@ def activations(
 
     Raises:
         UnknownName: If there is no such layer.
-        ModelError: If the model does not take ``x``, or a layer did not run.
+        ModelError: If the model does not take ``x``, has no memory (the meta device), or a layer did not run.
     """
+    require_memory(model)
     device = device_of(model)
     with evaluating(model), tapped(model, names) as caught:
         pieces: dict[str, list[Tensor]] = {name: [] for name in names}

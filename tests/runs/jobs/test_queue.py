@@ -61,7 +61,7 @@ def test_what_others_finish_is_told_once_and_lets_what_follows_start(queues, pla
     assert list(one.elsewhere()) == []
     leave(mlp.cell, readings=False)
     other.end(Answer(mlp, "done"))
-    assert list(one.elsewhere()) == [Answer(mlp, "done")]
+    assert list(one.elsewhere()) == [Answer(mlp, "done", elsewhere=True)]
     assert list(one.elsewhere()) == []
     leave(cnn.cell)
     one.end(Answer(cnn, "done"))
@@ -69,7 +69,7 @@ def test_what_others_finish_is_told_once_and_lets_what_follows_start(queues, pla
     # The other one sees that the CNN's readings are there too, as soon as it would do them.
     assert other.take() == Job(READ, mlp.cell)
     assert other.take() is None
-    assert Answer(cnn, "done") in list(other.elsewhere())
+    assert Answer(cnn, "done", elsewhere=True) in list(other.elsewhere())
 
 
 def test_a_finished_file_wins_over_a_lease(queues, plan, leave):
@@ -81,7 +81,7 @@ def test_a_finished_file_wins_over_a_lease(queues, plan, leave):
     while (taken := other.take()) is not None:
         assert taken.cell != job.cell
     answers = list(other.elsewhere())
-    assert Answer(job, "done") in answers
+    assert Answer(job, "done", elsewhere=True) in answers
 
 
 def test_quick_jobs_of_others_are_seen_by_a_thorough_look(queues, plan, leave):
@@ -90,8 +90,9 @@ def test_quick_jobs_of_others_are_seen_by_a_thorough_look(queues, plan, leave):
         leave(plan.cell(arm, 0))
     assert list(watching.elsewhere()) == []
     answers = list(watching.elsewhere(thorough=True))
-    assert [answer.job for answer in answers] == [Job(TRAIN, plan.cell(arm, 0)) for arm in ("cnn", "mlp")]
-    assert len(list(watching.elsewhere(thorough=True))) == 2  # and then their readings
+    expected = [Job(action, plan.cell(arm, 0)) for action in (TRAIN, READ) for arm in ("cnn", "mlp")]
+    assert [answer.job for answer in answers] == expected
+    assert list(watching.elsewhere(thorough=True)) == []
 
 
 def test_a_failure_is_seen_by_all_with_all_that_follows_from_it(queues, plan):
