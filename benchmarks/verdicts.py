@@ -8,7 +8,8 @@ set; accuracies are counts over N samples. ``plain`` judges each claim by its ow
 Holm, ``looks`` at 3, 5, 8 and 12 seeds with the family's error spent over the looks, ``looks_unpaid`` at 95 %
 each time. ``rounds``: the same question of the functions that ``bequest run`` judges with, once at the seeds
 of the study and with ``--until-decided``, where arms of decided claims get no further seeds. ``coverage``:
-how often intervals contain the truth. Shares are given with their standard error.
+how often intervals contain the truth; ``tails``: how often those of families do not. Shares are given with
+their standard error.
 """
 
 from __future__ import annotations
@@ -337,6 +338,20 @@ def coverage(draws: int) -> dict[str, object]:
     return table
 
 
+def tails(draws: int) -> dict[str, object]:
+    """How often crossed intervals at the levels of families miss the truth, beside how often they may."""
+    rng = np.random.default_rng(4)
+    table: dict[str, object] = {}
+    for seeds in (3, 5):
+        for by_seed, by_sample in ((0.5, 0.0), (0.2, 1.0), (0.0, 1.0)):
+            drawn = [crossed_table(rng, seeds, 300, by_seed, by_sample) for _ in range(draws)]
+            for level in (0.99, 0.9975):
+                missed = [not covers(crossed_interval(each, level=level), 0.5) for each in drawn]
+                name = f"crossed at {level}, n {seeds}, spread of seeds {by_seed}, of samples {by_sample}"
+                table[name] = share_of_hits(missed)
+    return table
+
+
 def selection(draws: int) -> dict[str, object]:
     rng = np.random.default_rng(2)
     return {
@@ -355,6 +370,7 @@ def main() -> None:
         "studies at once": lambda draws: studies_at_once(10 * draws),
         "rounds": lambda draws: rounds(draws // 5),
         "coverage": coverage,
+        "tails": lambda draws: tails(5 * draws),
         "selection": selection,
     }
     parser.add_argument("--only", choices=tables, action="append", help="these parts; repeatable")
