@@ -103,9 +103,7 @@ def conclude(result: Result, console: Console, *, as_json: bool, notes: bool = F
             "[red]failed:[/]", escape(f"{cell.arm} seed {cell.seed}: {cell.error}"), highlight=False
         )
     if result.not_begun is not None:
-        console.print(
-            f"the next look was not begun: its trainings would take about {clock(result.not_begun)}"
-        )
+        console.print(f"the next look was not begun: it would take about {clock(result.not_begun)}")
         console.print("the same command goes on, with a budget of its own")
     if result.failed:
         console.print("the same command tries the failed cells again")

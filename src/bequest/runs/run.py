@@ -94,7 +94,7 @@ class Result:
         read: How many readings this call made.
         conclusion: What this call did besides: ``nothing``, ``verdicts``, or ``measuring`` and then verdicts.
         failed: The cells that failed, with their errors.
-        not_begun: What the trainings of the next look would take, in seconds, where the budget ended the run.
+        not_begun: What the next look would take, in seconds, where the budget ended the run.
     """
 
     folder: Path
