@@ -115,7 +115,7 @@ def test_ordinary_names_pass(name):
 
 
 def test_faults_of_inputs_are_counted_over_blocks(monkeypatch):
-    monkeypatch.setattr("bequest.data.checks.BLOCK", 40)
+    monkeypatch.setattr("bequest.data.rows.lazy.BLOCK_BYTES", 4 * 40)
     x = X.clone()
     x[[13, 17, 39], 1] = torch.tensor([float("nan"), float("inf"), -float("inf")])
     with pytest.raises(DataError, match="train: 3 inputs hold NaN or infinity, the first in row 13"):

@@ -19,6 +19,7 @@ from bequest.data.folders import existing
 from bequest.data.idx import read_idx
 from bequest.data.image_lists import NAMES
 from bequest.data.outline import SPLITS
+from bequest.data.rows import room_for
 from bequest.errors import DataError
 
 WHOLE = ("x", "y")
@@ -145,11 +146,12 @@ def from_pairs(name: str, pairs: Mapping[str, tuple[Any, Any]], options: ArrayOp
     """
     splits: dict[str, Split] = {}
     first = 0
+    room = room_for(4 * np.size(x) for x, _ in pairs.values())
     for split in (each for each in NAMES if each in pairs):
         x, y = pairs[split]
         if options.channels_last and np.ndim(x) == 4:
             x = np.moveaxis(np.asarray(x), -1, 1)
-        inputs, labels = inputs_of(x), labels_of(y, where=f"{split}: labels")
+        inputs, labels = inputs_of(x, room=room), labels_of(y, where=f"{split}: labels")
         if len(inputs) != len(labels) or not len(inputs):
             raise DataError(
                 f"the arrays of {split} cannot be used", got=f"{len(inputs)} inputs and {len(labels)} labels"

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bequest.data.rows import ArrayRows, LazyRows, as_library_type
 from bequest.errors import DataError
 
 CHANNELS = (1, 3, 4)
@@ -21,12 +22,14 @@ IMAGE_AXES = 3
 CHANNELS_LAST = "np.moveaxis(x, -1, 1), or x.permute(0, 3, 1, 2)"
 
 
-def inputs_of(x: Any) -> Tensor:
+def inputs_of(x: Any, *, room: int | None = None) -> Tensor:
     """Inputs as float32 (images in [0, 1], vectors) or int64 (tokens), (N, ...).
 
     uint8 are pixels and are divided by 255; (N, H, W) of them are grey images and get a channel axis.
     Booleans and other floats become float32, other integers int64. PIL images become (C, H, W). A tensor
-    that has its type already, or a memory map of one, is not copied.
+    that has its type already, or a memory map of one, is not copied. An array whose conversion would take up
+    more than ``room`` bytes (256 MiB) is converted row by row, when rows are read
+    (:class:`bequest.data.rows.LazyRows`).
 
     Raises:
         DataError: If this is no numeric array, rows differ in shape, or images have their channels last.
@@ -34,7 +37,7 @@ def inputs_of(x: Any) -> Tensor:
     >>> inputs_of(np.array([[0, 255]], np.uint8))
     tensor([[0., 1.]])
     """
-    tensor = _tensor(x)
+    tensor = x if isinstance(x, LazyRows) else _tensor(x)
     if tensor.is_complex():
         raise DataError(
             "the inputs are complex numbers",
@@ -49,12 +52,12 @@ def inputs_of(x: Any) -> Tensor:
             got=tuple(tensor.shape),
             remedy=CHANNELS_LAST,
         )
-    if tensor.dtype == torch.uint8:
-        pixels = tensor.float() / 255
-        return pixels[:, None] if pixels.ndim == IMAGE_AXES else pixels
-    if tensor.is_floating_point() or tensor.dtype == torch.bool:
-        return tensor.float()
-    return tensor.long()
+    if isinstance(tensor, LazyRows) or tensor.dtype in (torch.float32, torch.int64):
+        return tensor
+    if tensor.dtype == torch.bfloat16 or tensor.device.type != "cpu" or tensor.ndim < 2:
+        return as_library_type(tensor)  # of types that NumPy does not have
+    native = isinstance(x, np.memmap) and x.dtype.isnative
+    return ArrayRows(x if native else tensor.numpy()).tensor(room=room)
 
 
 def labels_of(y: Any, *, where: str = "y") -> Tensor:
@@ -101,7 +104,7 @@ def stacked(items: Sequence[Any]) -> Any:
     Raises:
         DataError: If they differ in shape; names the first two that do.
     """
-    arrays = [_item(item) for item in items]
+    arrays = [item_array(item) for item in items]
     shapes = [tuple(array.shape) for array in arrays]
     other = next((row for row, shape in enumerate(shapes) if shape != shapes[0]), None)
     if other is not None:
@@ -124,8 +127,8 @@ def channels_last(shape: tuple[int, ...]) -> bool:
     )
 
 
-def _item(item: Any) -> np.ndarray:
-    """One input; PIL images, whose layout is known, get their channels first."""
+def item_array(item: Any) -> np.ndarray:
+    """One input as an array; PIL images, whose layout is known, get their channels first."""
     if isinstance(item, Image.Image):
         if item.mode not in ("L", "RGB"):
             item = item.convert("RGB")

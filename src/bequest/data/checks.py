@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bequest.data.arrays import CHANNELS_LAST, channels_last, inputs_of, labels_of
+from bequest.data.rows import LazyRows, blocks_of
 from bequest.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ UNLABELLED = -100
 
 SPLIT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=~-]{0,99}")
 """A split's name becomes part of file names: nothing in it leads to another folder."""
-
-BLOCK = 1 << 24
-"""Values that are checked at once: a memory map is read through, not into memory."""
 
 SHOWN = 8
 
@@ -78,16 +76,15 @@ def input_faults(x: Tensor) -> list[str]:
         return ["no samples"]
     if x.is_floating_point() and channels_last(tuple(x.shape)):
         return [f"the images seem to have their channels last: {tuple(x.shape)}; use {CHANNELS_LAST}"]
-    if not x.is_floating_point():
+    if not x.is_floating_point() or (isinstance(x, LazyRows) and x.reader.finite):
         return []
-    rows_at_once = max(1, BLOCK // max(1, x[0].numel()))
-    count, first = 0, -1
-    for start in range(0, len(x), rows_at_once):
-        part = x[start : start + rows_at_once]
+    count, first, start = 0, -1, 0
+    for part in blocks_of(x):
         bad = (~torch.isfinite(part)).flatten(1).any(1) if x.ndim > 1 else ~torch.isfinite(part)
         if bool(bad.any()):
             first = start + int(bad.nonzero()[0, 0]) if first < 0 else first
             count += int(bad.sum())
+        start += len(part)
     return [f"{count} inputs hold NaN or infinity, the first in row {first}"] if count else []
 
 

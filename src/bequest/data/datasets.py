@@ -17,7 +17,9 @@ from torch import Tensor
 from bequest.data.arrays import inputs_of, labels_of
 from bequest.data.checks import UNLABELLED, faults_of, input_faults, name_faults, normalised
 from bequest.data.dealing import in_tenths
-from bequest.data.torch_items import items_of
+from bequest.data.rows import LazyRows, blocks_of, rows_at
+from bequest.data.rows.items import READERS
+from bequest.data.torch_items import Unlabelled, items_of
 from bequest.errors import DataError
 from bequest.registry import Registry, unknown
 
@@ -36,8 +38,6 @@ __all__ = [
 
 PAIR = 2
 SHOWN = 8
-BLOCK_ROWS = 4096
-"""Rows that are hashed at once, so that a memory map is not copied."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,7 +66,8 @@ class Split:
     def take(self, rows: Tensor) -> Split:
         """The samples at ``rows``."""
         about = {name: values[rows] for name, values in self.about.items()}
-        return Split(self.x[rows], None if self.y is None else self.y[rows], self.ids[rows], about)
+        y = None if self.y is None else self.y[rows]
+        return Split(rows_at(self.x, rows), y, self.ids[rows], about)
 
     def unlabelled(self) -> Split:
         """The same samples without their labels."""
@@ -74,13 +75,20 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over ids, inputs, labels and what else is known."""
+        """SHA-256 over ids, inputs, labels and what else is known.
+
+        Of inputs that are still to be read it takes the digests of the rows.
+        """
         state = hashlib.sha256()
         for part in (self.ids, self.x, self.y, *(self.about[name] for name in sorted(self.about))):
-            if part is not None:
-                state.update(f"{part.dtype}{tuple(part.shape)}".encode())
-                for rows in torch.split(part, BLOCK_ROWS):
-                    state.update(np.ascontiguousarray(rows.cpu().numpy()).tobytes())
+            if part is None:
+                continue
+            state.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            if isinstance(part, LazyRows):
+                state.update(part.digests())
+                continue
+            for rows in blocks_of(part):
+                state.update(np.ascontiguousarray(rows.cpu().numpy()).tobytes())
         return state.hexdigest()
 
 
@@ -204,6 +212,7 @@ def as_dataset(
     test: Any = None,
     seed: int = 0,
     frozen: bool = False,
+    readers: int = READERS,
 ) -> Dataset:
     """What a user calls data, as a :class:`Dataset`.
 
@@ -216,6 +225,8 @@ def as_dataset(
         test: The test split, likewise.
         seed: Seeds what is dealt out.
         frozen: Read each item of a torch Dataset once, although its transform is random.
+        readers: Processes that read a torch Dataset's items beside a training, where these would take up more
+            than 256 MiB of memory; 0 to read in this one.
 
     Raises:
         DataError: If it is none of these, or its content is wrong; lists every fault.
@@ -227,23 +238,23 @@ def as_dataset(
             return dataset
         first = 1 + max(int(split.ids.max()) for split in dataset.splits.values())
         for name, value in extra.items():
-            dataset = dataset.with_splits({name: _split_of(value, first, frozen=frozen)})
+            dataset = dataset.with_splits({name: _split_of(value, first, frozen=frozen, readers=readers)})
             first += len(dataset[name])
         return checked(dataset)
     if not (isinstance(data, tuple | list) and len(data) == PAIR):
-        data = items_of(data, frozen=frozen)
-    splits = {name: _split_of(value, 0, frozen=frozen) for name, value in extra.items()}
+        data = items_of(data, frozen=frozen, readers=readers)
+    splits = {name: _split_of(value, 0, frozen=frozen, readers=readers) for name, value in extra.items()}
     x, y = data
     return checked(from_arrays(x, y, validation=splits.get("validation"), test=splits.get("test"), seed=seed))
 
 
 def as_pool(pool: Any) -> Split:
-    """Unlabelled inputs, as a :class:`Split` without labels; an array's ids are its row numbers."""
+    """Unlabelled inputs, as a :class:`Split` without labels; ids of arrays and torch Datasets count rows."""
     if isinstance(pool, Split):
         return pool.unlabelled()
     if isinstance(pool, Dataset):
         return pool["train"].unlabelled()
-    x = inputs_of(pool)
+    x = items_of(Unlabelled(pool))[0] if isinstance(pool, torch.utils.data.Dataset) else inputs_of(pool)
     faults = input_faults(x)
     if faults:
         raise DataError("the query pool is wrong: " + "; ".join(faults))
@@ -310,12 +321,12 @@ def from_arrays(
     return Dataset(name, {split: ordered[split] for split in ("train", "validation", "test")}, names)
 
 
-def _split_of(value: Any, first: int, *, frozen: bool = False) -> Split:
+def _split_of(value: Any, first: int, *, frozen: bool = False, readers: int = READERS) -> Split:
     """Samples whose ids count from ``first``: a Split, an ``(x, y)`` pair, or a torch Dataset."""
     if isinstance(value, Split):
         return replace(value, ids=torch.arange(first, first + len(value)))
     if not (isinstance(value, tuple | list) and len(value) == PAIR):
-        value = items_of(value, frozen=frozen)
+        value = items_of(value, frozen=frozen, readers=readers)
     inputs, labels = inputs_of(value[0]), labels_of(value[1])
     faults = []
     if len(labels) != len(inputs):

@@ -15,9 +15,11 @@ from torch import Tensor
 from bequest.config import Config
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import stratified
+from bequest.data.image_cache import cache_folder, decode_all
 from bequest.data.image_lists import NAMES, Listing, Listings, folder_listings, several
-from bequest.data.images import Channels, Fit, Shape, cache_folder, decode_all
+from bequest.data.images import Channels, Fit, Shape
 from bequest.data.outline import SPLITS
+from bequest.data.rows import room_for
 from bequest.data.sources import data_root
 from bequest.errors import DataError
 from bequest.seeding import numpy_generator
@@ -69,8 +71,9 @@ def folder(
 
     ``PATH/train/CLASS/*``, ``PATH/val/CLASS/*`` and ``PATH/test/CLASS/*`` (or ``Training``, ``test_set``
     ...), or ``PATH/CLASS/*``. A split that has no folder is dealt out of the training images, stratified by
-    class. Only the files that are used are decoded; resized pixels are kept in the user's cache folder. In
-    memory an image takes ``4 · channels · size²`` bytes. A sample's id follows from its path below ``PATH``
+    class. Only the files that are used are decoded, ahead and several at once; resized pixels are kept in the
+    user's cache folder. Images that would take up more than 256 MiB of memory, ``4 · channels · size²`` bytes
+    each, are read from there as batches ask for them. A sample's id follows from its path below ``PATH``
     alone.
 
     Args:
@@ -163,8 +166,9 @@ def images_of(name: str, listings: Listings, options: ImageOptions) -> Dataset:
         rows = few_shot(_indices(splits["train"], order), options.per_class, seed=options.seed)
         splits["train"] = splits["train"].take(rows.tolist())
     decoded, unreadable = {}, []
+    room = room_for(4 * options.channels * options.size**2 * len(each.paths) for each in splits.values())
     for split in (each for each in NAMES if each in splits):
-        decoded[split], failures = _decoded(splits[split], order, options)
+        decoded[split], failures = _decoded(splits[split], order, options, room)
         unreadable += failures
     if unreadable and not options.skip_unreadable:
         raise DataError(
@@ -178,12 +182,15 @@ def images_of(name: str, listings: Listings, options: ImageOptions) -> Dataset:
     return Dataset(name, decoded, tuple(order), (*notes, *listings.notes))
 
 
-def _decoded(listing: Listing, order: Sequence[str], options: ImageOptions) -> tuple[Split, list[str]]:
+def _decoded(
+    listing: Listing, order: Sequence[str], options: ImageOptions, room: int
+) -> tuple[Split, list[str]]:
     """The images of one split, and the files that cannot be read."""
-    pixels = decode_all(listing.paths, options.shape, cache=cache_folder() if options.cache else None)
+    cache = cache_folder() if options.cache else None
+    pixels = decode_all(listing.paths, options.shape, cache=cache, room=room)
     readable = listing.take(pixels.readable.tolist())
     ids = torch.tensor([_id(each) for each in readable.names], dtype=torch.int64)
-    return Split(pixels.x.float() / 255, _indices(readable, order), ids), list(pixels.unreadable)
+    return Split(pixels.x, _indices(readable, order), ids), list(pixels.unreadable)
 
 
 def _classes(listings: Mapping[str, Listing], wanted: Sequence[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from bequest.data.datasets import Split
 from bequest.data.queries import Generate
+from bequest.data.rows import blocks_of
 from bequest.errors import DataError
 from bequest.seeding import torch_generator
 from bequest.variants import Variant, strict
@@ -50,8 +51,9 @@ class Uniform(Generator, name="uniform"):
     def bind(self, split: Split) -> Generate:
         """See :meth:`Generator.bind`."""
         shape = _shape(split)
-        low = float(split.x.min()) if self.low is None else self.low
-        high = float(split.x.max()) if self.high is None else self.high
+        lowest, highest = _range(split.x)
+        low = lowest if self.low is None else self.low
+        high = highest if self.high is None else self.high
         if low > high:
             raise DataError("this range is empty", expected="low ≤ high", got=f"{low:g} to {high:g}")
         return lambda rows, generator: low + (high - low) * torch.rand(rows, *shape, generator=generator)
@@ -80,7 +82,7 @@ class Normal(Generator, name="normal"):
         mean, deviation = _moments(split.x)
         mean = mean if self.mean is None else torch.full(shape, self.mean)
         deviation = (deviation if self.std is None else torch.full(shape, self.std)) * self.scale
-        low, high = float(split.x.min()), float(split.x.max())
+        low, high = _range(split.x)
 
         def generate(rows: int, generator: torch.Generator) -> Tensor:
             x = mean + deviation * torch.randn(rows, *shape, generator=generator)
@@ -171,6 +173,12 @@ def _shape(split: Split) -> tuple[int, ...]:
     if not split.x.is_floating_point():
         raise DataError("noise cannot stand for tokens", expected="images or vectors", got=split.x.dtype)
     return tuple(split.x.shape[1:])
+
+
+def _range(x: Tensor) -> tuple[float, float]:
+    """The smallest and the largest number, looked for a block at a time."""
+    ends = [(float(block.min()), float(block.max())) for block in blocks_of(x)]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:

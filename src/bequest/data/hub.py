@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from bequest.config import Config
-from bequest.data.arrays import inputs_of, stacked
+from bequest.data.arrays import inputs_of
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import by_shares
 from bequest.data.image_lists import COLUMNS, NAMES, several, split_of
 from bequest.data.images import Channels, Fit, Shape, pixels_of
 from bequest.data.outline import SPLITS
+from bequest.data.rows.stored import scratch_array
 from bequest.data.tables import TableOptions, table_dataset
 from bequest.errors import DataError, MissingExtra
 
@@ -139,13 +141,14 @@ def _place(classes: Sequence[str], text: str, split: str) -> int:
 
 def _pixels(part: Any, column: str, options: HubOptions) -> torch.Tensor:
     shape = Shape(options.size, options.channels, options.fit)
-    images = []
+    size = (len(part), options.channels, options.size, options.size)
+    pixels = scratch_array(size, np.dtype(np.uint8))  # on the disk: there may be more than memory holds
     for row in range(len(part)):
         try:
-            images.append(pixels_of(part[row][column], shape))
+            pixels[row] = pixels_of(part[row][column], shape)
         except Exception as error:  # Pillow's plugins raise whatever the damaged bytes lead to
             raise DataError(f"image {row} cannot be read", got=error) from error
-    return inputs_of(stacked(images))
+    return inputs_of(pixels)
 
 
 def _label(part: Any, label: str | None) -> str:

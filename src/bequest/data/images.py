@@ -1,25 +1,17 @@
-"""Image files as pixels: any size and mode, decoded when they are needed, kept resized."""
+"""An image file as pixels: any size and mode; see :mod:`bequest.data.image_cache` for many."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
-from torch import Tensor
 
-from bequest.data.compressed import read_npz
-from bequest.errors import DataError, RunFolderError
-from bequest.files import write_bytes
+from bequest.errors import DataError
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -34,9 +26,6 @@ Channels = Literal[1, 3]
 SIXTEEN_BITS = 65535.0
 BRIGHTEST = 255
 WHITE = (255, 255, 255, 255)
-FORMAT = 2
-"""Part of every name in the cache: raise it when the same file comes to mean other pixels."""
-
 ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -81,21 +70,6 @@ class Shape:
             )
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Images as pixels.
-
-    Attributes:
-        x: uint8 (M, C, S, S), of the files that could be read, in their order.
-        readable: Which files these are, int64 (M,).
-        unreadable: The other files, each with the reason.
-    """
-
-    x: Tensor
-    readable: Tensor
-    unreadable: tuple[str, ...]
-
-
 def decode(path: Path, shape: Shape) -> UInt8[np.ndarray, "c s s"]:
     """One image file as pixels.
 
@@ -130,38 +104,6 @@ def is_image(path: Path) -> bool:
                 return True
     except Exception:  # see decode
         return False
-
-
-def decode_all(paths: Sequence[Path], shape: Shape, *, cache: Path | None = None) -> Decoded:
-    """Many image files as pixels; what a cache has is not decoded again.
-
-    Args:
-        paths: The files.
-        shape: What they are made into.
-        cache: A folder in which the result is kept under a name that follows from the files' paths, sizes
-            and times of change; None to keep nothing.
-    """
-    cache_path = None if cache is None else cache / f"{_identity(paths, shape)}.npz"
-    cached = _from_cache(cache_path, len(paths), shape)
-    if cached is not None:
-        return cached
-    images, readable, unreadable = [], [], []
-    for row, path in enumerate(paths):
-        try:
-            images.append(decode(path, shape))
-            readable.append(row)
-        except DataError as error:
-            unreadable.append(f"{path}: {error.got}")
-    blank = np.empty((0, shape.channels, shape.size, shape.size), np.uint8)
-    stacked = np.stack(images) if images else blank
-    decoded = Decoded(torch.from_numpy(stacked), torch.tensor(readable, dtype=torch.int64), tuple(unreadable))
-    _to_cache(cache_path, decoded)
-    return decoded
-
-
-def cache_folder() -> Path:
-    """Where resized images are kept: the user's cache folder (``XDG_CACHE_HOME``)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bequest" / "images"
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -202,47 +144,6 @@ def _fitted(image: Image.Image, shape: Shape) -> Image.Image:
     if shape.fit == "pad":
         return ImageOps.pad(image, size, Image.Resampling.BICUBIC)
     return image.resize(size, Image.Resampling.BICUBIC)
-
-
-def _identity(paths: Sequence[Path], shape: Shape) -> str:
-    """What tells lists of files apart, and versions of the same file."""
-    state = hashlib.sha256(f"{FORMAT} {shape}".encode())
-    for path in paths:
-        facts = path.stat()
-        state.update(f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}\n".encode())
-    return state.hexdigest()[:32]
-
-
-def _from_cache(path: Path | None, count: int, shape: Shape) -> Decoded | None:
-    """The cached pixels of ``count`` files; a cache file that is absent or damaged is ignored."""
-    if path is None or not path.exists():
-        return None
-    try:
-        arrays = read_npz(path, ("x", "readable", "unreadable"))
-    except DataError:
-        return None
-    x, readable, unreadable = arrays["x"], arrays["readable"], arrays["unreadable"]
-    whole = (
-        x.dtype == np.uint8
-        and x.shape == (len(readable), shape.channels, shape.size, shape.size)
-        and readable.dtype == np.int64
-        and len(readable) + len(unreadable) == count
-    )
-    if not whole:
-        return None
-    return Decoded(torch.from_numpy(x), torch.from_numpy(readable), tuple(str(each) for each in unreadable))
-
-
-def _to_cache(path: Path | None, decoded: Decoded) -> None:
-    if path is None:
-        return
-    buffer = io.BytesIO()
-    unreadable = np.array(decoded.unreadable, dtype=np.str_)
-    np.savez(buffer, x=decoded.x.numpy(), readable=decoded.readable.numpy(), unreadable=unreadable)
-    try:
-        write_bytes(path, buffer.getvalue())
-    except RunFolderError:  # a cache that cannot be written costs time, nothing else
-        return
 
 
 def _reason(error: BaseException) -> str:

@@ -12,11 +12,15 @@ from torch import Tensor
 
 from bequest.data.designs import PoolFeatures, badge, coverage, far, highest, moves, stratified
 from bequest.data.queries import SPREADING, ActiveSpec, Generated, Source
+from bequest.data.rows import LazyRows
 from bequest.errors import ConfigError, DataError
 from bequest.seeding import derive, torch_generator
 
 POOL_CHUNK = 500
 """Rows of a pool that are ranked at once."""
+
+AHEAD = 3
+"""Steps whose inputs are read ahead where they are not in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class SplitStream(Stream):
         """See :meth:`Stream.draw`."""
         part = self.part(step, every, start)
         shown = self.shown(part.rows, part.view)
+        self._read_ahead(step, every, start)
         return [part], shown._replace(seen=self.seen(shown.x, shown.ids, part.view))
 
     def part(self, step: int, every: int = 1, start: int = 0) -> Part:
@@ -112,6 +117,13 @@ class SplitStream(Stream):
         """``x`` as the student alone is shown it, in the look of that number; None if as it is."""
         extra = self.source.student_view
         return None if extra is None else extra(x, ids, look, seed=derive(self._view_seed, "student view"))
+
+    def _read_ahead(self, step: int, every: int, start: int) -> None:
+        """Begin to read what the next steps will show, where inputs are not in memory."""
+        inputs = self.source.split.x
+        if isinstance(inputs, LazyRows):
+            for later in range(step + 1, step + 1 + AHEAD):
+                inputs.prefetch(self.part(later, every, start).rows)
 
 
 class GeneratedStream(Stream):
@@ -266,19 +278,19 @@ class _Order:
         self._size, self._rows = size, rows
         self._seed, self._name = seed, name
         self._device = device
-        self._pass = -1
-        self._permuted = torch.empty(0, dtype=torch.int64)
+        self._orders: dict[int, Tensor] = {}
 
     def at(self, step: int) -> tuple[Tensor, int]:
         """The rows of ``step`` and the pass that they belong to; where all fit into a step, all of them."""
         if self._size <= self._rows:
             return torch.arange(self._rows, device=self._device) % self._size, step
         passes, place = divmod(step, self._size // self._rows)
-        if passes != self._pass:
+        if passes not in self._orders:
+            # The neighbours stay: reading ahead looks into the next pass before this one has ended.
+            self._orders = {each: order for each, order in self._orders.items() if abs(each - passes) == 1}
             generator = torch_generator(self._seed, "order", self._name, passes)
-            self._permuted = torch.randperm(self._size, generator=generator).to(self._device)
-            self._pass = passes
-        return self._permuted[place * self._rows : (place + 1) * self._rows], passes
+            self._orders[passes] = torch.randperm(self._size, generator=generator).to(self._device)
+        return self._orders[passes][place * self._rows : (place + 1) * self._rows], passes
 
 
 class _Chosen(NamedTuple):

@@ -1,8 +1,9 @@
-"""A map-style ``torch.utils.data.Dataset`` as arrays, refused where its items are not the same each time."""
+"""A map-style ``torch.utils.data.Dataset`` as inputs and labels; refused where its items are random."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from bequest.data.arrays import labels_of, stacked
+from bequest.data.arrays import inputs_of, item_array, labels_of, stacked
+from bequest.data.rows import LazyRows, lazy
+from bequest.data.rows.items import READERS, Facts, ItemReaders, ItemRows, differing, survey
+from bequest.data.rows.stored import scratch_array
 from bequest.errors import DataError
 
 PAIR = 2
@@ -18,12 +22,17 @@ PROBES = 16
 """Items that are read twice: an augmentation that changes half of them passes once in 65,536 times."""
 
 
-def items_of(data: Any, *, frozen: bool = False) -> tuple[Any, Tensor]:
+def items_of(data: Any, *, frozen: bool = False, readers: int = READERS) -> tuple[Tensor, Tensor]:
     """Inputs and class indices of a map-style dataset of ``(x, y)`` pairs.
+
+    Inputs that would take up more than 256 MiB stay where they are: every item is read once here, and again
+    whenever a batch asks for it, by index, in ``readers`` processes.
 
     Args:
         data: Anything with ``len()`` and an index.
-        frozen: Read each item once and use that reading, although another would differ.
+        frozen: Read each item once and use that reading, although another would differ; a large set goes to a
+            scratch file.
+        readers: Processes that read a large set; 0: this one.
 
     Raises:
         DataError: If it has no index, an item is no pair or differs between two readings, or labels or shapes
@@ -34,8 +43,63 @@ def items_of(data: Any, *, frozen: bool = False) -> tuple[Any, Tensor]:
     count = _length(data)
     if not frozen:
         _refuse_random(data, count)
-    pairs = [_pair(data, row) for row in range(count)]
-    return stacked([x for x, _ in pairs]), labels_of([_plain(y) for _, y in pairs], where="y")
+    first = item_array(_pair(data, 0)[0]) if count else np.empty(0)
+    if count * first.size * _width(first.dtype) <= lazy.IN_MEMORY:
+        pairs = [_pair(data, row) for row in range(count)]
+        return inputs_of(stacked([x for x, _ in pairs])), _labels([y for _, y in pairs])
+    reading = ItemReaders(partial(_item, data), readers)
+    if not frozen:
+        facts = survey(reading, count)
+        return LazyRows(ItemRows(reading, facts)), _labels(facts.labels)
+    copy = scratch_array((count, *first.shape), first.dtype)
+    facts = _copied(reading, copy)
+    return inputs_of(copy), _labels(facts.labels)
+
+
+class Unlabelled(torch.utils.data.Dataset[Any]):
+    """Items that are inputs alone, or pairs whose labels do not count, as pairs with the label 0.
+
+    Args:
+        data: A map-style dataset.
+    """
+
+    def __init__(self, data: Any) -> None:
+        if isinstance(data, IterableDataset):
+            raise _unreadable(data)
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        item = self._data[row]
+        return (item[0] if isinstance(item, tuple | list) and len(item) == PAIR else item), 0
+
+
+def _width(dtype: np.dtype) -> int:
+    """Bytes of a number in the library's types."""
+    return 8 if dtype.kind in "iu" and dtype != np.uint8 else 4
+
+
+def _copied(reading: ItemReaders, copy: np.ndarray) -> Facts:
+    """What is known of the items, whose inputs are written into ``copy``."""
+    written = 0
+
+    def keep(block: np.ndarray) -> None:
+        nonlocal written
+        copy[written : written + len(block)] = block
+        written += len(block)
+
+    return survey(reading, len(copy), keep=keep)
+
+
+def _item(data: Any, row: int) -> tuple[np.ndarray, Any]:
+    x, y = _pair(data, row)
+    return item_array(x), _plain(y)
+
+
+def _labels(labels: Sequence[Any]) -> Tensor:
+    return labels_of([_plain(label) for label in labels], where="y")
 
 
 def _unreadable(data: Any) -> DataError:
@@ -81,15 +145,10 @@ def _refuse_random(data: Any, count: int) -> None:
     """Refuse a dataset whose items differ between two readings: a random transform would freeze silently."""
     rows = sorted({int(row) for row in np.linspace(0, count - 1, min(count, PROBES))}) if count else []
     state = torch.get_rng_state()
-    differing = [row for row in rows if not _same(_pair(data, row)[0], _pair(data, row)[0])]
+    random = [row for row in rows if not _same(_pair(data, row)[0], _pair(data, row)[0])]
     torch.set_rng_state(state)  # probing must not change what the user's program draws next
-    if differing:
-        raise DataError(
-            f"item {differing[0]} of the Dataset differs between two readings",
-            expected="the same item each time; its transform is random",
-            remedy="leave random transforms out and give them as views=, which are the same after a resume, "
-            "or frozen=True to read each item once",
-        )
+    if random:
+        raise differing(random[0])
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -35,9 +35,8 @@ def predict(
         padding: The token that fills sequences up; a network that takes an attention mask gets one.
     """
     if not isinstance(model, nn.Module):
-        return torch.cat(
-            [full_precision(logits_of(model(chunk))).to(x.device) for chunk in torch.split(x, batch)]
-        )
+        answers = (model(to_device(chunk, x.device)) for chunk in torch.split(x, batch))
+        return torch.cat([full_precision(logits_of(answer)).to(x.device) for answer in answers])
     device, network = device_of(model), asking(model, padding)
     with evaluating(model):
         chunks = (

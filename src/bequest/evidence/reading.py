@@ -17,6 +17,7 @@ from typing_extensions import override
 from bequest.config import Config, content_hash
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import Split
+from bequest.data.rows import in_memory
 from bequest.data.transforms import Transform
 from bequest.distill.score import BATCH, predict, score, tokens_of
 from bequest.measure import attention_distance, severity_curve
@@ -94,7 +95,7 @@ class Network:
         # One pass gives both; the features wait for the reading that asks for them.
         logits, features = [], []
         with tapped(network, [PENULTIMATE]) as caught:
-            for chunk in torch.split(split.x, BATCH):
+            for chunk in map(in_memory, torch.split(split.x, BATCH)):
                 logits.append(predict(network, chunk))
                 features.append(caught[PENULTIMATE].to(chunk.device, copy=True))
         self._features[place] = torch.cat(features)

@@ -7,6 +7,7 @@ import os
 import torch
 from torch import Tensor, nn
 
+from bequest.data.rows import in_memory
 from bequest.errors import ConfigError
 
 Device = str | torch.device
@@ -95,7 +96,11 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:
-    """``x`` on ``device``. To a GPU it is copied from pinned memory while the program goes on."""
+    """``x`` on ``device``, read if it is still to be read.
+
+    To a GPU it is copied from pinned memory while the program goes on.
+    """
+    x = in_memory(x)
     if x.device == device:
         return x
     if device.type == "cuda" and x.device.type == "cpu":

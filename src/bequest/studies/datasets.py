@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bequest import parts
 from bequest.config import content_hash
@@ -15,6 +17,8 @@ from bequest.data.corruptions import corrupt
 from bequest.data.datasets import Dataset, Split, load_dataset, located
 from bequest.data.folders import subset
 from bequest.data.fractions import fraction
+from bequest.data.rows import ChangedRows, LazyRows
+from bequest.data.transforms import Transform
 from bequest.errors import DataError, UnknownName
 from bequest.studies.source import SourceSpec
 from bequest.studies.spec import DataSpec, SplitSpec
@@ -85,7 +89,7 @@ def shifted(data: Dataset, spec: SplitSpec) -> Split:
     if not spec.variants:
         return base
     count = len(spec.variants)
-    x = torch.cat([variant(base.x) for variant in spec.variants])
+    x = _varied(base.x, spec.variants)
     ids = torch.cat([base.ids * count + k for k in range(count)])
     about = {name: values.repeat(count) for name, values in base.about.items()}
     return Split(x, None if base.y is None else base.y.repeat(count), ids, about)
@@ -104,6 +108,18 @@ def _where(base: Split, spec: SplitSpec) -> Split:
     if not len(rows):
         raise DataError(f"no sample of {spec.of!r} is where the split says", expected=str(spec.where))
     return base.take(torch.tensor(rows, device=base.ids.device))
+
+
+def _varied(x: Tensor, variants: Sequence[Transform]) -> Tensor:
+    """``x`` under each variant, one after another; what is still to be read is changed when it is read."""
+    if not isinstance(x, LazyRows):
+        return torch.cat([variant(x) for variant in variants])
+
+    def change(part: Tensor, rows: Tensor) -> Tensor:
+        chosen = (rows // len(x)).tolist()
+        return torch.cat([variants[k](image[None]) for k, image in zip(chosen, part, strict=True)])
+
+    return LazyRows(ChangedRows(x.take(torch.arange(len(x), device=x.device).repeat(len(variants))), change))
 
 
 def part_of(data: Dataset, spec: SourceSpec, *, seed: int) -> Split:

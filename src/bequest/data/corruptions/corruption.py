@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bequest.data.rows import ChangedRows, LazyRows
 from bequest.data.views import Key
 from bequest.errors import DataError
 from bequest.registry import Registry
@@ -54,7 +55,8 @@ class Corruption:
             seed: Seed of the corruption.
 
         Returns:
-            float32 (N, C, H, W) in [0, 1].
+            float32 (N, C, H, W) in [0, 1]; of images that are still to be read, images that are changed when
+            they are read.
 
         Raises:
             DataError: If ``x`` is no batch of such images, ids are not one a sample, or there is no such
@@ -64,6 +66,8 @@ class Corruption:
         _check(x, ids)
         if not len(x):
             return x.clone()
+        if isinstance(x, LazyRows):
+            return LazyRows(ChangedRows(x, lambda part, rows: self(part, ids[rows], level, seed=seed)))
         seed = derive(seed, "corruption", self.name)
         step = max(CELLS // x[0].numel(), 1)
         parts = [

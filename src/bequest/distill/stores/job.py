@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bequest.data.batches import Source
+from bequest.data.rows import LazyRows
 from bequest.distill.label_space import check_class_order
 from bequest.distill.stores.codecs import Codec, check_finite
 from bequest.distill.stores.manifest import (
@@ -92,7 +93,7 @@ class Job:
                 writer.close()
 
     def _answer(self, goal: Goal, view: int, writers: Sequence[ViewWriter], advance: Advance | None) -> None:
-        samples = len(goal.source.split)
+        samples, inputs = len(goal.source.split), goal.source.split.x
         open_writers = [writer for writer in writers if not writer.done]
         first = min((writer.rows for writer in open_writers), default=samples)
         if advance and first:
@@ -101,6 +102,8 @@ class Job:
             refuse_orphan()
             rows = torch.arange(start, min(start + self.batch, samples))
             x = shown(goal.source, rows, view)
+            if isinstance(inputs, LazyRows) and start + self.batch < samples:
+                inputs.prefetch(rows[: samples - start - self.batch] + self.batch)
             ids = goal.source.split.ids[rows]
             for index, writer in enumerate(writers):
                 if not writer.done and writer.rows == start:

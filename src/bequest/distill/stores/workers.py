@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from bequest.data.datasets import Split
+from bequest.data.rows import LazyRows
 from bequest.distill.stores.job import Goal, Job
 from bequest.errors import SignalError, WorkerLost
 from bequest.models.devices import prefer_determinism
@@ -34,7 +35,8 @@ def answer_in_processes(
 ) -> None:
     """Answer ``tasks`` in ``workers`` processes, each with one torch thread, on the device of its place.
 
-    The samples lie in a file that all processes map, so that they are in memory once.
+    The samples lie in a file that all processes map, so that they are in memory once; what is still to be
+    read is read by each process.
 
     Raises:
         SignalError: If a teacher cannot be sent to another process.
@@ -70,14 +72,18 @@ def _spooled(job: Job, folder: Path) -> bytes:
     goals: list[Goal] = []
     for index, goal in enumerate(job.goals):
         split = goal.source.split
+        if isinstance(split.x, LazyRows):
+            goals.append(goal)
+            continue
         torch.save({"x": split.x, "ids": split.ids}, folder / f"{index}.pt")
         goals.append(replace(goal, source=replace(goal.source, split=Split(empty, None, empty))))
     try:
         return pickle.dumps(replace(job, goals=tuple(goals)))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise SignalError(
-            "a teacher cannot be sent to another process",
-            expected="a network and an adapter that can be pickled: no lambdas, no local classes",
+            "a teacher, or the data, cannot be sent to another process",
+            expected="a network, an adapter and a torch Dataset that can be pickled: no lambdas, no local "
+            "classes",
             got=error,
             remedy="build with workers=1",
         ) from error
@@ -96,10 +102,12 @@ def _start(frame: bytes, folder: str, use: tuple[str, ...], places: SimpleQueue[
             teacher.to(torch.device(device))
     goals = []
     for index, goal in enumerate(job.goals):
+        if isinstance(goal.source.split.x, LazyRows):
+            goals.append(goal)
+            continue
         samples = torch.load(Path(folder) / f"{index}.pt", weights_only=True, mmap=True)
-        goals.append(
-            replace(goal, source=replace(goal.source, split=Split(samples["x"], None, samples["ids"])))
-        )
+        split = Split(samples["x"], None, samples["ids"])
+        goals.append(replace(goal, source=replace(goal.source, split=split)))
     _job = replace(job, goals=tuple(goals))
 
 
