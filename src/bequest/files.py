@@ -11,7 +11,8 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,12 +24,18 @@ PARTIAL_SUFFIX = ".part"
 UNSYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What file systems answer that cannot sync a file; a full or broken disk answers otherwise."""
 
+SYNCED_FROM = 1.0
+"""What took so many seconds to make is put on the disk at once; less costs about as much as the waiting."""
+
+_synced: ContextVar[bool] = ContextVar("synced", default=True)
+
 
 def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
     """Create or replace ``path`` so that no reader ever sees a part of it.
 
     ``write`` receives a binary file open under a temporary name in the same folder; the file is
-    then flushed to the disk and renamed. A crash leaves the old file or the new one, never a mixture.
+    then flushed to the disk and renamed, unless :func:`unsynced` says otherwise. A crash leaves the old
+    file or the new one, never a mixture.
 
     Raises:
         RunFolderError: If the folder cannot be written or the disk is full.
@@ -39,9 +46,11 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
             write(file)
-            sync(file)
+            if _synced.get():
+                sync(file)
         partial.replace(path)
-        _sync_folder(path.parent)
+        if _synced.get():
+            _sync_folder(path.parent)
     except OSError as error:
         _discard(partial)
         raise RunFolderError(
@@ -54,6 +63,23 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
         _discard(partial)
         raise
     return path
+
+
+@contextlib.contextmanager
+def unsynced(*, when: bool) -> Iterator[None]:
+    """Leave it to the system when files that are written in the block reach the disk.
+
+    Every process sees them whole or not at all, but a power failure may cost them: for what its record names
+    by digest, so that the loss is seen, and what is made again faster than a disk can be waited for.
+
+    Args:
+        when: Do so; else the block changes nothing.
+    """
+    before = _synced.set(_synced.get() and not when)
+    try:
+        yield
+    finally:
+        _synced.reset(before)
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -113,7 +139,8 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def file_digest(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    path = path if isinstance(path, Path) else Path(path)  # thousands of files: parsing a path is not free
+    with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

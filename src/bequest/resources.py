@@ -63,15 +63,15 @@ class ResourcesSpec(Config):
     Attributes:
         cpus: Cores of a worker.
         gpus: GPUs of a worker; a fraction lets several share one, on Ray.
-        memory: Memory of a worker, such as ``8G``.
+        memory: Memory of a worker, such as ``8G``; default: the cluster's own.
         time: How long a worker may run, such as ``4h``; what it does then is taken up by the next.
-        array: How many workers there are at most at a time.
+        array: How many Slurm jobs work at most at a time.
         options: Further options of ``sbatch`` by name, such as ``partition`` or ``account``.
     """
 
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0.0, ge=0)
-    memory: Annotated[str, AfterValidator(_memory)] = "4G"
+    memory: Annotated[str, AfterValidator(_memory)] | None = None
     time: Annotated[str, AfterValidator(_time)] = "4h"
     array: int = Field(8, ge=1)
     options: dict[str, str | int | bool] = Field(default_factory=dict)

@@ -82,20 +82,20 @@ def curve(arm, points):
 
 
 def test_a_toy_kind_is_checked_read_measured_charted_and_shown(toy, tiny, tmp_path, monkeypatch):
-    from bequest.runs import run as driver
+    from bequest.runs.engines import choice
     from bequest.runs.jobs.queue import serve
     from bequest.runs.work import Workbench
 
     class Here:
         """A pool in this process: the toy lives in this test, where no worker can import it."""
 
-        def __init__(self, root, workers):
+        def __init__(self, root, devices, budget):
             self.root = root
 
         def run(self, queue):
             return serve(queue, Workbench(queue.plan, self.root).do)
 
-    monkeypatch.setattr(driver, "LocalPool", Here)
+    monkeypatch.setattr(choice, "LocalPool", Here)
     tiny["measures"] = {"toy": {"first": 20}}
     tiny["claims"].append(
         {

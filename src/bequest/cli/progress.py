@@ -88,13 +88,17 @@ def conclude(result: Result, console: Console, *, as_json: bool, notes: bool = F
         as_json: Print the study's record instead of the table.
         notes: Show the warnings of the cells too.
     """
-    from bequest.report import terminal_table, write_report
+    from bequest.files import write_text
+    from bequest.report.folder import read_run
+    from bequest.report.page import render
+    from bequest.report.terminal import run_table
 
-    page = write_report(result.folder)
+    run = read_run(result.folder)  # once for the page and the table: it may have thousands of cells
+    page = write_text(result.report, render(run))
     if as_json:
         typer.echo(result.study.model_dump_json(indent=1))
     else:
-        console.print(terminal_table(result.folder))
+        console.print(run_table(run))
         for note in result.study.notes if notes else ():
             console.print("[bold yellow]warning:[/]", escape(note))
         console.print(_summary(result, page), markup=False, highlight=False, soft_wrap=True)

@@ -34,8 +34,11 @@ def command(
     device: DeviceOption = "auto",
     per_device: PerDevice = None,
     engine: Annotated[
-        str, typer.Option(help="local, slurm, or none: prepare the folder, leave the rest to bequest work.")
+        str, typer.Option(help="local, slurm, ray; none prepares the folder for bequest work.")
     ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="auto, HOST:PORT or ray://... (default: Ray is started here).")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
     ] = None,
@@ -86,6 +89,7 @@ def command(
             device=device,
             per_device=per_device,
             engine=engine,
+            ray_address=ray_address,
             fresh=fresh,
             amend=amend,
             progress=display.update,

@@ -23,7 +23,7 @@ from bequest.distill.teachers import AnyTeacher, Teacher
 from bequest.errors import BequestError
 from bequest.evidence.reading import as_plain_arrays, penultimate
 from bequest.evidence.readings import AGAIN
-from bequest.files import file_digest, save_arrays, write_text
+from bequest.files import SYNCED_FROM, file_digest, save_arrays, unsynced, write_text
 from bequest.interrupts import deferred
 from bequest.measure import checkpoint_epochs
 from bequest.models.devices import Device
@@ -70,7 +70,8 @@ def run_cell(
     earlier = record_of_cell(folder, cell)
     # A training that was only repeated, for its path, leaves the finished one as it was when it fails.
     if record.status == "done" or earlier is None or earlier.status != "done":
-        write_record(folder.record, record)
+        with unsynced(when=time.perf_counter() - started < SYNCED_FROM):
+            write_record(folder.record, record)
     return record
 
 
@@ -104,7 +105,8 @@ def _train(
     with deferred() as ending:
         checkpoint = checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS, run=run, ending=ending)
         trained = lesson.run(callbacks=taking, checkpoint=checkpoint)
-    files = _write_files(folder, lesson, trained, snapshots=snapshots)
+    with unsynced(when=time.perf_counter() - started < SYNCED_FROM):
+        files = _write_files(folder, lesson, trained, snapshots=snapshots)
     durations = {
         "preparation": prepared - started,
         "training": trained.outcome.seconds,

@@ -31,7 +31,7 @@ from bequest.runs.measurable import Measurable, measurable
 from bequest.runs.rounds import Durations, Round
 from bequest.runs.survey import record_of_cell
 from bequest.studies.answer import answer_sentence
-from bequest.studies.cell import Cell, cell_folder
+from bequest.studies.cell import cell_folder
 from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.claims import LEVEL, judge
 from bequest.studies.plan import Plan
@@ -91,9 +91,7 @@ class Conclusion:
 
         if self.at is None:
             return judging(self.plan.study.claims, LEVEL)
-        records = self._cell_records()
-        lines = [self._line(cell, records.get(cell.id)) for cell in self.plan.cells]
-        finished = {line.id for line in lines if line.status == "done"}
+        finished = {line.id for line in self._lines(self._summaries()) if line.status == "done"}
         seconds = Durations(self.folder.path).spent(self.plan, self.at.new_cells)
         verdicts, self.rounds = self.at.judged(judging, finished, seconds)
         return verdicts
@@ -103,8 +101,8 @@ class Conclusion:
     ) -> StudyRecord:
         """Write the study's record."""
         plan, study = self.plan, self.plan.study
-        records = self._cell_records()
-        first = next(iter(records.values()), None)
+        summaries = self._summaries()
+        first = next(iter(summaries.values()), None)
         judged = status in ("complete", "partial")
         record = StudyRecord(
             name=study.name,
@@ -117,12 +115,12 @@ class Conclusion:
             arms=plan.arms.records(),
             splits=study.described_splits,
             seeds=tuple(plan.seeds),
-            cells=tuple(self._line(cell, records.get(cell.id)) for cell in plan.cells),
-            provenance=Provenance.here(device=_devices(records)),
+            cells=tuple(self._lines(summaries)),
+            provenance=Provenance.here(device=_devices(summaries)),
             answer=answer,
             data_digest=first.data_digest if first else None,
             seconds=time.perf_counter() - self._started,
-            notes=(*self._left_out, *_notes(plan, records)),
+            notes=(*self._left_out, *_notes(plan, summaries)),
             measures=_described({m.measure for m in measurements}),
             sections=sections_of(study),
             profile_arms=_claimed_arms(plan),
@@ -144,24 +142,50 @@ class Conclusion:
         """What the cells left behind, loaded once for measurements and verdicts."""
         return Readings(self._part.plan, self.folder.path, self._part.without, device=self.device)
 
-    def _cell_records(self) -> dict[str, RunRecord]:
-        records = {}
+    def _summaries(self) -> dict[str, _Summary]:
+        """What the records of the cells say, by id; of 10,000 whole records the memory would be full."""
+        summaries = {}
         for cell in self.plan.cells:
             record = record_of_cell(cell_folder(self.folder.path, cell.id), cell)
             if record is not None:
-                records[cell.id] = record
-        return records
+                summaries[cell.id] = _Summary.of(record)
+        return summaries
 
-    def _line(self, cell: Cell, record: RunRecord | None) -> CellRecord:
-        """The cell's line in the study's record; a failed reading counts as the cell's failure."""
-        lost = next((a for a in self.failed.values() if a.job.cell.id == cell.id), None)
-        line = CellRecord(id=cell.id, arm=cell.arm, seed=cell.seed, status="waiting")
-        if lost is not None:
-            return line.model_copy(update={"status": "failed", "error": lost.error})
-        if record is None:
-            return line
+    def _lines(self, summaries: Mapping[str, _Summary]) -> list[CellRecord]:
+        """The cells' lines in the study's record; a failed reading counts as its cell's failure."""
+        lost = {answer.job.cell.id: answer.error for answer in reversed(self.failed.values())}
+        lines = []
+        for cell in self.plan.cells:
+            line = CellRecord(id=cell.id, arm=cell.arm, seed=cell.seed, status="waiting")
+            summary = summaries.get(cell.id)
+            if cell.id in lost:
+                line = line.model_copy(update={"status": "failed", "error": lost[cell.id]})
+            elif summary is not None:
+                update = {"status": summary.status, "seconds": summary.seconds, "error": summary.error}
+                line = line.model_copy(update=update)
+            lines.append(line)
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """What the study's record needs of a cell's."""
+
+    status: str
+    seconds: float | None
+    error: str | None
+    warnings: tuple[str, ...]
+    data_digest: str | None
+    device: str | None
+
+    @classmethod
+    def of(cls, record: RunRecord) -> _Summary:
+        source = record.provenance
+        device = None
+        if source is not None:
+            device = f"{source.device} ({source.accelerator})" if source.accelerator else source.device
         seconds = record.durations.get("total")
-        return line.model_copy(update={"status": record.status, "seconds": seconds, "error": record.error})
+        return cls(record.status, seconds, record.error, record.warnings, record.data_digest, device)
 
 
 def _seeds_behind(answer: AnswerSpec, plan: Plan) -> str:
@@ -171,10 +195,9 @@ def _seeds_behind(answer: AnswerSpec, plan: Plan) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def _devices(records: Mapping[str, RunRecord]) -> str:
+def _devices(summaries: Mapping[str, _Summary]) -> str:
     """Where the cells were trained; with the names of GPUs."""
-    sources = [record.provenance for record in records.values() if record.provenance is not None]
-    named = {f"{s.device} ({s.accelerator})" if s.accelerator else s.device for s in sources}
+    named = {summary.device for summary in summaries.values() if summary.device is not None}
     return ", ".join(sorted(named)) or "cpu"
 
 
@@ -202,13 +225,13 @@ def _claimed_arms(plan: Plan) -> tuple[str, ...]:
     return tuple(arm for arm in plan.arms.shown if arm in named & taught)
 
 
-def _notes(plan: Plan, records: Mapping[str, RunRecord]) -> tuple[str, ...]:
+def _notes(plan: Plan, summaries: Mapping[str, _Summary]) -> tuple[str, ...]:
     """The first warning of each shown arm and how many seeds had one; arms with the same share a line."""
     by_arm: dict[str, list[str]] = {}
     for cell in plan.cells:  # the record names the arm that it was trained for, which may be gone
-        record = records.get(cell.id)
-        if record is not None and not plan.study.arms[cell.arm].aside:
-            warnings = [f"{warning}, seed {cell.seed}" for warning in record.warnings]
+        summary = summaries.get(cell.id)
+        if summary is not None and not plan.study.arms[cell.arm].aside:
+            warnings = [f"{warning}, seed {cell.seed}" for warning in summary.warnings]
             by_arm.setdefault(cell.arm, []).extend(warnings)
     alike: dict[str, list[str]] = {}
     for arm, warnings in by_arm.items():

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bequest.files import open_regular
+from bequest.runs.engines.memory_budget import MemoryBudget
 from bequest.runs.jobs.queue import JobQueue
 from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import Job
@@ -43,10 +44,12 @@ class LocalPool:
     Args:
         root: The run folder.
         devices: The device of each process.
+        budget: Says which jobs fit beside those that are running; asked once, while the processes start.
     """
 
     root: Path
     devices: Sequence[str]
+    budget: Callable[[], MemoryBudget] = MemoryBudget
     _running: list[_Worker] = field(default_factory=list)
 
     def run(self, queue: JobQueue) -> Iterator[Answer]:
@@ -56,9 +59,12 @@ class LocalPool:
         """
         deaths = Counter[str]()
         with selectors.DefaultSelector() as selector, self._stopping():
+            for _ in range(min(len(self.devices), queue.schedule.left)):
+                self._hire(selector)
+            budget = self.budget()
             while not queue.empty:
                 yield from queue.elsewhere()
-                self._hand_out(queue, selector)
+                self._hand_out(queue, selector, budget)
                 for answer in self._collect(selector):
                     job = answer.job
                     deaths[job.id] += answer.status == "lost"
@@ -68,8 +74,10 @@ class LocalPool:
                     queue.end(answer)
                     yield answer
 
-    def _hand_out(self, queue: JobQueue, selector: selectors.BaseSelector) -> None:
-        while self._has_room() and (job := queue.take()) is not None:
+    def _hand_out(self, queue: JobQueue, selector: selectors.BaseSelector, budget: MemoryBudget) -> None:
+        while (
+            self._has_room() and (job := queue.take(lambda job: budget.fits(job, self._jobs()))) is not None
+        ):
             worker = self._idle(selector)
             worker.job = job
             with contextlib.suppress(BrokenPipeError):
@@ -78,12 +86,19 @@ class LocalPool:
                 worker.process.stdin.flush()
 
     def _has_room(self) -> bool:
-        return sum(worker.job is not None for worker in self._running) < len(self.devices)
+        return len(self._jobs()) < len(self.devices)
+
+    def _jobs(self) -> list[Job]:
+        """Those that are being done."""
+        return [worker.job for worker in self._running if worker.job is not None]
 
     def _idle(self, selector: selectors.BaseSelector) -> _Worker:
         for worker in self._running:
             if worker.job is None and worker.process.poll() is None:
                 return worker
+        return self._hire(selector)
+
+    def _hire(self, selector: selectors.BaseSelector) -> _Worker:
         # A worker that died leaves its device to the next.
         alive = Counter(each.device for each in self._running if each.process.poll() is None)
         (device, *_) = (Counter(self.devices) - alive).elements()

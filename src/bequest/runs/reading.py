@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bequest.errors import BequestError, RunFolderError
 from bequest.evidence.reading import Network, Reading, as_plain_arrays
-from bequest.files import file_digest, save_arrays
+from bequest.files import SYNCED_FROM, file_digest, save_arrays, unsynced
 from bequest.records import write_record
 from bequest.runs.survey import record_of_cell, state_of
 from bequest.studies.cell import Cell, CellFolder, cell_folder
@@ -43,6 +44,7 @@ def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: st
     Raises:
         RunFolderError: If the folder cannot be written.
     """
+    started = time.perf_counter()
     readings = state_of(root, cell).lacking(wanted)
     folder, network = cell_folder(root, cell.id), Network(cell, root, readings, device=device)
     digests: dict[str, str] = {}
@@ -55,7 +57,8 @@ def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: st
                 failures.append(_reason(error))
                 continue
             path = folder.reading(reading.id_for(cell.id))
-            save_arrays(path, arrays)
+            with unsynced(when=time.perf_counter() - started < SYNCED_FROM):
+                save_arrays(path, arrays)
             digests[folder.relative(path)] = file_digest(path)
     finally:
         if digests:
@@ -73,7 +76,9 @@ def _note(folder: CellFolder, cell: Cell, digests: Mapping[str, str], device: st
         read_on = tuple(sorted({*provenance.read_on, device}))
         provenance = provenance.model_copy(update={"read_on": read_on})
     files = {**record.files, **digests}
-    write_record(folder.record, record.model_copy(update={"files": files, "provenance": provenance}))
+    # Should the power fail while it takes the place of the old one, the training must not be lost with both.
+    with unsynced(when=record.durations.get("total", 0.0) < SYNCED_FROM):
+        write_record(folder.record, record.model_copy(update={"files": files, "provenance": provenance}))
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from bequest.distill.parallel import Ranks
-from bequest.errors import ConfigError
 from bequest.interrupts import like_ctrl_c
 from bequest.models.devices import Device, parse_device, worker_devices
 from bequest.record_table import RecordTable
@@ -25,13 +24,12 @@ from bequest.records import (
     read_records,
 )
 from bequest.runs.conclusion import Conclusion
-from bequest.runs.engines.slurm import SlurmEngine
+from bequest.runs.engines.choice import Choice
 from bequest.runs.folder import CLAIMS, MEASUREMENTS, RunFolder
 from bequest.runs.jobs.leases import Leases
 from bequest.runs.jobs.queue import Engine, JobQueue
 from bequest.runs.planning import Study, planned
-from bequest.runs.pool import LocalPool
-from bequest.runs.ranks import RankPool, follow, leading
+from bequest.runs.ranks import follow, leading
 from bequest.runs.rounds import (
     Durations,
     Round,
@@ -47,7 +45,6 @@ from bequest.studies.plan import Plan
 Progress = Callable[["Update"], None]
 Step = Literal["nothing", "verdicts", "measuring"]
 R = TypeVar("R", bound=Record)
-ENGINES = ("local", "slurm", "none")
 
 
 @dataclass(frozen=True)
@@ -159,6 +156,7 @@ def run(
     device: Device = "auto",
     per_device: int | None = None,
     engine: str = "local",
+    ray_address: str | None = None,
     settings: Sequence[str] = (),
     use: Sequence[str | Path] = (),
     fresh: bool = False,
@@ -181,9 +179,10 @@ def run(
         device: ``auto`` (the GPUs, where there are any), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or ``mps``;
             no part of a cell's id; the record names it.
         per_device: How many workers a device has at most; default: one a GPU.
-        engine: Who does the jobs: worker processes of this machine (``local``), an array of jobs of a cluster
-            with the study's ``[resources]`` (``slurm``), or ``none``: the folder is prepared, and left to any
-            number of ``bequest work``, the last of which concludes the run.
+        engine: Who does the jobs: worker processes of this machine (``local``), an array of Slurm jobs or
+            actors of a Ray cluster with the study's ``[resources]`` (``slurm``, ``ray``), or ``none``: the
+            folder is prepared, and left to any number of ``bequest work``, the last of which concludes.
+        ray_address: Of the Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://...``; default: started here.
         settings: ``path=value`` each, laid over the study.
         use: Python files with parts of your own, besides those that the study names.
         fresh: Start over, deleting what the folder holds.
@@ -204,19 +203,16 @@ def run(
         study, scale=scale, seeds=seeds, seeds_from=seeds_from, arms=arms, settings=settings, use=use
     )
     limit = time_limit(until_decided, budget, most_seeds)
-    if engine not in ENGINES:
-        raise ConfigError.of("engine", [f"expected {' or '.join(ENGINES)}, got {engine!r}"])
+    choice = Choice.of(engine, device, ray_address=ray_address, workers=workers)
     if until_decided:
         planned_rounds(plan, most_seeds)  # what is wrong with them is said before --fresh deletes anything
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
-    if engine == "local":
-        parse_device(device)
     if follow(device):
         return Result(folder.path, folder.record())
     with like_ctrl_c(), leading() as ranks, folder.locked() as leases:
         elsewhere = (str(device),) * plan.study.resources.array
         devices = _devices(ranks, device, workers, per_device) if engine == "local" else elsewhere
-        crew = Crew(folder, leases, ranks, devices, progress or (lambda _: None), engine)
+        crew = Crew(folder, leases, ranks, devices, progress or (lambda _: None), choice)
         if fresh:
             folder.prepare(plan, fresh=True, leases=leases)
         if until_decided:
@@ -283,7 +279,7 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     crew.progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step, at=at))
     if step == "nothing":
         return Result(folder.path, folder.record())
-    if crew.engine_name == "none":
+    if crew.choice.name == "none":
         return Result(folder.path, Conclusion(plan, folder, at=at).write("prepared"))
     conclusion = Conclusion(plan, folder, device=crew.device, at=at)
     conclusion.write("running")
@@ -315,7 +311,7 @@ class Crew:
         ranks: The processes that train together.
         devices: The device of each worker process on this machine; with another engine what was asked for.
         progress: Told how far the run is.
-        engine_name: Who does the jobs.
+        choice: Which engine does the jobs.
     """
 
     folder: RunFolder
@@ -323,12 +319,12 @@ class Crew:
     ranks: Ranks
     devices: tuple[str, ...]
     progress: Progress
-    engine_name: str = "local"
+    choice: Choice
 
     @property
     def device(self) -> str:
         """Where this process itself computes."""
-        return self.devices[0] if self.engine_name == "local" else str(parse_device())
+        return self.devices[0] if self.choice.name == "local" else str(parse_device())
 
     @property
     def workers(self) -> int:
@@ -337,11 +333,7 @@ class Crew:
 
     def engine(self, queue: JobQueue) -> Engine:
         """What does the jobs of ``queue``."""
-        if self.engine_name == "slurm":
-            return SlurmEngine(queue.plan.study.resources, self.devices[0])
-        if self.ranks.world > 1:
-            return RankPool(queue.plan, queue.root, self.ranks, self.devices[0])
-        return LocalPool(queue.root, self.devices[: len(queue.inventory.jobs)])
+        return self.choice.engine(queue, self.ranks, self.devices)
 
 
 def _last_step(plan: Plan, folder: RunFolder, inventory: Survey, at: Round | None) -> Step:

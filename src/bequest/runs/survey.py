@@ -95,10 +95,21 @@ class Demand:
     def __init__(self, plan: Plan) -> None:
         self._readings = readings_of(plan)
         self._with_paths = snapshot_cells(plan)
+        self._ids: dict[str, tuple[str, ...]] = {}
 
     def readings(self, cell_id: str) -> tuple[Reading, ...]:
         """What must be read of a cell."""
         return self._readings.get(cell_id, ())
+
+    def reading_ids(self, cell_id: str) -> tuple[str, ...]:
+        """Their ids, which are hashes and computed once."""
+        if cell_id not in self._ids:
+            self._ids[cell_id] = tuple(reading.id_for(cell_id) for reading in self.readings(cell_id))
+        return self._ids[cell_id]
+
+    def lacking(self, state: CellState) -> list[str]:
+        """The ids of the readings that must be made of a cell."""
+        return [each for each in self.reading_ids(state.cell.id) if each not in state.readings]
 
     def path(self, cell_id: str) -> bool:
         """Whether a cell's network is asked while it trains."""
@@ -111,7 +122,7 @@ class Demand:
     def jobs(self, state: CellState) -> list[Job]:
         """What is left to do of a cell."""
         train = [Job(TRAIN, state.cell)] if not state.trained or self.again(state) else []
-        read = [Job(READ, state.cell)] if state.lacking(self.readings(state.cell.id)) else []
+        read = [Job(READ, state.cell)] if self.lacking(state) else []
         return train + read
 
 
@@ -136,7 +147,7 @@ def survey(plan: Plan, root: Path, *, verify: bool = True) -> Survey:
             again.add(cell.id)
         if not any(job.action == TRAIN for job in left):
             trained.add(cell.id)
-        missing += len(state.lacking(demand.readings(cell.id)))
+        missing += len(demand.lacking(state))
         jobs += left
     jobs.sort(key=lambda job: job.action == READ)  # stable: trainings first, since others wait for them
     return Survey(len(plan.by_id), frozenset(trained), frozenset(again), tuple(jobs), missing, tuple(damaged))
@@ -194,7 +205,9 @@ def state_of(root: Path, cell: Cell, *, verify: bool = True) -> CellState:
         cell,
         trained=training <= whole,
         snapshots=bool(paths) and not paths & missing,
-        readings=frozenset(Path(name).stem for name in whole if name.startswith(READINGS)),
+        readings=frozenset(
+            name.removeprefix(READINGS).partition(".")[0] for name in whole if name.startswith(READINGS)
+        ),
         damaged=tuple(damaged),
     )
 
@@ -209,7 +222,7 @@ def _training_files(folder: CellFolder, cell: Cell) -> set[str]:
     """The files without which a cell is not trained."""
     simulated = isinstance(cell.config, SimulationConfig)
     files = [folder.simulation] if simulated else [folder.weights, folder.metrics]
-    return {folder.relative(path) for path in files}
+    return {path.name for path in files}
 
 
 def _checked(folder: CellFolder, record: RunRecord) -> tuple[set[str], list[Path]]:

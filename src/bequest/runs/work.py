@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
@@ -27,11 +28,19 @@ class Workbench:
         self.root = root
         self.device = device
 
-    def do(self, job: Job) -> Answer:
-        """Train a cell or make its readings; says how that ended."""
+    def do(self, job: Job, *, readings: Collection[str] | None = None) -> Answer:
+        """Train a cell or make its readings; says how that ended.
+
+        Args:
+            job: What to do.
+            readings: The ids of those that are to be made; default: all that the cell lacks here.
+        """
         if job.action == READ:
+            wanted = self._demand.readings(job.cell.id)
+            if readings is not None:
+                wanted = tuple(reading for reading in wanted if reading.id_for(job.cell.id) in readings)
             try:
-                made = read_cell(job.cell, self.root, self._demand.readings(job.cell.id), device=self.device)
+                made = read_cell(job.cell, self.root, wanted, device=self.device)
             except BequestError as error:
                 return Answer(job, "failed", str(error))
             except Exception as error:  # memory, or a disk that fails

@@ -110,9 +110,10 @@ def make_plan(resolved: Mapping[str, Any], *, scale: str, where: str = "the stud
         raise ConfigError.of(where, list(dict.fromkeys(faults)))
     arms = Arms(study)
     cells: dict[tuple[str, int], Cell] = {}
+    configs: dict[tuple[str, str | None], CellConfig] = {}  # cells of one arm share theirs
     for seed in study.seed_range:
         for arm in (arm for arm in arms.order if seed in study.seeds_of(arm)):
-            cells[arm, seed] = _cell(study, arms, arm, seed, cells)
+            cells[arm, seed] = _cell(study, arms, arm, seed, cells, configs)
     return Plan(study, scale, dict(resolved), tuple(cells.values()))
 
 
@@ -133,14 +134,23 @@ def with_seeds(plan: Plan, seeds: Mapping[str, int]) -> Plan:
     return make_plan({**plan.resolved, "arms": arms}, scale=plan.scale, where=plan.study.name)
 
 
-def _cell(study: StudySpec, arms: Arms, arm: str, seed: int, earlier: Mapping[tuple[str, int], Cell]) -> Cell:
+def _cell(
+    study: StudySpec,
+    arms: Arms,
+    arm: str,
+    seed: int,
+    earlier: Mapping[tuple[str, int], Cell],
+    configs: dict[tuple[str, str | None], CellConfig],
+) -> Cell:
     if study.theory is not None:
         return _simulated_cell(study, arm, seed)
     spec = study.arms[arm]
     teachers = {teacher: earlier[teacher, seed].id for teacher in spec.teachers}
     start = study.model(spec.student).start
     started_from = earlier[start.arm, seed].id if start is not None and start.arm else None
-    config = _training_config(study, arms, arm, started_from)
+    if (arm, started_from) not in configs:
+        configs[arm, started_from] = _training_config(study, arms, arm, started_from)
+    config = configs[arm, started_from]
     plain = arms.plain_cell_arm(arm)
     return Cell(
         cell_id(config, teachers, seed),

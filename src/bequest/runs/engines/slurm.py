@@ -104,11 +104,12 @@ class SlurmEngine:
         parameters: dict[str, Any] = {
             "name": "bequest",
             "timeout_min": minutes(needs.time),
-            "mem_gb": gibibytes(needs.memory),
             "cpus_per_task": needs.cpus,
             "slurm_array_parallelism": tasks,
             "slurm_signal_delay_s": SIGNAL,
         }
+        if needs.memory is not None:
+            parameters["mem_gb"] = gibibytes(needs.memory)
         if needs.gpus:
             parameters["gpus_per_node"] = ceil(needs.gpus)  # Slurm knows no fractions
         if needs.options:

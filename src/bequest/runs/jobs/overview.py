@@ -152,7 +152,7 @@ class Observer:
     def _made(self) -> int:
         """Readings of the plan that are there."""
         return sum(
-            len(readings := self._demand.readings(cell_id)) - len(state.lacking(readings))
+            len(self._demand.readings(cell_id)) - len(self._demand.lacking(state))
             for cell_id, state in self._states.items()
         )
 

@@ -90,6 +90,13 @@ class JobQueue:
         self.leases.free(job.id)
         self.schedule.put_back(job)
 
+    def lacking(self, job: Job) -> list[str]:
+        """The ids of the readings that a job is to make."""
+        state = state_of(self.root, job.cell, verify=False)
+        damaged = {path.stem for path in self.inventory.damaged}
+        wanted = self._demand.reading_ids(job.cell.id)
+        return [each for each in wanted if each not in state.readings or each in damaged]
+
     def as_ours(self, answer: Answer) -> Answer:
         """How a job ended that a process did which this one had started."""
         done = answer.status == "done" and answer.job.action == READ
