@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 
@@ -152,3 +153,20 @@ def test_what_a_package_registers_comes_from_it(package):
 def test_a_definition_is_found_in_code_that_is_indented_oddly(file):
     file.write_text(textwrap.dedent(SOURCE))
     assert load_parts([file])
+
+
+def test_what_a_users_file_is_the_first_to_import_stays_ours(tmp_path):
+    """In a fresh process: changed and imported again, the file takes nothing of ours with it."""
+    code = """
+from pathlib import Path
+from bequest.parts import load_parts
+own = Path("own.py")
+for number in range(2):
+    own.write_text(f"from bequest.data.datasets import DATASETS\\nDATASETS.add('mine', lambda: {number})")
+    load_parts([own])
+from bequest.data.datasets import DATASETS
+assert DATASETS.origin("digits") is None and DATASETS["mine"]() == 1
+assert DATASETS.origin("mine") == str(own.resolve())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

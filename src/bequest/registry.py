@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, TypeVar
@@ -24,6 +25,14 @@ def registering(origin: str) -> Iterator[dict[tuple[str, str], Any]]:
         yield registered
     finally:
         _registering.pop()
+
+
+def _module_at_work() -> str:
+    """The name of the module whose body runs now: a user's file may be the first to import one of ours."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def nearest(name: str, names: Iterable[str], *, count: int = 3) -> list[str]:
@@ -74,7 +83,7 @@ class Registry(Generic[T]):
         if name in self._values:
             raise ValueError(f"the {self.kind} {name!r} is registered twice")
         self._values[name] = value
-        if _registering:
+        if _registering and not _module_at_work().startswith("bequest."):
             origin, registered = _registering[-1]
             self._origins[name] = origin
             registered[self.kind, name] = value

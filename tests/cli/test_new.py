@@ -40,7 +40,7 @@ def test_it_runs_as_it_is_with_the_users_parts_on_its_page(mine):
     assert {*taught[0]["config"]["parts"]} == {"dataset my_data", "model my_net", "objective my_objective"}
 
 
-def test_a_changed_measure_measures_and_a_changed_model_trains_what_has_it(mine):
+def test_what_each_changed_part_does_again(mine):
     folder, _ = mine
     parts = folder / "parts.py"
     content = parts.read_text()
@@ -48,14 +48,24 @@ def test_a_changed_measure_measures_and_a_changed_model_trains_what_has_it(mine)
     def run(**options):
         return bq.run(folder / "study.toml", scale="smoke", out=folder / "run", workers=1, **options)
 
+    def change(old, new):
+        changed = parts.read_text().replace(old, new)
+        assert changed != parts.read_text()
+        parts.write_text(changed)
+
     assert run().conclusion == "nothing"
-    parts.write_text(content.replace("> 0.9)", "> 0.8)"))
+    change("> 0.9)", "> 0.8)")
     again = run()
     assert (again.trained, again.read, again.conclusion) == (0, 0, "measuring")
-    parts.write_text(content.replace("width: int = 64", "width: int = 65"))
-    with pytest.raises(RunFolderError, match="the model my_net has changed"):
-        run()
-    assert run(amend=True).trained == 8  # every arm but the CNN
+    for kind, old, new, trained in (
+        ("model my_net", "width: int = 64", "width: int = 65", 8),  # every arm but the CNN
+        ("objective my_objective", "4.0 * soft", "2.0 * soft", 4),  # the two arms that learn by it
+        ("dataset my_data", "strokes[y])", "0.9 * strokes[y])", 10),
+    ):
+        change(old, new)
+        with pytest.raises(RunFolderError, match=f"the {kind} has changed"):
+            run()
+        assert run(amend=True).trained == trained
     parts.write_text(content)
 
 

@@ -1,13 +1,17 @@
-"""What is shown while a student trains: a bar in a terminal and in a notebook."""
+"""What is shown while a student trains: a bar in a terminal and in a notebook, curves in TensorBoard."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from torch import nn
 
+from bequest.data.datasets import Split
 from bequest.distill.engine import Callback
+from bequest.distill.score import score
+from bequest.errors import InputError
 
 
 def named_callback(callback: Callback) -> str:
@@ -41,3 +45,39 @@ def epoch_bar(name: str, epochs: int, *, show: bool | None = None) -> Iterator[l
             bar.update(task, completed=epoch)
 
         yield [advance]
+
+
+class TensorBoard:
+    """A callback that writes a student's scores on a split as event files: ``tensorboard --logdir FOLDER``.
+
+    Args:
+        folder: Where the event files go; one folder for each student that is to be compared.
+        split: A labelled split, ``data["validation"]`` for instance.
+        every: Write after every this many epochs; before training always.
+        padding: The token that fills sequences up.
+
+    Raises:
+        InputError: If the package tensorboard is not there (extra ``tensorboard``).
+    """
+
+    def __init__(
+        self, folder: str | Path, split: Split, *, every: int = 1, padding: int | None = None
+    ) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(
+                "event files need tensorboard",
+                got=error,
+                remedy="python -m pip install -c constraints.txt 'bequest[tensorboard]'",
+            ) from error
+        self.split, self.every, self.padding = split, every, padding
+        self._writer = SummaryWriter(str(folder))
+
+    def __call__(self, epoch: int, student: nn.Module) -> None:
+        """Write accuracy in [0, 1] and NLL in nats at ``epoch``."""
+        if epoch % self.every:
+            return
+        for name, value in score(student, self.split, padding=self.padding).items():
+            self._writer.add_scalar(name, value, epoch)
+        self._writer.flush()
