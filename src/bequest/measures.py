@@ -221,6 +221,21 @@ add(
     needs=("split", "strata"),
     bounds=SHARE,
 )
+add(
+    "worst_group",
+    "accuracy of the worst group",
+    "share right",
+    "higher",
+    needs=("split", "strata"),
+    bounds=SHARE,
+)
+add(
+    "shortcut_answers",
+    "answers that the shortcut gives",
+    "share",
+    needs=("split", "strata"),
+    bounds=SHARE,
+)
 add("perplexity", "perplexity", "per word", "lower")
 
 # Of a student and a teacher: their answers on a split, then their representations.

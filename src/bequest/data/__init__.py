@@ -3,6 +3,7 @@
 from bequest.data.agreement import agreement
 from bequest.data.array_files import idx_folder, npy, npz
 from bequest.data.cifar import cifar10, cifar100
+from bequest.data.coloured import coloured
 from bequest.data.corruptions import Degrade
 from bequest.data.datasets import DATASETS, Dataset, Split, as_dataset, load_dataset
 from bequest.data.digits import digits
@@ -22,6 +23,7 @@ __all__ = [
     "as_dataset",
     "cifar10",
     "cifar100",
+    "coloured",
     "digits",
     "few_shot",
     "folder",

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bequest.data.affine import affine, translate
+from bequest.data.colour import tinted
 from bequest.variants import Variant, strict
 
 
@@ -52,6 +53,18 @@ class Rotate(Transform, name="rotate"):
     def __call__(self, x: Tensor) -> Tensor:
         """``x`` turned."""
         return affine(x, angle=self.angle)
+
+
+@strict
+class Tint(Transform, name="tint"):
+    """All pixels in one colour, as bright as before; ``hue`` in turns, grey at a ``saturation`` of 0."""
+
+    hue: float = 0.0
+    saturation: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x`` in the colour, with three channels."""
+        return tinted(x, x.new_full((len(x),), self.hue), self.saturation)
 
 
 def parse_transform(spec: Any) -> Transform:

@@ -20,6 +20,13 @@ MOST_DISTANCE = 16
 MEANS = {"d_accuracy": "distance", "a_accuracy": "attractors"}
 """Measures that are means over strata, and what the strata are of."""
 
+NEEDED = {
+    **{name: {of, "intervening"} for name, of in MEANS.items()},
+    "worst_group": {"group"},
+    "shortcut_answers": {"shortcut"},
+}
+"""Properties that exist only where this is known of the samples."""
+
 TITLES = {"attractors": "attractors", "distance": "words from the subject to the verb"}
 MAJORITY = "the commoner number, always"
 NONE = -1
@@ -43,8 +50,8 @@ def mean_over_strata(name: str, predictions: Predictions) -> float:
 
 
 def strata_of(about: Mapping[str, object]) -> set[str]:
-    """The means that a split with such knowledge has."""
-    return {name for name, needed in MEANS.items() if {needed, "intervening"} <= set(about)}
+    """The properties of NEEDED that a split with such knowledge has."""
+    return {name for name, needed in NEEDED.items() if needed <= set(about)}
 
 
 class Strata(Kind):

@@ -10,7 +10,7 @@ import numpy as np
 
 from bequest.evidence.estimates import ring
 from bequest.evidence.readings import Array, Predictions, Readings
-from bequest.evidence.strata import MEANS, mean_over_strata, strata_of
+from bequest.evidence.strata import MEANS, NEEDED, mean_over_strata, strata_of
 from bequest.measure import (
     SeedValues,
     agreement_on_errors,
@@ -30,6 +30,7 @@ from bequest.measure import (
     rsa,
     seed_values,
     teacher_student_kl,
+    worst_accuracy_by,
 )
 from bequest.measures import MARKS, MEASURES, Better, add, measure_named
 from bequest.registry import Registry
@@ -102,6 +103,8 @@ as_property("confidence_auc")(lambda p: confidence_auc(p.probs, p.labels))
 as_property("aurc")(lambda p: risk_coverage(p.probs.max(axis=1), p.correct).area)
 for _name in MEANS:
     as_property(_name)(partial(mean_over_strata, _name))
+as_property("worst_group")(lambda p: worst_accuracy_by(p.logits, p.labels, p.about["group"]))
+as_property("shortcut_answers")(lambda p: p.classes == p.about["shortcut"])
 
 as_likeness("agreement")(lambda p, q: p.classes == q.classes)
 as_likeness("agreement_on_errors")(lambda p, q: agreement_on_errors(p.classes, q.classes, q.labels))
@@ -131,7 +134,7 @@ class Values:
         study = self._readings.study
         parts = [study.splits[name] for name in self._groups.get(split, (split,))]
         divided = set.intersection(*(strata_of(tested_on(study.data, part).about) for part in parts))
-        return [name for name in _wanted(PROPERTIES, study) if name not in MEANS or name in divided]
+        return [name for name in _wanted(PROPERTIES, study) if name not in NEEDED or name in divided]
 
     def property(self, name: str, arm: str, split: str) -> SeedValues:
         """A property of ``arm``; on a group of splits the mean over them."""

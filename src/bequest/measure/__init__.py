@@ -95,7 +95,13 @@ from bequest.measure.similarity import (
     shuffled_null,
     similarity_matrix,
 )
-from bequest.measure.strata import Strata, accuracy_by, constant_accuracy_by, mean_accuracy_by
+from bequest.measure.strata import (
+    Strata,
+    accuracy_by,
+    constant_accuracy_by,
+    mean_accuracy_by,
+    worst_accuracy_by,
+)
 from bequest.measure.symmetries import Place, Symmetry, check_symmetries, heads, permuted, symmetries_of
 from bequest.measure.temperature import fit_temperature, temperature_interval
 from bequest.measure.undefined import Undefined, code_of, reason_of
@@ -225,4 +231,5 @@ __all__ = [
     "temperature_interval",
     "verdict_of",
     "verdict_p_value",
+    "worst_accuracy_by",
 ]

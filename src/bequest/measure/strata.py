@@ -88,6 +88,27 @@ def mean_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
     return float(by_stratum.mean())
 
 
+def worst_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
+    """The accuracy of the stratum where it is lowest, in [0, 1]: of the worst group.
+
+    Source: Sagawa et al. 2020, "Distributionally robust neural networks", section 2, for the measure.
+
+    Returns:
+        NaN with a reason where no sample belongs to a stratum.
+
+    Raises:
+        DataError: If shapes, lengths or labels do not fit.
+
+    >>> scores = np.array([[1.0, 0.0]] * 4)
+    >>> worst_accuracy_by(scores, np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]))
+    0.5
+    """
+    by_stratum = accuracy_by(scores, labels, strata).accuracy
+    if not by_stratum.size:
+        return Undefined("no sample belongs to a stratum", Reason.NO_SAMPLES)
+    return float(by_stratum.min())
+
+
 def constant_accuracy_by(labels: Array, strata: Array, *, count: int) -> Floats:
     """What each constant answer scores in :func:`mean_accuracy_by`, (C,) of ``count`` classes.
 

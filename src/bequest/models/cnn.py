@@ -8,6 +8,7 @@ from torch import nn
 
 from bequest.errors import ModelError
 from bequest.models.catalogue import MODELS
+from bequest.models.grey import Grey
 
 IMAGE_AXES = 3
 
@@ -20,6 +21,7 @@ def cnn(
     channels: Sequence[int] = (32, 32, 64),
     pool_after: Sequence[int] = (2,),
     dropout: float = 0.0,
+    grey: bool = False,
 ) -> nn.Sequential:
     """Convolutional network: 3×3 convolutions with ReLU, global maximum over positions, a linear head.
 
@@ -29,6 +31,7 @@ def cnn(
         channels: Width of each convolution.
         pool_after: After which convolutions (1-based) a 2×2 maximum pool halves the size.
         dropout: Dropout rate before the head.
+        grey: See the brightest channel of each pixel only: blind to hue.
 
     Raises:
         ModelError: If one input is not an image, or there is no convolution to pool after.
@@ -42,8 +45,8 @@ def cnn(
             expected=f"1..{len(channels)}",
             got=outside[0],
         )
-    layers: list[nn.Module] = []
-    width = input_shape[0]
+    layers: list[nn.Module] = [Grey()] if grey else []
+    width = 1 if grey else input_shape[0]
     for index, size in enumerate(channels, 1):
         layers += [nn.Conv2d(width, size, 3, padding=1), nn.ReLU()]
         if index in pool_after:

@@ -9,6 +9,7 @@ from torch import nn
 
 from bequest.errors import ModelError
 from bequest.models.catalogue import MODELS
+from bequest.models.grey import Grey
 from bequest.models.tokens import TokenHeads
 
 
@@ -21,6 +22,7 @@ def mlp(
     batch_norm: bool = False,
     dropout: float = 0.0,
     tokens: int = 1,
+    grey: bool = False,
 ) -> nn.Sequential:
     """Multilayer perceptron: flatten, hidden layers with ReLU, a linear head.
 
@@ -32,6 +34,7 @@ def mlp(
         dropout: Dropout rate after each hidden layer.
         tokens: Heads; with more than one the network answers with :class:`bequest.models.tokens.Tokens`, so
             that each head can learn from a teacher of its own.
+        grey: See the brightest channel of each pixel only: blind to the hue of images (C, H, W).
 
     Raises:
         ModelError: If a hidden layer has no units, or there is no head.
@@ -42,8 +45,8 @@ def mlp(
             expected="widths of hidden layers and tokens of 1 or more",
             got=f"hidden {list(hidden)}, tokens {tokens}",
         )
-    layers: list[nn.Module] = [nn.Flatten()]
-    width = prod(input_shape)
+    layers: list[nn.Module] = [*([Grey()] if grey else []), nn.Flatten()]
+    width = prod(input_shape[1:] if grey else input_shape)
     for size in hidden:
         layers += [nn.Linear(width, size), nn.ReLU()]
         if batch_norm:

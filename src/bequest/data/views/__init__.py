@@ -14,7 +14,7 @@ from bequest.data.views.geometry import (
     ShiftEach,
 )
 from bequest.data.views.mixing import CutMix, Mixup
-from bequest.data.views.pixels import Brightness, Contrast, Erase, Noise
+from bequest.data.views.pixels import Brightness, Contrast, Erase, Noise, Recolour
 from bequest.data.views.randaugment import Randaugment
 from bequest.data.views.view import Choice, Compose, Identity, Key, Mixing, Pool, View, parse_views
 from bequest.data.views.words import WordDropout
@@ -35,6 +35,7 @@ __all__ = [
     "Noise",
     "Pool",
     "Randaugment",
+    "Recolour",
     "ResizedCrop",
     "Rotate",
     "Scale",

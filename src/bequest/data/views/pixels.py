@@ -1,4 +1,4 @@
-"""Views that change pixel values: erase, brightness, contrast, noise."""
+"""Views that change pixel values: erase, brightness, contrast, noise, colour."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from bequest.data.affine import check_images
+from bequest.data.colour import CHANNELS, tinted
 from bequest.data.views.boxes import boxes
 from bequest.data.views.view import Key, View
-from bequest.variants import strict
+from bequest.errors import DataError
+from bequest.variants import Listed, strict
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -95,6 +97,31 @@ class Noise(View, name="noise"):
     def apply(self, x: Tensor, key: Key) -> Tensor:
         check_images(x)
         return x + key.normal("noise", x[0].numel()).view(x.shape).to(x.dtype) * self.std
+
+
+@strict
+class Recolour(View, name="recolour"):
+    """All pixels of a sample in one colour, as bright as before: its hue among ``hues``, each equally likely.
+
+    See :func:`bequest.data.colour.tinted`. Images stay of three channels.
+
+    Attributes:
+        hues: In turns: 0 is red, 1/3 green, 2/3 blue. Default: every hue, uniformly.
+        saturation: 1 for pure colours; at 0 every image is grey.
+    """
+
+    hues: Annotated[Listed[float], Field(min_length=1)] | None = None
+    saturation: Share = 1.0
+
+    @override
+    def apply(self, x: Tensor, key: Key) -> Tensor:
+        check_images(x)
+        if x.shape[1] != CHANNELS:
+            raise DataError("a view keeps the shape", expected="images of 3 channels", got=tuple(x.shape[1:]))
+        if self.hues is None:
+            return tinted(x, key.uniform("recolour", 1)[:, 0], self.saturation)
+        drawn = key.integers("recolour", 1, low=0, high=len(self.hues) - 1)[:, 0]
+        return tinted(x, torch.tensor(self.hues, device=x.device)[drawn], self.saturation)
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:
