@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bequest.evidence.readings import Predictions
+from bequest.evidence.values import PROPERTIES
 from bequest.evidence.strata import NONE, Strata, mean_over_strata, strata_of, stratum
 
 ABOUT = {
@@ -36,3 +37,12 @@ def test_a_split_has_the_means_that_its_knowledge_allows():
 
 def test_images_are_in_no_strata(readings):
     assert list(Strata().curves(readings, [])) == []
+
+
+def test_groups_and_shortcuts_are_measured_where_they_are_known():
+    about = {"group": np.array([0, 0, 1, 1]), "shortcut": np.array([1, 1, 0, 1])}
+    logits = np.array([[1.0, 0], [0, 1], [1, 0], [1, 0]])
+    predictions = Predictions(np.arange(4), np.array([0, 1, 1, 0]), logits, about)
+    assert PROPERTIES["worst_group"](predictions) == 0.5
+    assert PROPERTIES["shortcut_answers"](predictions).tolist() == [False, True, True, False]
+    assert strata_of(about) == {"worst_group", "shortcut_answers"}

@@ -168,3 +168,13 @@ def test_no_value_of_an_option_and_no_shape_ends_in_a_traceback(name):
         except InputError:
             outcomes.add("refused")
     assert outcomes == {"Module", "refused"}
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_a_grey_network_is_blind_to_hue_and_sees_brightness(name):
+    model = build_model(name, (3, 8, 8), 4, seed=0, grey=True)
+    x = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model(x), model(x.roll(1, 1)))
+    assert not torch.allclose(model(x), model(0.5 * x))
+    alone = build_model(name, (1, 8, 8), 4, seed=0)
+    assert torch.equal(model(x), alone(x.amax(1, keepdim=True)))
