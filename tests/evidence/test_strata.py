@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bequest.evidence.readings import Predictions
-from bequest.evidence.values import PROPERTIES
 from bequest.evidence.strata import NONE, Strata, mean_over_strata, strata_of, stratum
+from bequest.evidence.values import PROPERTIES
 
 ABOUT = {
     "attractors": np.array([0, 1, 1, 2, 0]),

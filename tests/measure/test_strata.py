@@ -15,6 +15,7 @@ from bequest.measure import (
     balanced_accuracy,
     constant_accuracy_by,
     mean_accuracy_by,
+    worst_accuracy_by,
 )
 
 
@@ -77,3 +78,12 @@ def test_constant_answers_are_scored_without_a_matrix_of_classes():
     many = constant_accuracy_by(labels, strata, count=200_000)
     assert many[:4] == pytest.approx(brute)
     assert np.isnan(constant_accuracy_by(labels, np.full(60, -1), count=4)).all()
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_the_worst_stratum_is_the_least_accurate_one(seed):
+    scores, labels, strata = made(seed)
+    each = [accuracy(scores[strata == k], labels[strata == k]) for k in range(4) if (strata == k).any()]
+    assert worst_accuracy_by(scores, labels, strata) == pytest.approx(min(each))
+    assert isinstance(worst_accuracy_by(scores, labels, np.full(60, -1)), Undefined)
