@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bequest import measure
+from bequest.evidence.strata import NEEDED
 from bequest.evidence.values import (
     BY_NAME,
     LIKENESSES,
@@ -30,7 +31,7 @@ def test_every_property_and_likeness_is_in_the_catalogue_of_measures():
 
 def test_images_have_no_means_over_strata(readings):
     values = Values(readings)
-    assert set(values.properties_of("test")) == set(PROPERTIES) - {"a_accuracy", "d_accuracy"} - BY_NAME
+    assert set(values.properties_of("test")) == set(PROPERTIES) - set(NEEDED) - BY_NAME
     assert values.properties_of("both") == values.properties_of("test")
 
 

@@ -9,7 +9,7 @@ import bequest as bq
 from bequest.data.colour import intensity, tinted
 from bequest.records import RunRecord, Verdict, read_record, read_records
 from bequest.runs.planning import planned
-from bequest.studies.datasets import load, tested_on
+from bequest.studies import datasets
 from bequest.studies.networks import trained_network
 
 
@@ -32,7 +32,7 @@ def test_it_runs_to_its_end_with_verdicts(finished):
 
 
 def test_no_hue_changes_an_answer_of_the_blind_teacher_and_hues_change_the_other(finished, plan):
-    x = load(plan.study.data)["test"].x[:50]
+    x = datasets.load(plan.study.data)["test"].x[:50]
     another = tinted(x, torch.full((len(x),), 0.37))
     blind, seeing = (trained_network(finished.folder, plan.cell(arm, 0)).eval() for arm in ("blind", "mlp"))
     assert torch.equal(intensity(x), intensity(another))
@@ -50,7 +50,9 @@ def test_who_learns_from_balanced_colours_sees_no_label_and_no_biased_image(fini
 
 
 def test_asked_and_unasked_splits_share_no_colour_and_hold_every_conflicting_digit(plan):
-    splits = {name: tested_on(plan.study.data, plan.study.splits[name]) for name in plan.study.splits}
+    splits = {
+        name: datasets.tested_on(plan.study.data, plan.study.splits[name]) for name in plan.study.splits
+    }
     asked, unasked = (set(splits[name].about["shortcut"].tolist()) for name in ("asked", "unasked"))
     assert asked == {0, 1, 2, 3, 4}
     assert unasked == {5, 6, 7, 8, 9}
