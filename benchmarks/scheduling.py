@@ -1,4 +1,4 @@
-"""What a cell costs besides its training: ``python benchmarks/scheduling.py [--cells 100] [--engines work,ray]``.
+"""What a cell costs besides its training: ``python benchmarks/scheduling.py [--cells 100]``.
 
 Half of the cells are plain, half are taught by one of them; each takes one step on eight samples with two
 features, and is read once. For each engine and size: seconds on the clock and of the processor (of all
