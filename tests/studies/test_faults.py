@@ -32,7 +32,7 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
     for part in (
         "data.name: there is no dataset 'digit'; did you mean 'digits'?",
         "models.mlp: hiden: unknown option; did you mean 'hidden'?",
-        "splits.moved.variants.0: there is no transform 'translat'; did you mean 'translate'?",
+        "splits.moved.variants.0: there is no transform 'translat'; did you mean 'translate' or 'tint'?",
         "queries.views: shares must sum to 1, not 0.75",
         "queries.views.1.views: 0: pixel: unknown key; did you mean 'pixels'?",
         "arms.mlp<-cnn.teachers: there is no arm 'cn'; did you mean 'cnn'?",
