@@ -8,6 +8,7 @@ each function here gives beside them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,10 +83,7 @@ def mean_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
     >>> mean_accuracy_by(scores, np.array([0, 0, 0, 1]), np.array([0, 0, 0, 1]))
     0.5
     """
-    by_stratum = accuracy_by(scores, labels, strata).accuracy
-    if not by_stratum.size:
-        return Undefined("no sample belongs to a stratum", Reason.NO_SAMPLES)
-    return float(by_stratum.mean())
+    return _over_strata(np.mean, scores, labels, strata)
 
 
 def worst_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
@@ -103,10 +101,16 @@ def worst_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
     >>> worst_accuracy_by(scores, np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]))
     0.5
     """
+    return _over_strata(np.min, scores, labels, strata)
+
+
+def _over_strata(
+    summary: Callable[[Floats], np.floating], scores: Array, labels: Array, strata: Array
+) -> float:
     by_stratum = accuracy_by(scores, labels, strata).accuracy
     if not by_stratum.size:
         return Undefined("no sample belongs to a stratum", Reason.NO_SAMPLES)
-    return float(by_stratum.min())
+    return float(summary(by_stratum))
 
 
 def constant_accuracy_by(labels: Array, strata: Array, *, count: int) -> Floats:
