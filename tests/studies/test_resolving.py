@@ -25,6 +25,28 @@ def test_scale_then_settings_then_seeds_and_arms(tiny):
         resolve(tiny, arms=["mpl"])
 
 
+def test_a_scale_is_laid_over_the_one_that_it_is_like(tiny):
+    tiny["scales"]["smoke"]["recipe"] = {"epochs": 1, "lr": 0.5}
+    tiny["scales"]["decide"] = {"like": "smoke", "seeds": 9, "recipe": {"lr": 0.25}}
+    tiny["scales"]["mine"] = {"like": "decide"}  # a name of one's own, two steps away
+    decided = resolve(tiny, scale="decide")
+    assert (decided["seeds"], decided["recipe"]["epochs"], decided["recipe"]["lr"]) == (9, 1, 0.25)
+    assert "like" not in decided
+    assert resolve(tiny, scale="mine") == decided
+
+
+def test_a_scale_is_like_another_that_is_there_and_not_like_itself(tiny):
+    tiny["scales"]["decide"] = {"like": "smal"}
+    with pytest.raises(
+        ConfigError, match=r"(?s)scales\.decide\.like has .*another scale's name; known: smoke, small"
+    ):
+        resolve(tiny, scale="decide")
+    tiny["scales"]["decide"] = {"like": "mine"}
+    tiny["scales"]["mine"] = {"like": "decide"}
+    with pytest.raises(ConfigError, match=r"(?s)scales\.mine\.like has .*another scale's name"):
+        resolve(tiny, scale="decide")
+
+
 def test_a_scale_may_keep_some_arms_only_and_arms_on_the_command_line_come_first(tiny):
     tiny["scales"]["smoke"]["only"] = ["mlp<-mlp"]
     resolved = resolve(tiny, scale="smoke")

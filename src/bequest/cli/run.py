@@ -23,7 +23,9 @@ EXAMPLE = "Example: bequest run digits --scale smoke --out runs/try"
 
 def command(
     study: Annotated[str, typer.Argument(help="A bundled study (bequest ls studies) or a TOML file.")],
-    scale: Annotated[str, typer.Option(help="smoke, small or paper.")] = "small",
+    scale: Annotated[
+        str, typer.Option(help="smoke, small, decide or paper, as the study has them.")
+    ] = "small",
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds an arm.")] = None,
     seeds_from: Annotated[int | None, typer.Option(min=0, help="The first seed.")] = None,
     arms: Annotated[str | None, typer.Option(help="Only these arms (A,B), with what they need.")] = None,

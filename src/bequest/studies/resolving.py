@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bequest.config import merged, read_toml, with_settings
 from bequest.errors import ConfigError
@@ -17,8 +17,10 @@ from bequest.studies.kind import KindSpec
 from bequest.studies.parsing import parse_study
 from bequest.studies.solvable import without_arms
 
-Scale = Literal["smoke", "small", "paper"]
-SCALES: tuple[Scale, ...] = ("smoke", "small", "paper")
+SCALES = ("smoke", "small", "decide", "paper")
+"""The usual scales, from the smallest. A study may have others; one without any takes each of these."""
+LIKE = "like"
+"""The key of a scale that names another, over which it is laid."""
 FOREACH = "foreach"
 SOURCES = "sources"
 """Queries are a list of sources; with ``foreach`` they are a table with this key."""
@@ -64,23 +66,22 @@ def resolve(
 ) -> dict[str, Any]:
     """The configuration of one run: scale, then settings, then seeds and arms laid over ``raw``.
 
-    A scale's ``only`` names the arms that it keeps, with what they need.
+    A scale's ``only`` names the arms that it keeps, with what they need, and its ``like`` another scale,
+    which is laid over ``raw`` before it.
 
     Raises:
         ConfigError: If the scale or an arm is not there, or a ``foreach`` cannot be expanded.
     """
     base = {key: value for key, value in raw.items() if key != "scales"}
-    names = scales_of(raw)
-    scales = raw.get("scales", {})
-    if scale not in SCALES or (scales and scale not in scales):
-        names = names or list(SCALES)
+    names = scales_of(raw) or list(SCALES)
+    if scale not in names:
         raise ConfigError.of(
             "--scale", [f"{scale!r} is not a scale of this study; known: {', '.join(names)}"]
         )
-    overlay = scales.get(scale, {})
-    if not isinstance(overlay, Mapping):
-        raise ConfigError.of(f"scales.{scale}", ["expected a table"])
-    resolved = with_settings(merged(expanded(base), expanded(overlay)), settings)
+    resolved = expanded(base)
+    for overlay in _overlays(raw.get("scales", {}), scale):
+        resolved = merged(resolved, expanded(overlay))
+    resolved = with_settings(resolved, settings)
     only = resolved.pop("only", None) or []
     if not isinstance(only, list) or not all(isinstance(arm, str) for arm in only):
         raise ConfigError.of(f"scales.{scale}.only", ["expected a list of arms"])
@@ -116,7 +117,28 @@ def scales_of(raw: Mapping[str, Any]) -> list[str]:
     scales = raw.get("scales", {})
     if not isinstance(scales, Mapping):
         raise ConfigError.of("scales", ["expected a table of scales"])
-    return [scale for scale in SCALES if scale in scales]
+    usual = [scale for scale in SCALES if scale in scales]
+    return [*usual, *(scale for scale in scales if scale not in SCALES)]
+
+
+def _overlays(scales: Mapping[str, Any], scale: str) -> list[Mapping[str, Any]]:
+    """What is laid over the study, in order: ``scale`` comes after the one that it is like."""
+    overlays: list[Mapping[str, Any]] = []
+    chain: list[str] = []
+    name: object = scale
+    while name is not None:
+        if not isinstance(name, str) or name in chain or (chain and name not in scales):
+            known = ", ".join(other for other in scales if other not in chain) or "none"
+            raise ConfigError.of(
+                f"scales.{chain[-1]}.{LIKE}", [f"expected another scale's name; known: {known}"]
+            )
+        overlay = scales.get(name, {})
+        if not isinstance(overlay, Mapping):
+            raise ConfigError.of(f"scales.{name}", ["expected a table"])
+        chain.append(name)
+        overlays.insert(0, {key: value for key, value in overlay.items() if key != LIKE})
+        name = overlay.get(LIKE)
+    return overlays
 
 
 def expanded(content: Mapping[str, Any]) -> dict[str, Any]:
