@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bequest.data.outline import Outline
 from bequest.errors import ConfigError, InputError, ModelError, UnknownName
 from bequest.models import MODELS, build_model, parameter_count, state_count, vit
 from bequest.models.catalogue import token_options
@@ -96,8 +97,16 @@ def test_a_maxout_cnn_that_cannot_be_is_refused(shape, options, said):
 
 
 def test_fields_of_an_options_class_are_the_options_of_a_factory():
-    assert token_options("lstm", 30, 0) == {"vocabulary": 30, "padding": 0}
-    assert token_options("lstm_lm", 30, 0) == {"padding": 0}
+    tokens, packed = Outline((9,), "int64", 2, 5, 30, 0), Outline((9,), "int64", 30, 5, 30, task="next_token")
+    assert token_options("lstm", tokens, 30) == {"vocabulary": 30, "padding": 0}
+    assert token_options("lstm_lm", tokens, 30) == {"padding": 0}
+    assert token_options("lstm_lm", packed, 30) == {"padding": -1}
+    assert token_options("transformers", packed, 30) == {
+        "vocabulary": 30,
+        "padding": -1,
+        "task": "next_token",
+    }
+    assert token_options("transformers", tokens, 0) == {}
     assert inspect.signature(MODELS["vit"]).parameters["position_std"].default == 0.3
     assert (vit.__name__, MODELS.summary("vit")) == ("vit", "Vision transformer.")
     with pytest.raises(ConfigError, match="did you mean 'attention_dropout'"):

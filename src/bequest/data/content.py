@@ -13,8 +13,15 @@ from bequest.data.datasets import located
 from bequest.data.folders import existing
 from bequest.data.image_lists import COLUMNS, read_rows
 from bequest.data.sources import PLACES, SOURCES, data_root, verify
+from bequest.data.text.tokenizer_names import tokenizer_place
 from bequest.errors import DataError
 from bequest.files import file_digest
+
+TOKENIZER_FILES = (
+    "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt",
+)  # fmt: skip
+"""What decides the tokens in a folder of transformers."""
 
 CONTENT_BYTES = 2**30
 """Data sets of at most this size are told apart by content."""
@@ -31,7 +38,11 @@ def content_digest(name: str, options: Mapping[str, Any]) -> str | None:
     """
     family, place = located(name)
     if place:
-        files = [*_files_at(place["path"]), *_files_in(options, place["path"])]
+        files = [
+            *_files_at(place["path"]),
+            *_files_in(options, place["path"]),
+            *_tokenizer_files(options, place),
+        ]
     else:
         root = Path(str(options.get("root") or data_root())).expanduser()
         places = PLACES[family](**options) if family in PLACES else ()
@@ -80,6 +91,17 @@ def _files_in(options: Any, path: str) -> Iterator[tuple[str, Path]]:
     elif isinstance(options, Mapping | list | tuple):
         for value in options.values() if isinstance(options, Mapping) else options:
             yield from _files_in(value, path)
+
+
+def _tokenizer_files(options: Mapping[str, Any], place: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """The files of the folder that the option ``tokenizer`` names."""
+    if isinstance(name := options.get("tokenizer"), str):
+        folder = tokenizer_place(name, beside=Path(place["path"]).expanduser().parent)
+        if folder is not None and folder.is_dir():
+            # weights may lie beside it: they decide no token
+            yield from (
+                (file, folder / file) for file in sorted(TOKENIZER_FILES) if (folder / file).is_file()
+            )
 
 
 def _stamps(files: Sequence[tuple[str, Path]]) -> tuple[Stamp, ...]:

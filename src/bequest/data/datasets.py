@@ -19,6 +19,7 @@ from bequest.data.checks import UNLABELLED, faults_of, input_faults, name_faults
 from bequest.data.dealing import in_tenths
 from bequest.data.rows import LazyRows, blocks_of, rows_at
 from bequest.data.rows.items import READERS
+from bequest.data.text.tokenizer import Tokenizer
 from bequest.data.torch_items import Unlabelled, items_of
 from bequest.errors import DataError
 from bequest.registry import Registry, unknown
@@ -103,6 +104,9 @@ class Dataset:
         notes: What a reader of results should know of the data.
         vocabulary: Word forms in the order of the tokens' ids; empty where inputs are no tokens.
         padding: The token that fills sequences up.
+        separator: The token that ends each text of a pair; None where inputs are no pairs.
+        tokenizer: What made the tokens, where they were made from text.
+        masked: Whether the labels of tokens are those of masked ones, and not the next tokens.
     """
 
     name: str
@@ -111,6 +115,9 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     vocabulary: tuple[str, ...] = field(default=())
     padding: int | None = None
+    separator: int | None = None
+    tokenizer: Tokenizer | None = None
+    masked: bool = False
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
@@ -142,9 +149,16 @@ class Dataset:
 
     @property
     def next_token(self) -> bool:
-        """True if each position of a sequence has a label of its own: the token that follows."""
+        """True if each position of a sequence has a label of its own: the next token, or the one masked."""
         labels = self["train"].y
         return labels is not None and labels.ndim > 1
+
+    @property
+    def task(self) -> str:
+        """What a network for tokens answers: ``classify``, ``next_token`` or ``masked_token``."""
+        if not self.next_token:
+            return "classify"
+        return "masked_token" if self.masked else "next_token"
 
     @cached_property
     def digest(self) -> str:

@@ -19,6 +19,8 @@ from bequest.data.images import Channels, Fit, Shape, pixels_of
 from bequest.data.outline import SPLITS
 from bequest.data.rows.stored import scratch_array
 from bequest.data.tables import TableOptions, table_dataset
+from bequest.data.text.tokenizer_names import WORDS
+from bequest.data.text.words import MOST
 from bequest.errors import DataError, MissingExtra
 
 
@@ -28,8 +30,12 @@ class HubOptions(Config):
     Attributes:
         config: The name of its configuration, where it has several.
         label: The column of labels; default: ``label``, ``class`` or ``target``.
-        inputs: The column of images, or numeric columns; default: the first column of images, else all
-            columns.
+        inputs: The column of images, or numeric columns; default: the first column of images, else that of
+            texts, else all columns.
+        text: See :class:`bequest.data.tables.TableOptions`, as ``tokenizer``, ``length`` and ``vocabulary``.
+        tokenizer: See there.
+        length: See there.
+        vocabulary: See there.
         size: Height and width in pixels that images are made into; see :class:`bequest.data.images.Shape`.
         channels: 3 for colour, 1 for grey.
         fit: ``crop``, ``pad`` or ``stretch``.
@@ -41,6 +47,10 @@ class HubOptions(Config):
     config: str | None = None
     label: str | None = None
     inputs: tuple[str, ...] = ()
+    text: str | tuple[str, ...] = ()
+    tokenizer: str = WORDS
+    length: int | None = Field(None, ge=2)
+    vocabulary: int = Field(MOST, ge=10)
     size: int = Field(224, ge=1)
     channels: Channels = 3
     fit: Fit = "crop"
@@ -56,8 +66,8 @@ SPLITS.add("hf", lambda **_: tuple(NAMES))
 def hugging_face(*, path: str, **options: Any) -> Dataset:
     """A data set of Hugging Face: ``hf:NAME``, or ``hf:FOLDER`` that ``save_to_disk`` wrote.
 
-    Images or numeric columns are inputs; labels are class labels, numbers or text. Splits are taken by their
-    names; what is not there is dealt out of the training samples. Code of a data set is never run.
+    Images, texts or numeric columns are inputs; labels are class labels, numbers or text. Splits are taken by
+    their names; what is not there is dealt out of the training samples. Code of a data set is never run.
 
     Args:
         path: A name on the hub, or a folder.
@@ -73,12 +83,10 @@ def hugging_face(*, path: str, **options: Any) -> Dataset:
     train = parts["train"]
     images = [n for n, feature in train.features.items() if type(feature).__name__ == "Image"]
     column = next((n for n in images if not chosen.inputs or n in chosen.inputs), None)
-    if column is None:
+    if column is None or chosen.text:
         tables = {split: _columns(part) for split, part in parts.items()}
-        table = TableOptions(
-            inputs=chosen.inputs, label=chosen.label, validation=chosen.validation, test=chosen.test,
-            seed=chosen.seed,
-        )  # fmt: skip
+        shared = TableOptions.model_fields.keys() & HubOptions.model_fields.keys()
+        table = TableOptions(**chosen.model_dump(include=shared))
         return table_dataset(f"hf:{path}", tables, table)
     return _image_dataset(f"hf:{path}", parts, column, chosen)
 

@@ -128,8 +128,9 @@ def _places(*, natural: bool = False, **_: Any) -> tuple[str, ...]:
 def linzen_outline(*, form: str = "classification", rows: int | None = None, **_: Any) -> Outline:
     """The published file's size: sentences of at most 50 words, ten thousand forms and the tags of others."""
     samples = round(SHARES["train"] * min(rows or SENTENCES, SENTENCES))
-    classes = len(NUMBERS) if form == "classification" else FORMS_IN_FILE
-    return Outline((LONGEST + 1,), "int64", classes, samples, FORMS_IN_FILE, PADDING)
+    classifies = form == "classification"
+    classes, task = (len(NUMBERS), "classify") if classifies else (FORMS_IN_FILE, "next_token")
+    return Outline((LONGEST + 1,), "int64", classes, samples, FORMS_IN_FILE, PADDING, task=task)
 
 
 def find(root: str | Path | None = None) -> Path:

@@ -22,6 +22,8 @@ class Outline:
         samples: Training samples.
         vocabulary: Tokens; 0 where inputs are none.
         padding: The token that fills sequences up.
+        separator: The token that ends each text of a pair.
+        task: What a network for tokens answers; see :attr:`bequest.data.datasets.Dataset.task`.
     """
 
     input_shape: tuple[int, ...]
@@ -30,6 +32,8 @@ class Outline:
     samples: int
     vocabulary: int = 0
     padding: int | None = None
+    separator: int | None = None
+    task: str = "classify"
 
 
 OUTLINES: Registry[Callable[..., Outline]] = Registry("outline")
@@ -78,4 +82,6 @@ def outline_of(name: str, options: dict[str, Any]) -> Outline:
         len(train),
         len(data.vocabulary),
         data.padding,
+        data.separator,
+        data.task,
     )

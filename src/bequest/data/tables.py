@@ -1,8 +1,9 @@
-"""Tables of the user's own, ``csv:FILE`` and ``parquet:FILE``: numbers in columns, or image files."""
+"""Tables of the user's own, ``csv:FILE`` and ``parquet:FILE``: numbers or texts, or image files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from bequest.data.dealing import by_shares
 from bequest.data.folders import ImageOptions, existing, images_of
 from bequest.data.image_lists import COLUMNS, NAMES, csv_listings, read_rows, several, split_of
 from bequest.data.outline import SPLITS
+from bequest.data.text.texts import TextForm, coded, text_columns, text_dataset, texts_of
+from bequest.data.text.tokenizer_names import WORDS
+from bequest.data.text.words import MOST
 from bequest.errors import DataError, MissingExtra
 
 SPLIT = "split"
@@ -32,6 +36,13 @@ class TableOptions(Config):
         inputs: Numeric columns that are the inputs; default: every column but label, split and row numbers.
         label: The column of class names or indices; default: ``label``, ``class`` or ``target``.
         standardise: Subtract each column's training mean and divide by its standard deviation.
+        text: The column of texts that are the inputs, or two columns of pairs; default: ``text`` or
+            ``sentence``, ``sentence1`` and ``sentence2``, ``premise`` and ``hypothesis``, if they hold text.
+        tokenizer: Of texts: a folder or file of ``tokenizers`` or ``transformers``, a name on the hub, or
+            ``words`` for a word-level one that is trained from the training texts.
+        length: The most tokens of a text, longer ones are cut; default: what the tokenizer's networks take,
+            at most 512.
+        vocabulary: The most tokens of a word-level tokenizer.
         validation: Share of the rows held out, or another file with the same columns.
         test: Likewise.
         seed: Seeds what is dealt out.
@@ -40,9 +51,18 @@ class TableOptions(Config):
     inputs: tuple[str, ...] = ()
     label: str | None = None
     standardise: bool = False
+    text: str | tuple[str, ...] = ()
+    tokenizer: str = WORDS
+    length: int | None = Field(None, ge=2)
+    vocabulary: int = Field(MOST, ge=10)
     validation: float | str = Field(0.1)
     test: float | str = Field(0.1)
     seed: int = 0
+
+    @property
+    def text_names(self) -> tuple[str, ...]:
+        """The columns of texts that were named."""
+        return (self.text,) if isinstance(self.text, str) else self.text
 
 
 SPLITS.add("csv", lambda **_: tuple(NAMES))
@@ -51,13 +71,13 @@ SPLITS.add("parquet", lambda **_: tuple(NAMES))
 
 @DATASETS.register("csv")
 def listed(*, path: str, **options: Any) -> Dataset:
-    """A CSV table of the user's own: ``csv:FILE``, numbers in columns, or a list of image files.
+    """A CSV table of the user's own: ``csv:FILE``, numbers or texts in columns, or a list of image files.
 
-    A table with a column ``file`` (or ``path``, ``image``, ``filename``) and without ``inputs`` lists images:
-    its columns are ``file``, ``label`` and, if wanted, ``split`` (train, validation or test); files are
-    relative to the list, and the options are those of ``folder``. Otherwise the columns of ``inputs`` are
-    features (N, F) float32, and ``label`` holds class names or indices; a column ``split`` says which row is
-    where.
+    A table with a column ``file`` (or ``path``, ``image``, ``filename``) and without ``inputs`` and ``text``
+    lists images: its columns are ``file``, ``label`` and, if wanted, ``split`` (train, validation or test);
+    files are relative to the list, and the options are those of ``folder``. Otherwise the columns of ``text``
+    are texts, as tokens (N, L) int64, or those of ``inputs`` are features (N, F) float32, and ``label`` holds
+    class names or indices; a column ``split`` says which row is where.
 
     Args:
         path: The file; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
@@ -72,7 +92,8 @@ def listed(*, path: str, **options: Any) -> Dataset:
     header = list(rows[0]) if rows else []
     if not rows:
         raise DataError(f"{file} holds no rows")
-    if not options.get("inputs") and any(column in header for column in COLUMNS["file"]):
+    chosen_columns = options.get("inputs") or options.get("text")
+    if not chosen_columns and any(column in header for column in COLUMNS["file"]):
         chosen = ImageOptions.parse(options, name)
         return images_of(name, csv_listings(file, rows), chosen)
     return _table(name, file, TableOptions.parse(options, name), _csv_columns)
@@ -80,7 +101,7 @@ def listed(*, path: str, **options: Any) -> Dataset:
 
 @DATASETS.register("parquet")
 def parquet(*, path: str, **options: Any) -> Dataset:
-    """A Parquet table of the user's own, numbers in columns: ``parquet:FILE`` (extra ``tables``).
+    """A Parquet table of the user's own, numbers or texts in columns: ``parquet:FILE`` (extra ``tables``).
 
     Args:
         path: The file; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
@@ -95,40 +116,63 @@ def parquet(*, path: str, **options: Any) -> Dataset:
     return _table(name, existing(path), TableOptions.parse(options, name), _parquet_columns)
 
 
-def table_dataset(name: str, tables: Mapping[str, Columns], options: TableOptions) -> Dataset:
-    """A Dataset of numeric columns and a column of labels, by split.
+def table_dataset(
+    name: str, tables: Mapping[str, Columns], options: TableOptions, *, beside: Path | None = None
+) -> Dataset:
+    """A Dataset of numeric columns, or of one or two columns of text, and a column of labels, by split.
 
     Args:
         name: Of the dataset.
         tables: Columns by split; ``train`` may have a column ``split`` that says where each row belongs.
         options: Which columns, and what is dealt out.
+        beside: The folder of the data, in which a tokenizer may lie.
 
     Raises:
         DataError: If columns are absent, not numeric, or labels do not fit together.
     """
-    header = list(tables["train"])
-    label = _label_column(header, options.label)
-    inputs = list(options.inputs) or [n for n in header if n not in (label, SPLIT, *ROW_NUMBERS)]
+    train = tables["train"]
+    header, label = list(train), _label_column(list(train), options.label)
+    text = () if options.inputs else text_columns(train, options.text_names)
+    inputs = text or options.inputs or tuple(n for n in header if n not in (label, SPLIT, *ROW_NUMBERS))
     absent = [n for n in (*inputs, label) for table in tables.values() if n not in table]
     if absent or not inputs:
         raise DataError(
             f"{name} lacks columns", expected=several([*inputs, label], ", "), got=several(header, ", ")
         )
-    parts = {
-        split: (_numbers(name, table, inputs), [_text(v) for v in table[label]])
-        for split, table in tables.items()
-    }
+    # Whatever is wrong with a row is said before rows are dealt out, by its place in its own file.
+    columns = [{n: table[n] for n in inputs} for table in tables.values()]
+    if text:
+        texts = [each for part in columns for each in texts_of(part)]
+    else:
+        numbers = torch.cat([_numbers(name, part) for part in columns])
+    rows, classes = _rows_by_split(name, tables, label)
+    rows = _held_out(rows, options)
+    if text:
+        form = TextForm(options.tokenizer, options.length, options.vocabulary, beside)
+        tokens = coded(texts, {split: part.x for split, part in rows.items()}, form)
+        splits = {split: replace(rows[split], x=tokens.splits[split]) for split in NAMES}
+        return text_dataset(name, splits, classes, tokens, pairs=len(text) > 1)
+    splits = {split: replace(rows[split], x=numbers[rows[split].x]) for split in NAMES}
+    return Dataset(name, _standardised(splits) if options.standardise else splits, classes)
+
+
+def _rows_by_split(
+    name: str, tables: Mapping[str, Columns], label: str
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Splits whose inputs are the numbers of rows, counted through all tables; and the classes."""
+    parts, counted = {}, 0
+    for split, table in tables.items():
+        labels = [_text(value) for value in table[label]]
+        parts[split] = (torch.arange(counted, counted + len(labels)), labels)
+        counted += len(labels)
     parts = _by_column(parts, tables["train"])
     classes = _class_order(parts["train"][1])
-    splits, first = {}, 0
+    rows, first = {}, 0
     for split in (each for each in NAMES if each in parts):
         x, names = parts[split]
-        splits[split] = Split(x, _indices(name, split, names, classes), torch.arange(first, first + len(x)))
+        rows[split] = Split(x, _indices(name, split, names, classes), torch.arange(first, first + len(x)))
         first += len(x)
-    splits = _held_out(splits, options)
-    if options.standardise:
-        splits = _standardised(splits)
-    return Dataset(name, {split: splits[split] for split in NAMES}, classes)
+    return rows, classes
 
 
 def _table(name: str, file: Path, options: TableOptions, read: Any) -> Dataset:
@@ -137,7 +181,7 @@ def _table(name: str, file: Path, options: TableOptions, read: Any) -> Dataset:
         if isinstance(other, str):
             beside = file.parent / other
             tables[split] = read(beside if beside.exists() else existing(other))
-    return table_dataset(name, tables, options)
+    return table_dataset(name, tables, options, beside=file.parent)
 
 
 def _csv_columns(path: Path) -> Columns:
@@ -172,13 +216,12 @@ def _label_column(header: Sequence[str], label: str | None) -> str:
     return column
 
 
-def _numbers(name: str, table: Columns, inputs: Sequence[str]) -> torch.Tensor:
+def _numbers(name: str, columns: Columns) -> torch.Tensor:
     """The input columns as float32 (N, F)."""
-    faults, columns = [], []
-    for column in inputs:
-        values = table[column]
+    faults, numbers = [], []
+    for column, values in columns.items():
         try:
-            columns.append(np.asarray(values, dtype=np.float64))
+            numbers.append(np.asarray(values, dtype=np.float64))
             continue
         except (TypeError, ValueError):
             row = next(row for row, value in enumerate(values) if not _is_number(value))
@@ -187,9 +230,9 @@ def _numbers(name: str, table: Columns, inputs: Sequence[str]) -> torch.Tensor:
         raise DataError(
             f"inputs of {name} are not numbers",
             got=several(faults),
-            remedy="inputs = [...] names the numeric columns; columns of text cannot be inputs",
+            remedy='text = "COLUMN" names a column of texts; inputs = [...] the numeric columns',
         )
-    return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+    return torch.from_numpy(np.stack(numbers, axis=1).astype(np.float32))
 
 
 def _is_number(value: Any) -> bool:

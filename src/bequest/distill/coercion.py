@@ -78,7 +78,7 @@ def named_network(text: str, data: Dataset) -> NetworkName:
             :func:`bequest.distill.run_networks.network_of_run`.
     """
     name = parse_network_name(text, parsers=(network_of_run,))
-    options = token_options(name.family, len(data.vocabulary), data.padding)
+    options = token_options(name.family, data, len(data.vocabulary))
     return NetworkName(name.family, {**options, **name.options}, name.weights)
 
 

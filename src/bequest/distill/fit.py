@@ -229,6 +229,7 @@ def _fitted(lesson: Lesson, model: Any, network: NetworkName | None, watching: _
         classes=lesson.data.classes,
         padding=lesson.data.padding,
         input_shape=lesson.data.input_shape,
+        tokenizer=lesson.data.tokenizer,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from bequest.data.datasets import Dataset, Split, as_pool
+from bequest.data.text import Tokenizer, read_tokenizer
+from bequest.data.text.tokenizer import FILE as TOKENIZER
 from bequest.distill.score import Scores, predict, score
 from bequest.errors import DataError, ModelError
 from bequest.files import read_json, write_json
@@ -40,6 +42,7 @@ class Fitted:
         classes: Names in the order of its logits.
         padding: The token that fills sequences up.
         input_shape: Shape of one input.
+        tokenizer: What made tokens of texts, where it was trained on texts.
     """
 
     model: nn.Module
@@ -51,14 +54,18 @@ class Fitted:
     classes: tuple[str, ...] = ()
     padding: int | None = None
     input_shape: tuple[int, ...] = ()
+    tokenizer: Tokenizer | None = None
 
     def logits(self, x: Any) -> Tensor:
         """Logits (N, C) in eval mode.
 
+        Args:
+            x: Inputs, or a list of texts (of pairs of texts) for a student that was trained on texts.
+
         Raises:
             ModelError: If the network does not take ``x``.
         """
-        inputs = x if isinstance(x, Tensor) else as_pool(x).x
+        inputs = self._inputs(x)
         with explained(self.model, inputs):
             return predict(self.model, inputs, padding=self.padding)
 
@@ -83,7 +90,7 @@ class Fitted:
         """Write the student into ``folder``, for :func:`load` and for plain PyTorch.
 
         ``model.safetensors`` has the weights, ``config.json`` what builds a network of the catalogue,
-        ``record.json`` the record, ``fitted.json`` the history.
+        ``record.json`` the record, ``fitted.json`` the history, ``tokenizer.json`` the tokenizer of texts.
 
         Raises:
             ModelError: If the weights cannot be stored.
@@ -101,6 +108,8 @@ class Fitted:
                 self.classes,
                 input_shape=self.input_shape,
             )
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder / TOKENIZER)
         write_record(folder / RECORD, self.record)
         write_json(
             folder / FITTED,
@@ -112,6 +121,13 @@ class Fitted:
             },
         )
         return folder
+
+    def _inputs(self, x: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            return x
+        if self.tokenizer is not None and isinstance(x, list | tuple) and x and _is_text(x[0]):
+            return self.tokenizer.inputs(x, length=self.input_shape[0] if self.input_shape else None)
+        return as_pool(x).x
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{k} {v:.4g}" for k, v in self.record.selected.items() if k != "epoch")
@@ -182,7 +198,12 @@ def load(folder: str | Path, model: nn.Module | None = None) -> Fitted:
         classes=tuple(saved["classes"]),
         padding=saved["padding"],
         input_shape=tuple(saved["input_shape"]),
+        tokenizer=read_tokenizer(str(folder / TOKENIZER)) if (folder / TOKENIZER).is_file() else None,
     )
+
+
+def _is_text(item: Any) -> bool:
+    return isinstance(item, str) or (isinstance(item, list | tuple) and all(isinstance(s, str) for s in item))
 
 
 def _curve(values: Sequence[float]) -> str:

@@ -127,8 +127,12 @@ def _line(readings: Readings, one: tuple[str, int], other: tuple[str, int], matc
     inputs = torch.split(
         to_device(readings.data["train"].x[:NORM_SAMPLES], readings.device), NORM_SAMPLES // 4
     )
-    test = readings.data[PROBE_SPLIT]
-    return barrier(start, end, lambda model: float(score(model, test)["nll"]), points=POINTS, batches=inputs)
+    test, padding = readings.data[PROBE_SPLIT], readings.data.padding
+
+    def loss(model: nn.Module) -> float:
+        return float(score(model, test, padding=padding)["nll"])
+
+    return barrier(start, end, loss, points=POINTS, batches=inputs)
 
 
 def _written(model: nn.Module) -> tuple[Symmetry, ...] | None:

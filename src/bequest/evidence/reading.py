@@ -76,6 +76,11 @@ class Network:
         return initial_network(self.cell, self.root).to(self.device)
 
     @cached_property
+    def padding(self) -> int | None:
+        """The token that fills sequences up, which networks with an attention mask are told."""
+        return load(self.cell.training.data).padding
+
+    @cached_property
     def next_token(self) -> bool:
         """Whether it is a language model, whose answer is read where the verb is due."""
         return load(self.cell.training.data).next_token
@@ -91,12 +96,12 @@ class Network:
             return verb_logits(network, split)
         place = _place(data, spec, trained)
         if place not in self._with_features:
-            return predict(network, split.x)
+            return predict(network, split.x, padding=self.padding)
         # One pass gives both; the features wait for the reading that asks for them.
         logits, features = [], []
         with tapped(network, [PENULTIMATE]) as caught:
             for chunk in map(in_memory, torch.split(split.x, BATCH)):
-                logits.append(predict(network, chunk))
+                logits.append(predict(network, chunk, padding=self.padding))
                 features.append(caught[PENULTIMATE].to(chunk.device, copy=True))
         self._features[place] = torch.cat(features)
         return torch.cat(logits)
@@ -106,16 +111,17 @@ class Network:
         place = _place(data, spec, trained)
         if place in self._features:
             return self._features.pop(place)
-        return penultimate(self.module(trained=trained), tested_on(data, spec).x, next_token=self.next_token)
+        x, network = tested_on(data, spec).x, self.module(trained=trained)
+        return penultimate(network, x, next_token=self.next_token, padding=self.padding)
 
 
 def _place(data: DataSpec, spec: SplitSpec, trained: bool) -> str:
     return content_hash([data.plain(), spec.samples(), trained])
 
 
-def penultimate(network: nn.Module, x: Tensor, *, next_token: bool) -> Tensor:
+def penultimate(network: nn.Module, x: Tensor, *, next_token: bool, padding: int | None = None) -> Tensor:
     """Penultimate activations (N, F) or (N, ...); of a language model those where the verb is due."""
-    return verb_states(network, x) if next_token else activations(network, x)[PENULTIMATE]
+    return verb_states(network, x) if next_token else activations(network, x, padding=padding)[PENULTIMATE]
 
 
 class Reading(Config):
@@ -237,7 +243,8 @@ class LayerActivations(OfSplit):
     def read(self, network: Network) -> Arrays:
         """See :class:`LayerActivations`."""
         module = network.module(trained=self.trained)
-        caught = activations(module, self.samples.x[: self.first], list(self.layers))
+        x, padding = self.samples.x[: self.first], network.padding
+        caught = activations(module, x, list(self.layers), padding=padding)
         return {name: _pooled(caught[name]) for name in self.layers}
 
 
@@ -304,7 +311,8 @@ class Perplexity(Reading):
         """See :class:`Perplexity`."""
         if not network.next_token:
             return {}
-        nll = score(network.trained, load(network.cell.training.data)[PROBE_SPLIT])["nll"]
+        split = load(network.cell.training.data)[PROBE_SPLIT]
+        nll = score(network.trained, split, padding=network.padding)["nll"]
         return {"perplexity": np.array(exp(nll))}
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bequest.data.datasets import Dataset
+from bequest.data.outline import Outline
 from bequest.errors import ConfigError, ModelError
 from bequest.models.auxiliary import OPTION, WithAuxiliary
 from bequest.models.option_types import type_faults
@@ -21,6 +22,9 @@ from bequest.seeding import derive
 
 BUILD_FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
 """What a factory raises on values that it did not expect."""
+
+NO_PADDING = -1
+"""The option ``padding`` where no token fills sequences up: every token is a word."""
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
 
@@ -106,14 +110,24 @@ def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Modu
     Raises:
         InputError: See :func:`build_model`.
     """
-    options = {**token_options(name, len(data.vocabulary), data.padding), **options}
+    options = {**token_options(name, data, len(data.vocabulary)), **options}
     return build_model(name, data.input_shape, len(data.classes), seed=seed, **options)
 
 
-def token_options(name: str, vocabulary: int, padding: int | None) -> dict[str, int]:
-    """The options of the model ``name`` that follow from the data: size of the vocabulary, padding token."""
+def token_options(name: str, data: Dataset | Outline, vocabulary: int) -> dict[str, Any]:
+    """The options of the model ``name`` that follow from data of tokens; none for other data.
+
+    Vocabulary, padding (``NO_PADDING`` where no token fills sequences up), separator, and what is answered.
+    """
+    if not vocabulary:
+        return {}
     parameters = inspect.signature(MODELS[name]).parameters
-    of_the_data = {"vocabulary": vocabulary or None, "padding": padding}
+    of_the_data = {
+        "vocabulary": vocabulary,
+        "padding": NO_PADDING if data.padding is None else data.padding,
+        "separator": data.separator,
+        "task": data.task,
+    }
     return {key: value for key, value in of_the_data.items() if key in parameters and value is not None}
 
 

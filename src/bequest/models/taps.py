@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from bequest.errors import ModelError
 from bequest.models.devices import device_of, to_device
+from bequest.models.masks import call_with_mask
 from bequest.models.modes import evaluating
 from bequest.models.network_checks import explained
 from bequest.models.weights import require_memory
 from bequest.registry import unknown
 
 PENULTIMATE = "penultimate"
+POSITION_AXES = 3
 
 
 def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
@@ -72,11 +74,18 @@ def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
 
 @torch.no_grad()
 def activations(
-    model: nn.Module, x: Tensor, names: Sequence[str] = (PENULTIMATE,), *, batch: int = 500
+    model: nn.Module,
+    x: Tensor,
+    names: Sequence[str] = (PENULTIMATE,),
+    *,
+    batch: int = 500,
+    padding: int | None = None,
 ) -> dict[str, Tensor]:
     """Named activations of ``model`` in eval mode, (N, ...) each; its modes are left as they were.
 
-    They are computed where the network is, and come back to the device of ``x``.
+    They are computed where the network is, and come back to the device of ``x``. Where the token ``padding``
+    fills sequences up, a network that takes an attention mask gets one; positions that a network leaves out
+    of a batch without long sequences are zero.
 
     Raises:
         UnknownName: If there is no such layer.
@@ -88,14 +97,22 @@ def activations(
         pieces: dict[str, list[Tensor]] = {name: [] for name in names}
         for chunk in torch.split(x, batch):
             with explained(model, x):
-                model(to_device(chunk, device))
+                call_with_mask(model, to_device(chunk, device), padding)
             for name in names:
                 if name not in caught:
                     raise ModelError(
                         f"the layer {name!r} does not run in a forward pass", remedy="name another layer"
                     )
                 pieces[name].append(caught[name].to(x.device, copy=True))
-    return {name: torch.cat(piece) for name, piece in pieces.items()}
+    return {name: _joined(piece) for name, piece in pieces.items()}
+
+
+def _joined(pieces: Sequence[Tensor]) -> Tensor:
+    """Batches of activations; those (N, L, F) of shorter sequences are filled up with zeros."""
+    if pieces[0].ndim == POSITION_AXES:
+        length = max(piece.shape[1] for piece in pieces)
+        pieces = [nn.functional.pad(piece, (0, 0, 0, length - piece.shape[1])) for piece in pieces]
+    return torch.cat(list(pieces))
 
 
 def _catch_input(caught: dict[str, Tensor]) -> Callable[[nn.Module, tuple[object, ...]], None]:

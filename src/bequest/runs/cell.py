@@ -129,12 +129,14 @@ def _train(
 
 
 def _write_files(folder: CellFolder, lesson: Lesson, trained: Trained, *, snapshots: bool) -> dict[str, str]:
-    """Write weights and history; returns the digest of each file of the training."""
+    """Write weights, history and tokenizer; returns the digest of each file of the training."""
     rows = [json.dumps(row) + "\n" for row in trained.outcome.history]
     write_text(folder.metrics, "".join(rows))
     save_weights(folder.weights, lesson.student)
     folder.checkpoint.unlink(missing_ok=True)
     paths = [folder.metrics, folder.weights]
+    if lesson.data.tokenizer is not None:
+        paths.append(lesson.data.tokenizer.save(folder.tokenizer))
     if snapshots:
         paths += sorted(folder.snapshot(0).parent.glob("*.npz"))
     return {folder.relative(path): file_digest(path) for path in paths}
@@ -226,7 +228,8 @@ def _snapshots(plan: Plan, lesson: Lesson, folder: CellFolder) -> Callback:
     def keep(epoch: int, student: nn.Module) -> None:
         if epoch in due:
             # Asked twice, since the floor of the map is how far a network is from itself.
-            asked = [penultimate(student, probe, next_token=lesson.data.next_token) for _ in range(2)]
+            next_token, padding = lesson.data.next_token, lesson.padding
+            asked = [penultimate(student, probe, next_token=next_token, padding=padding) for _ in range(2)]
             answers: dict[str, torch.Tensor] = dict(zip((PENULTIMATE, AGAIN), asked, strict=True))
             save_arrays(folder.snapshot(epoch), as_plain_arrays(answers))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bequest.data.text.tokenizer import FILE as TOKENIZER
 from bequest.errors import ModelError, RunFolderError
+from bequest.models.catalogue import token_options
 from bequest.models.export import export_onnx, loading_code, save_pretrained, save_program
 from bequest.models.export.model_folder import CONFIG, WEIGHTS
 from bequest.models.export.plain_pytorch import PROGRAM, needs_program
@@ -63,11 +65,13 @@ def export_network(folder: Path, arm: str, seed: int | None, to: Path, *, onnx: 
         to,
         network,
         config.student.family,
-        config.student.options,
+        {**token_options(config.student.family, data, len(data.vocabulary)), **config.student.options},
         data.classes,
         input_shape=data.input_shape,
     )
     files = [to / CONFIG, to / WEIGHTS]
+    if data.tokenizer is not None:
+        files.append(data.tokenizer.save(to / TOKENIZER))
     rows = data[PROBE_SPLIT].x[:ROWS]
     if needs_program(network):
         files.append(save_program(to, network, rows))
@@ -87,7 +91,7 @@ def _refuse_foreign(to: Path) -> None:
     if to.exists() and not to.is_dir():
         raise ModelError(f"{to} is no folder", expected="a new folder, or one of an earlier export")
     entries = {entry.name for entry in to.iterdir()} if to.exists() else set()
-    if entries - {CONFIG, WEIGHTS, PROGRAM, ONNX, "README.md"}:
+    if entries - {CONFIG, WEIGHTS, PROGRAM, ONNX, TOKENIZER, "README.md"}:
         raise ModelError(
             f"{to} holds other files",
             expected="a new folder, or one of an earlier export",

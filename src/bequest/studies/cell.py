@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bequest.config import Config, content_hash
+from bequest.data.text.tokenizer import FILE as TOKENIZER
 from bequest.distill.combine import Combination
 from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
@@ -155,6 +156,11 @@ class CellFolder:
     def metrics(self) -> Path:
         """One JSON line for each evaluation on the validation split."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def tokenizer(self) -> Path:
+        """What made tokens of texts, where the data was texts."""
+        return self.path / TOKENIZER
 
     @property
     def checkpoint(self) -> Path:

@@ -98,7 +98,7 @@ class _Sizes:
         """The workload of a network of that architecture."""
         key, data, family = repr(student), self.outline, student.family
         if key not in self._workloads:
-            options = {**token_options(family, data.vocabulary, data.padding), **student.options}
+            options = {**token_options(family, data, data.vocabulary), **student.options}
             model: nn.Module = build_model(family, data.input_shape, data.classes, seed=0, **options)
             self._workloads[key] = workload_of(model, self.inputs)
         return self._workloads[key]

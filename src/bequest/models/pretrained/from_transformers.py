@@ -13,10 +13,12 @@ from bequest.models.catalogue import MODELS, options_from
 from bequest.models.masks import call_with_mask
 from bequest.models.pretrained.normalised import Normalised, check_input
 from bequest.models.pretrained.torchvision_import import prepare_torchvision
+from bequest.models.sequence import padded_to, words_of
 from bequest.models.tokens import logits_of
 
 HALF = (0.5, 0.5, 0.5)
 IMAGE_AXES = 3
+SEQUENCE_LOGITS_AXES = 3
 IMAGES = "AutoModelForImageClassification"
 TASKS = {
     "classify": "AutoModelForSequenceClassification",
@@ -36,11 +38,11 @@ class TransformersOptions:
         network: A name on the hub, or a folder with ``config.json``.
         pretrained: Load the weights; they are fetched if they are not there. Only safetensors.
         task: For tokens: ``classify`` sentences, predict the ``next_token`` or the ``masked_token``; the
-            classes of the last two are the vocabulary.
+            classes of the last two are the vocabulary. Default: as the labels of the data are.
         vocabulary: Token ids; default: those of the data.
-        padding: The token that fills rows up; default: that of the data.
+        padding: The token that fills rows up; default: that of the data. Negative: every token is a word.
         separator: The token that ends each text of a pair, for networks that tell the two apart by
-            ``token_type_ids``; negative for single texts.
+            ``token_type_ids``; default: that of the data. Negative for single texts.
     """
 
     network: str = ""
@@ -54,13 +56,19 @@ class TransformersOptions:
 class TextNetwork(nn.Module):
     """A network of transformers that takes tokens (N, L) and gets the mask of their padding."""
 
-    def __init__(self, network: nn.Module, padding: int, separator: int | None) -> None:
+    def __init__(self, network: nn.Module, padding: int, separator: int) -> None:
         super().__init__()
-        self.network, self.padding, self.separator = network, padding, separator
+        self.network, self.padding = network, padding
+        types = getattr(network.config, "type_vocab_size", 2)
+        self.separator = separator if separator >= 0 and types > 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, C), or (N, L, V) of a language model, of tokens (N, L); padding changes nothing."""
-        return logits_of(call_with_mask(self.network, x, self.padding, separator=self.separator))
+        if self.padding < 0:
+            return logits_of(self.network(x))
+        words = words_of(x, self.padding)
+        logits = logits_of(call_with_mask(self.network, words, self.padding, separator=self.separator))
+        return padded_to(logits, x.shape[1]) if logits.ndim == SEQUENCE_LOGITS_AXES else logits
 
 
 @MODELS.register("transformers")
@@ -121,12 +129,13 @@ def _text_network(
             expected="inputs (C, H, W), or (L,) and the size of their vocabulary",
             got=f"inputs {tuple(input_shape)}, vocabulary {vocabulary}",
         )
-    sizes: dict[str, Any] = {"pad_token_id": options.padding, "use_cache": False}
+    padding = options.padding if options.padding >= 0 else None
+    sizes: dict[str, Any] = {"pad_token_id": padding, "use_cache": False}
     sizes |= {"num_labels": classes} if options.task == "classify" else {}
     sizes |= {} if options.pretrained else {"vocab_size": vocabulary}
     model = _loaded(library, TASKS[options.task], options, **sizes)
     _check_tokens(model, input_shape[0], vocabulary, options)
-    return TextNetwork(model, options.padding, options.separator if options.separator >= 0 else None)
+    return TextNetwork(model, options.padding, options.separator)
 
 
 def _loaded(library: Any, kind: str, options: TransformersOptions, **sizes: Any) -> nn.Module:
@@ -137,11 +146,12 @@ def _loaded(library: Any, kind: str, options: TransformersOptions, **sizes: Any)
         before = getattr(config, "pad_token_id", None)
         for name, value in sizes.items():
             setattr(config, name, value)
-        if options.pretrained and "pad_token_id" in sizes and before not in (None, sizes["pad_token_id"]):
+        padding = sizes.get("pad_token_id")
+        if options.pretrained and padding is not None and before not in (None, padding):
             raise ModelError(
                 f"{network} was trained with another token for padding than the data has",
                 expected=f"padding = {before}",
-                got=f"padding = {sizes['pad_token_id']}",
+                got=f"padding = {padding}",
                 remedy="prepare the data with the tokenizer of the network",
             )
         auto = getattr(library, kind)

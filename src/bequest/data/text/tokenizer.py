@@ -1,0 +1,119 @@
+"""What every tokenizer does, whoever made it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bequest.errors import DataError
+
+TOGETHER = 1000
+"""Texts that are tokenized at once."""
+
+FILE = "tokenizer.json"
+"""How a tokenizer is kept beside what was trained with it."""
+
+
+class Tokenizer(ABC):
+    """Texts to tokens.
+
+    Attributes:
+        name: Of the tokenizer, for messages and records.
+        vocabulary: The tokens in the order of their ids.
+        padding: The token that fills rows up; None if it has none.
+        start: The token before a text; None if it has none.
+        end: The token behind a text; None if it has none.
+        mask: The token that hides another one; None if it has none.
+        separator: The token that ends each text of a pair, for networks that tell the two apart by token
+            types; None if they do not.
+        longest: Tokens of the longest sequence that its networks take; None for any.
+    """
+
+    name: str
+    vocabulary: tuple[str, ...]
+    padding: int | None
+    start: int | None
+    end: int | None
+    mask: int | None
+    separator: int | None
+    longest: int | None
+
+    @abstractmethod
+    def framed(self, texts: Sequence[Sequence[str]], length: int | None) -> list[list[int]]:
+        """Tokens of texts, or of pairs, with the special tokens that a classifier expects around them.
+
+        Args:
+            texts: (N, 1) or (N, 2) strings.
+            length: The most tokens; longer texts are cut at their end, of a pair the longer one first.
+        """
+
+    @abstractmethod
+    def bare(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of texts without any special token, not cut."""
+
+    @abstractmethod
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text that tokens stand for, without special tokens."""
+
+    @abstractmethod
+    def save(self, path: str | Path) -> Path:
+        """Write it whole, in the format of the library ``tokenizers`` (``tokenizer.json``)."""
+
+    def inputs(self, texts: Sequence[str | Sequence[str]], *, length: int | None = None) -> Tensor:
+        """Texts or pairs of texts as a network takes them, int64 (N, L): framed, filled up to the longest.
+
+        Raises:
+            DataError: If there are no texts, or one is no text.
+        """
+        rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+        faults = [row for row, parts in enumerate(rows) if not all(isinstance(part, str) for part in parts)]
+        if not rows or faults:
+            raise DataError(
+                "these are no texts", expected="strings, or pairs of strings", got=f"rows {faults[:8]}"
+            )
+        return torch.from_numpy(padded(self.framed(rows, length), self.filler).astype(np.int64))
+
+    @property
+    def filler(self) -> int:
+        """The token that fills rows up: the padding, or the end token where there is none.
+
+        Raises:
+            DataError: If it has neither.
+        """
+        if self.padding is not None:
+            return self.padding
+        if self.end is None:
+            raise DataError(
+                f"the tokenizer {self.name} cannot fill rows up",
+                expected="a padding token, or a token that ends texts",
+                remedy="add one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and save it",
+            )
+        return self.end
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}, {len(self.vocabulary):,} tokens)"
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int, length: int | None = None) -> np.ndarray:
+    """Rows filled up to ``length``, by default to the longest: int32 (N, L).
+
+    >>> padded([[5, 6], [7]], 0).tolist()
+    [[5, 6], [7, 0]]
+    """
+    width = max([1, *map(len, rows)]) if length is None else length
+    filled = np.full((len(rows), width), filler, np.int32)
+    for place, row in enumerate(rows):
+        filled[place, : len(row)] = row
+    return filled
+
+
+def together(values: Iterator[str]) -> Iterator[list[str]]:
+    """Texts in groups that are tokenized at once."""
+    while group := list(islice(values, TOGETHER)):
+        yield group
