@@ -1,9 +1,9 @@
-"""``bequest distill``: fine-tune one's own pretrained student on one's own images under one's own teacher."""
+"""``bequest distill``: fine-tune one's own student on one's own images or texts under one's own teacher."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -14,35 +14,56 @@ from bequest.cli.progress import conclude
 from bequest.cli.use_option import UseOption
 
 if TYPE_CHECKING:
+    from bequest.data.datasets import Dataset
+    from bequest.runs.fine_tuning import Samples
     from bequest.runs.run import Result, Update
 
+Named = tuple[str, list[str] | None]
+"""A name, and its options as they were typed."""
+
 NAME = "distill"
+ADAMW = {"optimizer": "adamw", "weight_decay": 0.01}
+FLIP = '[{name="flip"}]'
 EXAMPLE = (
     "Example: bequest distill --student efficientnet_lite:0 --teacher efficientnet_lite:2 "
     "--data folder:photos --data-option size=160 --epochs 5"
 )
 NETWORK = (
-    "FAMILY[:WEIGHTS], efficientnet_lite:N, timm:NAME, torchvision:NAME, transformers:NAME, RUN:ARM[:SEED]"
+    "FAMILY[:WEIGHTS], efficientnet_lite:N, timm:NAME, torchvision:NAME, transformers:NAME_OR_FOLDER, "
+    "RUN:ARM[:SEED]"
 )
 
 
 def command(
     student: Annotated[str, typer.Option(help=f"The student: {NETWORK}.")],
     teacher: Annotated[str, typer.Option(help="The teacher, likewise.")],
-    data: Annotated[str, typer.Option(help="folder:PATH, csv:FILE, or a dataset (bequest ls datasets).")],
+    data: Annotated[
+        str, typer.Option(help="folder:PATH, csv:FILE, token:FILE, or a dataset (bequest ls datasets).")
+    ],
     data_option: Annotated[
-        list[str] | None, typer.Option(help="key=value: size=160, per_class=20, skip_unreadable=true ...")
+        list[str] | None, typer.Option(help="key=value: size=160, per_class=20, text=review, length=128 ...")
     ] = None,
     student_option: Annotated[list[str] | None, typer.Option(help="key=value of the student.")] = None,
     teacher_option: Annotated[list[str] | None, typer.Option(help="key=value of the teacher.")] = None,
     as_is: Annotated[
         bool, typer.Option("--as-is", help="The teacher knows these classes already: do not train it.")
     ] = False,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Images a step.")] = 32,
-    lr: Annotated[float, typer.Option(help="Learning rate of the backbones.")] = 2e-4,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training samples.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Images or texts a step.")] = 32,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate (default: 2e-4 of networks for images that are pretrained, 5e-5 of those for "
+            "texts, 2e-3 from scratch)."
+        ),
+    ] = None,
     teacher_lr: Annotated[float | None, typer.Option(help="That of the teacher (default: as --lr).")] = None,
-    head_rate: Annotated[float, typer.Option(help="Factor on it for the new heads.")] = 15.0,
+    head_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Factor on it for the heads (default: 15 for new ones of pretrained networks, else 1)."
+        ),
+    ] = None,
     layer_decay: Annotated[float, typer.Option(help="Factor from each layer to the one below it.")] = 1.0,
     unfreeze: Annotated[
         float | None, typer.Option(help="Let layers join one by one over this share of the run.")
@@ -53,7 +74,12 @@ def command(
     ] = False,
     temperature: Annotated[float, typer.Option(help="Of the soft targets.")] = 4.0,
     label_weight: Annotated[float, typer.Option(help="Share of the labels in the loss.")] = 0.3,
-    views: Annotated[str, typer.Option(help="How images are shown, as TOML.")] = '[{name="flip"}]',
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help='How samples are shown, as TOML (default: images in [{name="flip"}], texts as they are).'
+        ),
+    ] = None,
     view_count: Annotated[int, typer.Option(min=1, help="How many views; teachers answer each once.")] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each; an interval needs three.")] = 1,
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/distill"),
@@ -76,41 +102,39 @@ def command(
 
     The teacher is fine-tuned first, and measured on the student's validation images before it teaches.
     """
-    from bequest.config import with_settings
-    from bequest.data.datasets import load_dataset
     from bequest.parts import load_parts
     from bequest.runs.fine_tuning import fine_tuning_study
-    from bequest.runs.networks import check_classes, network_table
     from bequest.runs.run import run
 
     load_parts(use or ())
-    spec = {"name": data, "options": with_settings({}, data_option or ())}
-    if as_is:
-        check_classes(teacher, load_dataset(data, **with_settings({}, data_option or ())))
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    case = _case((student, student_option), (teacher, teacher_option), (data, data_option), as_is=as_is)
+    for sentence in case.sentences:
+        console.print(f"[bold yellow]warning:[/] {escape(sentence)}")
+    asked = _stated(lr=lr, head_rate=head_rate)
     study = fine_tuning_study(
-        network_table(student, with_settings({}, student_option or ())),
-        network_table(teacher, with_settings({}, teacher_option or ())),
-        spec,
+        case.student,
+        case.teacher,
+        case.spec,
         {
-            "optimizer": "adamw",
-            "weight_decay": 0.01,
-            "lr": lr,
-            "head_rate": head_rate,
+            **ADAMW,
+            **case.rates(case.student),
+            **asked,
+            **_stated(unfreeze=unfreeze),
             "layer_decay": layer_decay,
-            **({} if unfreeze is None else {"unfreeze": unfreeze}),
             "schedule": {"name": "warmup_cosine", "warmup": warmup},
             "freeze_batchnorm": not batchnorm,
             "batch": batch,
             "epochs": epochs,
         },
-        teacher_recipe={} if teacher_lr is None else {"lr": teacher_lr},
+        teacher_recipe={**case.rates(case.teacher), **asked, **_stated(lr=teacher_lr)},
         objective={"name": "kd", "temperature": temperature, "label_weight": label_weight},
-        views={"views": with_settings({}, [f"views={views}"])["views"], "view_count": view_count},
+        views=case.views(views, view_count),
         seeds=seeds,
         as_is=as_is,
+        samples=case.samples,
     )
-    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
-    watch = _Watch(console, out)
+    watch = _Watch(console, out, case.samples)
     result = run(
         study, out=out, workers=workers, device=device, per_device=per_device,
         settings=settings or (), use=use or (), amend=amend, fresh=fresh, progress=watch.update,
@@ -118,11 +142,61 @@ def command(
     _conclude(result, console, as_json=as_json)
 
 
+class _Case(NamedTuple):
+    """Networks as a study's ``[models]``, its ``[data]``, the Dataset, and what a reader should know."""
+
+    student: dict[str, Any]
+    teacher: dict[str, Any]
+    spec: dict[str, Any]
+    data: Dataset
+    sentences: list[str]
+
+    @property
+    def samples(self) -> Samples:
+        """Images or texts."""
+        from bequest.runs.fine_tuning import samples_of
+
+        return samples_of(self.data)
+
+    def rates(self, network: dict[str, Any]) -> dict[str, float]:
+        """The rates of a network where the user says nothing."""
+        from bequest.runs.fine_tuning import default_rates
+
+        return default_rates(network, self.data)
+
+    def views(self, text: str | None, count: int) -> dict[str, Any]:
+        """The source of ``[queries]``; empty where samples are shown as they are."""
+        shown = text or (FLIP if self.samples == "images" else None)
+        return {} if shown is None else {**_options([f"views={shown}"]), "view_count": count}
+
+
+def _case(student: Named, teacher: Named, data: Named, *, as_is: bool) -> _Case:
+    from bequest.runs.fine_tuning import with_tokenizer
+    from bequest.runs.networks import check_as_is, network_table
+
+    learner, options = network_table(student[0], _options(student[1])), _options(teacher[1])
+    table = network_table(teacher[0], options)
+    spec, samples = with_tokenizer({"name": data[0], "options": _options(data[1])}, learner, table)
+    sentences = check_as_is(teacher[0], samples, options) if as_is else []
+    return _Case(learner, table, spec, samples, sentences)
+
+
+def _options(settings: list[str] | None) -> dict[str, Any]:
+    from bequest.config import with_settings
+
+    return with_settings({}, settings or ())
+
+
+def _stated(**values: float | None) -> dict[str, float]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 class _Watch:
     """One line for each cell; a warning as soon as a teacher proves no better than the student alone."""
 
-    def __init__(self, console: Console, folder: Path) -> None:
-        self._console, self._folder = console, folder
+    def __init__(self, console: Console, folder: Path, samples: str) -> None:
+        self._console, self._folder, self._samples = console, folder, samples
         self._accuracy: dict[int, dict[str, float]] = {}
 
     def update(self, now: Update) -> None:
@@ -140,7 +214,7 @@ class _Watch:
         start = f"; {record.start}" if record.start else ""
         self._console.print(
             f"{now.done + now.failed}/{now.total} {cell.arm}, seed {cell.seed}: "
-            f"{100 * accuracy:.1f} % of the validation images right{escape(start)}"
+            f"{100 * accuracy:.1f} % of the validation {self._samples} right{escape(start)}"
         )
         if cell.arm in ("teacher", "alone") and {"teacher", "alone"} <= by_arm.keys():
             self._compare(by_arm["teacher"], by_arm["alone"], cell.seed)
@@ -149,7 +223,8 @@ class _Watch:
         if teacher <= alone:
             self._console.print(
                 f"[bold yellow]warning:[/] the teacher ({100 * teacher:.1f} %) is no better on the "
-                f"validation images than the student alone ({100 * alone:.1f} %), seed {seed}: expect no help"
+                f"validation {self._samples} than the student alone ({100 * alone:.1f} %), seed {seed}: "
+                "expect no help"
             )
 
 

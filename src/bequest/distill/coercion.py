@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ from bequest.distill.run_networks import classes_of_run, network_of_run
 from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError, ModelError
 from bequest.models.catalogue import build_for, token_options
-from bequest.models.network_names import NetworkName, parse_network_name
+from bequest.models.network_names import NetworkName, is_pretrained, parse_network_name
+from bequest.models.pretrained.from_transformers import named_classes
 from bequest.models.weights import load_weights
 
 
@@ -70,16 +71,16 @@ def as_view(view: Any) -> View | None:
     return None if view is None or view == () else parse_views(view)
 
 
-def named_network(text: str, data: Dataset) -> NetworkName:
-    """The network that ``text`` names, with the options that follow from the data.
+def named_network(text: str, data: Dataset, options: Mapping[str, Any] | None = None) -> NetworkName:
+    """The network that ``text`` names, with the options that follow from the data, and further ``options``.
 
     Raises:
         InputError: See :func:`bequest.models.network_names.parse_network_name` and
             :func:`bequest.distill.run_networks.network_of_run`.
     """
-    name = parse_network_name(text, parsers=(network_of_run,))
-    options = token_options(name.family, data, len(data.vocabulary))
-    return NetworkName(name.family, {**options, **name.options}, name.weights)
+    name = parse_network_name(text, options, parsers=(network_of_run,))
+    of_the_data = token_options(name.family, data, len(data.vocabulary))
+    return NetworkName(name.family, {**of_the_data, **name.options}, name.weights)
 
 
 def build_named(name: NetworkName, data: Dataset, *, seed: int) -> nn.Module:
@@ -92,17 +93,23 @@ def build_named(name: NetworkName, data: Dataset, *, seed: int) -> nn.Module:
     return model if name.weights is None else load_weights(name.weights, model)
 
 
-def named_teacher(text: str, data: Dataset) -> nn.Module | Teacher:
+def named_teacher(text: str, data: Dataset, options: Mapping[str, Any] | None = None) -> nn.Module | Teacher:
     """What can teach, by its name; an arm of a run teaches under the arm's name, and with its classes.
+
+    A network of transformers teaches with the classes that its configuration names.
+
+    Args:
+        text: Its name.
+        data: What it shall teach.
+        options: Further options of its family.
 
     Raises:
         ModelError: If the name is of a family without weights, or of a network with a new head: both know
             nothing of the classes.
         InputError: If it cannot be built.
     """
-    name = named_network(text, data)
-    pretrained = name.options.get("pretrained") or "network" in name.options
-    if name.weights is None and not pretrained:
+    name = named_network(text, data, options)
+    if name.weights is None and not is_pretrained(name.family, name.options):
         raise ModelError(
             f"the teacher {text!r} has not been trained",
             expected="FAMILY:WEIGHTS, RUN:ARM[:SEED], or a network of timm, torchvision or transformers",
@@ -112,7 +119,7 @@ def named_teacher(text: str, data: Dataset) -> nn.Module | Teacher:
     network = build_named(name, data, seed=0)
     if name.weights is None:
         _refuse_new(text, network, build_named(name, data, seed=1))
-    classes = classes_of_run(text)
+    classes = classes_of_run(text) or named_classes(network)
     if classes is None:
         return network
     return Teacher(network, name=text.partition(":")[2], classes=classes)

@@ -5,6 +5,7 @@ The same text means the same network in TOML, on the command line and in Python.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -76,6 +77,16 @@ def parse_network_name(
         if network is not None:
             return _with_options(network, options or {}, text)
     return _with_options(_of_the_catalogue(text, options or {}), options or {}, text)
+
+
+def is_pretrained(family: str, options: Mapping[str, Any]) -> bool:
+    """Whether networks of ``family`` come with weights that others have trained, by their option.
+
+    >>> is_pretrained("mlp", {}), is_pretrained("timm", {}), is_pretrained("timm", {"pretrained": False})
+    (False, True, False)
+    """
+    option = inspect.signature(MODELS[family]).parameters.get("pretrained")
+    return option is not None and bool(options.get("pretrained", option.default))
 
 
 def _of_the_catalogue(text: str, options: Mapping[str, Any]) -> NetworkName:

@@ -11,7 +11,10 @@ from torch import nn
 
 from bequest.config import merged
 from bequest.data.datasets import Dataset
+from bequest.distill.coercion import named_teacher
+from bequest.distill.label_space import check_class_order
 from bequest.distill.run_networks import network_of_run
+from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError, DataError, ModelError
 from bequest.models import load_published
 from bequest.models.catalogue import MODELS, build_for
@@ -117,16 +120,46 @@ def load_named(text: str, data: Dataset, options: Mapping[str, Any] | None = Non
     return read(name.weights, network)
 
 
+def check_as_is(text: str, data: Dataset, options: Mapping[str, Any] | None = None) -> list[str]:
+    """Refuse a network that cannot teach ``data`` as it is; the sentences that a reader should know.
+
+    Args:
+        text: Its name.
+        data: What it shall teach.
+        options: Options of its family.
+
+    Raises:
+        DataError: If it was trained on other classes, in another order, or on another vocabulary.
+        ModelError: If it has not been trained, or has a new head.
+    """
+    check_classes(text, data)
+    name = parse_network_name(text, options, parsers=(network_of_run,))
+    if name.weights is not None:
+        return []
+    teacher = named_teacher(text, data, options)
+    classes = teacher.classes if isinstance(teacher, Teacher) else None
+    return check_class_order(f"the teacher {text!r}", classes, data.classes, DataError)
+
+
 def check_classes(text: str, data: Dataset) -> None:
     """Refuse a network of a run whose classes are not those of ``data``, in the same order.
 
     Raises:
-        DataError: Says which differ.
+        DataError: Says which differ; also if it was trained on another vocabulary.
     """
     cell = cell_named(text)
     if cell is None:
         return
-    theirs, ours = load(cell[1].training.data).classes, data.classes
+    trained_on = load(cell[1].training.data)
+    if trained_on.vocabulary != data.vocabulary:
+        differ = len(set(trained_on.vocabulary) ^ set(data.vocabulary))
+        raise DataError(
+            "the teacher was trained on another vocabulary than the data has",
+            expected=f"{len(trained_on.vocabulary):,} tokens",
+            got=f"{len(data.vocabulary):,} tokens; {differ:,} are in one of the two only",
+            remedy="give the data the teacher's tokenizer: tokenizer = ...",
+        )
+    theirs, ours = trained_on.classes, data.classes
     if theirs != ours:
         differing = [f"{a} for {b}" for a, b in zip(theirs, ours, strict=False) if a != b]
         raise DataError(

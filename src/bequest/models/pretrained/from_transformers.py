@@ -102,6 +102,19 @@ def transformers(input_shape: Sequence[int], classes: int, options: Transformers
     return _text_network(library, input_shape, classes, options)
 
 
+def named_classes(model: nn.Module) -> tuple[str, ...] | None:
+    """The classes that the configuration of a network of transformers names, in the order of its logits.
+
+    None for other networks, for language models, and where the names are the library's own (``LABEL_0``).
+    """
+    network = getattr(model, "network", None)
+    labels = getattr(getattr(network, "config", None), "id2label", None)
+    if not isinstance(labels, dict) or not type(network).__name__.endswith("Classification"):
+        return None
+    names = tuple(str(labels[key]) for key in sorted(labels))
+    return None if names == tuple(f"LABEL_{k}" for k in range(len(names))) else names
+
+
 def _library() -> Any:
     try:
         prepare_torchvision()
