@@ -60,3 +60,20 @@ def test_toml_round_trip_and_its_faults(tmp_path):
 def test_what_json_has_not_is_a_fault_of_the_configuration(value):
     with pytest.raises(ConfigError, match="a value cannot be kept"):
         content_hash({"a": value})
+
+
+@pytest.mark.parametrize("keys", [70, 900, 100_000])
+def test_tables_without_end_are_refused_at_once(keys, tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("a" + ".a" * keys + " = 1")
+    with pytest.raises(ConfigError, match="lie more than 64 deep in each other"):
+        read_toml(path)
+    with pytest.raises(ConfigError, match=r"expected path=value"):
+        with_settings({}, ["a" + ".a" * keys + "=1"])
+
+
+def test_long_lines_that_are_no_keys_are_read(tmp_path):
+    path = tmp_path / "long.toml"
+    numbers = ", ".join(["0.1"] * 5000)
+    path.write_text(f"a = [{numbers}]\ntext = '{'One sentence. ' * 5000}'")
+    assert len(read_toml(path)["a"]) == 5000

@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bequest.errors import RunFolderError
-from bequest.files import read_json, remove_partials, write_bytes, write_json, write_whole
+from bequest.files import (
+    read_json,
+    read_sealed,
+    remove_partials,
+    write_bytes,
+    write_json,
+    write_sealed,
+    write_whole,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -46,10 +56,42 @@ def test_nan_never_reaches_a_file(tmp_path):
         write_json(tmp_path / "a.json", {"a": float("nan")})
 
 
-@pytest.mark.parametrize("content", ["{", "\xff"])
+@pytest.mark.parametrize("content", ["{", "\xff", "1" * 5000, "[" * 100_000])
 def test_unreadable_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_text(content, encoding="latin-1")
     with pytest.raises(RunFolderError, match=r"a\.json cannot be read as JSON"):
         read_json(tmp_path / "a.json")
     with pytest.raises(RunFolderError, match="does not exist"):
         read_json(tmp_path / "b.json")
+
+
+def test_one_changed_character_of_sealed_json_is_damage(tmp_path):
+    content = {"a": 0.1, "b": [1, None, "ä"], "c": {"d": True}}
+    path = write_sealed(tmp_path / "a.json", content)
+    text = path.read_text()
+    assert read_sealed(path) == content
+    damages = 0
+    for place in range(len(text)):
+        for other in ("0", "x", ""):
+            changed = text[:place] + other + text[place + 1 :]
+            path.write_text(changed)
+            try:
+                same = json.loads(changed) == json.loads(text)  # the layout may change
+            except ValueError:
+                same = False
+            try:
+                whole = read_sealed(path)
+            except RunFolderError:
+                assert not same
+                damages += 1
+                continue
+            # Without a seal there is a key that no record knows.
+            assert whole == content if same else set(whole) - set(content), changed
+    assert damages > len(text)
+
+
+def test_json_without_a_seal_is_read_as_it_is(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert read_sealed(tmp_path / "a.json") == {"a": 1}
+    write_json(tmp_path / "b.json", [1])
+    assert read_sealed(tmp_path / "b.json") == [1]

@@ -13,6 +13,7 @@ from bequest.errors import ConfigError
 from bequest.models.catalogue import MODELS
 from bequest.parts import code_digest, digests, load_parts, part_of
 from bequest.registry import Registry
+from bequest.runs.planning import planned
 
 SOURCE = """
 from bequest.models.catalogue import MODELS
@@ -170,3 +171,8 @@ assert DATASETS.origin("mine") == str(own.resolve())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_name_that_no_file_can_have_is_one_message(tiny):
+    with pytest.raises(ConfigError, match=r"use: 'a\\x00b' is not the name of a file"):
+        planned({**tiny, "use": ["a\0b"]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bequest.errors import ConfigError
 from bequest.registry import nearest
+
+SHOWN = 80
+"""Characters of a value that a message repeats."""
 
 C = TypeVar("C", bound="Config")
 
@@ -62,7 +66,7 @@ def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{path}: required and not given"
     message = item["msg"].removeprefix("Value error, ")
     shown = json.dumps(item.get("input"), default=str)
-    got = f" (got {shown})" if len(shown) <= 80 else ""
+    got = f" (got {shown})" if len(shown) <= SHOWN else ""
     return f"{path or 'study'}: {message[0].lower() + message[1:]}{got}"
 
 
@@ -99,18 +103,48 @@ def content_hash(value: Any, *, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+DEEPEST = 64
+"""So many tables and lists may lie in each other."""
+
+_LONG_KEY = re.compile(r"""(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){1000,}""")
+"""A dotted key on which tomllib, whose time grows with the square of its length, would take minutes."""
+
+
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises:
-        ConfigError: If it is absent, unreadable or not TOML; names the line.
+        ConfigError: If it is absent, unreadable or not TOML (names the line), or nested too deeply.
     """
+    too_deep = ConfigError.of(str(path), [f"tables and lists lie more than {DEEPEST} deep in each other"])
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError.of(str(path), [f"not valid TOML: {error}"]) from None
+        text = Path(path).read_text(encoding="utf-8")
+        if _LONG_KEY.search(text):
+            raise too_deep
+        content = tomllib.loads(text)
+        if depth(content) > DEEPEST:
+            raise too_deep
+        return content
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError.of(str(path), [f"cannot be read: {error}"]) from None
+    except (ValueError, RecursionError) as error:  # syntax, numbers of too many digits, tables without end
+        raise ConfigError.of(str(path), [f"not valid TOML: {error}"]) from None
+
+
+def depth(content: object) -> int:
+    """How many tables and lists lie in each other.
+
+    >>> depth({"a": [{"b": 1}]}), depth(3)
+    (3, 0)
+    """
+    level: list[object] = [content]
+    deep = 0
+    while containers := [each for each in level if isinstance(each, Mapping | list)]:
+        deep += 1
+        level = [
+            part for each in containers for part in (each.values() if isinstance(each, Mapping) else each)
+        ]
+    return deep
 
 
 def to_toml(data: Mapping[str, Any]) -> str:
@@ -145,8 +179,9 @@ def with_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str,
     for setting in settings:
         path, equals, text = setting.partition("=")
         keys = path.strip().split(".")
-        if not equals or not all(keys):
-            faults.append(f"{setting!r}: expected path=value, such as train.lr=0.01")
+        if not equals or not all(keys) or len(keys) > DEEPEST:
+            shown = setting if len(setting) <= SHOWN else f"{setting[:SHOWN]}..."
+            faults.append(f"{shown!r}: expected path=value, such as train.lr=0.01")
             continue
         value: Any = _toml_value(text.strip())
         for key in reversed(keys):
@@ -160,5 +195,5 @@ def with_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str,
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

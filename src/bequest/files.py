@@ -21,6 +21,9 @@ import numpy as np
 from bequest.errors import RunFolderError
 
 PARTIAL_SUFFIX = ".part"
+SEAL = "sha256"
+"""The key of a sealed JSON object under which the digest of the rest of it stands."""
+
 UNSYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """What file systems answer that cannot sync a file; a full or broken disk answers otherwise."""
 
@@ -97,6 +100,34 @@ def write_json(path: str | Path, value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+def write_sealed(path: str | Path, content: Mapping[str, Any]) -> Path:
+    """Write a JSON object whole, with the SHA-256 of all the rest of it under one more key."""
+    return write_json(path, {**content, SEAL: _seal(content)})
+
+
+def read_sealed(path: str | Path) -> Any:
+    """Read what :func:`write_sealed` wrote, without the seal; JSON without one is read as it is.
+
+    Raises:
+        RunFolderError: If it is absent, not JSON, or not what was written.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and SEAL in content:
+        seal = content.pop(SEAL)
+        if seal != _seal(content):
+            raise RunFolderError(
+                f"{path} is damaged, or was changed after it was written",
+                expected=f"SHA-256 {seal}",
+                got=f"SHA-256 {_seal(content)}",
+                remedy="run the same command again; what is damaged is made again",
+            )
+    return content
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
@@ -107,7 +138,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunFolderError(f"{path} does not exist", remedy="check the path") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{path} cannot be read as JSON",
             got=error,
@@ -142,6 +173,20 @@ def file_digest(path: str | Path) -> str:
     path = path if isinstance(path, Path) else Path(path)  # thousands of files: parsing a path is not free
     with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a folder that is a symbolic link: what is written there lies outside.
+
+    Raises:
+        RunFolderError: Names the link.
+    """
+    if path.is_symlink():
+        raise RunFolderError(
+            f"{path} is a symbolic link",
+            expected="a folder of the run",
+            remedy="replace it by the folder that it points to",
+        )
 
 
 def open_regular(path: str | Path, *, append: bool = False) -> IO[bytes]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bequest.errors import RunFolderError
-from bequest.files import read_json, write_json
+from bequest.files import read_json, read_sealed, write_json, write_sealed
 from bequest.provenance import Provenance
 
 VERSION = 2
@@ -341,17 +341,17 @@ def write_records(path: str | Path, records: Iterable[Record]) -> Path:
 
 
 def write_record(path: str | Path, record: Record) -> Path:
-    """Write one record, whole."""
-    return write_json(path, record.model_dump(mode="json"))
+    """Write one record, whole, sealed by the digest of its content."""
+    return write_sealed(path, record.model_dump(mode="json"))
 
 
 def read_record(path: str | Path, kind: type[R]) -> R:
     """Read one record.
 
     Raises:
-        RunFolderError: If it is absent, newer than this bequest, or does not fit ``kind``.
+        RunFolderError: If it is absent, damaged, newer than this bequest, or does not fit ``kind``.
     """
-    return _checked(read_json(path), kind, path)
+    return _checked(read_sealed(path), kind, path)
 
 
 def read_records(path: str | Path, kind: type[R]) -> list[R]:

@@ -20,6 +20,7 @@ BASE = {
     "files",
     "interrupts",
     "locks",
+    "printable",
     "memory",
     "streams",
     "variants",

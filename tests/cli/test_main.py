@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 
 import pytest
@@ -221,3 +222,36 @@ def test_a_dry_run_without_the_data_says_why_it_cannot_tell(cli, tiny, write_stu
     assert code == 0
     assert "no estimate of the cost: CIFAR-10 is not there" in out
     assert "8 cells at scale small" in out
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory"),
+        (KeyError("mine"), "this is a fault of bequest itself"),
+        (OSError(28, "No space left on device", "there"), "No space left on device: there"),
+    ],
+)
+def test_what_nobody_foresaw_is_one_message_too(cli, monkeypatch, tmp_path, error, said):
+    from bequest.studies import resolving
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(resolving, "read_study", broken)
+    code, out, err = cli("check", "digits")
+    assert code == 1
+    assert said in err
+    assert "Traceback" not in out + err
+    traces = [path.read_text() for path in tmp_path.iterdir()]
+    assert len(traces) == ("fault of bequest" in said)
+    assert all("KeyError: 'mine'" in trace and "in broken" in trace for trace in traces)
+    assert all(str(path) in err for path in tmp_path.iterdir())
+
+
+def test_a_name_that_the_system_does_not_take_is_wrong_input(cli):
+    code, _, err = cli("show", "x" * 5000)
+    assert code == 2
+    assert "name too long" in err.lower()

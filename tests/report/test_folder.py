@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from bequest.errors import RunFolderError
+from bequest.files import read_sealed
 from bequest.records import Curve, Measurement
 from bequest.report import terminal_table, write_report
 from bequest.report.folder import read_run
@@ -27,7 +28,7 @@ def test_everything_that_was_written_is_read(digits_folder, digits_study):
 
 def without_digests(folder):
     """The folder as version 1 left it: study.json names no file."""
-    content = json.loads((folder / "study.json").read_text())
+    content = read_sealed(folder / "study.json")
     (folder / "study.json").write_text(json.dumps(content | {"files": {}, "version": 1}))
     return folder
 
@@ -84,7 +85,7 @@ def test_a_missing_file_and_a_folder_in_its_place_are_named(digits_copy, name):
     [
         ("[{", r"measurements\.json cannot be read as JSON"),
         ("7", r"measurements\.json does not hold records"),
-        ("[" * 100_000, r"measurements\.json does not hold records"),
+        ("[" * 100_000, r"measurements\.json cannot be read as JSON"),
         ('[{"measure": 1}]', r"measurements\.json is not a Measurement"),
         (f'[{{"measure": "a", "arm": "b", "value": {10**400}, "n": 1}}]', "does not hold records"),
     ],
@@ -107,7 +108,7 @@ def test_numbers_that_cannot_be_drawn_are_refused(digits_copy, name, key, number
 
 
 def test_an_id_that_no_file_system_takes_is_a_problem(digits_copy):
-    content = json.loads((digits_copy / "study.json").read_text())
+    content = read_sealed(digits_copy / "study.json")
     content["cells"][0]["id"] = "x" * 5000
     (digits_copy / "study.json").write_text(json.dumps(content))
     (problem,) = read_run(digits_copy).problems
@@ -124,7 +125,7 @@ def test_the_record_of_another_cell_and_an_id_that_leads_outside_are_problems(di
     one, other = digits_study.study.cells[:2]
     cells = digits_copy / "cells"
     (cells / one.id / "record.json").write_text((cells / other.id / "record.json").read_text())
-    content = json.loads((digits_copy / "study.json").read_text())
+    content = read_sealed(digits_copy / "study.json")
     content["cells"][2]["id"] = "../cells"
     (digits_copy / "study.json").write_text(json.dumps(content))
     belongs, outside = read_run(digits_copy).problems
@@ -134,7 +135,7 @@ def test_the_record_of_another_cell_and_an_id_that_leads_outside_are_problems(di
 
 def test_a_study_of_a_newer_bequest_is_refused(digits_copy, digits_study):
     folder = digits_copy
-    content = json.loads((folder / "study.json").read_text())
+    content = read_sealed(folder / "study.json")
     (folder / "study.json").write_text(json.dumps(content | {"version": 99}))
     with pytest.raises(RunFolderError, match="newer bequest"):
         write_report(folder)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from bequest.errors import RunFolderError
-from bequest.files import PARTIAL_SUFFIX, read_json, write_json
+from bequest.files import PARTIAL_SUFFIX, read_sealed, write_sealed
 from bequest.runs.folder import RESULTS, RunFolder, differences
 from bequest.runs.planning import planned
 
@@ -89,16 +89,16 @@ def test_unused_cells_are_refused_amended_or_deleted(copied, tiny):
 def test_cells_that_did_not_finish_are_no_reason_to_refuse(copied, tiny):
     folder, _ = copied
     for path in (folder.path / "cells").glob("*/record.json"):
-        write_json(path, {**read_json(path), "status": "failed"})
+        write_sealed(path, {**read_sealed(path), "status": "failed"})
     folder.prepare(planned(tiny, settings=["recipe.lr=0.5"]))
 
 
 def test_finished_cells_count_though_the_run_was_killed_before_it_noted_them(copied, tiny):
     folder, _ = copied
-    record = read_json(folder.study)
+    record = read_sealed(folder.study)
     for cell in record["cells"]:
         cell["status"] = "waiting"
-    write_json(folder.study, {**record, "status": "running"})
+    write_sealed(folder.study, {**record, "status": "running"})
     other = planned(tiny, settings=["recipe.lr=0.5"])
     with pytest.raises(RunFolderError, match="would leave 8 finished cells"):
         folder.prepare(other)
@@ -137,12 +137,12 @@ def test_a_linked_folder_is_named_and_nothing_is_deleted(copied, tiny, tmp_path)
 
 def test_many_differences_and_cells_are_cut_short(copied, tiny):
     folder, _ = copied
-    record = read_json(folder.study)
+    record = read_sealed(folder.study)
     record["cells"] = [{**record["cells"][0], "seed": seed, "id": f"{seed}"} for seed in range(20)]
-    write_json(folder.study, record)
-    done = read_json(next((folder.path / "cells").glob("*/record.json")))
+    write_sealed(folder.study, record)
+    done = read_sealed(next((folder.path / "cells").glob("*/record.json")))
     for seed in range(20):
-        write_json(folder.path / "cells" / f"{seed}" / "record.json", done)
+        write_sealed(folder.path / "cells" / f"{seed}" / "record.json", done)
     with pytest.raises(RunFolderError, match=r"20 finished cells[\s\S]*\.\.\. and 12 more"):
         folder.prepare(planned(tiny))
 

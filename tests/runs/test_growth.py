@@ -8,6 +8,7 @@ import pytest
 
 import bequest as bq
 from bequest.errors import RunError, RunFolderError
+from bequest.files import read_sealed, write_sealed
 from bequest.runs.folder import RunFolder
 from bequest.runs.pruning import prune
 from bequest.runs.survey import state_of, survey
@@ -205,8 +206,7 @@ def test_another_cells_weights_in_place_of_a_teachers_are_noticed(grown):
 
 def test_a_folder_of_version_1_is_trained_once_more(grown):
     run, folder = grown
-    text = (folder / "study.json").read_text()
-    (folder / "study.json").write_text(text.replace('"version": 2', '"version": 1', 1))
+    write_sealed(folder / "study.json", {**read_sealed(folder / "study.json"), "version": 1})
     assert run(settings=["recipe.lr=0.01"]).trained == 8  # no --amend is asked for
 
 

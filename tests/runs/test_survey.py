@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+import bequest as bq
 from bequest.evidence.kinds import readings_of
 from bequest.records import RunRecord, read_record, write_record
 from bequest.runs.planning import planned
@@ -105,3 +106,47 @@ def test_jobs_require_teachers_and_follow_the_plain_student(tiny):
     assert job.requires == {f"train {cnn.id}"}
     assert job.follows == {f"train {cnn.id}", f"train {mlp.id}"}
     assert Job(READ, taught).requires == Job(READ, taught).follows == {f"train {taught.id}"}
+
+
+def taught_elsewhere(root, plan):
+    """Let the record of a student say that its teacher had other weights."""
+    student = plan.cell("mlp<-cnn", 0)
+    folder = cell_folder(root, student.id)
+    record = read_record(folder.record, RunRecord)
+    (teacher,) = record.teachers
+    other = teacher.model_copy(update={"digest_before": "0" * 64, "digest_after": "0" * 64})
+    write_record(folder.record, record.model_copy(update={"teachers": (other,)}))
+    return student
+
+
+def test_a_student_of_other_weights_than_its_teacher_has_is_taught_again(copied):
+    plan, root = copied
+    student = taught_elsewhere(root, plan)
+    assert survey(plan, root).jobs == (Job(TRAIN, student),)
+    write_record(
+        cell_folder(root, student.teachers["cnn"]).record,
+        read_record(cell_folder(root, student.teachers["cnn"]).record, RunRecord).model_copy(
+            update={"status": "failed"}
+        ),
+    )
+    jobs = survey(plan, root).jobs  # it is compared once its teacher is there again
+    assert Job(TRAIN, student) not in jobs
+    assert Job(TRAIN, plan.cell("cnn", 0)) in jobs
+
+
+def test_a_teacher_that_comes_to_other_weights_is_followed_by_its_students(copied, finished):
+    plan, root = copied
+    student = taught_elsewhere(root, plan)
+    cell_folder(root, student.teachers["cnn"]).record.unlink()
+    result = bq.run(finished[0] / "study.toml", out=root, workers=1)
+    assert (result.trained, result.failed) == (2, ())
+    (teacher,) = read_record(cell_folder(root, student.id).record, RunRecord).teachers
+    trained = read_record(cell_folder(root, teacher.cell).record, RunRecord)
+    assert teacher.digest_before == trained.weights_digest
+
+
+def test_an_online_teacher_begins_with_other_weights_than_it_ends_with(tiny, tmp_path):
+    tiny["arms"]["mlp<-cnn"]["mode"] = "online"
+    result = bq.run(tiny, out=tmp_path / "run", arms=["mlp<-cnn"], seeds=1, workers=1)
+    assert result.failed == ()
+    assert bq.run(tiny, out=tmp_path / "run", arms=["mlp<-cnn"], seeds=1).trained == 0

@@ -7,14 +7,27 @@ import copy
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bequest.config import to_toml
-from bequest.errors import InputError
+from bequest.errors import ConfigError, InputError
 from bequest.runs.planning import planned
 from bequest.studies.plan import Plan
 from bequest.studies.resolving import read_study
+
+from .study_strategies import STUDIES
+
+MUTATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["set", "delete", "repeat", "cut"]), st.integers(0, 2**31 - 1), st.integers(0, 255)
+    ),
+    min_size=1,
+    max_size=3,
+)
+"""What is done to the bytes of a file: how, where, and a byte or a length."""
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 VALUES = st.recursive(
     st.none()
@@ -67,16 +80,16 @@ def ends_in_a_plan_or_one_message(study, **options):
         assert isinstance(planned(study, **options), Plan)
 
 
-STUDIES = {
+BUNDLED = {
     "tiny": None,
     "digits": read_study("digits"),
     "saglietti2020": read_study("saglietti2020"),
 }
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_any_value_in_any_place(name, tiny):
-    content = STUDIES[name] or tiny
+    content = BUNDLED[name] or tiny
     paths = list(places(content))
 
     @settings(max_examples=60, deadline=None)
@@ -90,9 +103,9 @@ def test_any_value_in_any_place(name, tiny):
     check()
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_any_bytes_of_a_file(name, tiny, tmp_path):
-    content = STUDIES[name] or tiny
+    content = BUNDLED[name] or tiny
     text = to_toml(content).encode()
     chance = random.Random(0)
     path = tmp_path / "study.toml"
@@ -111,6 +124,58 @@ def test_any_bytes_of_a_file(name, tiny, tmp_path):
                 mutated = mutated[: max(1, at)]
         path.write_bytes(bytes(mutated))
         ends_in_a_plan_or_one_message(path, scale="smoke", arms=chance.choice([None, ["mlp"]]))
+
+
+def mutated(text, mutations):
+    """``text`` with each of ``mutations`` done to it."""
+    content = bytearray(text)
+    for how, place, number in mutations:
+        at = place % (len(content) + 1)
+        if how == "set":
+            content[at : at + 1] = bytes([number])
+        elif how == "delete":
+            del content[at : at + 1 + number % 40]
+        elif how == "repeat":
+            content[at:at] = content[at : at + 1 + number % 40]
+        else:
+            del content[at:]
+    return bytes(content)
+
+
+def test_any_study_of_the_specifications_own_types(tmp_path):
+    path, plans = tmp_path / "study.toml", []
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+    @given(STUDIES, st.sampled_from([None, None, ["a"], ["nobody"]]))
+    def check(study, arms):
+        path.write_text(to_toml(study), encoding="utf-8")
+        with contextlib.suppress(InputError):
+            plans.append(planned(path, scale="small", arms=arms))
+
+    check()
+    assert plans  # the strategy comes further than the first check
+
+
+def test_any_bytes_of_such_a_study(tmp_path):
+    path = tmp_path / "study.toml"
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+    @given(STUDIES, MUTATIONS)
+    def check(study, mutations):
+        path.write_bytes(mutated(to_toml(study).encode(), mutations))
+        ends_in_a_plan_or_one_message(path, scale="small")
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 5000, "a = " + "{x=" * 5000, "a = " + "9" * 5000, "\x00", "\ufeffa = 1"]
+)
+def test_files_that_are_no_studies(text, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        planned(path)
 
 
 @pytest.mark.parametrize(

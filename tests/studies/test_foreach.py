@@ -192,3 +192,16 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, list):
         return [text for item in value for text in _texts(item)]
     return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"x{a}{b}": {"foreach": {key: list(range(2000)) for key in "abc"}}},
+        {"x{a}": {"foreach": {"a": list(range(200))}, "y{b}": {"foreach": {"b": list(range(200))}}}},
+    ],
+    ids=["a product", "one in another"],
+)
+def test_more_tables_than_anybody_reads_are_refused(tables):
+    with pytest.raises(ConfigError, match="foreach: more than 10,000 tables are made"):
+        expanded({"arms": tables})

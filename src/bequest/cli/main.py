@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
+import tempfile
+import traceback
 from importlib import metadata
 from typing import Annotated
 
@@ -27,10 +31,17 @@ from bequest.cli import (
     work,
 )
 from bequest.cli.output import OutputError, lasting_output
-from bequest.errors import BequestError
+from bequest.errors import BequestError, InputError
 from bequest.interrupts import like_ctrl_c
+from bequest.printable import safe
 
 INTERRUPTED = 130
+
+SCARCE = 16 << 20
+"""Where so many bytes cannot be had, memory is short."""
+
+OF_A_NAME = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP}
+"""Errors of the system that say that a name on the command line is wrong."""
 
 app = typer.Typer(
     name="bequest",
@@ -86,12 +97,9 @@ def _run() -> None:
     except BequestError as error:
         _complain(error)
         sys.exit(error.exit_code)
-    except MemoryError:
-        _complain("out of memory; give it more, or choose a smaller batch, fewer workers or less data")
-        sys.exit(1)
     except OSError as error:
         _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        sys.exit(1)
+        sys.exit(InputError.exit_code if error.errno in OF_A_NAME else 1)
     except KeyboardInterrupt:
         _interrupted()
         sys.exit(INTERRUPTED)
@@ -99,11 +107,44 @@ def _run() -> None:
         if ending.code == INTERRUPTED:
             _interrupted()
         raise
+    except Exception as error:
+        _complain(_unexpected(error))
+        sys.exit(1)
+
+
+def _unexpected(error: Exception) -> BequestError:
+    """One message for what nobody foresaw; the traceback goes to a file, for whoever mends it."""
+    if _ran_out(error):
+        remedy = "give it more, or choose a smaller batch, fewer workers or less data"
+        return BequestError("out of memory", got=_line(error), remedy=remedy)
+    remedy = "please report it"
+    with contextlib.suppress(OSError):
+        handle, path = tempfile.mkstemp(prefix="bequest-", suffix=".txt")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+            traceback.print_exc(file=file)
+        remedy = f"please report it, with the traceback in {path}"
+    return BequestError("this is a fault of bequest itself", got=_line(error), remedy=remedy)
+
+
+def _ran_out(error: Exception) -> bool:
+    """Whether memory ran out: what was short of it may have raised anything.
+
+    PyTorch has a type for that on GPUs only; on a CPU its RuntimeError names the allocator.
+    """
+    if type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error):
+        return True
+    try:
+        bytes(SCARCE)
+    except MemoryError:
+        return True
+    return isinstance(error, MemoryError)
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 def _complain(error: object) -> None:
-    from bequest.report.terminal_text import safe
-
     console = _errors()
     console.print("error:", style="bold red", end=" ")
     console.print(safe(error), markup=False)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bequest.errors import BequestError
+from bequest.printable import safe, safe_but_coloured
 
 
 class OutputError(BequestError):
@@ -51,6 +52,19 @@ class _Descriptor(io.FileIO):
             ) from error
 
 
+class _Printable(io.TextIOWrapper):
+    """Writes no control character: whatever a command forgets to escape is escaped here.
+
+    Colours and movements of the cursor pass where rich writes them, on terminals and where FORCE_COLOR asks.
+    """
+
+    def write(self, text: str) -> int:
+        """Write ``text``, control characters spelt out."""
+        coloured = self.isatty() or "FORCE_COLOR" in os.environ
+        super().write(safe_but_coloured(text) if coloured else safe(text))
+        return len(text)
+
+
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
     """Go on when the reader of the output leaves (``bequest show | head -1``), and end as if it had not.
@@ -84,6 +98,5 @@ def _wrapped(stream: Any, original: Any, name: str | None) -> Any:
         buffer = io.BufferedWriter(_Descriptor(stream.fileno(), name))
     except (OSError, ValueError):
         return stream
-    return io.TextIOWrapper(
-        buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=stream.line_buffering
-    )
+    errors = "backslashreplace" if stream.errors == "strict" else stream.errors
+    return _Printable(buffer, encoding=stream.encoding, errors=errors, line_buffering=stream.line_buffering)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ def conclude(result: Result, console: Console, *, as_json: bool, notes: bool = F
     run = read_run(result.folder)  # once for the page and the table: it may have thousands of cells
     page = write_text(result.report, render(run))
     if as_json:
-        typer.echo(result.study.model_dump_json(indent=1))
+        typer.echo(json.dumps(result.study.model_dump(mode="json"), indent=1))
     else:
         console.print(run_table(run))
         for note in result.study.notes if notes else ():

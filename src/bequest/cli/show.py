@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +27,8 @@ def command(
 
     runs = [read_run(folder) for folder in folders]
     if as_json:
-        texts = [run.study.model_dump_json(indent=1) for run in runs]
-        typer.echo(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")
+        studies = [run.study.model_dump(mode="json") for run in runs]
+        typer.echo(json.dumps(studies[0] if len(studies) == 1 else studies, indent=1))
         return
     console = Console(highlight=False)
     if len(runs) == 1:

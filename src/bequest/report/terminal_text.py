@@ -6,23 +6,11 @@ Names, labels and messages come from studies and folders that somebody else may 
 
 from __future__ import annotations
 
-import unicodedata
-
 from rich.text import Text
 
-_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-"""Unicode categories of control and format characters (bidirectional overrides), surrogates, private use."""
+from bequest.printable import safe
 
-
-def safe(text: object) -> str:
-    r"""``text`` with every control character spelt out; newlines and tabs stay.
-
-    For ``print`` and ``typer.echo``, and for ``console.print(..., markup=False)``.
-
-    >>> print(safe("a\x1b[31mb"))
-    a\x1b[31mb
-    """
-    return "".join(_shown(character) for character in str(text))
+__all__ = ["safe", "safe_text"]
 
 
 def safe_text(text: object, style: str = "") -> Text:
@@ -32,9 +20,3 @@ def safe_text(text: object, style: str = "") -> Text:
     '[bold]x[/]'
     """
     return Text(safe(text), style=style)
-
-
-def _shown(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in _UNSAFE:
-        return character
-    return character.encode("unicode_escape").decode()

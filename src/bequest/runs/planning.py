@@ -50,6 +50,10 @@ def with_parts(raw: Mapping[str, Any], study: Study, use: Sequence[str | Path] =
     named = raw.get("use", [])
     if not isinstance(named, list) or not all(isinstance(file, str) for file in named):
         raise ConfigError.of(_name(study), ["use: expected a list of Python files"])
+    impossible = [file for file in [*named, *map(str, use)] if "\0" in file]
+    if impossible:
+        faults = [f"use: {file!r} is not the name of a file" for file in impossible]
+        raise ConfigError.of(_name(study), faults)
     folder = Path(study).parent if isinstance(study, str | Path) and Path(study).is_file() else Path()
     files = [str((folder / file).resolve()) for file in named] + [str(Path(file).resolve()) for file in use]
     load_parts(files)

@@ -284,7 +284,7 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     conclusion = Conclusion(plan, folder, device=crew.device, at=at)
     conclusion.write("running")
     try:
-        trained, read = _do(inventory, conclusion, crew)
+        trained, read = _do_all(inventory, conclusion, crew)
         reuse = step == "verdicts"
         measurements = folder.records(MEASUREMENTS, Measurement) if reuse else conclusion.measure()
         record = conclusion.judge(measurements)
@@ -344,6 +344,24 @@ def _last_step(plan: Plan, folder: RunFolder, inventory: Survey, at: Round | Non
     return "nothing" if folder.complete(plan) and not pending else "verdicts"
 
 
+def _do_all(inventory: Survey, conclusion: Conclusion, crew: Crew) -> tuple[int, int]:
+    """Do the jobs, and those that follow from them: a teacher that came to other weights has new students.
+
+    Returns:
+        How many cells were trained here, and how many readings made.
+    """
+    trained = read = 0
+    for _ in range(1 + len(conclusion.plan.study.arms)):  # in so many generations at most
+        if not inventory.jobs:
+            break
+        trained_now, read_now = _do(inventory, conclusion, crew)
+        trained, read = trained + trained_now, read + read_now
+        inventory = survey(conclusion.plan, conclusion.folder.path, verify=False)
+        left = tuple(job for job in inventory.jobs if job.id not in conclusion.failed)
+        inventory = replace(inventory, jobs=left)
+    return trained, read
+
+
 def _do(inventory: Survey, conclusion: Conclusion, crew: Crew) -> tuple[int, int]:
     """Do the jobs; those that fail are noted in the conclusion.
 
@@ -351,8 +369,6 @@ def _do(inventory: Survey, conclusion: Conclusion, crew: Crew) -> tuple[int, int
         How many cells were trained here, and how many readings made.
     """
     trained = read = 0
-    if not inventory.jobs:
-        return trained, read
     started = time.perf_counter()
     queue = JobQueue(conclusion.plan, conclusion.folder.path, inventory, crew.leases)
     for count, answer in enumerate(crew.engine(queue).run(queue), 1):

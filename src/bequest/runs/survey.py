@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bequest.errors import RunFolderError
 from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.evidence.reading import Reading
-from bequest.files import file_digest
+from bequest.files import file_digest, refuse_link
 from bequest.records import RunRecord
 from bequest.studies.cell import Cell, CellFolder, SimulationConfig, cell_folder
 from bequest.studies.plan import Plan
@@ -154,18 +153,21 @@ def survey(plan: Plan, root: Path, *, verify: bool = True) -> Survey:
 
 
 def refuse_links(root: Path, plan: Plan) -> None:
-    """Refuse a folder of cells, or of one cell, that is a symbolic link: what is written there lies outside.
+    """Refuse a folder of the run that is a symbolic link: what is written there lies outside.
 
     Raises:
         RunFolderError: Names the link.
     """
-    for path in (root / "cells", *(cell_folder(root, cell_id).path for cell_id in plan.by_id)):
-        if path.is_symlink():
-            raise RunFolderError(
-                f"{path} is a symbolic link",
-                expected="a folder of the run",
-                remedy="replace it by the folder that it points to",
-            )
+    folders = [root / "cells", root / "stores", *_folders_in(root / "stores")]
+    for cell_id in plan.by_id:
+        path = cell_folder(root, cell_id).path
+        folders += [path, path / READINGS, path / SNAPSHOTS]
+    for path in folders:
+        refuse_link(path)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,8 @@ class CellState:
 
     Attributes:
         cell: The cell.
-        trained: Whether its training is complete and undamaged.
+        trained: Whether its training is complete and undamaged, and its teachers are still those that taught
+            it.
         snapshots: Whether snapshots of its training are there, whole.
         readings: Ids of the readings that are there, whole.
         damaged: Files that do not have the digest that the record names.
@@ -203,13 +206,31 @@ def state_of(root: Path, cell: Cell, *, verify: bool = True) -> CellState:
     training = _training_files(folder, cell)
     return CellState(
         cell,
-        trained=training <= whole,
+        trained=training <= whole and _taught_by_these(root, record),
         snapshots=bool(paths) and not paths & missing,
         readings=frozenset(
             name.removeprefix(READINGS).partition(".")[0] for name in whole if name.startswith(READINGS)
         ),
         damaged=tuple(damaged),
     )
+
+
+def _taught_by_these(root: Path, record: RunRecord) -> bool:
+    """Whether the teachers that are there have the weights that taught a cell.
+
+    One that cannot be read is trained again, and compared then.
+    """
+    for teacher in record.teachers:
+        if teacher.mode == "online" or Path(teacher.cell).name != teacher.cell:
+            continue  # it began with its initial weights
+        trained = cell_folder(root, teacher.cell).readable_record()
+        if (
+            trained is not None
+            and trained.status == "done"
+            and trained.weights_digest != teacher.digest_before
+        ):
+            return False
+    return True
 
 
 def record_of_cell(folder: CellFolder, cell: Cell) -> RunRecord | None:

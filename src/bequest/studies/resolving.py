@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ LIKE = "like"
 FOREACH = "foreach"
 SOURCES = "sources"
 """Queries are a list of sources; with ``foreach`` they are a table with this key."""
+MOST_COPIES = 10_000
+"""So many tables may all ``foreach`` of a study make."""
+
 VARIABLE = re.compile(r"\{([^{}]+)\}")
 
 
@@ -141,7 +144,7 @@ def _overlays(scales: Mapping[str, Any], scale: str) -> list[Mapping[str, Any]]:
     return overlays
 
 
-def expanded(content: Mapping[str, Any]) -> dict[str, Any]:
+def expanded(content: Mapping[str, Any], copies: Iterator[int] | None = None) -> dict[str, Any]:
     """``content`` with every table that has a ``foreach`` written out, one for each combination.
 
     ``foreach = {by = ["a", "b"], budget = [1, 2]}`` makes four tables; ``{by}`` and ``{budget}`` stand for
@@ -156,11 +159,13 @@ def expanded(content: Mapping[str, Any]) -> dict[str, Any]:
     {'arms': {'mlp': {'restart': 0}, 'mlp+': {'restart': 1}}}
 
     Raises:
-        ConfigError: If a ``foreach`` is neither a table of lists nor a list of tables, or makes a name twice.
+        ConfigError: If a ``foreach`` is neither a table of lists nor a list of tables, makes a name twice, or
+            all of them together make more than MOST_COPIES tables.
     """
     tables: dict[str, Any] = {}
+    copies = itertools.count(1) if copies is None else copies
     for name, value in content.items():
-        for key, table in _copies(name, value):
+        for key, table in _copies(name, value, copies):
             if key in tables:
                 raise ConfigError.of(
                     name, [f"foreach: {key!r} is made twice; use every variable in the name"]
@@ -169,29 +174,31 @@ def expanded(content: Mapping[str, Any]) -> dict[str, Any]:
     return tables
 
 
-def _copies(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+def _copies(name: str, value: Any, copies: Iterator[int]) -> Iterable[tuple[str, Any]]:
     if isinstance(value, Mapping) and FOREACH in value:
         rest = {key: part for key, part in value.items() if key != FOREACH}
         template = rest[SOURCES] if set(rest) == {SOURCES} else rest
         for binding in _bindings(name, value[FOREACH]):
+            if next(copies) > MOST_COPIES:
+                raise ConfigError.of(name, [f"foreach: more than {MOST_COPIES:,} tables are made"])
             named = _variables_in([name, template, *binding.values()])
             copy = _filled(template, binding)
             if isinstance(copy, dict):
                 copy |= {key: _filled(part, binding) for key, part in binding.items() if key not in named}
-            yield _filled(name, binding), _expanded_value(copy)
+            yield _filled(name, binding), _expanded_value(copy, copies)
         return
-    yield name, _expanded_value(value)
+    yield name, _expanded_value(value, copies)
 
 
-def _expanded_value(value: Any) -> Any:
+def _expanded_value(value: Any, copies: Iterator[int]) -> Any:
     if isinstance(value, Mapping):
-        return expanded(value)
+        return expanded(value, copies)
     if isinstance(value, list):
-        return [copy for item in value for _, copy in _copies("", item)]
+        return [copy for item in value for _, copy in _copies("", item, copies)]
     return value
 
 
-def _bindings(name: str, variables: object) -> list[dict[str, Any]]:
+def _bindings(name: str, variables: object) -> Iterator[dict[str, Any]]:
     """The values of the variables, one mapping for each table that is made."""
     axes = {"": variables} if isinstance(variables, list) else variables
     rows_alone = axes is not variables
@@ -203,7 +210,8 @@ def _bindings(name: str, variables: object) -> list[dict[str, Any]]:
         expected = "expected a table of lists, such as {budget = [300, 1000]}, or a list of tables"
         raise ConfigError.of(name, [f"foreach: {expected}"])
     by_axis = [[_row(variable, item) for item in axis] for variable, axis in axes.items()]
-    return [{key: part for row in rows for key, part in row.items()} for rows in itertools.product(*by_axis)]
+    for rows in itertools.product(*by_axis):
+        yield {key: part for row in rows for key, part in row.items()}
 
 
 def _row(variable: str, item: Any) -> Mapping[str, Any]:

@@ -21,9 +21,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from bequest.errors import RunFolderError
-from bequest.files import write_text
+from bequest.files import refuse_link, write_text
 from bequest.records import Record
-from bequest.runs.jobs.workers import AT_WORK, BEAT, SILENCE, Presence, Watch, WorkerRecord
+from bequest.runs.jobs.workers import AT_WORK, BEAT, SILENCE, WORKERS, Presence, Watch, WorkerRecord
 
 LEASES = f"{AT_WORK}/leases"
 """Where the leases of a run lie."""
@@ -260,6 +260,8 @@ def at_work(root: Path, role: str, *, beat: float = BEAT, silence: float = SILEN
         beat: Seconds between two signs of life.
         silence: Seconds without one after which another worker counts as dead.
     """
+    for folder in (AT_WORK, LEASES, WORKERS):
+        refuse_link(root / folder)
     with Presence(root, role, beat=beat) as presence:
         leases = Leases(root, presence, Watch(root, silence))
         try:

@@ -1,0 +1,1 @@
+"""The faults of ``benchmarks/faults.py``, by what they are done to."""

@@ -1,0 +1,128 @@
+"""What becomes of a run, a store and a command when something goes wrong: hundreds of faults, one by one.
+
+``python benchmarks/faults.py [--seed 0] [--workers 2] [--only KIND] [--table FILE] [--json FILE]``; prints
+every broken promise as it happens, and at the end a table of kinds. Exits with 1 if a promise was broken. The
+same seed makes the same faults; when a process is killed the clock says, so that it differs between machines.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import argparse  # noqa: E402
+import importlib  # noqa: E402
+import json  # noqa: E402
+import pkgutil  # noqa: E402
+import platform  # noqa: E402
+import shutil  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+import warnings  # noqa: E402
+from collections import Counter  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from fault_kinds import files, inputs, names, processes, resources, servers  # noqa: E402
+from fault_kinds.campaign import BAD, GOOD, Done, Fault, fork_workers, perform  # noqa: E402
+from fault_kinds.reference import make_reference  # noqa: E402
+
+import bequest  # noqa: E402
+
+MODULES = (files, processes, resources, names, inputs, servers)
+
+
+def imported() -> None:
+    """Import all of bequest, and what it imports late, so that no forked process has to."""
+    warnings.simplefilter("ignore")
+    for module in pkgutil.walk_packages(bequest.__path__, "bequest."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in ("sklearn.manifold", "sklearn.datasets", "PIL.JpegImagePlugin", "rich.progress", "jinja2"):
+        importlib.import_module(name)
+    from PIL import Image
+
+    Image.init()
+
+
+def chosen(faults: Sequence[Fault], only: Sequence[str]) -> list[Fault]:
+    """Those whose kind or name holds one of ``only``; all without."""
+    return [f for f in faults if not only or any(part in f"{f.kind}: {f.name}" for part in only)]
+
+
+def table(done: Sequence[Done]) -> str:
+    """One line a kind: how many faults, what came of them, how many promises were broken."""
+    kinds = list(dict.fromkeys(each.fault.kind for each in done))
+    lines = [f"| kind | faults | {' | '.join(GOOD)} | broken |", "|---|" + "---|" * (len(GOOD) + 2)]
+    for kind in kinds:
+        words = Counter(each.outcome.word for each in done if each.fault.kind == kind)
+        lines.append(_line(kind, words))
+    lines.append(_line(f"**all {len(kinds)} kinds**", Counter(each.outcome.word for each in done)))
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str, words: Counter[str]) -> str:
+    cells = [str(words.total()), *(str(words[word] or "") for word in GOOD)]
+    broken = ", ".join(f"{words[word]} {word}" for word in BAD if words[word])
+    return f"| {name} | {' | '.join(cells)} | {broken or '0'} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="faults at a time")
+    parser.add_argument("--only", action="append", default=[], help="a part of a kind's or a fault's name")
+    parser.add_argument("--table", type=Path, help="write the table there")
+    parser.add_argument("--json", type=Path, help="write every outcome there")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of broken promises")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    imported()
+    fork_workers()
+    root = Path(tempfile.mkdtemp(prefix="bequest-faults-"))
+    (root / "reference").mkdir()
+    reference = make_reference(root / "reference")
+    every = [fault for module in MODULES for fault in module.faults(reference, options.seed)]
+    faults = chosen(every, options.only)
+    print(
+        f"{len(faults)} faults of {len({f.kind for f in faults})} kinds; "
+        f"without one a run takes {reference.seconds:.1f} s"
+    )
+
+    def told(done: Done) -> None:
+        if done.outcome.word in BAD:
+            print(
+                f"{done.outcome.word}: {done.fault.kind}: {done.fault.name}: {done.outcome.note}", flush=True
+            )
+
+    (root / "faults").mkdir()
+    outcomes = list(perform(faults, root / "faults", options.workers, told))
+    order = {id(fault): place for place, fault in enumerate(faults)}
+    outcomes.sort(key=lambda done: order[id(done.fault)])
+    text, broken = table(outcomes), sum(done.outcome.word in BAD for done in outcomes)
+    seconds = time.perf_counter() - started
+    print(text)
+    print(
+        f"{len(outcomes)} faults, {broken} promises broken, {seconds / 60:.1f} minutes, seed {options.seed}"
+    )
+    print(
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, bequest {bequest.__version__}"
+    )
+    if options.table:
+        options.table.write_text(text)
+    if options.json:
+        rows = [[d.fault.kind, d.fault.name, d.outcome.word, d.outcome.note, d.seconds] for d in outcomes]
+        options.json.write_text(json.dumps(rows, indent=1))
+    if options.keep and broken:
+        print(f"kept: {root}")
+    else:
+        shutil.rmtree(root, ignore_errors=True)
+    sys.exit(broken > 0)
+
+
+if __name__ == "__main__":
+    main()

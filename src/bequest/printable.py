@@ -1,0 +1,44 @@
+"""Text from outside, fit for a terminal: no control character reaches the screen."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+"""Unicode categories of control and format characters (bidirectional overrides), surrogates, private use."""
+
+_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""A colour or a movement of the cursor, as rich writes them to terminals (ECMA-48, CSI)."""
+
+
+def safe(text: object) -> str:
+    r"""``text`` with every control character spelt out; newlines and tabs stay.
+
+    >>> print(safe("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    shown = str(text)
+    if shown.isascii() and shown.replace("\n", "").replace("\t", "").isprintable():
+        return shown
+    return "".join(_shown(character) for character in shown)
+
+
+def safe_but_coloured(text: str) -> str:
+    r""":func:`safe`, but for colours and movements of the cursor, and the returns that go with them.
+
+    >>> safe_but_coloured("\x1b[1mbold\x1b[0m\r") == "\x1b[1mbold\x1b[0m\r"
+    True
+    >>> print(safe_but_coloured("\x1b]0;title\x07"))
+    \x1b]0;title\x07
+    """
+    lines = [part.split("\r") for part in _SEQUENCE.split(text)]
+    parts = ["\r".join(map(safe, line)) for line in lines]
+    sequences = [*_SEQUENCE.findall(text), ""]
+    return "".join(part + sequence for part, sequence in zip(parts, sequences, strict=True))
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in _UNSAFE:
+        return character
+    return character.encode("unicode_escape").decode()
