@@ -9,8 +9,6 @@ import types
 import typing
 from typing import Annotated, Any, Literal, Union
 
-# Its import draws from `random`; a first import while a strategy draws would make the draws irreproducible.
-import rich.style  # noqa: F401
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import strategies as st
 from pydantic import BaseModel

@@ -197,7 +197,7 @@ def _texts(value: object) -> list[str]:
 @pytest.mark.parametrize(
     "tables",
     [
-        {"x{a}{b}": {"foreach": {key: list(range(2000)) for key in "abc"}}},
+        {"x{a}{b}{c}": {"foreach": {key: list(range(2000)) for key in "abc"}}},
         {"x{a}": {"foreach": {"a": list(range(200))}, "y{b}": {"foreach": {"b": list(range(200))}}}},
     ],
     ids=["a product", "one in another"],
