@@ -145,6 +145,30 @@ def test_a_teacher_that_comes_to_other_weights_is_followed_by_its_students(copie
     assert teacher.digest_before == trained.weights_digest
 
 
+def test_a_record_in_the_place_of_a_teachers_costs_no_student(copied):
+    plan, root = copied
+    teacher, other = plan.cell("cnn", 0), plan.cell("mlp", 0)
+    paths = [cell_folder(root, cell.id).record for cell in (teacher, other)]
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, reversed(contents), strict=True):
+        path.write_bytes(content)
+    jobs = survey(plan, root).jobs
+    assert {job.cell.id for job in jobs if job.action == TRAIN} == {teacher.id, other.id}
+
+
+def test_damaged_weights_and_a_damaged_reading_of_one_cell_are_made_again_by_one_command(copied, finished):
+    plan, root = copied
+    cell = plan.cell("mlp", 0)
+    folder = cell_folder(root, cell.id)
+    first = min((folder.path / "readings").iterdir())
+    content = first.read_bytes()
+    first.write_bytes(content[:100])
+    folder.weights.write_bytes(folder.weights.read_bytes()[:-1])
+    result = bq.run(finished[0] / "study.toml", out=root, workers=1)
+    assert (result.trained, result.read, result.failed) == (1, 1, ())
+    assert first.read_bytes() == content
+
+
 def test_an_online_teacher_begins_with_other_weights_than_it_ends_with(tiny, tmp_path):
     tiny["arms"]["mlp<-cnn"]["mode"] = "online"
     result = bq.run(tiny, out=tmp_path / "run", arms=["mlp<-cnn"], seeds=1, workers=1)

@@ -32,7 +32,7 @@ from bequest.models.weights import save_weights
 from bequest.records import RunRecord, read_record, write_record
 from bequest.runs.simulation import simulated
 from bequest.runs.store import from_store
-from bequest.runs.survey import READINGS, record_of_cell
+from bequest.runs.survey import record_of_cell, state_of
 from bequest.studies.cell import Cell, CellConfig, CellFolder, cell_folder
 from bequest.studies.datasets import PROBE_SPLIT, load, part_of
 from bequest.studies.networks import initial_network, trained_network
@@ -124,7 +124,7 @@ def _train(
         store=store,
     )
     teachers = [t.model_copy(update={"cell": cell.teachers[t.arm]}) for t in record.teachers]
-    files |= _readings_of_same_weights(folder, cell, record.weights_digest)
+    files |= _readings_of_same_weights(root, cell, record.weights_digest)
     return record.model_copy(update={"teachers": tuple(teachers), "files": files})
 
 
@@ -142,12 +142,15 @@ def _write_files(folder: CellFolder, lesson: Lesson, trained: Trained, *, snapsh
     return {folder.relative(path): file_digest(path) for path in paths}
 
 
-def _readings_of_same_weights(folder: CellFolder, cell: Cell, weights_digest: str | None) -> dict[str, str]:
-    """The readings that an earlier training of this cell left, if it came to the same weights."""
+def _readings_of_same_weights(root: Path, cell: Cell, weights_digest: str | None) -> dict[str, str]:
+    """The undamaged readings that an earlier training of this cell left, if it came to the same weights."""
+    folder = cell_folder(root, cell.id)
     earlier = record_of_cell(folder, cell)
     if earlier is None or earlier.weights_digest != weights_digest:
         return {}
-    return {name: digest for name, digest in earlier.files.items() if name.startswith(READINGS)}
+    # Whoever sees the new record takes the readings that it names for made: a damaged one must not be there.
+    names = {folder.relative(folder.reading(each)) for each in state_of(root, cell).readings}
+    return {name: digest for name, digest in earlier.files.items() if name in names}
 
 
 def _lesson(plan: Plan, cell: Cell, root: Path, device: Device) -> tuple[Lesson, str | None]:

@@ -218,17 +218,15 @@ def state_of(root: Path, cell: Cell, *, verify: bool = True) -> CellState:
 def _taught_by_these(root: Path, record: RunRecord) -> bool:
     """Whether the teachers that are there have the weights that taught a cell.
 
-    One that cannot be read is trained again, and compared then.
+    One that is not there, or has a damaged record or another cell's, is trained again, and compared then.
     """
     for teacher in record.teachers:
         if teacher.mode == "online" or Path(teacher.cell).name != teacher.cell:
             continue  # it began with its initial weights
         trained = cell_folder(root, teacher.cell).readable_record()
-        if (
-            trained is not None
-            and trained.status == "done"
-            and trained.weights_digest != teacher.digest_before
-        ):
+        if trained is None or trained.id != teacher.cell or trained.status != "done":
+            continue
+        if trained.weights_digest != teacher.digest_before:
             return False
     return True
 
