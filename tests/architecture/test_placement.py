@@ -31,6 +31,7 @@ ON_THE_CPU = {
     "distill/stores/replay.py: check: zeros": "a row of a store",
     "distill/stores/verify.py: probe: randint": "rows and views of samples",
     "distill/stores/workers.py: _spooled: empty": "stands for samples that travel in a file",
+    "distill/token_answers.py: sequences_read: from_numpy": "rows, moved to where labels are",
     "evidence/reading.py: read: from_numpy": "rows of samples",
     "models/export/onnx_file.py: _answer: from_numpy": "what another program answered",
     "models/pretrained/adoption.py: _check_normalisation: tensor": "compared with weights on disk",

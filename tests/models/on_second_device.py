@@ -13,7 +13,7 @@ from .test_placement import CLASSIFIERS, EVERY, LANGUAGE, built, inputs, logits
 LARGE = ("rednet50", "rednet101", "regnety_032", "deit_small")
 """Their smaller siblings have the same code."""
 
-OWN_KERNELS = ("lstm", "lstm_lm", "transformer_lm")
+OWN_KERNELS = ("lstm", "lstm_lm", "transformer_lm", "transformer_mlm")
 """Recurrences and attention that the CPU computes with kernels of its own: equal up to rounding."""
 
 

@@ -25,7 +25,8 @@ PUBLISHED = [
     ("transformer_lm", {"width": 256, "layers": 6, "heads": 8}, 7.6e6),
 ]
 CLASSIFIERS = ("lstm", "transformer", "transformer_seq", "utransformer_seq")
-LANGUAGE = ("lstm_lm", "transformer_lm")
+CAUSAL = ("lstm_lm", "transformer_lm")
+LANGUAGE = (*CAUSAL, "transformer_mlm")
 TINY = {"width": 16, "layers": 2}
 
 
@@ -66,7 +67,7 @@ def test_padding_cannot_change_an_answer(name):
     assert torch.equal(model(x), whole)
 
 
-@pytest.mark.parametrize("name", LANGUAGE)
+@pytest.mark.parametrize("name", CAUSAL)
 def test_padding_and_later_words_cannot_change_a_next_token(name):
     model, x = built(name), sequences()
     whole = model(x)
@@ -94,6 +95,21 @@ def test_the_bidirectional_one_sees_what_the_causal_one_cannot():
     assert changed[0, -1].any()
     changed = activations(both, y, ["blocks.1"])["blocks.1"] - activations(both, x, ["blocks.1"])["blocks.1"]
     assert changed[0].any(1).all()
+
+
+def test_a_hidden_token_is_answered_with_the_words_on_both_sides_and_without_padding():
+    model, x = built("transformer_mlm"), sequences()
+    whole = model(x)
+    assert torch.equal(model(torch.nn.functional.pad(x, (0, 9)))[:, :9], whole)
+    with torch.no_grad():
+        model.embedding.weight[0] += 100.0
+    words = x != 0
+    assert torch.allclose(
+        model(x)[words][:, 1:], whole[words][:, 1:], atol=1e-5
+    )  # but the padding's own logit
+    later = x.clone()
+    later[8 - 1, 7] = 1 + x[8 - 1, 7] % 29
+    assert not torch.equal(model(later)[7, 0], model(x)[7, 0])
 
 
 def test_the_shared_block_is_one_block_and_passes_count():

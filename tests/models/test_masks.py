@@ -56,7 +56,7 @@ def test_twice_the_padding_changes_nothing_in_classifiers_of_the_catalogue(name)
     assert torch.equal(call_with_mask(model, doubled, 0), call_with_mask(model, X, 0))
 
 
-@pytest.mark.parametrize("name", ["lstm_lm", "transformer_lm"])
+@pytest.mark.parametrize("name", ["lstm_lm", "transformer_lm", "transformer_mlm"])
 def test_twice_the_padding_changes_no_word_of_a_language_model(name):
     model = build_model(name, (5,), 10, seed=0, padding=0).eval()
     doubled = nn.functional.pad(X, (0, X.shape[1]))

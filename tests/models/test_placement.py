@@ -19,7 +19,7 @@ from bequest.models.pretrained.normalised import Normalised
 from bequest.models.tokens import Tokens
 
 CLASSIFIERS = ("lstm", "transformer", "transformer_seq", "utransformer_seq")
-LANGUAGE = ("lstm_lm", "transformer_lm")
+LANGUAGE = ("lstm_lm", "transformer_lm", "transformer_mlm")
 LIBRARIES = ("timm", "torchvision", "transformers", "efficientnet_lite")
 WORDS = 30
 VARIED = [("vit", {"form": form}) for form in ("distilled", "advised")] + [

@@ -13,6 +13,7 @@ from bequest.data.hub import hugging_face
 from bequest.data.linzen import linzen
 from bequest.data.mnist import mnist
 from bequest.data.tables import listed, parquet
+from bequest.data.text.documents import documents
 
 __all__ = [
     "DATASETS",
@@ -25,6 +26,7 @@ __all__ = [
     "cifar100",
     "coloured",
     "digits",
+    "documents",
     "few_shot",
     "folder",
     "fraction",

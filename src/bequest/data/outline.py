@@ -40,6 +40,9 @@ OUTLINES: Registry[Callable[..., Outline]] = Registry("outline")
 """By a dataset's name: takes the dataset's options and says how large it is, without its files."""
 
 
+OF_TOKENS: set[str] = set()
+"""Families of datasets, named with a path, in which each token has a label."""
+
 SPLITS: Registry[Callable[..., tuple[str, ...]]] = Registry("names of splits")
 """By a dataset's name: takes its options and names the splits that it can have, without its files."""
 

@@ -109,7 +109,8 @@ def named_teacher(text: str, data: Dataset, options: Mapping[str, Any] | None = 
         InputError: If it cannot be built.
     """
     name = named_network(text, data, options)
-    if name.weights is None and not is_pretrained(name.family, name.options):
+    trained = is_pretrained(name.family, name.options) or "network" in name.options
+    if name.weights is None and not trained:
         raise ModelError(
             f"the teacher {text!r} has not been trained",
             expected="FAMILY:WEIGHTS, RUN:ARM[:SEED], or a network of timm, torchvision or transformers",

@@ -230,6 +230,7 @@ def _fitted(lesson: Lesson, model: Any, network: NetworkName | None, watching: _
         padding=lesson.data.padding,
         input_shape=lesson.data.input_shape,
         tokenizer=lesson.data.tokenizer,
+        task=lesson.data.task,
     )
 
 

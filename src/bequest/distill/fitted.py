@@ -43,6 +43,7 @@ class Fitted:
         padding: The token that fills sequences up.
         input_shape: Shape of one input.
         tokenizer: What made tokens of texts, where it was trained on texts.
+        task: What it answers of tokens; see :attr:`bequest.data.datasets.Dataset.task`.
     """
 
     model: nn.Module
@@ -55,12 +56,14 @@ class Fitted:
     padding: int | None = None
     input_shape: tuple[int, ...] = ()
     tokenizer: Tokenizer | None = None
+    task: str = "classify"
 
     def logits(self, x: Any) -> Tensor:
-        """Logits (N, C) in eval mode.
+        """Logits (N, C) in eval mode; (N, L, C) of a language model.
 
         Args:
-            x: Inputs, or a list of texts (of pairs of texts) for a student that was trained on texts.
+            x: Inputs, or a list of texts (of pairs of texts) for a student that was trained on texts. A
+                language model reads them as beginnings: no end token follows.
 
         Raises:
             ModelError: If the network does not take ``x``.
@@ -118,6 +121,7 @@ class Fitted:
                 "classes": list(self.classes),
                 "padding": self.padding,
                 "input_shape": list(self.input_shape),
+                "task": self.task,
             },
         )
         return folder
@@ -126,7 +130,8 @@ class Fitted:
         if isinstance(x, Tensor):
             return x
         if self.tokenizer is not None and isinstance(x, list | tuple) and x and _is_text(x[0]):
-            return self.tokenizer.inputs(x, length=self.input_shape[0] if self.input_shape else None)
+            length = self.input_shape[0] if self.input_shape else None
+            return self.tokenizer.inputs(x, length=length, begun=self.task == "next_token")
         return as_pool(x).x
 
     def __repr__(self) -> str:
@@ -199,6 +204,7 @@ def load(folder: str | Path, model: nn.Module | None = None) -> Fitted:
         padding=saved["padding"],
         input_shape=tuple(saved["input_shape"]),
         tokenizer=read_tokenizer(str(folder / TOKENIZER)) if (folder / TOKENIZER).is_file() else None,
+        task=str(saved.get("task", "classify")),
     )
 
 

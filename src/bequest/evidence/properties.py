@@ -16,8 +16,9 @@ from bequest.evidence.values import Values
 from bequest.measure import reliability
 from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.cell import Cell
-from bequest.studies.datasets import PROBE_SPLIT
+from bequest.studies.datasets import PROBE_SPLIT, is_language
 from bequest.studies.plan import Plan
+from bequest.studies.spec import StudySpec
 
 BINS = 15
 
@@ -38,7 +39,7 @@ class Properties(Kind):
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
         for arm in plan.arms.shown:
-            language_model = plan.study.model(plan.study.arms[arm].student).data is not None
+            language_model = _is_language_model(plan.study, arm)
             for cell in cells_of(plan, arm):
                 for split in plan.study.splits:
                     yield cell, answers_on(plan.study, split)
@@ -52,7 +53,7 @@ class Properties(Kind):
             for split in (*study.splits, *study.measures.groups):
                 for name in values.properties_of(split):
                     yield over_seeds(values.property(name, arm, split), measure=name, arm=arm, split=split)
-            if study.model(study.arms[arm].student).data is not None:
+            if _is_language_model(study, arm):
                 yield from _perplexity(readings, arm)
 
     @override
@@ -78,6 +79,11 @@ class Properties(Kind):
                     y_title="accuracy",
                     points=tuple(Point(x=float(x), y=float(y), n=int(n)) for x, y, n in bins if n),
                 )
+
+
+def _is_language_model(study: StudySpec, arm: str) -> bool:
+    """Whether ``arm`` may be one: its perplexity is then asked for."""
+    return study.model(study.arms[arm].student).data is not None or is_language(study.data)
 
 
 def _perplexity(readings: Readings, arm: str) -> Iterator[Measurement]:

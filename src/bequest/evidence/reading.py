@@ -20,6 +20,7 @@ from bequest.data.datasets import Split
 from bequest.data.rows import in_memory
 from bequest.data.transforms import Transform
 from bequest.distill.score import BATCH, predict, score, tokens_of
+from bequest.distill.token_answers import token_answers, token_features
 from bequest.measure import attention_distance, severity_curve
 from bequest.models.taps import PENULTIMATE, activations, tapped
 from bequest.models.verbs import verb_logits, verb_states
@@ -82,7 +83,7 @@ class Network:
 
     @cached_property
     def next_token(self) -> bool:
-        """Whether it is a language model, whose answer is read where the verb is due."""
+        """Whether it is a language model: read at each token, or on data of classes where the verb is due."""
         return load(self.cell.training.data).next_token
 
     def module(self, *, trained: bool) -> nn.Module:
@@ -111,8 +112,15 @@ class Network:
         place = _place(data, spec, trained)
         if place in self._features:
             return self._features.pop(place)
-        x, network = tested_on(data, spec).x, self.module(trained=trained)
-        return penultimate(network, x, next_token=self.next_token, padding=self.padding)
+        samples, network = tested_on(data, spec), self.module(trained=trained)
+        if of_tokens(samples):
+            return token_features(network, samples, len(load(data).classes), padding=self.padding)
+        return penultimate(network, samples.x, next_token=self.next_token, padding=self.padding)
+
+
+def of_tokens(split: Split) -> bool:
+    """Whether each token of a sequence has a label of its own."""
+    return split.y is not None and split.y.ndim > 1
 
 
 def _place(data: DataSpec, spec: SplitSpec, trained: bool) -> str:
@@ -170,6 +178,8 @@ class OfSplit(Reading):
 class Answers(OfSplit):
     """ids, labels and logits on a split; also what is known of the samples, under names with ``about_``.
 
+    Of sequences with a label a token a row for each of these; see :func:`token_answers`.
+
     Attributes:
         tokens: Of networks with several tokens also the logits of each, (N, T, C).
     """
@@ -180,6 +190,9 @@ class Answers(OfSplit):
     def read(self, network: Network) -> Arrays:
         """See :class:`Answers`."""
         samples = self.samples
+        if of_tokens(samples):
+            module = network.module(trained=self.trained)
+            return token_answers(module, samples, padding=network.padding)._asdict()
         arrays: dict[str, np.ndarray | Tensor] = {"ids": samples.ids}
         arrays["logits"] = network.logits(self.data, self.split, trained=self.trained)
         if samples.y is not None:
@@ -224,8 +237,10 @@ class Activations(OfSplit):
 
     def read(self, network: Network) -> Arrays:
         """See :class:`Activations`."""
-        features = network.penultimate(self.data, self.split, trained=self.trained)
-        return {"ids": self.samples.ids, "penultimate": features}
+        features, samples = network.penultimate(self.data, self.split, trained=self.trained), self.samples
+        if of_tokens(samples):
+            return {"penultimate": features}
+        return {"ids": samples.ids, "penultimate": features}
 
 
 class LayerActivations(OfSplit):

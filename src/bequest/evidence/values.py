@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bequest.distill.token_answers import sequences_read, tokens_read
 from bequest.evidence.estimates import ring
+from bequest.evidence.reading import of_tokens
 from bequest.evidence.readings import Array, Predictions, Readings
 from bequest.evidence.strata import MEANS, NEEDED, mean_over_strata, strata_of
 from bequest.measure import (
@@ -217,18 +219,41 @@ class Values:
     def _over_samples(
         self, rows: Mapping[int, float | Array], name: str, split: str, *, is_ring: bool
     ) -> SeedValues:
-        """Values of one sample's copies are averaged: copies of an image are no further samples."""
+        """Values of one sample's copies are averaged: copies of an image are no further samples.
+
+        Those of the tokens of one sequence are put together for the same reason.
+        """
         bounds = measure_named(name).bounds
         first = next(iter(rows.values()), 0.0)
         if not isinstance(first, np.ndarray):
             return seed_values(rows, ring=is_ring, bounds=bounds)
         spec = self._readings.study.splits[split]
+        resolution = 1 / len(first) if first.dtype == np.bool_ else 0.0
+        tested = tested_on(self._readings.study.data, spec)
+        if of_tokens(tested):
+            vocabulary = len(self._readings.data.classes)
+            counts = tokens_read(tested, vocabulary).numpy()
+            ids = tested.ids[sequences_read(tested, vocabulary)].numpy()
+            by_sequence = {seed: _by_sequence(np.asarray(row), counts) for seed, row in rows.items()}
+            return seed_values(by_sequence, samples=ids, ring=is_ring, bounds=bounds, resolution=resolution)
         copies = len(spec.variants) or 1
         count = len(first) // copies
-        samples = tested_on(self._readings.study.data, spec).ids[:count].numpy() // copies
-        resolution = 1 / len(first) if first.dtype == np.bool_ else 0.0
+        samples = tested.ids[:count].numpy() // copies
         folded = {seed: np.reshape(row, (copies, count)).mean(axis=0) for seed, row in rows.items()}
         return seed_values(folded, samples=samples, ring=is_ring, bounds=bounds, resolution=resolution)
+
+
+def _by_sequence(values: Array, counts: Array) -> Array:
+    """One number a sequence: their mean is that over all tokens, their spread that of it over sequences.
+
+    mean + (M / P) · Σ (value − mean) over the sequence's tokens, with M sequences of P tokens in all: the
+    linearised ratio estimator (Cochran 1977, section 6.4), since a longer sequence counts for more.
+    """
+    owners = np.repeat(np.arange(len(counts)), counts)
+    mean = float(values.mean())
+    sums = np.bincount(owners, weights=values - mean, minlength=len(counts))
+    by_sequence: Array = mean + sums * len(counts) / counts.sum()
+    return by_sequence
 
 
 RINGS = ("ceiling", "other_teacher")

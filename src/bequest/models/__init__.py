@@ -9,7 +9,13 @@ from bequest.models.mlp import mlp
 from bequest.models.pretrained import Adoption, adopt, load_published, read_weights
 from bequest.models.regnet import regnety_032, regnety_040
 from bequest.models.resnet import resnet8, resnet20, resnet32, resnet44, resnet56
-from bequest.models.transformer import transformer, transformer_lm, transformer_seq, utransformer_seq
+from bequest.models.transformer import (
+    transformer,
+    transformer_lm,
+    transformer_mlm,
+    transformer_seq,
+    utransformer_seq,
+)
 from bequest.models.vit import deit_small, deit_tiny, vit
 
 __all__ = [
@@ -43,6 +49,7 @@ __all__ = [
     "state_count",
     "transformer",
     "transformer_lm",
+    "transformer_mlm",
     "transformer_seq",
     "utransformer_seq",
     "vit",

@@ -88,7 +88,8 @@ class Transformer(nn.Module):
         causal: A position attends to itself and those before it only, and the last word answers; else every
             word attends to every word, and a learned token put before them answers.
         shared: All passes share one block.
-        next_token: Answer at every word, through the weights of the embedding.
+        next_token: Answer at every word, through the weights of the embedding: with the next one where it
+            is causal, else with the one that is hidden there.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Transformer(nn.Module):
         self.positions = nn.Embedding(options.positions, width)
         for table in (self.embedding, self.positions):
             nn.init.normal_(table.weight, std=width**-0.5)
-        self.first = None if causal else nn.Parameter(torch.randn(width) * width**-0.5)
+        self.first = None if causal or next_token else nn.Parameter(torch.randn(width) * width**-0.5)
         self.enter = nn.Dropout(options.input_dropout)
         self.blocks = nn.ModuleList(
             Block(width, heads, options.dropout, options.attention_dropout)
@@ -216,3 +217,11 @@ def transformer_lm(input_shape: Sequence[int], classes: int, options: Transforme
     """Causal Transformer language model with tied embeddings; ``classes`` is the vocabulary."""
     check_sequence(input_shape, classes, "transformer_lm")
     return Transformer(classes, classes, options, causal=True, next_token=True)
+
+
+@MODELS.register("transformer_mlm")
+@options_from(TransformerOptions)
+def transformer_mlm(input_shape: Sequence[int], classes: int, options: TransformerOptions) -> Transformer:
+    """Masked language model: a bidirectional Transformer that answers at every token; tied embeddings."""
+    check_sequence(input_shape, classes, "transformer_mlm")
+    return Transformer(classes, classes, options, causal=False, next_token=True)

@@ -226,13 +226,15 @@ def _snapshots(plan: Plan, lesson: Lesson, folder: CellFolder) -> Callback:
     samples = len(lesson.data["train"])
     last = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
     due = set(checkpoint_epochs(last))
-    probe = load(plan.study.data)[PROBE_SPLIT].x[:PATH_SAMPLES]
+    data = load(plan.study.data)
+    probe, at_verb = data[PROBE_SPLIT].x[:PATH_SAMPLES], lesson.data.next_token and not data.next_token
 
     def keep(epoch: int, student: nn.Module) -> None:
         if epoch in due:
             # Asked twice, since the floor of the map is how far a network is from itself.
-            next_token, padding = lesson.data.next_token, lesson.padding
-            asked = [penultimate(student, probe, next_token=next_token, padding=padding) for _ in range(2)]
+            asked = [
+                penultimate(student, probe, next_token=at_verb, padding=lesson.padding) for _ in range(2)
+            ]
             answers: dict[str, torch.Tensor] = dict(zip((PENULTIMATE, AGAIN), asked, strict=True))
             save_arrays(folder.snapshot(epoch), as_plain_arrays(answers))
 

@@ -17,6 +17,7 @@ from bequest.data.corruptions import corrupt
 from bequest.data.datasets import Dataset, Split, load_dataset, located
 from bequest.data.folders import subset
 from bequest.data.fractions import fraction
+from bequest.data.outline import OF_TOKENS, OUTLINES, outline_of
 from bequest.data.rows import ChangedRows, LazyRows
 from bequest.data.transforms import Transform
 from bequest.errors import DataError, UnknownName
@@ -30,6 +31,13 @@ PROBE_SPLIT = "test"
 def load(spec: DataSpec) -> Dataset:
     """The dataset that ``spec`` names, as its files were at the last look."""
     return _load(_key(spec), content_hash(used_parts(spec)))
+
+
+def is_language(spec: DataSpec) -> bool:
+    """Whether tokens have labels, as far as the name says; nothing is loaded."""
+    if spec.name in OUTLINES:
+        return outline_of(spec.name, spec.options).task != "classify"
+    return located(spec.name)[0] in OF_TOKENS
 
 
 def tested_on(data: DataSpec, spec: SplitSpec) -> Split:

@@ -65,8 +65,16 @@ class Tokenizer(ABC):
     def save(self, path: str | Path) -> Path:
         """Write it whole, in the format of the library ``tokenizers`` (``tokenizer.json``)."""
 
-    def inputs(self, texts: Sequence[str | Sequence[str]], *, length: int | None = None) -> Tensor:
+    def inputs(
+        self, texts: Sequence[str | Sequence[str]], *, length: int | None = None, begun: bool = False
+    ) -> Tensor:
         """Texts or pairs of texts as a network takes them, int64 (N, L): framed, filled up to the longest.
+
+        Args:
+            texts: See above.
+            length: The most tokens.
+            begun: As the beginnings of documents, for a language model to go on: behind the start token if
+                there is one, without an end token.
 
         Raises:
             DataError: If there are no texts, or one is no text.
@@ -77,7 +85,12 @@ class Tokenizer(ABC):
             raise DataError(
                 "these are no texts", expected="strings, or pairs of strings", got=f"rows {faults[:8]}"
             )
-        return torch.from_numpy(padded(self.framed(rows, length), self.filler).astype(np.int64))
+        if begun:
+            start = [] if self.start is None else [self.start]
+            tokens = [[*start, *row][:length] for row in self.bare([" ".join(parts) for parts in rows])]
+        else:
+            tokens = self.framed(rows, length)
+        return torch.from_numpy(padded(tokens, self.filler).astype(np.int64))
 
     @property
     def filler(self) -> int:
