@@ -79,7 +79,7 @@ def test_a_worker_without_a_file_is_dead_after_the_same_silence(tmp_path, clock,
     assert not watch.alive(name)
 
 
-def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(tmp_path):
+def test_a_process_of_this_machine_that_is_gone_is_dead_at_once_and_for_ever(tmp_path, clock):
     code = (
         "import sys, os, pathlib\n"
         "from bequest.runs.jobs.workers import Presence\n"
@@ -93,10 +93,12 @@ def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(tmp_path):
     assert Watch(tmp_path).proven(name)
     process.communicate()
     assert not Watch(tmp_path).alive(name)
-    watch = Watch(tmp_path)
+    watch = Watch(tmp_path, clock=clock)
     assert watch.workers() == []
     watch.sweep()
     assert list((tmp_path / WORKERS).iterdir()) == []
+    clock.now += 2  # beyond what was read last; whoever sweeps need not wait for the silence of the dead
+    assert not watch.alive(name)
 
 
 def test_a_number_that_another_process_took_over_is_not_the_worker(tmp_path, monkeypatch):

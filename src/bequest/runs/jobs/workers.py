@@ -182,8 +182,11 @@ class Watch:
         sight = self._seen.get(name)
         if sight is None or now - sight.looked >= min(LOOK, self.silence / 4):
             content = self._content(name)
-            if sight is None or content != sight.content:
-                sight = _Sight(content, now, signs=0 if sight is None else sight.signs + 1)
+            if sight is None:
+                sight = _Sight(content, now, signs=0)
+            elif content != sight.content:
+                # Whoever is gone stays so when its file is swept away: no two workers share a name.
+                sight = _Sight(content, now, signs=sight.signs + 1, dead=sight.dead)
             sight.looked = now
             sight.dead = sight.dead or _gone(content)
             self._seen[name] = sight
