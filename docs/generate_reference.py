@@ -1,12 +1,14 @@
-"""Writes the tables of ``docs/studies.md``, the reference of a study's keys, from the specifications.
+"""Writes what is made of the specifications and registries, for readers and for ``bequest ls``.
 
-``python docs/generate_reference.py`` writes the page; a test compares it with what this makes.
+``python docs/generate_reference.py`` writes the tables of ``docs/studies.md``, the reference of a study's keys,
+and ``src/bequest/cli/listing.json``; tests compare both with what this makes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import types
 import typing
@@ -18,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from bequest.cli import listing
 from bequest.data.generators import Generator
 from bequest.data.queries import ActiveSpec
 from bequest.data.transforms import Transform
@@ -325,3 +328,6 @@ def _anchor(title: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    listing.FILE.write_text(
+        json.dumps(listing.listed_in_registries(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
