@@ -10,6 +10,7 @@ from torch import nn
 import bequest as bq
 from bequest.data.batches import Batches
 from bequest.data.datasets import Dataset, Split
+from bequest.data.generators import Generator
 from bequest.data.queries import Generated, Source
 from bequest.data.views import Identity
 from bequest.distill import engine
@@ -19,8 +20,9 @@ from bequest.distill.model_queries import ModelQueries, written_by
 from bequest.distill.objectives import KD, ReverseKL
 from bequest.distill.recipe import Recipe
 from bequest.distill.teachers import Teacher
-from bequest.errors import ConfigError, ModelError
+from bequest.errors import ConfigError, DataError, ModelError
 from bequest.models.weights import weights_digest
+from bequest.studies.source import SourceSpec
 
 WORDS = 7
 
@@ -185,3 +187,55 @@ def test_unlike_vocabularies_are_refused_by_name_and_the_difference_is_counted()
         bq.distill(Bigram(1), language(), teachers=[other], objective=KD(), batch=8, epochs=1)
     assert "7 tokens; 4 are in one of the two only" in str(caught.value)
     assert isinstance(written_by(None, PROMPTS, 6), Generated)
+
+
+def test_a_study_names_who_writes():
+    split = language()["train"]
+    own, taught = (
+        Generator.parse({"name": "written", "by": by, "prompt": 2}) for by in ("student", "teacher")
+    )
+    student, teacher = Bigram(1), Teacher(Bigram(2))
+    for generator, writer in ((own, student), (taught, teacher.network)):
+        queries = generator.bind(split)
+        queries.follow(student, (teacher,))
+        drawn = queries(20, torch.Generator().manual_seed(0))
+        expected = ModelQueries(split.x[:, :2], 6, model=writer)(20, torch.Generator().manual_seed(0))
+        assert torch.equal(drawn, expected)
+    assert own.bind(split).on_policy
+    assert not taught.bind(split).on_policy
+    with pytest.raises(ConfigError, match="the teacher writes, and no network teaches here"):
+        taught.bind(split).follow(student)
+    with pytest.raises(DataError, match="only sequences of tokens can be written"):
+        own.bind(Split(torch.zeros(4, 3), None, torch.arange(4)))
+    with pytest.raises(ConfigError, match="what a network writes changes with it"):
+        SourceSpec.parse({"generate": "written", "count": 10}, "queries")
+
+
+@pytest.mark.parametrize("by", ["student", "teacher"])
+def test_a_killed_run_on_what_a_transformer_writes_about_texts_ends_with_the_same_bytes(by, tmp_path):
+    dice = torch.Generator().manual_seed(0)
+    words = [("a", "b", "c", "d")[k] for k in torch.randint(4, (900,), generator=dice).tolist()]
+    lines = [" ".join(words[k : k + 9]) for k in range(0, 900, 9)]
+    (tmp_path / "texts.txt").write_text("\n".join(lines) + "\n")
+    data = bq.load_dataset(f"token:{tmp_path / 'texts.txt'}", length=8)
+    teacher = bq.fit("transformer_lm", data, epochs=1, batch=16)
+    written = Generator.parse({"name": "written", "by": by, "prompt": 2})
+    queries = [
+        Source("text", data["train"].unlabelled(), Identity(), 0.5),
+        Generated("written", written.bind(data["train"]), 0.5, written.spec()),
+    ]
+    settings = {"teachers": [teacher], "objective": ReverseKL(), "queries": queries, "batch": 16, "epochs": 3}
+    whole = bq.distill("lstm_lm", data, **settings)
+
+    def kill(epoch, _):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    file = tmp_path / "state.pt"
+    with pytest.raises(KeyboardInterrupt):
+        bq.distill("lstm_lm", data, checkpoint=file, callbacks=[kill], **settings)
+    assert file.is_file()
+    resumed = bq.distill("lstm_lm", data, checkpoint=file, **settings)
+    assert resumed.record.weights_digest == whole.record.weights_digest
+    other = bq.distill("lstm_lm", data, **{**settings, "queries": None})
+    assert other.record.weights_digest != whole.record.weights_digest

@@ -112,7 +112,7 @@ class Lesson:
                     teacher.to(device)
             for source in self.sources:
                 if isinstance(source, Generated) and isinstance(source.generate, ModelQueries):
-                    source.generate.follow(self.student)
+                    source.generate.follow(self.student, self.teachers)
             check_labels(self.sources, len(self.data.classes))
             signal = self._signal()
             records: tuple[TeacherRecord, ...] = ()

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from typing_extensions import override
+
+from bequest.data.datasets import Split
+from bequest.data.generators import Generator
 from bequest.data.queries import Generated
+from bequest.data.rows import blocks_of
 from bequest.distill.padded import asking
-from bequest.errors import ConfigError
+from bequest.distill.teachers import AnyTeacher
+from bequest.errors import ConfigError, DataError
 from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
 from bequest.models.tokens import full_precision, logits_of
+from bequest.variants import strict
+
+Writer = Literal["student", "teacher"]
 
 SEQUENCE_AXES = 3
 
@@ -25,8 +37,9 @@ class ModelQueries:
     Args:
         prompts: int64 (M, P), tokens to begin with, such as the first ones of the training sequences.
         length: Tokens of a whole sequence, more than P.
-        model: Who writes: a network of next-token logits (N, L, C); None: the student as it is at each step,
-            which is on-policy distillation.
+        model: Who writes: a network of next-token logits (N, L, C); None: who ``by`` says.
+        by: ``student``: the student as it is at each step, which is on-policy distillation; ``teacher``: its
+            first teacher, which is sequence-level distillation.
         temperature: > 0.
         end: A token after which a sequence is filled up with ``padding``.
         padding: The token that fills sequences up.
@@ -41,6 +54,7 @@ class ModelQueries:
         length: int,
         *,
         model: nn.Module | None = None,
+        by: Writer = "student",
         temperature: float = 1.0,
         end: int | None = None,
         padding: int | None = None,
@@ -58,29 +72,40 @@ class ModelQueries:
             raise ConfigError.of("queries of a model", faults)
         self._prompts, self._length, self._temperature = prompts, length, temperature
         self._end, self._padding = end, padding
-        self._model = model
-        self._student: nn.Module | None = None
+        self._model, self._by = model, by
+        self._writer = model
 
     @property
     def on_policy(self) -> bool:
         """Whether the student writes."""
-        return self._model is None
+        return self._model is None and self._by == "student"
 
-    def follow(self, student: nn.Module) -> None:
-        """Let ``student`` write from now on, if nobody else does."""
-        self._student = student
+    def follow(self, student: nn.Module, teachers: Sequence[AnyTeacher] = ()) -> None:
+        """Let the student of a lesson, or its first teacher, write from now on, if no other network does.
+
+        Raises:
+            ConfigError: If the teacher shall write and there is none.
+        """
+        if self._model is not None:
+            return
+        if self._by == "teacher" and not teachers:
+            raise ConfigError.of(
+                "queries of a model", ["the teacher writes, and no network teaches here; name a model"]
+            )
+        self._writer = student if self._by == "student" else teachers[0].network
 
     @torch.no_grad()
     def __call__(self, rows: int, generator: torch.Generator) -> Tensor:
         """``rows`` sequences (rows, length) on the CPU.
 
         Raises:
-            ConfigError: If the student shall write and there is none, or the model has no next-token logits.
+            ConfigError: If the student or teacher shall write and there is none, or the model has no
+                next-token logits.
         """
-        model = self._model if self._model is not None else self._student
+        model = self._writer
         if model is None:
             raise ConfigError.of(
-                "queries of a model", ["the student writes, and only a lesson knows it; name a model"]
+                "queries of a model", [f"the {self._by} writes, and only a lesson knows it; name a model"]
             )
         chosen = torch.randint(len(self._prompts), (rows,), generator=generator)
         tokens = self._prompts.cpu()[chosen]
@@ -105,6 +130,51 @@ class ModelQueries:
         last = tokens[:, -1:]
         over = (last == self._end) | (last == self._padding)
         return drawn.masked_fill(over, self._padding)
+
+
+@strict
+class Written(Generator, name="written"):
+    """Token sequences that a language model writes: the student's own (on-policy), or the teacher's samples.
+
+    Each begins with the first tokens of a random sequence of the data; every further token is drawn from the
+    model's softmax(logits / temperature) in eval mode.
+
+    Attributes:
+        by: ``student``, as it is at each step, or ``teacher``: the first one.
+        prompt: Tokens that each begins with.
+        length: Tokens of a whole sequence; default: as the data's.
+        temperature: Above 1 draws are more varied, below 1 less.
+        end: A token after which a sequence is filled up with ``padding``.
+        padding: See ``end``.
+    """
+
+    by: Writer = "student"
+    prompt: Annotated[int, Field(ge=1)] = 1
+    length: Annotated[int, Field(ge=2)] | None = None
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    end: Annotated[int, Field(ge=0)] | None = None
+    padding: Annotated[int, Field(ge=0)] = 0
+
+    @override
+    def bind(self, split: Split) -> ModelQueries:
+        """Sequences that begin as those of ``split``.
+
+        Raises:
+            DataError: If the split holds no sequences of tokens.
+            ConfigError: If the prompt leaves nothing to write.
+        """
+        if split.x.ndim != 2 or split.x.is_floating_point():
+            raise DataError(
+                "only sequences of tokens can be written", expected="tokens (N, L)", got=tuple(split.x.shape)
+            )
+        return ModelQueries(
+            torch.cat([block[:, : self.prompt] for block in blocks_of(split.x)]),
+            self.length or split.x.shape[1],
+            by=self.by,
+            temperature=self.temperature,
+            end=self.end,
+            padding=self.padding,
+        )
 
 
 def written_by(model: nn.Module | None, prompts: Tensor, length: int, *, share: float = 1.0) -> Generated:

@@ -69,6 +69,11 @@ class AnyTeacher(ABC):
         """Logits for ``x`` in eval mode, whatever the mode is."""
 
     @property
+    def network(self) -> nn.Module:
+        """What answers; the caller's, and not to be changed."""
+        return self._model
+
+    @property
     def notes(self) -> list[str]:
         """Sentences about it that a reader of the record should know."""
         return []

@@ -8,6 +8,7 @@ from bequest.config import Config
 from bequest.data.generators import Generator
 from bequest.data.queries import ActiveSpec
 from bequest.data.views import Identity, View
+from bequest.distill.model_queries import Written
 
 
 class SourceSpec(Config):
@@ -49,6 +50,8 @@ class SourceSpec(Config):
             if self.count is not None:
                 raise ValueError("count: only inputs that are made can be counted; give generate")
             return self
+        if self.count is not None and isinstance(self.generate, Written):
+            raise ValueError("count: what a network writes changes with it, and is made for each step")
         shown = not isinstance(self.views, Identity) or not isinstance(self.student_views, Identity)
         if self.count is None and (shown or self.view_count or self.active):
             raise ValueError("inputs that are made for each step have no views and no choice; give count")
