@@ -1,6 +1,6 @@
 """Writes what is made of the specifications and registries, for readers and for ``bequest ls``.
 
-``python docs/generate_reference.py`` writes the tables of ``docs/studies.md``, the reference of a study's keys,
+``python docs/generate_reference.py`` writes the tables of ``docs/studies.md``, a study's keys,
 and ``src/bequest/cli/listing.json``; tests compare both with what this makes.
 """
 

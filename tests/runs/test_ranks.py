@@ -22,15 +22,21 @@ from bequest.runs.survey import survey
 from bequest.studies.cell import cell_folder
 
 
-def test_two_ranks_run_the_study_that_workers_run(finished, tmp_path):
+@pytest.mark.parametrize("verb", ["run", "work"])
+def test_two_ranks_do_the_study_that_workers_do(finished, tmp_path, verb):
     folder, _, _ = finished
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = ["-m", "bequest", "run", folder / "study.toml", "--out", tmp_path / "run"]
+    plan = planned(folder / "study.toml")
+    if verb == "work":
+        (tmp_path / "run").mkdir()
+        RunFolder(tmp_path / "run").prepare(plan)
+        command = ["-m", "bequest", "work", tmp_path / "run"]
     done = subprocess.run([*torchrun, *command], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("report: ") == 1
+    assert done.stdout.count("report: " if verb == "run" else "0 left; measured and judged") == 1
+    assert done.stdout.count("jobs done here") == (verb == "work")
     assert read_record(tmp_path / "run" / "study.json", StudyRecord).status == "complete"
-    plan = planned(folder / "study.toml")
     by_ranks, by_workers = (Readings(plan, root / "run") for root in (tmp_path, folder))
     for cell in plan.cells:
         ranked, alone = (cell_folder(root / "run", cell.id) for root in (tmp_path, folder))
@@ -62,14 +68,12 @@ def test_followers_train_what_the_first_rank_names_and_write_nothing(tiny, tmp_p
     orders = [(str(tmp_path), first.id), None]
     trained = []
     monkeypatch.setattr(ranks, "following", lambda: True)
-    monkeypatch.setattr(Ranks, "shared", lambda self, value: orders.pop(0))
+    monkeypatch.setattr(Ranks, "ordered", lambda self, value: orders.pop(0))
     real = ranks.train_cell
 
     def train(plan, cell, root, *, device):
-        monkeypatch.setattr(Ranks, "shared", lambda self, value: value)
         real(plan, cell, root)
         trained.append(cell.id)
-        monkeypatch.setattr(Ranks, "shared", lambda self, value: orders.pop(0))
 
     monkeypatch.setattr(ranks, "train_cell", train)
     assert follow()

@@ -33,8 +33,10 @@ def command(
 
     Any number of these work on one folder, on any machine that sees it. Exits 0 if nothing is left, or with
     --once if its job is done; 3 if a job failed; 130 if it was asked to end (SIGTERM, Ctrl-C): a training is
-    saved first, and goes on wherever it is taken up.
+    saved first, and goes on wherever it is taken up. torchrun ... -m bequest work is one worker whose ranks
+    train each cell together.
     """
+    from bequest.distill.parallel import following
     from bequest.runs.jobs.taking import work
 
     console = Console(stderr=as_json)
@@ -45,6 +47,8 @@ def command(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     worked = work(folder, device=device, once=once, silence=silence, progress=show)
+    if following():
+        return
     done = sum(answer.status == "done" for answer in worked.answers)
     concluded = worked.study is not None
     if concluded:

@@ -25,7 +25,12 @@ from bequest.errors import WorkerLost
 T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a rank waits for the others before it gives the run up."""
+"""How long a rank waits for the others within a training before it gives the run up."""
+
+PATIENCE = timedelta(days=30)
+"""How long the others wait for the first rank's next order: it may read networks, or wait for others."""
+
+_patient_groups: list[dist.ProcessGroup] = []
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,15 @@ class Ranks:
         self._together(partial(dist.broadcast_object_list, box, src=0))
         shared: T = box[0]
         return shared
+
+    def ordered(self, order: T) -> T:
+        """The ``order`` of rank 0, on every rank, however long it takes to come."""
+        if self.world == 1:
+            return order
+        box: list[Any] = [order if self.first else None]
+        self._together(partial(dist.broadcast_object_list, box, src=0, group=_patient_groups[-1]))
+        received: T = box[0]
+        return received
 
     def copy_from_first(self, module: nn.Module) -> None:
         """Give every rank the parameters and buffers of rank 0."""
@@ -146,6 +160,7 @@ def joined(timeout: timedelta = TIMEOUT) -> Iterator[Ranks]:
             got=str(error).strip().splitlines()[0],
             remedy="check MASTER_ADDR and MASTER_PORT, and that every rank was started",
         ) from error
+    _patient_groups.append(dist.new_group(backend="gloo", timeout=PATIENCE))
     try:
         yield Ranks.here()
     except BaseException:
@@ -153,6 +168,8 @@ def joined(timeout: timedelta = TIMEOUT) -> Iterator[Ranks]:
         if not gpu:
             dist.destroy_process_group()
         raise
+    finally:
+        _patient_groups.pop()
     dist.destroy_process_group()
 
 

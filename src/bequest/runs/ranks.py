@@ -5,7 +5,7 @@ The first rank runs the study and writes its folder; the others follow: they tra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,23 +40,40 @@ class RankPool:
             WorkerLost: If another rank is gone.
         """
         keep_heap()
-        bench = Workbench(self.plan, self.root, self.device)
+        bench = RankedBench(self.plan, self.root, self.device, self.ranks)
+        yield from in_step(serve(queue, bench.do), self.ranks)
 
-        def do(job: Job) -> Answer:
-            if job.action == TRAIN:
-                self.ranks.shared((str(self.root.resolve()), job.cell.id))
-            return bench.do(job)
 
-        for answer in serve(queue, do):
-            if answer.status != "done":
-                cell = answer.job.cell
-                raise RunError(
-                    f"the cell {cell.arm}, seed {cell.seed}, failed, and with {self.ranks.world} "
-                    "ranks the run ends with it",
-                    got=answer.error,
-                    remedy="the same command tries it again",
-                )
-            yield answer
+class RankedBench(Workbench):
+    """A workbench of the first rank, with which the others train: it names each cell to them."""
+
+    def __init__(self, plan: Plan, root: Path, device: str, ranks: Ranks) -> None:
+        super().__init__(plan, root, device)
+        self.ranks = ranks
+
+    def do(self, job: Job, *, readings: Collection[str] | None = None) -> Answer:
+        """Train a cell with the other ranks, or read it without them."""
+        if job.action == TRAIN:
+            self.ranks.ordered((str(self.root.resolve()), job.cell.id))
+        return super().do(job, readings=readings)
+
+
+def in_step(answers: Iterable[Answer], ranks: Ranks) -> Iterator[Answer]:
+    """``answers``, as long as none tells of a job that failed here.
+
+    Raises:
+        RunError: If one does: the ranks may then be at different places.
+    """
+    for answer in answers:
+        if answer.status != "done" and not answer.elsewhere:
+            cell = answer.job.cell
+            raise RunError(
+                f"the cell {cell.arm}, seed {cell.seed}, failed, and with {ranks.world} "
+                "ranks the run ends with it",
+                got=answer.error,
+                remedy="the same command tries it again",
+            )
+        yield answer
 
 
 @contextmanager
@@ -64,7 +81,7 @@ def leading() -> Iterator[Ranks]:
     """Join the other ranks, if there are any, as the one that leads; dismiss them at the end."""
     with joined() as ranks:
         yield ranks
-        ranks.shared(None)
+        ranks.ordered(None)
 
 
 def follow(device: Device = "cpu") -> bool:
@@ -81,7 +98,7 @@ def follow(device: Device = "cpu") -> bool:
     with joined() as ranks:
         keep_heap()
         nothing: tuple[str, str] | None = None
-        while (order := ranks.shared(nothing)) is not None:
+        while (order := ranks.ordered(nothing)) is not None:
             root, cell_id = Path(order[0]), order[1]
             plan = RunFolder(root).plan()
             train_cell(plan, plan.by_id[cell_id], root, device=device)

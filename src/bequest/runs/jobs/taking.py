@@ -18,8 +18,8 @@ from bequest.runs.jobs.leases import Leases, at_work
 from bequest.runs.jobs.queue import JobQueue, serve
 from bequest.runs.jobs.schedule import Answer
 from bequest.runs.jobs.workers import SILENCE
+from bequest.runs.ranks import RankedBench, follow, in_step, leading
 from bequest.runs.survey import Job, survey
-from bequest.runs.work import Workbench
 from bequest.studies.plan import Plan
 
 Progress = Callable[[Answer, int], object]
@@ -55,7 +55,8 @@ def work(
 ) -> Worked:
     """Do jobs of a run folder until none is left; the last of all workers then measures and judges.
 
-    While ``bequest run`` is at work in the folder, or where the run is in rounds, that is left to it.
+    While ``bequest run`` is at work in the folder, or where the run is in rounds, that is left to it. Under
+    ``torchrun`` all ranks are one worker: the first takes jobs, and every cell is trained by all of them.
 
     Args:
         folder: A run folder, as ``bequest run`` prepared it.
@@ -67,18 +68,22 @@ def work(
     Raises:
         RunFolderError: If it holds no run.
         ConfigError: If there is no such device here.
+        RunError: Under ``torchrun``, if a cell fails: the ranks may then be at different places.
     """
     run, worked, place = RunFolder(folder), Worked(folder), str(parse_device(device))
     run.plan()  # before anything is written: the folder may hold no run
+    if follow(device):
+        return worked
     prefer_determinism(place)
     threads = torch.get_num_threads()
     keep_heap()
-    with at_work(folder, "work", silence=silence) as leases:
+    with leading() as ranks, at_work(folder, "work", silence=silence) as leases:
         while True:
             version, plan = file_digest(run.configuration), run.plan()
             torch.set_num_threads(1)  # as the workers of bequest run: the same sums in the same order
             try:
-                _take(worked, Workbench(plan, folder, place), leases, once=once, progress=progress)
+                bench = RankedBench(plan, folder, place, ranks)
+                _take(worked, bench, leases, once=once, progress=progress)
             finally:
                 torch.set_num_threads(threads)
             if (once and worked.answers) or file_digest(run.configuration) == version:
@@ -88,7 +93,9 @@ def work(
     return worked
 
 
-def _take(worked: Worked, bench: Workbench, leases: Leases, *, once: bool, progress: Progress | None) -> None:
+def _take(
+    worked: Worked, bench: RankedBench, leases: Leases, *, once: bool, progress: Progress | None
+) -> None:
     plan, ours = bench.plan, set[str]()
     queue = JobQueue(plan, worked.folder, survey(plan, worked.folder, verify=False), leases)
 
@@ -97,7 +104,8 @@ def _take(worked: Worked, bench: Workbench, leases: Leases, *, once: bool, progr
         return bench.do(job)
 
     worked.failed.clear()
-    for answer in serve(queue, do, once=once):
+    answers = serve(queue, do, once=once)
+    for answer in answers if bench.ranks.world == 1 else in_step(answers, bench.ranks):
         if answer.status != "done":
             worked.failed[answer.job.id] = answer
         if answer.job.id in ours:
