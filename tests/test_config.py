@@ -77,3 +77,20 @@ def test_long_lines_that_are_no_keys_are_read(tmp_path):
     numbers = ", ".join(["0.1"] * 5000)
     path.write_text(f"a = [{numbers}]\ntext = '{'One sentence. ' * 5000}'")
     assert len(read_toml(path)["a"]) == 5000
+
+
+@pytest.mark.parametrize("text", ["a = " + "1" * 1_000_000, "a = " + "x" * 1_000_000, "a" * 1_000_000])
+def test_a_word_of_a_million_characters_is_one_message(text, tmp_path):
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        read_toml(tmp_path / "s.toml")
+
+
+def test_dots_in_comments_and_texts_are_no_keys(tmp_path):
+    (tmp_path / "s.toml").write_text(f"# {'.' * 5000}\na = '{'b.' * 5000}'\n")
+    assert read_toml(tmp_path / "s.toml") == {"a": "b." * 5000}
+
+
+def test_a_setting_of_a_key_without_end_is_text():
+    value = f"{{{'a.' * 20_000}a = 1}}"
+    assert with_settings({}, [f"x={value}"]) == {"x": value}

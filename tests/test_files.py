@@ -8,7 +8,7 @@ from bequest.errors import RunFolderError
 from bequest.files import (
     read_json,
     read_sealed,
-    remove_partials,
+    tidy,
     write_bytes,
     write_json,
     write_sealed,
@@ -47,7 +47,7 @@ def test_a_folder_in_the_way_is_named(tmp_path):
 def test_partials_are_removed(tmp_path):
     (tmp_path / ".a.bin.xyz.part").write_bytes(b"half")
     write_json(tmp_path / "kept.json", {"a": 1})
-    assert remove_partials(tmp_path) == 1
+    assert tidy(tmp_path) == 1
     assert read_json(tmp_path / "kept.json") == {"a": 1}
 
 
@@ -95,3 +95,27 @@ def test_json_without_a_seal_is_read_as_it_is(tmp_path):
     assert read_sealed(tmp_path / "a.json") == {"a": 1}
     write_json(tmp_path / "b.json", [1])
     assert read_sealed(tmp_path / "b.json") == [1]
+
+
+def test_empty_folders_in_the_places_of_files_are_removed(tmp_path):
+    (tmp_path / "a" / "record.json").mkdir(parents=True)
+    (tmp_path / "a" / ".checked.json").mkdir()
+    (tmp_path / "readings").mkdir()
+    mine = tmp_path / "my.pictures"
+    mine.mkdir()
+    write_bytes(mine / "mine.png", b"x")
+    (tmp_path / "half.json.part").mkdir()
+    partial = tmp_path / ".a.bin.xyz.part"
+    partial.write_bytes(b"half")
+    assert tidy(tmp_path, partials=False) == 3
+    assert partial.exists()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
+        ["a", "readings", "my.pictures", "mine.png", partial.name]
+    )
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "record.json" / "mine").mkdir(parents=True)
+    with pytest.raises(RunFolderError, match="move it away") as caught:
+        write_json(tmp_path / "record.json", {})
+    assert caught.value.got == "a folder of this name"

@@ -106,8 +106,10 @@ def content_hash(value: Any, *, length: int = 16) -> str:
 DEEPEST = 64
 """So many tables and lists may lie in each other."""
 
-_LONG_KEY = re.compile(r"""(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){1000,}""")
-"""A dotted key on which tomllib, whose time grows with the square of its length, would take minutes."""
+LONGEST_KEY = 1000
+"""A dotted key of more parts than these would take tomllib, whose time grows with its square, minutes."""
+
+_QUOTED = re.compile(r"""\"[^"\n]*\"|'[^'\n]*'""")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     too_deep = ConfigError.of(str(path), [f"tables and lists lie more than {DEEPEST} deep in each other"])
     try:
         text = Path(path).read_text(encoding="utf-8")
-        if _LONG_KEY.search(text):
+        if _longest_key(text) > LONGEST_KEY:
             raise too_deep
         content = tomllib.loads(text)
         if depth(content) > DEEPEST:
@@ -129,6 +131,13 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError.of(str(path), [f"cannot be read: {error}"]) from None
     except (ValueError, RecursionError) as error:  # syntax, numbers of too many digits, tables without end
         raise ConfigError.of(str(path), [f"not valid TOML: {error}"]) from None
+
+
+def _longest_key(text: str) -> int:
+    """The most parts of what may be a dotted key, in a time that grows with the length of ``text`` only."""
+    plain = re.sub(r"[ \t]+", "", _QUOTED.sub("quoted", text))
+    dotted = re.findall(r"[\w.-]+", plain)
+    return max((sum(map(bool, word.split("."))) for word in dotted if "." in word), default=1)
 
 
 def depth(content: object) -> int:
@@ -193,6 +202,8 @@ def with_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str,
 
 
 def _toml_value(text: str) -> Any:
+    if _longest_key(text) > LONGEST_KEY:
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):

@@ -56,16 +56,28 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
             _sync_folder(path.parent)
     except OSError as error:
         _discard(partial)
-        raise RunFolderError(
-            f"cannot write {path}",
-            expected="a writable folder with free space",
-            got=error.strerror or str(error),
-            remedy="free some space or choose another folder, then run the same command again",
-        ) from error
+        raise not_written(path, error) from error
     except BaseException:
         _discard(partial)
         raise
     return path
+
+
+def not_written(path: Path, error: OSError) -> RunFolderError:
+    """The message for a file that cannot be written."""
+    if path.is_dir():
+        return RunFolderError(
+            f"cannot write {path}",
+            expected="a file of this name, or none",
+            got="a folder of this name",
+            remedy="move it away, then run the same command again",
+        )
+    return RunFolderError(
+        f"cannot write {path}",
+        expected="a writable folder with free space",
+        got=error.strerror or str(error),
+        remedy="free some space or choose another folder, then run the same command again",
+    )
 
 
 @contextlib.contextmanager
@@ -210,12 +222,30 @@ def open_regular(path: str | Path, *, append: bool = False) -> IO[bytes]:
         ) from error
 
 
-def remove_partials(folder: str | Path) -> int:
-    """Delete what interrupted writes left behind under ``folder``; returns how many files went."""
-    partials = list(Path(folder).rglob(f".*{PARTIAL_SUFFIX}"))
-    for partial in partials:
-        _discard(partial)
-    return len(partials)
+def tidy(folder: str | Path, *, partials: bool = True) -> int:
+    """Delete under ``folder`` what interrupted writes left behind, and empty folders in the places of files.
+
+    No folder that bequest makes has a suffix, and all of its files do. A folder that holds something is left
+    for whoever put it there; writing the file then names it.
+
+    Args:
+        folder: Where.
+        partials: False where others may be writing.
+
+    Returns:
+        How many were deleted.
+    """
+    deleted = 0
+    for place, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            if partials and name.startswith(".") and name.endswith(PARTIAL_SUFFIX):
+                deleted += _discard(Path(place, name))
+        for name in folders:
+            if Path(name).suffix:
+                with contextlib.suppress(OSError):  # it holds something, or is a link
+                    Path(place, name).rmdir()
+                    deleted += 1
+    return deleted
 
 
 def sync(file: IO[bytes]) -> None:
@@ -240,6 +270,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _discard(path: Path) -> None:
+def _discard(path: Path) -> bool:
     with contextlib.suppress(OSError):
         path.unlink()
+        return True
+    return False

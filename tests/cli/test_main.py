@@ -255,3 +255,12 @@ def test_a_name_that_the_system_does_not_take_is_wrong_input(cli):
     code, _, err = cli("show", "x" * 5000)
     assert code == 2
     assert "name too long" in err.lower()
+
+
+def test_a_message_is_given_where_memory_is_too_short_for_one_in_colours(cli, monkeypatch, capfd):
+    def none():
+        raise MemoryError
+
+    monkeypatch.setattr("bequest.cli.main._errors", none)
+    code, _, _ = cli("check", "no such study")
+    assert code == 2

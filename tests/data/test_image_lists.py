@@ -11,7 +11,7 @@ from PIL import Image
 
 from bequest.data import load_dataset
 from bequest.data.image_cache import decode_all
-from bequest.data.image_lists import split_of
+from bequest.data.image_lists import read_rows, split_of
 from bequest.data.images import Shape, decode
 from bequest.errors import ConfigError, DataError
 
@@ -205,3 +205,11 @@ def test_whatever_pillow_raises_is_an_unreadable_file(tmp_path, monkeypatch):
         decoded = decode_all([tmp_path / "a.png"], Shape(4))
         assert len(decoded.unreadable) == 1
         assert len(decoded.x) == 0
+
+
+def test_a_header_of_200_000_columns_is_read_at_once(tmp_path):
+    """Comparing each name with each other would take minutes."""
+    names = [f"c{place}" for place in range(200_000)]
+    (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("1" * len(names)) + "\n")
+    (row,) = read_rows(tmp_path / "wide.csv")
+    assert list(row) == names

@@ -265,3 +265,35 @@ def test_a_measure_that_raises_is_one_message_and_the_run_is_not_called_running(
         run(tiny)
     assert "ZeroDivisionError: mine" in str(caught.value)
     assert RunFolder(folder).record().status == "interrupted"
+
+
+def test_folders_in_the_places_of_files_are_replaced_by_them(grown, finished):
+    run, folder = grown
+    before = bytes_of(folder)
+    cells = sorted((folder / "cells").iterdir())
+    readings = [min((cell / "readings").iterdir()) for cell in cells]
+    places = [cells[0] / "weights.safetensors", cells[1] / "record.json", cells[2] / "metrics.jsonl"]
+    places += [readings[3], *(folder / name for name in (*RESULTS, "study.json", "study.toml"))]
+    contents = {path: path.read_bytes() for path in places}
+    for path in places:
+        path.unlink()
+        path.mkdir()
+    (folder / ".jobs" / "leases" / "run.0").mkdir(parents=True)
+    (cells[4] / "checkpoint.pt").mkdir()
+    again = run()
+    assert (again.trained, again.failed) == (3, ())
+    assert bytes_of(folder) == before
+    same = [path for path in places if path.name not in ("record.json", "study.json")]  # those hold durations
+    assert {path: path.read_bytes() for path in same} == {path: contents[path] for path in same}
+    assert run().conclusion == "nothing"
+
+
+def test_a_folder_that_holds_something_is_named_and_stays(grown):
+    run, folder = grown
+    path = min((folder / "cells").iterdir()) / "record.json"
+    path.unlink()
+    (path / "mine").mkdir(parents=True)
+    result = run()
+    (failed,) = result.failed
+    assert "a folder of this name" in failed.error
+    assert (path / "mine").is_dir()

@@ -57,3 +57,13 @@ def test_a_jobs_id_says_what_it_is(tiny, tmp_path):
     bench = Workbench(plan, tmp_path)
     for job in (Job(TRAIN, plan.cells[0]), Job(READ, plan.cells[0])):
         assert bench.job(f"{job.id}\n") == job
+
+
+def test_a_record_that_cannot_be_written_is_a_failure(tiny, tmp_path):
+    plan = planned(tiny, arms=["mlp"], seeds=1)
+    (cell,) = plan.cells
+    (tmp_path / "cells" / cell.id / "record.json" / "mine").mkdir(parents=True)
+    answer = Workbench(plan, tmp_path).do(Job(TRAIN, cell))
+    assert answer.status == "failed"
+    assert "record.json" in answer.error
+    assert "a folder of this name" in answer.error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sys
 import tempfile
 import traceback
@@ -145,6 +146,13 @@ def _line(error: Exception) -> str:
 
 
 def _complain(error: object) -> None:
+    try:
+        _print(error)
+    except MemoryError:  # what is left is too little for a line in colours
+        os.write(2, b"error: out of memory\n")
+
+
+def _print(error: object) -> None:
     console = _errors()
     console.print("error:", style="bold red", end=" ")
     console.print(safe(error), markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +140,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             columns = [name.strip().lower() for name in reader.fieldnames or ()]
-            twice = sorted({name for name in columns if columns.count(name) > 1})
+            twice = sorted(name for name, count in Counter(columns).items() if count > 1)
             if twice:
                 raise DataError(f"{path} has two columns of one name", got=", ".join(twice))
             reader.fieldnames = columns

@@ -14,7 +14,7 @@ from bequest.errors import ConfigError, RunFolderError
 
 # Importing the kinds registers them, before a study that names one is parsed.
 from bequest.evidence import kinds as kinds
-from bequest.files import file_digest, remove_partials, write_text
+from bequest.files import file_digest, tidy, write_text
 from bequest.parts import load_parts
 from bequest.records import (
     VERSION,
@@ -114,7 +114,7 @@ class RunFolder:
             if unused:
                 raise self._refusal(plan, unused)
             if leases is None or not leases.others_at_work():  # what they are writing is theirs
-                remove_partials(self.path)
+                tidy(self.path)
         else:
             self._refuse_foreign()
         configuration = to_toml({"scale": plan.scale, **plan.resolved})

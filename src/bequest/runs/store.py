@@ -42,6 +42,7 @@ def from_store(lesson: Lesson, root: Path, codec: Codec) -> tuple[Lesson, str]:
         features=features,
         feature_dtype="float32",
         path=root / STORES / identity,
+        fresh="damaged",  # what this name holds follows from the lesson: anything else is damage
         wait=True,
         device=lesson.device,
     )

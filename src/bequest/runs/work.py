@@ -47,7 +47,10 @@ class Workbench:
                 return Answer(job, "failed", f"{type(error).__name__}: {error}")
             return Answer(job, "failed" if made.failures else "done", made.sentence(), made.count)
         snapshots = self._demand.path(job.cell.id)
-        record = run_cell(self.plan, job.cell, self.root, snapshots=snapshots, device=self.device)
+        try:
+            record = run_cell(self.plan, job.cell, self.root, snapshots=snapshots, device=self.device)
+        except BequestError as error:  # its record cannot be written
+            return Answer(job, "failed", str(error))
         return Answer(job, record.status, record.error)
 
     def job(self, job_id: str) -> Job:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,3 +251,86 @@ def test_a_probe_refuses_other_teachers_and_other_data(
         verify_store(folder, teachers=network(1), data=data)
     with pytest.raises(SignalError, match="built on other samples"):
         verify_store(folder, teachers=teacher, data=data["train"])
+
+
+HOSTILE = [
+    "[5]",
+    "7",
+    '{"shards": 3}',
+    '{"shards": [{"file": "../x"}]}',
+    '{"rows": 1e99}',
+    '{"rows": -1}',
+    "[" * 9999,
+]
+"""What a damaged or foreign journal may hold."""
+
+
+@pytest.mark.parametrize("line", [*HOSTILE, '{"rows": 9999999, "sha256": {}}', '{"rows": 1, "sha256": 1}'])
+def test_a_journal_that_is_none_is_begun_anew(
+    teacher: nn.Module, data: Dataset, folder: Path, line: str
+) -> None:
+    whole = contents(folder)
+    (folder / BUILDING).write_text(_without_shards(folder))
+    (folder / MANIFEST).unlink()
+    (folder / "view-00001.npy").unlink()
+    journal_path(folder, 1).write_text(line + "\n")
+    bq.build_store(teacher, data, views=Shift(1), count=2, path=folder, split="test", codec="float16")
+    assert contents(folder) == whole
+
+
+def _without_shards(folder: Path) -> str:
+    manifest = read_manifest(folder / MANIFEST)
+    assert isinstance(manifest, Manifest)
+    return manifest.model_copy(update={"shards": ()}).text()
+
+
+def test_a_name_in_a_journal_leads_nowhere_else(teacher: nn.Module, data: Dataset, folder: Path) -> None:
+    manifest = read_manifest(folder / MANIFEST)
+    assert isinstance(manifest, Manifest)
+    outside = folder.parent / "victim.npy"
+    outside.with_name("victim.npy.unfinished").write_bytes(b"mine")
+    shard = manifest.shards[1].model_copy(update={"file": "../victim.npy"})
+    (folder / BUILDING).write_text(_without_shards(folder))
+    (folder / MANIFEST).unlink()
+    journal_path(folder, 1).write_text(json.dumps({"shards": [shard.model_dump()]}) + "\n")
+    bq.build_store(teacher, data, views=Shift(1), count=2, path=folder, split="test", codec="float16")
+    assert not outside.exists()
+
+
+@pytest.mark.parametrize("damage", ["torn", "of another store", "a folder", "arrays alone"])
+def test_a_damaged_store_is_built_afresh_where_that_is_allowed(
+    teacher: nn.Module, data: Dataset, folder: Path, damage: str
+) -> None:
+    def build(fresh: Any) -> None:
+        options = {"views": Shift(1), "count": 2, "path": folder, "split": "test", "codec": "float16"}
+        bq.build_store(teacher, data, fresh=fresh, **options)  # type: ignore[arg-type]
+
+    whole = contents(folder)
+    path = folder / MANIFEST
+    if damage == "torn":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "of another store":
+        rewritten(folder, logits=(7,))
+    else:
+        path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+        (folder / "view-00000.npy").unlink()
+        (folder / "view-00000.npy").mkdir()
+    with pytest.raises(SignalError):
+        build(fresh=False)
+    with pytest.warns(UserWarning, match="the store is built again"):
+        build(fresh="damaged")
+    assert contents(folder) == whole
+
+
+def test_what_is_not_damaged_is_not_built_afresh(
+    teacher: nn.Module, data: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the teacher was asked again")
+
+    monkeypatch.setattr("bequest.distill.stores.build._start_over", never)
+    bq.build_store(
+        teacher, data, views=Shift(1), count=2, path=folder, split="test", codec="float16", fresh="damaged"
+    )

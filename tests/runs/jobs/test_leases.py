@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from bequest.errors import RunFolderError
+from bequest.runs.jobs import workers
 from bequest.runs.jobs.leases import DRIVER, LEASES, Leases, at_work
 from bequest.runs.jobs.workers import Presence, Watch
 
@@ -128,10 +129,12 @@ def test_a_lease_that_changed_hands_under_one_number_belongs_to_the_second(of, n
     assert c.holder("train x") == "b"
 
 
-def test_a_lease_that_cannot_be_read_is_believed_for_a_while(tmp_path):
+@pytest.mark.parametrize("content", [b"", b'{"holder": "nob', b'{"holder": "nobody"}', b"\xff"])
+def test_a_lease_that_cannot_be_read_is_believed_for_a_while(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(workers, "UNSIGNED", 0.3)
     (tmp_path / LEASES).mkdir(parents=True)
-    (tmp_path / LEASES / "train-x.0").write_bytes(b"")  # its holder died before it had written its name
-    with at_work(tmp_path, "work", silence=0.3) as leases:
+    (tmp_path / LEASES / "train-x.0").write_bytes(content)  # empty: its holder died before it wrote its name
+    with at_work(tmp_path, "work") as leases:
         leases.refresh()
         assert leases.take("train x") is None
         while "train-x" in leases.others():
@@ -189,3 +192,9 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(of, tmp_path):
     (tmp_path / LEASES).write_text("in the way")
     with pytest.raises(RunFolderError, match=r"cannot write .*train-x\.0"):
         a.take("train x")
+
+
+def test_a_worker_that_cannot_say_that_it_is_there_is_an_error_that_says_so(tmp_path):
+    (tmp_path / ".jobs").write_text("in the way")
+    with pytest.raises(RunFolderError, match=r"cannot write .*\.json"), at_work(tmp_path, DRIVER):
+        pass

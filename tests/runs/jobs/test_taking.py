@@ -186,3 +186,22 @@ def test_the_last_of_many_single_jobs_measures(finished, tmp_path):
     assert work(root, once=True).study is None
     assert work(root, once=True).study.status == "complete"
     assert results(root) == results(folder / "run")
+
+
+def test_a_worker_believes_no_reading_that_is_not_what_the_record_names(finished, tmp_path):
+    """Two readings of one kind, exchanged: each is a whole file, of another network."""
+    folder, _, _ = finished
+    root = tmp_path / "run"
+    shutil.copytree(folder / "run", root)
+    plan = planned(folder / "study.toml")
+    cells = [plan.cell("mlp", seed) for seed in (0, 1)]
+    paths = [min((cell_folder(root, cell.id).path / "readings").iterdir()) for cell in cells]
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, reversed(contents), strict=True):
+        path.write_bytes(content)
+    (root / "claims.json").unlink()
+    worked = work(root)
+    assert [answer.job.id for answer in worked.answers] == [f"read {cell.id}" for cell in cells]
+    assert worked.study.status == "complete"
+    assert results(root) == results(folder / "run")
+    assert [path.read_bytes() for path in paths] == contents

@@ -71,12 +71,28 @@ def test_the_time_of_a_file_and_of_its_machine_play_no_part(tmp_path, clock, els
     assert not watch.alive(name)
 
 
-@pytest.mark.parametrize("name", ["nobody", "", "../../etc/passwd"])
-def test_a_worker_without_a_file_is_dead_after_the_same_silence(tmp_path, clock, name):
+@pytest.mark.parametrize("name", ["nobody", "", "../../etc/passwd", "damaged"])
+def test_a_worker_that_says_nothing_readable_of_itself_is_dead_soon(tmp_path, clock, name):
+    (tmp_path / WORKERS).mkdir(parents=True)
+    (tmp_path / WORKERS / "damaged.json").write_text('{"name": "damaged", "beat"')
     watch = Watch(tmp_path, silence=60.0, clock=clock)
     assert watch.alive(name)
-    clock.now += 61
+    clock.now += workers.UNSIGNED - 1
+    assert watch.alive(name)
+    clock.now += 2
     assert not watch.alive(name)
+
+
+def test_a_living_worker_whose_file_was_damaged_writes_it_anew_in_time(tmp_path, clock, elsewhere):
+    name = elsewhere(1)
+    watch = Watch(tmp_path, silence=60.0, clock=clock)
+    assert watch.alive(name)
+    (tmp_path / WORKERS / f"{name}.json").write_text("{")
+    clock.now += workers.BEAT
+    assert watch.alive(name)
+    elsewhere(2, name)
+    clock.now += workers.BEAT
+    assert watch.alive(name)
 
 
 def test_a_process_of_this_machine_that_is_gone_is_dead_at_once_and_for_ever(tmp_path, clock):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bequest.data.batches import Source
 from bequest.data.datasets import Dataset, Split, as_dataset, as_pool
@@ -28,6 +29,7 @@ from bequest.distill.stores.manifest import (
     Collection,
     Manifest,
     Shard,
+    StoreDamaged,
     read_manifest,
     write_manifest,
 )
@@ -36,6 +38,7 @@ from bequest.distill.stores.workers import answer_in_processes
 from bequest.distill.stores.writer import PIECE_BYTES, PIECE_SECONDS, finished, journal_path
 from bequest.distill.teachers import AnyTeacher
 from bequest.errors import ConfigError, SignalError
+from bequest.files import tidy
 from bequest.models.devices import Device, parse_device, worker_devices
 
 BATCH = 256
@@ -60,7 +63,7 @@ def build_store(
     workers: int = 1,
     device: Device | None = None,
     per_device: int | None = None,
-    fresh: bool = False,
+    fresh: bool | Literal["damaged"] = False,
     wait: bool = False,
     pieces: tuple[int, float] = (PIECE_BYTES, PIECE_SECONDS),
     progress: Progress | None = None,
@@ -89,7 +92,8 @@ def build_store(
         device: Where the teachers answer; several workers take turns over the GPUs that ``cuda`` and ``auto``
             mean. Default: where the teachers are. A GPU's answers are not bit for bit those of a CPU.
         per_device: So many workers on each GPU, instead of ``workers``.
-        fresh: Start over, whatever the folder holds of a store.
+        fresh: Start over, whatever the folder holds of a store; ``damaged``: if that is another store, or its
+            manifests are damaged.
         wait: Wait for another builder of the same folder instead of refusing.
         pieces: Bytes and seconds after which what was answered is put on the disk: what a crash can cost.
         progress: See :data:`Progress`.
@@ -144,15 +148,24 @@ def build(
     *,
     workers: int = 1,
     devices: Sequence[str] = (),
-    fresh: bool = False,
+    fresh: bool | Literal["damaged"] = False,
     progress: Progress | None = None,
 ) -> None:
     """Do what is left of ``job``; :func:`build_store` checks the arguments before."""
     rank, world = rank_and_world()
-    folders = [folder for goal in job.goals for folder in goal.folders]
-    if fresh:
-        _start_over({path, *folders}, world)
-    finished_views = taken_up(job)
+    folders = {path, *(folder for goal in job.goals for folder in goal.folders)}
+    if rank == 0:
+        tidy(path)
+    if fresh is True:
+        _start_over(folders, world)
+    try:
+        finished_views = taken_up(job)
+    except StoreDamaged as error:
+        if fresh != "damaged" or world > 1:
+            raise
+        warnings.warn(f"{error.message}; the store is built again", stacklevel=2)
+        _start_over(folders, world)
+        finished_views = taken_up(job)
     check_space(job)
     mine = [
         task for place, task in enumerate(job.tasks) if place % world == rank and task not in finished_views

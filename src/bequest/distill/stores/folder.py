@@ -21,12 +21,13 @@ from bequest.distill.stores.manifest import (
     Collection,
     Manifest,
     Shard,
+    StoreDamaged,
     differences,
     read_manifest,
 )
 from bequest.distill.stores.writer import described, finished, journal_path
 from bequest.errors import SignalError
-from bequest.files import remove_partials, write_text
+from bequest.files import write_text
 from bequest.locks import LOCK, acquire, claimant
 
 BUILDING = ".building.json"
@@ -156,9 +157,7 @@ def _prepared(folder: Path, wanted: Manifest) -> dict[int, tuple[Shard, ...]]:
     """Make ``folder`` ready for ``wanted``; the shards that its manifest, if there is one, lists."""
     first = rank_and_world()[0] == 0
     folder.mkdir(parents=True, exist_ok=True)
-    if first:
-        remove_partials(folder)
-    else:
+    if not first:
         until(lambda: (folder / MANIFEST).exists() or (folder / BUILDING).exists())
     stored, where = None, folder / MANIFEST
     if (folder / MANIFEST).exists():
@@ -167,7 +166,7 @@ def _prepared(folder: Path, wanted: Manifest) -> dict[int, tuple[Shard, ...]]:
         where = folder / BUILDING
         stored = read_manifest(where)
     elif any(folder.glob("view-*.npy")):
-        raise SignalError(
+        raise StoreDamaged(
             f"{folder} holds arrays that no manifest knows",
             expected="an empty folder, or a store",
             got=min(path.name for path in folder.glob("view-*.npy")),
@@ -197,8 +196,8 @@ def _whole_views(folder: Path, listed: Sequence[Shard], arrays: int) -> dict[int
     return {view: listed_shards for view, listed_shards in shards.items() if len(listed_shards) == arrays}
 
 
-def _another(where: Path, lines: Sequence[str]) -> SignalError:
-    return SignalError(
+def _another(where: Path, lines: Sequence[str]) -> StoreDamaged:
+    return StoreDamaged(
         "\n".join([f"{where.parent} holds another store:", *(f"  - {line}" for line in lines[:SHORT])]),
         remedy="choose another folder, or start over with fresh=True (--fresh)",
     )

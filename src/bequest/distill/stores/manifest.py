@@ -208,7 +208,7 @@ def read_manifest(path: Path) -> Manifest | Collection:
         raise _damaged(path, f"not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         got = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise SignalError(
+        raise StoreDamaged(
             f"{path} is no manifest of a signal store", expected=f"format {FORMAT!r}", got=repr(got)
         )
     if isinstance(content.get("version"), int) and content["version"] > VERSION:
@@ -269,8 +269,12 @@ def _shown(value: Any) -> str:
     return json.dumps(value)
 
 
-def _damaged(path: Path, why: str) -> SignalError:
-    return SignalError(
+class StoreDamaged(SignalError):
+    """A folder holds what the build of its store did not write: building afresh mends it."""
+
+
+def _damaged(path: Path, why: str) -> StoreDamaged:
+    return StoreDamaged(
         f"{path} is damaged",
         expected="the text that the build wrote",
         got=why,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from bequest.distill.stores.manifest import ArrayEntry, CodecError, Shard
 from bequest.errors import SignalError
@@ -199,8 +200,8 @@ class ViewWriter:
 
     def _resume(self) -> None:
         lines, ends = _lines(self._journal.read())
-        if lines and "shards" in lines[-1]:
-            self._name([Shard.model_validate(shard) for shard in lines[-1]["shards"]])
+        if (shards := _last_shards(lines)) is not None:
+            self._name(shards)
             return
         for array in self._arrays:
             path = self.folder / f"{file_name(self.view, array.name)}.unfinished"
@@ -217,6 +218,8 @@ class ViewWriter:
 
     def _take_up(self, line: Mapping[str, Any]) -> bool:
         """Check one piece against its journal line; True if it is whole."""
+        if not self._plausible(line):
+            return False
         taken = {}
         for array in self._arrays:
             width = np.dtype(described(array.dtype)).itemsize * int(np.prod(array.shape, dtype=np.int64))
@@ -232,6 +235,14 @@ class ViewWriter:
         self.rows = line["rows"]
         self._error_sum, self._error_largest, self._errors = line.get("errors", (0.0, 0.0, 0))
         return True
+
+    def _plausible(self, line: Mapping[str, Any]) -> bool:
+        """Whether a line of the journal may be one that was written, and not what a damaged disk made of it."""
+        rows, digests, errors = (line.get(key) for key in ("rows", "sha256", "errors"))
+        if not isinstance(rows, int) or not self.rows <= rows <= self.total or not isinstance(digests, dict):
+            return False
+        three = isinstance(errors, list) and len(errors) == 3
+        return errors is None or (three and all(isinstance(each, int | float) for each in errors))
 
     def _cut(self, whole: int) -> None:
         """Drop what the journal does not vouch for."""
@@ -253,10 +264,21 @@ def finished(folder: Path, view: int) -> tuple[Shard, ...] | None:
         lines, _ = _lines(journal_path(folder, view).read_bytes())
     except FileNotFoundError:
         return None
-    if not lines or "shards" not in lines[-1]:
+    shards = _last_shards(lines)
+    return shards if shards and all((folder / shard.file).is_file() for shard in shards) else None
+
+
+def _last_shards(lines: Sequence[Mapping[str, Any]]) -> tuple[Shard, ...] | None:
+    """The files of a finished view, from the last line of its journal; None if they do not stand there."""
+    listed = lines[-1].get("shards") if lines else None
+    if not isinstance(listed, list):
         return None
-    shards = tuple(Shard.model_validate(shard) for shard in lines[-1]["shards"])
-    return shards if all((folder / shard.file).exists() for shard in shards) else None
+    try:
+        shards = tuple(Shard.model_validate(shard) for shard in listed)
+    except ValidationError:
+        return None
+    # A name in a damaged or foreign journal never leads out of the store.
+    return shards if all(Path(shard.file).name == shard.file for shard in shards) else None
 
 
 def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
@@ -267,9 +289,12 @@ def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
     for line in content.splitlines(keepends=True):
         at += len(line)
         try:
-            lines.append(json.loads(line if line.endswith(b"\n") else b""))
-        except json.JSONDecodeError:
+            entry = json.loads(line if line.endswith(b"\n") else b"")
+        except (ValueError, RecursionError):
             break
+        if not isinstance(entry, dict):
+            break
+        lines.append(entry)
         ends.append(at)
     return lines, ends
 

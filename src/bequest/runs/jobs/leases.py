@@ -21,7 +21,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from bequest.errors import RunFolderError
-from bequest.files import refuse_link, write_text
+from bequest.files import refuse_link, tidy, write_text
 from bequest.records import Record
 from bequest.runs.jobs.workers import AT_WORK, BEAT, SILENCE, WORKERS, Presence, Watch, WorkerRecord
 
@@ -262,6 +262,7 @@ def at_work(root: Path, role: str, *, beat: float = BEAT, silence: float = SILEN
     """
     for folder in (AT_WORK, LEASES, WORKERS):
         refuse_link(root / folder)
+    tidy(root / AT_WORK, partials=False)
     with Presence(root, role, beat=beat) as presence:
         leases = Leases(root, presence, Watch(root, silence))
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -19,8 +20,7 @@ from bequest.runs.jobs.queue import JobQueue, serve
 from bequest.runs.jobs.schedule import Answer
 from bequest.runs.jobs.workers import SILENCE
 from bequest.runs.ranks import RankedBench, follow, in_step, leading
-from bequest.runs.survey import Job, survey
-from bequest.studies.plan import Plan
+from bequest.runs.survey import Job, Survey, survey
 
 Progress = Callable[[Answer, int], object]
 """Called with how a job ended that this process did, and how many are left."""
@@ -75,29 +75,43 @@ def work(
     if follow(device):
         return worked
     prefer_determinism(place)
-    threads = torch.get_num_threads()
     keep_heap()
     with leading() as ranks, at_work(folder, "work", silence=silence) as leases:
         while True:
             version, plan = file_digest(run.configuration), run.plan()
-            torch.set_num_threads(1)  # as the workers of bequest run: the same sums in the same order
-            try:
-                bench = RankedBench(plan, folder, place, ranks)
-                _take(worked, bench, leases, once=once, progress=progress)
-            finally:
-                torch.set_num_threads(threads)
+            bench = RankedBench(plan, folder, place, ranks)
+            inventory = survey(plan, folder, verify=False)  # of many, not each reads all that is there
+            with _one_thread():
+                _take(worked, bench, inventory, leases, once=once, progress=progress)
             if (once and worked.answers) or file_digest(run.configuration) == version:
                 break  # else the run has grown meanwhile
         if not worked.left:
-            worked.study = _concluded(plan, run, leases, worked, place)
+            worked.study = _concluded(bench, run, leases, worked, progress)
     return worked
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute as the workers of ``bequest run`` do: the same sums in the same order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _take(
-    worked: Worked, bench: RankedBench, leases: Leases, *, once: bool, progress: Progress | None
+    worked: Worked,
+    bench: RankedBench,
+    inventory: Survey,
+    leases: Leases,
+    *,
+    once: bool = False,
+    progress: Progress | None,
 ) -> None:
-    plan, ours = bench.plan, set[str]()
-    queue = JobQueue(plan, worked.folder, survey(plan, worked.folder, verify=False), leases)
+    ours = set[str]()
+    queue = JobQueue(bench.plan, worked.folder, inventory, leases)
 
     def do(job: Job) -> Answer:
         ours.add(job.id)
@@ -115,13 +129,23 @@ def _take(
     worked.left = queue.schedule.left
 
 
-def _concluded(plan: Plan, run: RunFolder, leases: Leases, worked: Worked, device: str) -> StudyRecord | None:
+def _concluded(
+    bench: RankedBench, run: RunFolder, leases: Leases, worked: Worked, progress: Progress | None
+) -> StudyRecord | None:
     """Measure and judge, unless that is done, or another process does it."""
+    plan = bench.plan
     record = run.readable_record()
     if record is not None and record.rounds is not None:
         return None  # it is in rounds: what a look judges, and at which level, is the driver's to say
     lost = {answer.job.cell.id for answer in worked.failed.values()}
     if run.concluded(plan, lost) or not leases.lead() or run.concluded(plan, lost):
         return None
-    conclusion = Conclusion(plan, run, device, worked.failed)
+    failed = dict(worked.failed)
+    inventory = survey(plan, run.path)  # what is measured is compared with its digest
+    damaged = tuple(job for job in inventory.jobs if job.id not in failed)
+    if damaged:
+        with _one_thread():
+            _take(worked, bench, replace(inventory, jobs=damaged), leases, progress=progress)
+        worked.failed = {**failed, **worked.failed}
+    conclusion = Conclusion(plan, run, bench.device, worked.failed)
     return conclusion.judge(conclusion.measure())

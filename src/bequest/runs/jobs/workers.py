@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bequest.files import open_regular
+from bequest.files import not_written, open_regular
 from bequest.records import Record
 from bequest.runs.jobs.machine import birth, machine
 
@@ -34,6 +34,10 @@ BEAT = 5.0
 
 SILENCE = 60.0
 """Seconds without one after which its jobs are taken over; network file systems show changes late."""
+
+UNSIGNED = 2 * BEAT
+"""Seconds after which a worker is dead whose file is not there, or damaged: a living one would have written it
+anew. No worker holds a lease before its file is there."""
 
 LOOK = 1.0
 """Seconds for which what was read of a worker is believed."""
@@ -103,8 +107,11 @@ class Presence:
         self._thread = threading.Thread(target=self._keep_telling, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Presence:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._write()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._write()
+        except OSError as error:
+            raise not_written(self.path, error) from error
         self._thread.start()
         return self
 
@@ -176,7 +183,8 @@ class Watch:
     def alive(self, name: str) -> bool:
         """Whether a worker is alive, or may be: of an unknown one that is known after ``silence`` only.
 
-        A process of this machine that is gone is dead at once.
+        A process of this machine that is gone is dead at once, and one that says nothing readable of itself
+        soon.
         """
         now = self.clock()
         sight = self._seen.get(name)
@@ -190,7 +198,8 @@ class Watch:
             sight.looked = now
             sight.dead = sight.dead or _gone(content)
             self._seen[name] = sight
-        return not sight.dead and now - sight.changed < self.silence
+        patience = self.silence if _parsed(sight.content) is not None else min(self.silence, UNSIGNED)
+        return not sight.dead and now - sight.changed < patience
 
     def proven(self, name: str) -> bool:
         """Whether a worker is alive: on this machine, or by a sign of life since it was first looked at."""
