@@ -1,6 +1,6 @@
 """What becomes of a run, a store and a command when something goes wrong: hundreds of faults, one by one.
 
-``python benchmarks/faults.py [--seed 0] [--workers 2] [--only KIND] [--table FILE] [--json FILE]``; prints
+``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]``; prints
 every broken promise as it happens, and at the end a table of kinds. Exits with 1 if a promise was broken. The
 same seed makes the same faults; when a process is killed the clock says, so that it differs between machines.
 """
@@ -32,6 +32,26 @@ from fault_kinds.reference import make_reference  # noqa: E402
 
 import bequest  # noqa: E402
 
+PAGE = """# Reliability
+
+What becomes of a run, a store and a command when something goes wrong. `python benchmarks/faults.py --seed {seed}
+--page docs/reliability.md` makes {count} faults of {kinds} kinds happen, one by one, each in a process and a folder of
+its own, and writes this page; promises broken: {broken}. The same seed makes the same faults; only at which instant
+a process is killed differs between machines. The promises are those of `SECURITY.md`.
+
+After a fault the same command is given again, and every file of the results must then have the bytes of a run in
+which nothing went wrong.
+
+## What an outcome means
+
+The first {good} keep every promise, the others break one.
+
+{meanings}
+
+## What came of each kind
+
+{table}"""
+
 MODULES = (files, processes, resources, names, inputs, servers)
 
 
@@ -48,9 +68,9 @@ def imported() -> None:
     Image.init()
 
 
-def chosen(faults: Sequence[Fault], only: Sequence[str]) -> list[Fault]:
-    """Those whose kind or name holds one of ``only``; all without."""
-    return [f for f in faults if not only or any(part in f"{f.kind}: {f.name}" for part in only)]
+def chosen(faults: Sequence[Fault], kinds: Sequence[str]) -> list[Fault]:
+    """Those whose kind or name holds one of ``kinds``; all without."""
+    return [f for f in faults if not kinds or any(part in f"{f.kind}: {f.name}" for part in kinds)]
 
 
 def table(done: Sequence[Done]) -> str:
@@ -64,6 +84,15 @@ def table(done: Sequence[Done]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def page(text: str, done: Sequence[Done], seed: int) -> str:
+    """docs/reliability.md: what was made to happen, what each outcome means, and the table."""
+    kinds, broken = len({each.fault.kind for each in done}), sum(each.outcome.word in BAD for each in done)
+    meanings = "\n".join(f"- **{word}**: {meaning}" for word, meaning in (GOOD | BAD).items())
+    return PAGE.format(
+        count=len(done), kinds=kinds, broken=broken, seed=seed, good=len(GOOD), meanings=meanings, table=text
+    )
+
+
 def _line(name: str, words: Counter[str]) -> str:
     cells = [str(words.total()), *(str(words[word] or "") for word in GOOD)]
     broken = ", ".join(f"{words[word]} {word}" for word in BAD if words[word])
@@ -74,8 +103,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="faults at a time")
-    parser.add_argument("--only", action="append", default=[], help="a part of a kind's or a fault's name")
-    parser.add_argument("--table", type=Path, help="write the table there")
+    parser.add_argument("--kinds", default="", help="parts of the names of kinds or faults, with commas")
+    parser.add_argument("--page", type=Path, help="write the page with the table there")
     parser.add_argument("--json", type=Path, help="write every outcome there")
     parser.add_argument("--keep", action="store_true", help="keep the folders of broken promises")
     options = parser.parse_args()
@@ -86,7 +115,7 @@ def main() -> None:
     (root / "reference").mkdir()
     reference = make_reference(root / "reference")
     every = [fault for module in MODULES for fault in module.faults(reference, options.seed)]
-    faults = chosen(every, options.only)
+    faults = chosen(every, [kind.strip() for kind in options.kinds.split(",") if kind.strip()])
     print(
         f"{len(faults)} faults of {len({f.kind for f in faults})} kinds; "
         f"without one a run takes {reference.seconds:.1f} s"
@@ -112,8 +141,8 @@ def main() -> None:
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, bequest {bequest.__version__}"
     )
-    if options.table:
-        options.table.write_text(text)
+    if options.page:
+        options.page.write_text(page(text, outcomes, options.seed), encoding="utf-8")
     if options.json:
         rows = [[d.fault.kind, d.fault.name, d.outcome.word, d.outcome.note, d.seconds] for d in outcomes]
         options.json.write_text(json.dumps(rows, indent=1))

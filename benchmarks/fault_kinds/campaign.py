@@ -26,14 +26,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-GOOD = ("same", "resumed", "mended", "named", "answered")
-"""``same``: nothing was lost, and the results have the bytes of an undisturbed run. ``resumed``: likewise,
-after the same command was given again. ``mended``: that command said what was damaged and made it again.
-``named``: one message says what is wrong, and nothing is changed. ``answered``: to the program it is none."""
+GOOD = {
+    "same": "nothing was lost, and the results have the bytes of an undisturbed run.",
+    "resumed": "likewise, after the same command was given again.",
+    "mended": "the same command made again what was damaged, and nothing else.",
+    "named": "one message says what is wrong, and nothing is changed.",
+    "answered": "to the program it is no fault: it answers, and rightly.",
+}
+"""Outcomes that keep every promise."""
 
-BAD = ("traceback", "silent", "lost", "outside", "hang", "wrong")
-"""A traceback; another result without a word; more made again than was damaged; a file outside the folder
-written; no end within the time; an exit code, or a message, that is not the right one."""
+BAD = {
+    "traceback": "the command ended in a traceback.",
+    "silent": "another result without a word.",
+    "lost": "more was made again than was damaged.",
+    "outside": "a file outside the folder was written, or code was run.",
+    "hang": "no end within a minute.",
+    "wrong": "an exit code, or a message, that is not the right one.",
+}
+"""Outcomes that break one."""
 
 LIMIT = 120.0
 """Seconds for one fault."""
@@ -343,6 +353,8 @@ def _forked(fault: Fault, folder: Path) -> tuple[int, int]:
 
 
 def _flipped(content: bytes, dice: random.Random) -> bytes:
+    if not content:
+        return b"\0"
     damaged = bytearray(content)
     for _ in range(dice.choice((1, 1, 3))):
         damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
@@ -350,11 +362,15 @@ def _flipped(content: bytes, dice: random.Random) -> bytes:
 
 
 def _repeated(content: bytes, dice: random.Random) -> bytes:
+    if not content:
+        return b"\0"
     at = dice.randrange(len(content))
     return content[:at] + content[at : at + dice.randint(1, 40)] + content[at:]
 
 
 def _zeroed(content: bytes, dice: random.Random) -> bytes:
+    if not content:
+        return b"\0"
     at = dice.randrange(len(content))
     size = min(len(content) - at, dice.randint(1, 64))
     changed = content[:at] + bytes(size) + content[at + size :]

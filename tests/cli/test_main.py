@@ -257,10 +257,13 @@ def test_a_name_that_the_system_does_not_take_is_wrong_input(cli):
     assert "name too long" in err.lower()
 
 
-def test_a_message_is_given_where_memory_is_too_short_for_one_in_colours(cli, monkeypatch, capfd):
+def test_a_message_is_given_where_memory_is_too_short_for_one_in_colours(monkeypatch, capfd):
     def none():
         raise MemoryError
 
     monkeypatch.setattr("bequest.cli.main._errors", none)
-    code, _, _ = cli("check", "no such study")
-    assert code == 2
+    monkeypatch.setattr(sys, "argv", ["bequest", "check", "no such study"])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == 2
+    assert capfd.readouterr().err == "error: out of memory\n"

@@ -237,7 +237,7 @@ class ViewWriter:
         return True
 
     def _plausible(self, line: Mapping[str, Any]) -> bool:
-        """Whether a line of the journal may be one that was written, and not what a damaged disk made of it."""
+        """Whether a line of the journal may be one that was written, not what a damaged disk made of it."""
         rows, digests, errors = (line.get(key) for key in ("rows", "sha256", "errors"))
         if not isinstance(rows, int) or not self.rows <= rows <= self.total or not isinstance(digests, dict):
             return False

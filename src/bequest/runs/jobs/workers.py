@@ -36,8 +36,8 @@ SILENCE = 60.0
 """Seconds without one after which its jobs are taken over; network file systems show changes late."""
 
 UNSIGNED = 2 * BEAT
-"""Seconds after which a worker is dead whose file is not there, or damaged: a living one would have written it
-anew. No worker holds a lease before its file is there."""
+"""Seconds after which a worker is dead whose file is not there, or damaged: a living one would have written
+it anew. No worker holds a lease before its file is there."""
 
 LOOK = 1.0
 """Seconds for which what was read of a worker is believed."""
