@@ -1,8 +1,8 @@
 """What becomes of a run, a store and a command when something goes wrong: hundreds of faults, one by one.
 
-``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]``; prints
-every broken promise as it happens, and at the end a table of kinds. Exits with 1 if a promise was broken. The
-same seed makes the same faults; when a process is killed the clock says, so that it differs between machines.
+``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]``
+prints every broken promise as it happens, and at the end a table of kinds. Exits with 1 if a promise was broken.
+The same seed makes the same faults; when a process is killed the clock says, so that it differs between machines.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from fault_kinds import files, inputs, names, processes, resources, servers  # noqa: E402
-from fault_kinds.campaign import BAD, GOOD, Done, Fault, fork_workers, perform  # noqa: E402
+from fault_kinds.campaign import BAD, GOOD, Done, Fault, fork_workers, perform, wait_for_slow  # noqa: E402
 from fault_kinds.reference import make_reference  # noqa: E402
 
 import bequest  # noqa: E402
 
 PAGE = """# Reliability
 
-What becomes of a run, a store and a command when something goes wrong. `python benchmarks/faults.py --seed {seed}
---page docs/reliability.md` makes {count} faults of {kinds} kinds happen, one by one, each in a process and a folder of
-its own, and writes this page; promises broken: {broken}. The same seed makes the same faults; only at which instant
-a process is killed differs between machines. The promises are those of `SECURITY.md`.
+What becomes of a run, a store and a command when something goes wrong: {count} faults of {kinds} kinds, one by one, each
+in a process and a folder of its own. Promises broken: **{broken}**. The promises are those of `SECURITY.md` in the
+repository.
 
 After a fault the same command is given again, and every file of the results must then have the bytes of a run in
 which nothing went wrong.
+
+This page is written by `python benchmarks/faults.py --seed {seed} --page docs/reliability.md`. The same seed makes the
+same faults; only the instant at which a process is killed differs between machines. `--kinds "driver killed,store"`
+makes some of them happen.
 
 ## What an outcome means
 
@@ -114,6 +117,7 @@ def main() -> None:
     root = Path(tempfile.mkdtemp(prefix="bequest-faults-"))
     (root / "reference").mkdir()
     reference = make_reference(root / "reference")
+    wait_for_slow(reference.seconds)
     every = [fault for module in MODULES for fault in module.faults(reference, options.seed)]
     faults = chosen(every, [kind.strip() for kind in options.kinds.split(",") if kind.strip()])
     print(

@@ -40,13 +40,18 @@ BAD = {
     "silent": "another result without a word.",
     "lost": "more was made again than was damaged.",
     "outside": "a file outside the folder was written, or code was run.",
-    "hang": "no end within a minute.",
+    "hang": "no end within a minute, or ten times what a run takes.",
     "wrong": "an exit code, or a message, that is not the right one.",
 }
 """Outcomes that break one."""
 
 LIMIT = 120.0
-"""Seconds for one fault."""
+"""Seconds for one fault on a machine that does the reference's run in :data:`USUAL` seconds."""
+
+USUAL = 6.0
+"""Seconds that the reference's run takes on two idle cores; a machine that takes longer gets more time."""
+
+_slowness = [1.0]
 
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|a fault of bequest itself")
 ESCAPE = re.compile(r"\x1b|[\u202a-\u202e\u2066-\u2069]")
@@ -113,6 +118,11 @@ def expect(condition: object, word: str, note: str = "") -> None:
         raise Violated(word, note)
 
 
+def wait_for_slow(seconds: float) -> None:
+    """Give every command and fault more time, where the reference's run took ``seconds``."""
+    _slowness[0] = max(1.0, seconds / USUAL)
+
+
 def bequest(*arguments: object, before: Callable[[], object] | None = None, limit: float = 60.0) -> Ended:
     """Run the command line in a process of its own.
 
@@ -150,7 +160,7 @@ class Command:
         Raises:
             Violated: If it does not end in time, or prints a traceback or a control sequence.
         """
-        until = self.started + limit
+        until = self.started + limit * _slowness[0]
         while self.running():
             if time.monotonic() > until:
                 self.signal(signal.SIGKILL, group=True)
@@ -316,7 +326,7 @@ def perform(
                 os.close(key.fd)
                 os.waitpid(key.data, 0)
                 seconds = time.monotonic() - started
-                died = Outcome("hang" if seconds > LIMIT else "traceback", "its process died")
+                died = Outcome("hang" if seconds > LIMIT * _slowness[0] else "traceback", "its process died")
                 outcome = Outcome(*json.loads(content)) if content else died
                 done = Done(fault, outcome, seconds)
                 if outcome.word in GOOD:
@@ -324,7 +334,7 @@ def perform(
                 told(done)
                 yield done
             for key in list(selector.get_map().values()):
-                if time.monotonic() - running[key.data][2] > LIMIT:
+                if time.monotonic() - running[key.data][2] > LIMIT * _slowness[0]:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(key.data, signal.SIGKILL)
 
@@ -336,7 +346,7 @@ def _forked(fault: Fault, folder: Path) -> tuple[int, int]:
     if pid:
         os.close(write)
         return read, pid
-    outcome = Outcome("hang", f"more than {LIMIT:g} s")
+    outcome = Outcome("hang", f"more than {LIMIT * _slowness[0]:g} s")
     try:
         os.setpgid(0, 0)
         os.close(read)

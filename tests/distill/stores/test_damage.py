@@ -22,6 +22,7 @@ from bequest.distill.stores.manifest import MANIFEST, Manifest, read_manifest
 from bequest.distill.stores.writer import journal_path
 from bequest.distill.teachers import Teacher
 from bequest.errors import SignalError
+from bequest.locks import LOCK
 
 from .conftest import contents, network
 
@@ -317,6 +318,8 @@ def test_a_damaged_store_is_built_afresh_where_that_is_allowed(
         path.mkdir()
         (folder / "view-00000.npy").unlink()
         (folder / "view-00000.npy").mkdir()
+        (folder / LOCK).unlink()
+        (folder / LOCK).mkdir()
     with pytest.raises(SignalError):
         build(fresh=False)
     with pytest.warns(UserWarning, match="the store is built again"):

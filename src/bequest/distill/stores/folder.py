@@ -8,7 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,8 @@ def alone(path: Path, *, wait: bool) -> Iterator[None]:
     if rank_and_world()[0] != 0:
         yield
         return
+    with suppress(OSError):
+        (path / LOCK).rmdir()  # an empty folder in the place of the file, if there is one
     release = acquire(path / LOCK, patience=math.inf if wait else 0.0)
     if release is None:
         raise SignalError(
