@@ -1,9 +1,8 @@
 """What becomes of a run, a store and a command when something goes wrong: hundreds of faults, one by one.
 
-``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]``
-prints every broken promise as it happens, and at the end a table of kinds. Exits with 1 if a promise was
-broken. The same seed makes the same faults; when a process is killed the clock says, so that it differs between
-machines.
+``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]`` prints
+every broken promise as it happens, and at the end a table of kinds. Exits with 1 if one was broken. The same
+seed makes the same faults; when a process is killed the clock says, so that it differs between machines.
 """
 
 from __future__ import annotations
@@ -35,16 +34,16 @@ import bequest  # noqa: E402
 
 PAGE = """# Reliability
 
-What becomes of a run, a store and a command when something goes wrong: {count} faults of {kinds} kinds, one by one, each
-in a process and a folder of its own. Promises broken: **{broken}**. The promises are those of `SECURITY.md` in the
-repository.
+What becomes of a run, a store and a command when something goes wrong: {count} faults of {kinds} kinds, one
+by one, each in a process and a folder of its own. Promises broken: **{broken}**. The promises are those of
+`SECURITY.md` in the repository.
 
-After a fault the same command is given again, and every file of the results must then have the bytes of a run in
-which nothing went wrong.
+After a fault the same command is given again, and every file of the results must then have the bytes of a
+run in which nothing went wrong.
 
-This page is written by `python benchmarks/faults.py --seed {seed} --page docs/reliability.md`. The same seed makes the
-same faults; only the instant at which a process is killed differs between machines. `--kinds "driver killed,store"`
-makes some of them happen.
+This page is written by `python benchmarks/faults.py --seed {seed} --page docs/reliability.md`. The same seed
+makes the same faults; only the instant at which a process is killed differs between machines.
+`--kinds "driver killed,store"` makes some of them happen.
 
 ## What an outcome means
 
