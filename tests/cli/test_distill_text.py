@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import warnings
 from importlib.util import find_spec
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from bequest.cli.main import app
 from bequest.data.datasets import load_dataset
 from bequest.errors import DataError, InputError
-from bequest.records import RunRecord, StudyRecord, read_record
+from bequest.records import Measurement, RunRecord, StudyRecord, read_record, read_records
 from bequest.studies.datasets import load
 from bequest.studies.spec import DataSpec
 
@@ -146,3 +147,37 @@ def test_two_networks_with_unlike_tokenizers_are_refused(teacher, table, tmp_pat
             "--student", f"transformers:{other}", "--teacher", f"transformers:{teacher}",
             "--data", f"csv:{table}", "--out", tmp_path / "run",
         )  # fmt: skip
+
+
+def test_a_gpt_teaches_a_language_model_and_both_are_judged_at_tokens(table, tmp_path):
+    import transformers
+
+    lines = [
+        f"the {noun} {verb} and the {other} waits" for noun in NOUNS for verb in VERBS for other in NOUNS
+    ]
+    (tmp_path / "texts.txt").write_text("\n".join(lines) + "\n")
+    tokenizer = load_dataset(f"token:{tmp_path / 'texts.txt'}", length=8).tokenizer
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    config = transformers.GPT2Config(
+        vocab_size=len(tokenizer.vocabulary), **sizes, bos_token_id=None, eos_token_id=None
+    )
+    torch.manual_seed(0)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt")
+    tokenizer.save(tmp_path / "gpt" / "tokenizer.json")
+    printed = distill(
+        "--student", "lstm_lm", "--teacher", f"transformers:{tmp_path / 'gpt'}", "--as-is",
+        "--data", f"token:{tmp_path / 'texts.txt'}", "--data-option", "length=8", "--temperature", 1,
+        "--epochs", 1, "--batch", 8, "--workers", 1, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert printed.exit_code == 0, printed.output
+    assert "of the validation tokens right" in printed.output
+    items = read_records(tmp_path / "run" / "measurements.json", Measurement)
+    values = {(m.measure, m.arm): m.value for m in items if m.split == "test"}
+    # The oracle: the perplexity that transformers computes, with labels that it shifts itself.
+    data = load_dataset(f"token:{tmp_path / 'texts.txt'}", length=8, tokenizer=str(tmp_path / "gpt"))
+    network = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "gpt").eval()
+    whole = torch.cat([data["test"].x, data["test"].y[:, -1:]], 1)
+    with torch.no_grad():
+        nll = float(network(whole, labels=whole).loss)
+    assert values["perplexity", "teacher"] == pytest.approx(math.exp(nll), rel=1e-4)
+    assert 0 <= values["agreement", "taught"] <= 1

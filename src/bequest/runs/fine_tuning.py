@@ -12,7 +12,7 @@ from bequest.data.text.tokenizer_names import read_tokenizer
 from bequest.errors import DataError
 from bequest.models.network_names import is_pretrained
 
-Samples = Literal["images", "texts"]
+Samples = Literal["images", "texts", "tokens"]
 
 TEXTS = ("csv", "parquet", "hf", "token")
 """Families of datasets that may hold texts."""
@@ -21,8 +21,10 @@ FROM_SCRATCH = {"lr": 2e-3, "head_rate": 1.0}
 PRETRAINED: dict[Samples, dict[str, float]] = {
     "images": {"lr": 2e-4, "head_rate": 15.0},
     "texts": {"lr": 5e-5, "head_rate": 15.0},
+    "tokens": {"lr": 5e-5, "head_rate": 1.0},
 }
-"""Rates by what the samples are: a language model keeps what it knows only at small ones."""
+"""Rates by what is answered. A language model keeps what it knows only at small ones, and its head is no new
+one where it answers tokens."""
 
 ALONE, TAUGHT, TEACHER = "alone", "taught", "teacher"
 
@@ -93,14 +95,14 @@ def fine_tuning_study(
 
 
 def samples_of(data: Dataset) -> Samples:
-    """What the samples are: texts where inputs are tokens."""
+    """What is answered: images, texts, or each token of texts."""
+    if data.next_token:
+        return "tokens"
     return "texts" if data.vocabulary else "images"
 
 
 def default_rates(network: Mapping[str, Any], data: Dataset) -> dict[str, float]:
     """``lr`` and ``head_rate`` of a network, by whether it is pretrained and what it learns.
-
-    A language model's head is pretrained too, and learns no faster than the rest.
 
     Args:
         network: See :func:`bequest.runs.networks.network_table`.
@@ -108,8 +110,7 @@ def default_rates(network: Mapping[str, Any], data: Dataset) -> dict[str, float]
     """
     if not (network.get("start") or is_pretrained(network["family"], network["options"])):
         return FROM_SCRATCH
-    rates = PRETRAINED[samples_of(data)]
-    return {**rates, "head_rate": 1.0} if data.next_token else rates
+    return PRETRAINED[samples_of(data)]
 
 
 def with_tokenizer(
