@@ -100,3 +100,12 @@ def test_names_with_escape_sequences_reach_no_terminal_in_messages(tmp_path):
     assert done.returncode == 2
     assert b"\x1b" not in done.stderr
     assert b"\\x1b[31mb is not a run folder" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["ls", "studies"], ["ls", "studies", "--json"], ["--version"]])
+def test_what_typer_prints_into_a_pipe_is_text(arguments):
+    """typer asks a stream whether it takes bytes, by writing some."""
+    done = subprocess.run([*BEQUEST, *arguments], capture_output=True, timeout=120, check=True)
+    assert done.stdout
+    assert not done.stdout.startswith((b"b'", b'b"'))
+    assert b"\\n" not in done.stdout

@@ -59,7 +59,13 @@ class _Printable(io.TextIOWrapper):
     """
 
     def write(self, text: str) -> int:
-        """Write ``text``, control characters spelt out."""
+        """Write ``text``, control characters spelt out.
+
+        Raises:
+            TypeError: If it is bytes: by that typer tells text streams from binary ones.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         coloured = self.isatty() or "FORCE_COLOR" in os.environ
         super().write(safe_but_coloured(text) if coloured else safe(text))
         return len(text)
