@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,13 +18,24 @@ settings.register_profile("same", derandomize=True)  # the same examples in ever
 settings.register_profile("search", max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-install_import_hook("bequest", "beartype.beartype")
+# Modules with shapes are checked: a checked call takes tens of microseconds, and mypy checks plain types.
+SOURCES = Path(__file__).parents[1] / "src"
+WITH_SHAPES = tuple(
+    ".".join(path.relative_to(SOURCES).with_suffix("").parts)
+    for path in SOURCES.rglob("*.py")
+    if "jaxtyping" in path.read_text(encoding="utf-8")
+)
+install_import_hook(WITH_SHAPES, "beartype.beartype")
 
 import torch  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
 import bequest as bq  # noqa: E402
 from bequest.config import to_toml  # noqa: E402
+from bequest.runs.engines.choice import Choice  # noqa: E402
+from bequest.runs.folder import RunFolder  # noqa: E402
+from bequest.runs.jobs.queue import serve  # noqa: E402
+from bequest.runs.work import Workbench  # noqa: E402
 
 # Whoever imports it has a second device from then on, and the search for doctests imports every file.
 collect_ignore = ["second_device.py"]
@@ -162,13 +174,54 @@ def write_study(tmp_path):
     return write
 
 
+class JobsHere:
+    """An engine that does jobs in this process, as ``bequest work`` does."""
+
+    def __init__(self, queue):
+        self.bench = Workbench(RunFolder(queue.root).plan(), queue.root)
+
+    def run(self, queue):
+        return serve(queue, self.bench.do)
+
+
+@contextmanager
+def one_worker_in_this_process():
+    """Runs with one worker do their jobs in this process: another takes seconds to start, to import torch.
+
+    Those with several still have processes of their own, so that tests compare the bytes of both.
+    """
+    by_choice = Choice.engine
+
+    def engine(choice, queue, ranks, devices):
+        alone = choice.name == "local" and len(devices) == 1
+        return JobsHere(queue) if alone else by_choice(choice, queue, ranks, devices)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Choice, "engine", engine)
+        yield
+
+
+@pytest.fixture
+def one_worker_here():
+    with one_worker_in_this_process():
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_worker_here_all_along():
+    """As ``one_worker_here``, for the fixtures of a whole module."""
+    with one_worker_in_this_process():
+        yield
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """One uninterrupted run: its folder (study.toml and run/), its result and the updates it sent."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "study.toml").write_text(to_toml(TINY))
     updates = []
-    result = bq.run(folder / "study.toml", out=folder / "run", workers=2, progress=updates.append)
+    with one_worker_in_this_process():
+        result = bq.run(folder / "study.toml", out=folder / "run", workers=1, progress=updates.append)
     return folder, result, updates
 
 
@@ -183,4 +236,5 @@ def simulated(tmp_path_factory):
     """One run of a study of the solvable model: its folder (study.toml and run/) and its result."""
     folder = tmp_path_factory.mktemp("solvable")
     (folder / "study.toml").write_text(to_toml(SOLVABLE))
-    return folder, bq.run(folder / "study.toml", out=folder / "run", workers=1)
+    with one_worker_in_this_process():
+        return folder, bq.run(folder / "study.toml", out=folder / "run", workers=1)

@@ -17,6 +17,8 @@ from bequest.models.weights import save_weights
 from bequest.records import RunRecord, StudyRecord, read_record
 from bequest.runs.networks import check_classes
 
+pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
+
 NUMBERS = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 

@@ -15,6 +15,8 @@ from bequest.cli.main import app, main
 from bequest.measure import detectable_effect, look_levels
 from bequest.records import Verdict, read_records
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 @pytest.fixture
 def cli(monkeypatch, capsys):

@@ -14,6 +14,8 @@ from bequest.errors import RunFolderError
 from bequest.files import read_json
 from bequest.report import write_report
 
+pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
+
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory):

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from bequest.cli.main import app
 from bequest.errors import ConfigError, RunFolderError
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 @pytest.fixture
 def call(finished, write_study, tmp_path):

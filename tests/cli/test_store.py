@@ -14,6 +14,8 @@ from bequest.errors import ConfigError, SignalError, UnknownName
 from bequest.models import build_model
 from bequest.models.weights import save_weights
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 VIEWS = '{name = "shift", pixels = 1}'
 
 

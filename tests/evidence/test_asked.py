@@ -17,6 +17,8 @@ from bequest.measure import map_correlation
 from bequest.records import Curve, Measurement, StudyRecord, read_record, read_records
 from bequest.runs.planning import planned
 
+pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
+
 MOVES = {"near": [(1, 0)], "also near": [(-1, 0)], "unasked": [(0, 1)], "far": [(2, 2), (-2, -2)]}
 SEEDS = (7, 8, 9)
 

@@ -14,6 +14,8 @@ from bequest.runs.pruning import prune
 from bequest.runs.survey import state_of, survey
 from bequest.studies.cell import cell_folder
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 RESULTS = ("measurements.json", "curves.json", "claims.json")
 
 
@@ -106,12 +108,13 @@ def test_a_grown_run_has_the_bytes_of_the_whole_one(grown, tiny, write_study, tm
     run, folder = grown
     tiny["title"] = "Another title"
     run(tiny)
-    tiny["measures"] = {"profile": ["brier"], "corruptions": ["contrast"], "paths": ["mlp", "cnn"]}
+    tiny["measures"] = {"profile": ["brier"], "corruptions": ["contrast"]}
     run(tiny)
     tiny["splits"]["turned"] = {"description": "turned", "variants": [{"name": "rotate", "angle": 9.0}]}
     run(tiny)
     tiny["arms"]["cnn<-mlp"] = {"student": "cnn", "teachers": ["mlp"]}
     run(tiny)
+    tiny["measures"]["paths"] = ["mlp", "cnn"]
     run(tiny, seeds=3)
     whole = bq.run(write_study(tiny, "whole.toml"), seeds=3, out=tmp_path / "whole", workers=2)
     assert whole.trained == 15

@@ -30,6 +30,8 @@ from bequest.runs.survey import TRAIN, Job
 from bequest.studies.cell import cell_folder
 from bequest.studies.looks import planned_rounds
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 LOOKS = (3, 6)
 CLAIM = {"source": "nowhere", "measure": "error", "split": "base", "direction": "below"}
 DRAWN = {

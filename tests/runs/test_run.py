@@ -26,6 +26,19 @@ from bequest.runs.planning import planned
 from bequest.studies.cell import cell_folder
 from bequest.studies.resolving import read_study, resolve
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
+
+@pytest.fixture(scope="module")
+def finished(finished, tmp_path_factory):
+    """As that of all tests, by two worker processes."""
+    folder, updates = tmp_path_factory.mktemp("finished"), []
+    shutil.copy(finished[0] / "study.toml", folder)
+    result = bq.run(folder / "study.toml", out=folder / "run", workers=2, progress=updates.append)
+    for name in RESULTS:
+        assert (folder / "run" / name).read_bytes() == (finished[0] / "run" / name).read_bytes()
+    return folder, result, updates
+
 
 def test_a_run_leaves_everything_that_the_interface_names(finished):
     folder, result, updates = finished
@@ -256,11 +269,11 @@ def test_two_runs_in_one_folder_are_refused(tiny, write_study, tmp_path):
         bq.run(study, out=tmp_path / "run")
 
 
-def start(study, out):
+def start(study, out, workers=1):
     """The command line in a process group of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "bequest", "run", str(study), "--out", str(out), "--workers", "2"],
+        [sys.executable, "-m", "bequest", "run", str(study), "--out", str(out), "--workers", str(workers)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environment,
@@ -276,19 +289,25 @@ def _hear_interrupts():
 
 def killed_then_finished(study, out, instants):
     for seconds in instants:
-        process = start(study, out)
+        process = start(study, out, workers=2)
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    process = start(study, out)
+    process = start(study, out, workers=2)
     text = process.communicate(timeout=300)[0].decode()
     assert process.returncode == 0, text
 
 
 def test_killed_whole_it_goes_on_and_ends_with_the_same_bytes(finished, tmp_path):
     folder, _, _ = finished
-    killed_then_finished(folder / "study.toml", tmp_path / "run", [5.0])
+    process = start(folder / "study.toml", tmp_path / "run")
+    while process.poll() is None and not list(tmp_path.glob("run/cells/*/record.json")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "run" / RESULTS[0]).exists()
+    assert bq.run(folder / "study.toml", out=tmp_path / "run", workers=1).trained > 0
     for name in RESULTS:
         assert (tmp_path / "run" / name).read_bytes() == (folder / "run" / name).read_bytes()
 
@@ -318,6 +337,7 @@ def test_a_killed_worker_is_replaced(tiny, write_study, tmp_path):
         killed = [int(pid) for pid in found.stdout.split()][:1]
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
     text = process.communicate(timeout=120)[0].decode()
     assert killed
     assert process.returncode == 0, text
@@ -336,9 +356,8 @@ def test_signals_exit_130_and_the_same_command_finishes(number, tiny, write_stud
     assert "interrupted; the same command resumes" in text
     assert "Traceback" not in text
     assert json.loads((tmp_path / "run" / "study.json").read_text())["status"] == "interrupted"
-    process = start(study, tmp_path / "run")
-    assert process.wait(timeout=120) == 0
-    process.stdout.close()
+    result = bq.run(study, out=tmp_path / "run", workers=1)
+    assert (result.study.status, result.failed) == ("complete", ())
 
 
 def test_the_plan_of_a_run_folder_is_the_plan_that_made_it(finished, tiny):

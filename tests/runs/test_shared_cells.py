@@ -9,6 +9,8 @@ from bequest.files import read_json
 from bequest.runs.folder import RunFolder
 from bequest.runs.survey import survey
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 @pytest.fixture
 def twins(tiny, write_study, tmp_path):

@@ -12,6 +12,8 @@ from bequest.studies.cell import cell_folder
 from bequest.studies.solvable import model_point
 from bequest.theory import Mixture, simulate
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 def test_a_cell_holds_what_simulate_gives(simulated):
     folder, result = simulated

@@ -22,6 +22,8 @@ from bequest.runs.planning import planned
 from bequest.runs.store import seeded
 from bequest.studies.cell import cell_folder
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 
 def with_stored(tiny):
     """The taught arm live, from a store, and from the same store with another objective."""
