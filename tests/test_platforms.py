@@ -77,7 +77,18 @@ def test_every_module_imports(bare):
 
 def test_a_study_runs_and_resumes_and_a_store_is_built(bare, tiny, write_study, tmp_path):
     tiny["arms"]["mlp<-cnn"]["mode"] = "stored"
-    run = ["-m", "bequest", "run", write_study(tiny), "--out", tmp_path / "run", "--seeds", "1"]
+    run = [
+        "-m",
+        "bequest",
+        "run",
+        write_study(tiny),
+        "--out",
+        tmp_path / "run",
+        "--seeds",
+        "1",
+        "--workers",
+        "1",
+    ]
     assert "4 cells trained" in bare(*run)
     assert "nothing to train" in bare(*run)
     assert json.loads((tmp_path / "run" / "study.json").read_text())["status"] == "complete"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import bequest
 from bequest.cli.main import app
@@ -68,7 +69,8 @@ def test_the_commands_of_the_how_to_page_run(tmp_path, monkeypatch):
             exec(content, {})
         elif language == "sh":
             for line in content.splitlines():
-                bequest_command(line, tmp_path)
+                done = CliRunner().invoke(app, shlex.split(line)[1:])
+                assert done.exit_code == 0, f"{line}\n{done.output}"
 
 
 def follow(folder: Path, runs: bool) -> Path:
