@@ -17,8 +17,6 @@ from bequest.evidence.kind import Kind, cells_of
 from bequest.evidence.reading import Reading
 from bequest.variants import strict
 
-pytestmark = pytest.mark.usefixtures("one_worker_here")
-
 @strict
 class Broken(Transform, name="broken"):
     def __call__(self, x):

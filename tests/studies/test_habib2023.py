@@ -144,7 +144,7 @@ def test_two_starts_are_two_networks_and_untrained_teachers_stay_untrained(smoke
 
 def test_every_scale_is_without_fault():
     raw = read_study("habib2023")
-    assert set(raw["scales"]) == {"smoke", "small", "paper"}
+    assert {"smoke", "small", "paper"} <= set(raw["scales"])
     assert len(raw["claims"]) >= 8
     assert planned("habib2023", scale="small").cells
     assert planned("habib2023", scale="paper").cells
