@@ -2,7 +2,7 @@
 
 Each RUN is a run folder of a bundled study. Between ``<!-- claims -->`` and ``<!-- end of claims -->`` of the
 study's README stands the table of its claims, from the run's records; nothing there is typed by hand. Where a
-study reproduces a paper, docs/papers.md has the claims that the paper makes, between marks of its name.
+study reproduces a paper, docs/papers.md has the claims that papers make, between marks of its name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ STUDIES = ROOT / "src" / "bequest" / "studies"
 SIGNS = {"upheld": "✓ upheld", "contradicted": "✗ contradicted", "undecided": "? undecided"}
 CLAIMS = "claims"
 PAPERS = ROOT / "docs" / "papers.md"
-OURS = ("not in the paper", "not in the thesis", "a control", "control", "a pilot", "seen in the run")
+OURS = (
+    "not in the paper",
+    "not in the thesis",
+    "a control",
+    "control",
+    "a pilot",
+    "seen in the run",
+    "ours",
+    "from the equations",
+    "the check of the equations",
+)
 """How the sources of claims begin that no paper makes."""
 
 
@@ -83,10 +93,10 @@ def written_between(text: str, mark: str, content: str) -> str:
 
 
 def of_the_paper(study: StudyRecord, verdicts: list[Verdict]) -> str:
-    """The claims of the paper alone, with the command and how many of them are decided."""
+    """The claims that papers make alone, with the command and how many of them are decided."""
     theirs = [verdict for verdict in verdicts if not verdict.source.startswith(OURS)]
     decided = sum(verdict.verdict != "undecided" for verdict in theirs)
-    counted = f"{decided} of {len(theirs)} claims of the paper are decided"
+    counted = f"{decided} of {len(theirs)} claims that papers make are decided"
     command = f"bequest run {study.name}" + ("" if study.scale == "small" else f" --scale {study.scale}")
     told = f"`{command}`: {len(study.cells)} trainings, up to {len(study.seeds)} seeds; {counted}."
     lines = [f"{row(verdict)[:-1]}| {needed(verdict)} |" for verdict in theirs]
