@@ -1,7 +1,7 @@
 """What becomes of a run, a store and a command when something goes wrong: hundreds of faults, one by one.
 
-``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]`` prints
-every broken promise as it happens, and at the end a table of kinds. Exits with 1 if one was broken. The same
+``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]``
+prints every broken promise as it happens, and at the end a table of kinds. Exits with 1 if one was broken. The same
 seed makes the same faults; when a process is killed the clock says, so that it differs between machines.
 """
 
@@ -27,7 +27,7 @@ from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from fault_kinds import files, inputs, names, processes, resources, servers  # noqa: E402
-from fault_kinds.campaign import BAD, GOOD, Done, Fault, fork_workers, perform, wait_for_slow  # noqa: E402
+from fault_kinds.campaign import BAD, GOOD, Done, Fault, Outcome, fork_workers, perform, wait_for_slow  # noqa: E402
 from fault_kinds.reference import make_reference  # noqa: E402
 
 import bequest  # noqa: E402
@@ -43,7 +43,7 @@ run in which nothing went wrong.
 
 This page is written by `python benchmarks/faults.py --seed {seed} --page docs/reliability.md`. The same seed
 makes the same faults; only the instant at which a process is killed differs between machines.
-`--kinds "driver killed,store"` makes some of them happen.
+`--kinds "driver killed,store"` makes some of them happen. The last run made {ran}.
 
 ## What an outcome means
 
@@ -87,12 +87,35 @@ def table(done: Sequence[Done]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(text: str, done: Sequence[Done], seed: int) -> str:
+def taken_over(
+    rows: Sequence[tuple[str, str, str, str, float]], every: Sequence[Fault], now: Sequence[Fault]
+) -> list[Done]:
+    """The outcomes that an earlier campaign had of the faults that are not made now."""
+    earlier = {(kind, name): (word, note, seconds) for kind, name, word, note, seconds in rows}
+    made = {id(fault) for fault in now}
+    return [
+        Done(fault, Outcome(*earlier[fault.kind, fault.name][:2]), earlier[fault.kind, fault.name][2])
+        for fault in every
+        if id(fault) not in made and (fault.kind, fault.name) in earlier
+    ]
+
+
+def page(text: str, done: Sequence[Done], seed: int, made: int) -> str:
     """docs/reliability.md: what was made to happen, what each outcome means, and the table."""
+    ran = (
+        "all of them" if made == len(done) else f"{made} of them; the others by `--earlier` from a run before"
+    )
     kinds, broken = len({each.fault.kind for each in done}), sum(each.outcome.word in BAD for each in done)
     meanings = "\n".join(f"- **{word}**: {meaning}" for word, meaning in (GOOD | BAD).items())
     return PAGE.format(
-        count=len(done), kinds=kinds, broken=broken, seed=seed, good=len(GOOD), meanings=meanings, table=text
+        count=len(done),
+        kinds=kinds,
+        broken=broken,
+        seed=seed,
+        good=len(GOOD),
+        meanings=meanings,
+        table=text,
+        ran=ran,
     )
 
 
@@ -109,6 +132,9 @@ def main() -> None:
     parser.add_argument("--kinds", default="", help="parts of the names of kinds or faults, with commas")
     parser.add_argument("--page", type=Path, help="write the page with the table there")
     parser.add_argument("--json", type=Path, help="write every outcome there")
+    parser.add_argument(
+        "--earlier", type=Path, help="what --json wrote: the outcomes of faults that are not made now"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the folders of broken promises")
     options = parser.parse_args()
     started = time.perf_counter()
@@ -133,7 +159,10 @@ def main() -> None:
 
     (root / "faults").mkdir()
     outcomes = list(perform(faults, root / "faults", options.workers, told))
-    order = {id(fault): place for place, fault in enumerate(faults)}
+    made = len(outcomes)
+    if options.earlier:
+        outcomes += taken_over(json.loads(options.earlier.read_text()), every, faults)
+    order = {id(fault): place for place, fault in enumerate(every)}
     outcomes.sort(key=lambda done: order[id(done.fault)])
     text, broken = table(outcomes), sum(done.outcome.word in BAD for done in outcomes)
     seconds = time.perf_counter() - started
@@ -146,7 +175,7 @@ def main() -> None:
         f"Python {platform.python_version()}, bequest {bequest.__version__}"
     )
     if options.page:
-        options.page.write_text(page(text, outcomes, options.seed), encoding="utf-8")
+        options.page.write_text(page(text, outcomes, options.seed, made), encoding="utf-8")
     if options.json:
         rows = [[d.fault.kind, d.fault.name, d.outcome.word, d.outcome.note, d.seconds] for d in outcomes]
         options.json.write_text(json.dumps(rows, indent=1))
