@@ -1,7 +1,7 @@
 """What becomes of a run, a store and a command when something goes wrong: hundreds of faults, one by one.
 
-``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]``
-prints every broken promise as it happens, and at the end a table of kinds. Exits with 1 if one was broken. The same
+``python benchmarks/faults.py [--seed 0] [--workers 2] [--kinds KIND,...] [--page FILE] [--json FILE]`` prints
+every broken promise as it happens, and at the end a table of kinds. Exits with 1 if one was broken. The same
 seed makes the same faults; when a process is killed the clock says, so that it differs between machines.
 """
 

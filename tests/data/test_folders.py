@@ -11,8 +11,8 @@ from PIL import Image
 
 from bequest.data.datasets import load_dataset
 from bequest.data.folders import few_shot, subset
-from bequest.data.image_cache import cache_folder
-from bequest.data.images import Shape, decode
+from bequest.data.image_file import Shape, decode
+from bequest.data.images import cache_folder
 from bequest.errors import ConfigError, DataError
 
 RED = (255, 0, 0)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from bequest.data import load_dataset
-from bequest.data.image_cache import decode_all
+from bequest.data.image_file import Shape, decode
 from bequest.data.image_lists import read_rows, split_of
-from bequest.data.images import Shape, decode
+from bequest.data.images import decode_all
 from bequest.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -201,7 +201,7 @@ def test_whatever_pillow_raises_is_an_unreadable_file(tmp_path, monkeypatch):
         def fail(*_, error=error):
             raise error
 
-        monkeypatch.setattr("bequest.data.images._upright", fail)
+        monkeypatch.setattr("bequest.data.image_file._upright", fail)
         decoded = decode_all([tmp_path / "a.png"], Shape(4))
         assert len(decoded.unreadable) == 1
         assert len(decoded.x) == 0

@@ -15,9 +15,9 @@ from torch import Tensor
 from bequest.config import Config
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import stratified
-from bequest.data.image_cache import cache_folder, decode_all
+from bequest.data.image_file import Channels, Fit, Shape
 from bequest.data.image_lists import NAMES, Listing, Listings, folder_listings, several
-from bequest.data.images import Channels, Fit, Shape
+from bequest.data.images import cache_folder, decode_all
 from bequest.data.outline import SPLITS
 from bequest.data.rows import room_for
 from bequest.data.sources import data_root
@@ -33,7 +33,7 @@ class ImageOptions(Config):
     Attributes:
         size: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
-        fit: See :class:`bequest.data.images.Shape`.
+        fit: See :class:`bequest.data.image_file.Shape`.
         classes: Use these classes only.
         per_class: A few-shot subset: so many training images a class, chosen by ``seed``.
         validation: Share of the training images held out where there are no files for it.
@@ -187,10 +187,11 @@ def _decoded(
 ) -> tuple[Split, list[str]]:
     """The images of one split, and the files that cannot be read."""
     cache = cache_folder() if options.cache else None
-    pixels = decode_all(listing.paths, options.shape, cache=cache, room=room)
-    readable = listing.take(pixels.readable.tolist())
+    decoded = decode_all(listing.paths, options.shape, cache=cache)
+    readable = listing.take(decoded.readable.tolist())
     ids = torch.tensor([_id(each) for each in readable.names], dtype=torch.int64)
-    return Split(pixels.x, _indices(readable, order), ids), list(pixels.unreadable)
+    x = decoded.inputs(room=room)
+    return Split(x, _indices(readable, order), ids), list(decoded.unreadable)
 
 
 def _classes(listings: Mapping[str, Listing], wanted: Sequence[str] | None) -> list[str]:

@@ -14,8 +14,8 @@ from bequest.config import Config
 from bequest.data.arrays import inputs_of
 from bequest.data.datasets import DATASETS, Dataset, Split
 from bequest.data.dealing import by_shares
+from bequest.data.image_file import Channels, Fit, Shape, pixels_of
 from bequest.data.image_lists import COLUMNS, NAMES, several, split_of
-from bequest.data.images import Channels, Fit, Shape, pixels_of
 from bequest.data.outline import SPLITS
 from bequest.data.rows.stored import scratch_array
 from bequest.data.tables import TableOptions, table_dataset
@@ -36,7 +36,7 @@ class HubOptions(Config):
         tokenizer: See there.
         length: See there.
         vocabulary: See there.
-        size: Height and width in pixels that images are made into; see :class:`bequest.data.images.Shape`.
+        size: Height and width in pixels of every image; see :class:`bequest.data.image_file.Shape`.
         channels: 3 for colour, 1 for grey.
         fit: ``crop``, ``pad`` or ``stretch``.
         validation: Share of the training samples held out where the set has no such split.

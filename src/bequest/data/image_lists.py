@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bequest.data.images import RARE_SUFFIXES, SUFFIXES, is_image
+from bequest.data.image_file import RARE_SUFFIXES, SUFFIXES, is_image
 from bequest.errors import DataError
 
 NAMES = {

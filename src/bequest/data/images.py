@@ -1,150 +1,216 @@
-"""An image file as pixels: any size and mode; see :mod:`bequest.data.image_cache` for many."""
+"""Many image files as pixels: decoded ahead, kept in a memory-mapped file, read row by row."""
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
+import torch
+from torch import Tensor
 
-from bequest.errors import DataError
+from bequest.data.compressed import read_npz
+from bequest.data.image_file import Shape, decode
+from bequest.data.rows import ArrayRows
+from bequest.data.rows.lazy import DIGEST_BYTES, digest_of
+from bequest.data.rows.stored import scratch_array, write_mapped
+from bequest.errors import DataError, RunFolderError
+from bequest.files import write_bytes
 
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Files whose names end so are images."""
+FORMAT = 3
+"""Part of every name in the cache: raise it when the same file comes to mean other pixels."""
 
-RARE_SUFFIXES = frozenset({"", ".avif", ".jfif", ".jp2", ".jpe"})
-"""Files whose names end so are images if their content is."""
+THREADS = 8
+"""Files that are decoded at once, if there are so many cores."""
 
-Fit = Literal["crop", "pad", "stretch"]
-Channels = Literal[1, 3]
-SIXTEEN_BITS = 65535.0
-BRIGHTEST = 255
-WHITE = (255, 255, 255, 255)
-ORIENTATION = 0x0112
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What sets an image upright, by its EXIF orientation (EXIF 2.3, table 6)."""
+PIXELS = np.dtype(np.uint8)
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What every image is made into.
+class Decoded:
+    """Images as pixels.
 
     Attributes:
-        size: Height and width in pixels.
-        channels: 3 for colour, 1 for grey.
-        fit: ``crop``: the shorter side becomes ``size`` and the middle is kept; ``pad``: the longer side
-            does, and black fills up; ``stretch``: both do.
+        rows: One row a file, uint8; of what could not be read, anything.
+        readable: Which files could be read, int64 (M,), in their order.
+        unreadable: The other files, each with the reason.
+    """
+
+    rows: ArrayRows
+    readable: Tensor
+    unreadable: tuple[str, ...]
+
+    @property
+    def x(self) -> Tensor:
+        """The pixels, uint8 (M, C, S, S), of the files that could be read, in memory.
+
+        Raises:
+            DataError: If pixels in the cache are damaged, and the file has changed.
+        """
+        return self.rows.stored(self.readable)
+
+    def inputs(self, *, room: int | None = None) -> Tensor:
+        """What a network is shown, float32 in [0, 1], (M, C, S, S).
+
+        Args:
+            room: Bytes that it may take up in memory; where it would be more, rows are read from the cache as
+                they are asked for (:class:`bequest.data.rows.LazyRows`).
+        """
+        return self.rows.tensor(self.readable, room=room)
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """What became of each file.
+
+    Attributes:
+        pixels: uint8 (N, C, S, S); of what cannot be read, anything.
+        digests: uint8 (N, 16), of the pixels of each file.
+        readable: int64 (M,).
+        unreadable: As :class:`Decoded` has them.
+    """
+
+    pixels: np.ndarray
+    digests: np.ndarray
+    readable: np.ndarray
+    unreadable: tuple[str, ...]
+
+
+def decode_all(paths: Sequence[Path], shape: Shape, *, cache: Path | None = None) -> Decoded:
+    """Many image files as pixels; what a cache has is not decoded again.
+
+    Args:
+        paths: The files.
+        shape: What they are made into.
+        cache: A folder in which the result is kept under a name that follows from the files' paths, sizes
+            and times of change; None for a scratch file that goes with the pixels.
 
     Raises:
-        DataError: If one of them is not possible.
+        DataError: If there is no room for them.
     """
-
-    size: int
-    channels: Channels = 3
-    fit: Fit = "crop"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise DataError("images cannot have this size", expected="size ≥ 1 in pixels", got=self.size)
-        if self.channels not in get_args(Channels):
-            raise DataError(
-                "images cannot have so many channels", expected="channels 1 or 3", got=self.channels
-            )
-        if self.fit not in get_args(Fit):
-            raise DataError(
-                "there is no such way to fit images", expected=" or ".join(get_args(Fit)), got=self.fit
-            )
+    size = (len(paths), shape.channels, shape.size, shape.size)
+    file = None if cache is None else cache / f"{_identity(paths, shape)}.pixels"
+    decoding = None
+    if file is not None:
+        # A cache that cannot be written costs time, nothing else.
+        with contextlib.suppress(OSError, RunFolderError), _alone(file):
+            decoding = _from_cache(file, size) or _into_cache(file, size, paths, shape)
+    if decoding is None:
+        scratch = scratch_array(size, PIXELS)
+        decoding = _Decoding(scratch, *_decoded_into(scratch, paths, shape))
+        file = None
+    mend = _Again(tuple(paths), shape, file)
+    rows = ArrayRows(decoding.pixels, digests=decoding.digests, mend=mend)
+    return Decoded(rows, torch.from_numpy(decoding.readable), decoding.unreadable)
 
 
-def decode(path: Path, shape: Shape) -> UInt8[np.ndarray, "c s s"]:
-    """One image file as pixels.
+def cache_folder() -> Path:
+    """Where resized images are kept: the user's cache folder (``XDG_CACHE_HOME``)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bequest" / "images"
 
-    Turned as its EXIF tag says. Transparent pixels lie on white; palettes and CMYK become RGB; 16-bit
-    greys become 8-bit ones, and so do floating-point greys in [0, 1]. Of an animation the first frame counts.
 
-    Raises:
-        DataError: If the file is damaged, cut off, no image, or of pixels without a known range.
-    """
+@dataclass(frozen=True)
+class _Again:
+    """Decodes a file again whose pixels in the cache are damaged, and mends the cache."""
+
+    paths: tuple[Path, ...]
+    shape: Shape
+    file: Path | None
+
+    def __call__(self, row: int) -> np.ndarray:
+        pixels = decode(self.paths[row], self.shape)
+        if self.file is not None:
+            with contextlib.suppress(OSError):
+                np.memmap(self.file, PIXELS, "r+", row * pixels.nbytes, pixels.shape)[:] = pixels
+        return pixels
+
+
+def _decoded_into(
+    pixels: np.ndarray, paths: Sequence[Path], shape: Shape
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Decode each file into its row; digests, readable rows, and reasons why others are not."""
+    digests = np.zeros((len(paths), DIGEST_BYTES), np.uint8)
+
+    def one(row: int) -> str | None:
+        try:
+            image = decode(paths[row], shape)
+        except DataError as error:
+            return f"{paths[row]}: {error.got}"
+        pixels[row] = image
+        digests[row] = np.frombuffer(digest_of(image), np.uint8)
+        return None
+
+    # Pillow lets other threads run while it decodes and resizes.
+    with ThreadPoolExecutor(min(THREADS, _cores())) as threads:
+        reasons = list(threads.map(one, range(len(paths))))
+    readable = np.array([row for row, reason in enumerate(reasons) if reason is None], np.int64)
+    return digests, readable, tuple(reason for reason in reasons if reason is not None)
+
+
+def _into_cache(file: Path, size: tuple[int, ...], paths: Sequence[Path], shape: Shape) -> _Decoding:
+    """Decode into the cache's two files: pixels, and last what is known of them."""
+    known: list[tuple[np.ndarray, np.ndarray, tuple[str, ...]]] = []
+    write_mapped(file, size, PIXELS, lambda pixels: known.append(_decoded_into(pixels, paths, shape)))
+    digests, readable, unreadable = known[0]
+    buffer = io.BytesIO()
+    np.savez(buffer, digests=digests, readable=readable, unreadable=np.array(unreadable, dtype=np.str_))
+    write_bytes(file.with_suffix(".npz"), buffer.getvalue())
+    return _Decoding(_opened(file, size), digests, readable, unreadable)
+
+
+def _from_cache(file: Path, size: tuple[int, ...]) -> _Decoding | None:
+    """What the cache has of these files; one that is absent or damaged is ignored."""
+    index = file.with_suffix(".npz")
+    if not (index.exists() and file.exists() and file.stat().st_size == max(1, int(np.prod(size)))):
+        return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's on odd metadata; what cannot be read raises
-            with Image.open(path) as opened:
-                return pixels_of(opened, shape)
-    except Exception as error:  # Pillow's plugins raise whatever the damaged bytes lead to
-        raise DataError(f"{path} cannot be read as an image", got=_reason(error)) from error
+        arrays = read_npz(index, ("digests", "readable", "unreadable"))
+    except DataError:
+        return None
+    digests, readable, unreadable = arrays["digests"], arrays["readable"], arrays["unreadable"]
+    whole = (
+        digests.shape == (size[0], DIGEST_BYTES)
+        and digests.dtype == np.uint8
+        and readable.dtype == np.int64
+        and len(readable) + len(unreadable) == size[0]
+    )
+    if not whole:
+        return None
+    return _Decoding(_opened(file, size), digests, readable, tuple(str(each) for each in unreadable))
 
 
-def pixels_of(image: Image.Image, shape: Shape) -> UInt8[np.ndarray, "c s s"]:
-    """An image of Pillow's as pixels; see :func:`decode`, which turns its errors into ours."""
-    converted = _eight_bits(_upright(image)).convert("RGB" if shape.channels == 3 else "L")
-    pixels = np.asarray(_fitted(converted, shape), dtype=np.uint8)
-    return pixels.transpose(2, 0, 1).copy() if shape.channels == 3 else pixels[None].copy()
+def _opened(file: Path, size: tuple[int, ...]) -> np.ndarray:
+    return np.memmap(file, PIXELS, "r", shape=size) if size[0] else np.zeros(size, PIXELS)
 
 
-def is_image(path: Path) -> bool:
-    """Whether a file's content begins as an image does, whatever its name."""
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One process at a time, so that workers that start together decode once."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path):
-                return True
-    except Exception:  # see decode
-        return False
+        import fcntl
+    except ImportError:  # not on Windows: there each decodes, and the last one's file stays
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF or XMP orientation says.
-
-    Not ``ImageOps.exif_transpose``: that writes all metadata again, and fails on tags of the wrong type. An
-    orientation that cannot be read counts as none, as image viewers have it.
-    """
-    image.load()
-    try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # metadata is parsed when it is asked for, with any error
-        turn = None
-    return image if turn is None else image.transpose(turn)
+def _identity(paths: Sequence[Path], shape: Shape) -> str:
+    """What tells lists of files apart, and versions of the same file."""
+    state = hashlib.sha256(f"{FORMAT} {shape}".encode())
+    for path in paths:
+        facts = path.stat()
+        state.update(f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}\n".encode())
+    return state.hexdigest()[:32]
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel and nothing behind it."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-        most = 1.0 if image.mode == "F" else SIXTEEN_BITS
-        if not (low >= 0 and high <= most):
-            raise ValueError(f"pixels of mode {image.mode} from {low:g} to {high:g}; expected 0 to {most:g}")
-        return Image.fromarray(np.round(values / most * BRIGHTEST).astype(np.uint8))
-    if image.has_transparency_data:
-        coloured = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", coloured.size, WHITE), coloured)
-    return image
-
-
-def _fitted(image: Image.Image, shape: Shape) -> Image.Image:
-    size = (shape.size, shape.size)
-    if image.size == size:
-        return image
-    if shape.fit == "crop":
-        return ImageOps.fit(image, size, Image.Resampling.BICUBIC)
-    if shape.fit == "pad":
-        return ImageOps.pad(image, size, Image.Resampling.BICUBIC)
-    return image.resize(size, Image.Resampling.BICUBIC)
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

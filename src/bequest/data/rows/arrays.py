@@ -53,10 +53,18 @@ class ArrayRows(RowReader):
 
     @override
     def read(self, rows: Tensor) -> Tensor:
+        return as_library_type(self.stored(rows))
+
+    def stored(self, rows: Tensor) -> Tensor:
+        """Rows in the array's own type, int64 (n,) to (n, ...), compared with their digests.
+
+        Raises:
+            DataError: If a row is not what it was, and cannot be made again.
+        """
         part = self._array[rows.numpy()]
         if self._digests is not None:
             self._compare(part, rows.numpy())
-        return as_library_type(torch.from_numpy(part))
+        return torch.from_numpy(part)
 
     @override
     def digests(self, rows: Tensor) -> bytes:

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 import bequest as bq
-from bequest.data import image_cache, load_dataset
-from bequest.data.image_cache import cache_folder, decode_all
-from bequest.data.images import Shape, decode
+from bequest.data import images, load_dataset
+from bequest.data.image_file import Shape, decode
+from bequest.data.images import cache_folder, decode_all
 from bequest.data.rows import LazyRows
 from bequest.errors import DataError
 
@@ -48,35 +48,37 @@ def pixels(files):
 
 def decoded_again(paths, cache):
     decoded = decode_all(paths, SHAPE, cache=cache)
-    return decoded.x + 0, decoded.unreadable
+    return decoded.inputs() + 0, decoded.unreadable
 
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_pixels_are_those_of_the_files_held_or_read(cached, files, tmp_path, monkeypatch):
     cache = tmp_path / "cache" if cached else None
     held = decode_all(files, SHAPE, cache=cache)
-    assert not isinstance(held.x, LazyRows)
+    assert not isinstance(held.inputs(), LazyRows)
     monkeypatch.setattr("bequest.data.rows.lazy.IN_MEMORY", 0)
     read = decode_all(files, SHAPE, cache=cache)
-    assert isinstance(read.x, LazyRows)
+    assert isinstance(read.inputs(), LazyRows)
     for decoded in (held, read):
-        assert torch.equal(decoded.x + 0, pixels(files))
+        assert torch.equal(decoded.inputs() + 0, pixels(files))
+        assert decoded.x.dtype == torch.uint8
+        assert torch.equal(decoded.x / 255, pixels(files))
         assert decoded.readable.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
         (reason,) = decoded.unreadable
         assert str(files[4]) in reason
-    assert torch.equal(read.x[torch.tensor([5, 0])], held.x[[5, 0]])
+    assert torch.equal(read.inputs()[torch.tensor([5, 0])], held.inputs()[[5, 0]])
 
 
 def test_what_the_cache_has_is_not_decoded_again(files, tmp_path, monkeypatch, lazily):
     decode_all(files, SHAPE, cache=tmp_path)
-    monkeypatch.setattr(image_cache, "decode", lambda *_: pytest.fail("decoded again"))
-    assert torch.equal(decode_all(files, SHAPE, cache=tmp_path).x + 0, pixels(files))
+    monkeypatch.setattr(images, "decode", lambda *_: pytest.fail("decoded again"))
+    assert torch.equal(decode_all(files, SHAPE, cache=tmp_path).inputs() + 0, pixels(files))
 
 
 @pytest.mark.parametrize("name", ["npz", "pixels"])
 @pytest.mark.parametrize("damage", [0, 0.5, -1, 100, "byte", "text", "gone"])
 def test_a_damaged_cache_is_made_again(name, damage, files, tmp_path, lazily):
-    expected = decode_all(files, SHAPE, cache=tmp_path).x + 0
+    expected = decode_all(files, SHAPE, cache=tmp_path).inputs() + 0
     (file,) = tmp_path.glob(f"*.{name}")
     before = content = file.read_bytes()
     if damage == "byte":
@@ -94,18 +96,19 @@ def test_a_damaged_cache_is_made_again(name, damage, files, tmp_path, lazily):
         file.unlink()
     x, unreadable = decoded_again(files, tmp_path)
     assert torch.equal(x, expected)
+    assert torch.equal(decode_all(files, SHAPE, cache=tmp_path).x, (255 * expected).round().byte())
     assert len(unreadable) == 1
     assert file.read_bytes() == before
 
 
 def test_a_changed_file_is_decoded_again(files, tmp_path):
-    first = decode_all(files, SHAPE, cache=tmp_path).x
+    first = decode_all(files, SHAPE, cache=tmp_path).inputs()
     Image.new("RGB", (9, 9), (1, 2, 3)).save(files[0])
-    assert not torch.equal(decode_all(files, SHAPE, cache=tmp_path).x, first)
+    assert not torch.equal(decode_all(files, SHAPE, cache=tmp_path).inputs(), first)
 
 
 def test_an_image_whose_pixels_are_damaged_and_whose_file_changed_is_named(files, tmp_path, lazily):
-    x = decode_all(files, SHAPE, cache=tmp_path).x
+    x = decode_all(files, SHAPE, cache=tmp_path).inputs()
     (file,) = tmp_path.glob("*.pixels")
     Image.new("RGB", (9, 9), (1, 2, 3)).save(files[2])
     with file.open("r+b") as damaged:
@@ -119,7 +122,7 @@ def test_an_image_whose_pixels_are_damaged_and_whose_file_changed_is_named(files
 def test_a_folder_that_cannot_be_written_costs_time_only(files, tmp_path, monkeypatch, lazily):
     (tmp_path / "file").write_text("in the way")
     decoded = decode_all(files, SHAPE, cache=tmp_path / "file" / "cache")
-    assert torch.equal(decoded.x + 0, pixels(files))
+    assert torch.equal(decoded.inputs() + 0, pixels(files))
 
 
 def test_a_full_disk_is_one_message_and_leaves_nothing(files, tmp_path, monkeypatch):
@@ -142,7 +145,7 @@ def test_processes_that_start_together_decode_once(files, tmp_path, monkeypatch)
 
 
 def test_they_are_sent_to_another_process_by_name(files, tmp_path, lazily):
-    x = decode_all(files, SHAPE, cache=tmp_path).x
+    x = decode_all(files, SHAPE, cache=tmp_path).inputs()
     sent = pickle.dumps(x)
     assert torch.equal(pickle.loads(sent) + 0, pixels(files))
 
