@@ -43,7 +43,8 @@ run in which nothing went wrong.
 
 This page is written by `python benchmarks/faults.py --seed {seed} --page docs/reliability.md`. The same seed
 makes the same faults; only the instant at which a process is killed differs between machines.
-`--kinds "driver killed,store"` makes some of them happen. The last run made {ran}.
+`--kinds "driver killed,store"` makes some of them happen; with `--earlier FILE` those that are not made stand
+as the run before left them in its `--json FILE`. Of this table the last run made {ran}.
 
 ## What an outcome means
 
@@ -102,9 +103,7 @@ def taken_over(
 
 def page(text: str, done: Sequence[Done], seed: int, made: int) -> str:
     """docs/reliability.md: what was made to happen, what each outcome means, and the table."""
-    ran = (
-        "all of them" if made == len(done) else f"{made} of them; the others by `--earlier` from a run before"
-    )
+    ran = "all faults" if made == len(done) else f"{made} faults"
     kinds, broken = len({each.fault.kind for each in done}), sum(each.outcome.word in BAD for each in done)
     meanings = "\n".join(f"- **{word}**: {meaning}" for word, meaning in (GOOD | BAD).items())
     return PAGE.format(
