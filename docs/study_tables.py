@@ -1,8 +1,9 @@
 """Writes what runs came to into the studies' READMEs and docs/papers.md: python docs/study_tables.py RUN...
 
 Each RUN is a run folder of a bundled study. Between ``<!-- claims -->`` and ``<!-- end of claims -->`` of the
-study's README stands the table of its claims, from the run's records; nothing there is typed by hand. Where a
-study reproduces a paper, docs/papers.md has the claims that papers make, between marks of its name.
+study's README stands the table of its claims, from the records of a run at scale ``small``; nothing there is
+typed by hand. Where a study reproduces a paper, docs/papers.md has the claims that papers make, between
+marks of its name, from a run at any scale.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def of_the_paper(study: StudyRecord, verdicts: list[Verdict]) -> str:
 
 
 def needed(verdict: Verdict) -> str:
-    """The seeds that would decide an undecided claim, where a run in rounds tells."""
+    """The seeds that would decide an undecided claim; a dash where 1,000 would not."""
     if verdict.verdict != "undecided":
         return ""
     return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
@@ -118,8 +119,9 @@ def main() -> None:
     for run in parser.parse_args().runs:
         study = read_record(run / "study.json", StudyRecord)
         verdicts = read_records(run / "claims.json", Verdict)
-        readme = STUDIES / study.name.replace("-", "_") / "README.md"
-        readme.write_text(written_between(readme.read_text(), CLAIMS, table(study, verdicts)))
+        if study.scale == "small":
+            readme = STUDIES / study.name.replace("-", "_") / "README.md"
+            readme.write_text(written_between(readme.read_text(), CLAIMS, table(study, verdicts)))
         papers = PAPERS.read_text()
         if f"<!-- {study.name} -->" in papers:
             PAPERS.write_text(written_between(papers, study.name, of_the_paper(study, verdicts)))

@@ -97,5 +97,8 @@ def test_an_undecided_claim_says_how_many_seeds_would_decide_it():
 
 
 def test_without_rounds_nothing_is_said_of_looks():
-    claims = claims_of([verdict("undecided", value=0.1, low=-0.1, high=0.3)])
+    numbers = {"value": 0.1, "low": -0.1, "high": 0.3}
+    claims = claims_of([verdict("undecided", **numbers)])
     assert (claims.rounds, claims.every[0].look, claims.every[0].needed) == ("", "", "")
+    once = claims_of([verdict("undecided", **numbers, seeds_needed=17)])
+    assert (once.rounds, once.every[0].look, once.every[0].needed) == (NEEDED, "", "about 17 seeds")

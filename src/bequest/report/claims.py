@@ -46,11 +46,12 @@ class Claim:
 
     @property
     def needed(self) -> str:
-        """In a run in rounds, the seeds that would decide what is undecided."""
+        """The seeds that would decide what is undecided."""
         v = self.verdict
         if v.seeds_needed is not None:
             return f"about {count(v.seeds_needed)} seeds"
         has_width = v.low is not None and v.high is not None and v.low < v.high
+        # Records of runs that were judged once did not always have the number: there, none says nothing.
         open_ = v.look is not None and v.verdict == "undecided" and not v.exploratory
         return f"more than {count(MOST_SEEDS)} seeds" if open_ and has_width else ""
 

@@ -34,6 +34,7 @@ from bequest.studies.answer import answer_sentence
 from bequest.studies.cell import cell_folder
 from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.claims import LEVEL, judge
+from bequest.studies.looks import with_seeds_needed
 from bequest.studies.plan import Plan
 
 Status = Literal["prepared", "running", "complete", "partial", "interrupted"]
@@ -90,7 +91,8 @@ class Conclusion:
             return judge(claims, measurements, self.plan.arms.control, level=level, sampled=sampled)
 
         if self.at is None:
-            return judging(self.plan.study.claims, LEVEL)
+            claims = self.plan.study.claims
+            return with_seeds_needed(claims, judging(claims, LEVEL))
         finished = {line.id for line in self._lines(self._summaries()) if line.status == "done"}
         seconds = Durations(self.folder.path).spent(self.plan, self.at.new_cells)
         verdicts, self.rounds = self.at.judged(judging, finished, seconds)
