@@ -122,8 +122,8 @@ class Verdict(Record):
     5 % for the family of the study's claims. An ``exploratory`` claim was made after seeing its data and is
     no member of that family. ``arms`` are the arms that the claim is about. In a run in rounds, ``look`` is
     the look at which it was decided, or last judged, counted from 1. ``seeds_needed`` tells how many seeds
-    would decide an undecided claim by the spread over seeds so far, None where up to 1,000 would not or where that
-    cannot be told.
+    would decide an undecided claim by the spread over seeds so far; it is None where up to 1,000 would not or
+    where that cannot be told.
     """
 
     id: str
