@@ -20,7 +20,12 @@ import bequest as bq
 from bequest.config import to_toml
 from bequest.data.natural import linzen_subset
 from bequest.data.sequences import Item
+from bequest.distill.model_queries import ModelQueries
+from bequest.distill.score import predict
+from bequest.measure import seed_interval
 from bequest.records import Measurement, read_records
+from bequest.runs.networks import load_named
+from bequest.seeding import torch_generator
 
 NUMBERS = ("singular", "plural")
 TEACHER = "teacher"
@@ -31,8 +36,13 @@ TITLES = {
     "ece": "calibration error",
     "agreement": "agreement with the teacher",
     "perplexity": "perplexity",
-    "kl": "KL from the teacher, nats",
+    "kl": "KL(teacher ‖ student), nats",
+    "reverse": "KL(student ‖ teacher), nats",
 }
+PROMPT = 4
+"""Tokens of the data that written sequences begin with."""
+
+WRITTEN = 200
 
 
 def sizes(tiny: bool) -> dict[str, Any]:
@@ -134,7 +144,7 @@ def language_study(folder: Path, size: dict[str, Any], seeds: int) -> dict[str, 
                 "objective": objective,
                 "queries": queries,
             }
-    written = {"name": "written", "prompt": 4}
+    written = {"name": "written", "prompt": PROMPT}
     return {
         "name": "text-writers",
         "title": "A GPT-like teacher of two students",
@@ -154,6 +164,30 @@ def language_study(folder: Path, size: dict[str, Any], seeds: int) -> dict[str, 
         "arms": arms,
         "measures": {"profile": ["accuracy", "nll", "ece", "agreement"]},
     }  # fmt: skip
+
+
+def on_what_it_writes(study: dict[str, Any], run: Path) -> list[str]:
+    """A row an arm, as Markdown: how far each student is from its teacher on sequences that it writes itself.
+
+    KL(student ‖ teacher) and agreement at each written token of 200 sequences, mean [interval] over seeds.
+    """
+    data = bq.load_dataset(study["data"]["name"], **study["data"]["options"])
+    prompts, length = data["test"].x[:, :PROMPT], data.input_shape[0]
+    lines = [f"| | {TITLES['reverse']} | {TITLES['agreement']} |", "|---|---|---|"]
+    for arm in (name for name in study["arms"] if name != TEACHER):
+        divergences, agreements = [], []
+        for seed in range(study["seeds"]):
+            student, teacher = (load_named(f"{run}:{name}:{seed}", data) for name in (arm, TEACHER))
+            x = ModelQueries(prompts, length, model=student)(WRITTEN, torch_generator(seed, "judged"))
+            q, p = (
+                predict(each, x)[:, PROMPT - 1 : -1].double().log_softmax(-1) for each in (student, teacher)
+            )
+            divergences.append(float((q.exp() * (q - p)).sum(-1).mean()))
+            agreements.append(float((q.argmax(-1) == p.argmax(-1)).double().mean()))
+        cells = (seed_interval(divergences), seed_interval(agreements, bounds=(0.0, 1.0)))
+        shown = (f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in cells)
+        lines.append(f"| {arm} | " + " | ".join(shown) + " |")
+    return lines
 
 
 def measured(study: dict[str, Any], folder: Path, workers: int) -> list[Measurement]:
@@ -211,10 +245,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         study = make(folder, size, asked.seeds)
         items = measured(study, folder / study["name"], asked.workers)
         print("\n".join(["", study["question"], "", *table(items, list(study["arms"]), measures)]))
-        records = [
-            json.loads(p.read_text()) for p in (folder / study["name"] / "run").glob("cells/*/record.json")
-        ]
+        run = folder / study["name"] / "run"
+        records = [json.loads(path.read_text()) for path in run.glob("cells/*/record.json")]
         seconds = sum(record["durations"]["total"] for record in records)
+        if make is language_study:
+            print("\n".join(["", "On what the student writes:", "", *on_what_it_writes(study, run)]))
         print(f"\n{len(records)} trainings, {seconds:.0f} s in all")
 
 
