@@ -134,6 +134,14 @@ def test_a_teacher_that_cannot_answer_is_named(name, network, toy):
         bq.distill(network(1), toy, teachers=[make()], batch=12, epochs=1)
 
 
+@pytest.mark.parametrize("teacher", [None, 3, nn.Linear])
+def test_a_teacher_that_is_no_network_is_named_at_every_entrance(teacher, network, toy, tmp_path):
+    with pytest.raises(ModelError, match=r"teacher 0 is not an nn\.Module"):
+        bq.distill(network(1), toy, teachers=[teacher], batch=12, epochs=1)
+    with pytest.raises(ModelError, match=r"teacher 0 is not an nn\.Module"):
+        bq.build_store([teacher], toy, path=tmp_path)
+
+
 def test_batch_normalisation_of_one_row_is_refused_before_the_first_step(network, toy):
     with pytest.raises(ModelError, match="BatchNorm cannot normalise a single row"):
         bq.fit(network(1, batch_norm=True), toy, batch=1, epochs=1)

@@ -124,3 +124,8 @@ def test_a_student_with_sparse_gradients_is_refused():
     assert "sparse=True in '0'" in str(caught.value)
     student[0].sparse = False
     assert Recipe().build_optimizer(student)
+
+
+def test_a_batch_that_no_memory_holds_is_refused():
+    with pytest.raises(ConfigError, match="batch: input should be less than or equal to 16777216"):
+        Recipe.parse({"batch": 10**12}, "recipe")

@@ -124,6 +124,8 @@ def test_wrong_input_is_named():
     probs, labels = made(0)
     with pytest.raises(DataError, match="bins is too small"):
         expected_calibration_error(probs, labels, bins=0)
+    with pytest.raises(DataError, match="there are too many bins"):
+        expected_calibration_error(probs, labels, bins=10**9)
     with pytest.raises(DataError, match="apply softmax to logits first"):
         expected_calibration_error(np.log(probs), labels)
 

@@ -30,7 +30,7 @@ from bequest.distill.stores.store import SignalStore
 from bequest.distill.teachers import AnyTeacher, Teacher
 from bequest.errors import BequestError, InputError
 from bequest.models.devices import Device
-from bequest.models.network_checks import check_network
+from bequest.models.network_checks import check_network, checked_module
 from bequest.models.network_names import NetworkName
 from bequest.parts import load_parts
 from bequest.seeding import derive
@@ -177,12 +177,16 @@ def distill(
 
 
 def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyTeacher:
-    """A teacher of whatever can teach."""
+    """A teacher of whatever can teach.
+
+    Raises:
+        ModelError: If it is no network.
+    """
     if isinstance(teacher, AnyTeacher):
         return teacher
     if isinstance(teacher, Fitted):
         return Teacher(teacher.model, name=teacher.record.arm, classes=teacher.classes or None)
-    return Teacher(teacher, name=f"teacher {index}")
+    return Teacher(checked_module(teacher, f"teacher {index}"), name=f"teacher {index}")
 
 
 def _borrowed(teacher: Fitted | AnyTeacher | nn.Module, index: int, borrowed: ExitStack) -> AnyTeacher:

@@ -76,7 +76,7 @@ class Recipe(Config):
     l1: float = Field(0.0, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
     schedule: Schedule = Constant()
-    batch: int = Field(64, ge=1)
+    batch: int = Field(64, ge=1, le=1 << 24)
     epochs: int | None = Field(60, ge=0)
     steps: int | None = Field(None, ge=0)
     accumulate: int = Field(1, ge=1)

@@ -257,6 +257,18 @@ def at_least(value: int, least: int, name: str) -> int:
     return value
 
 
+MOST_BINS = 10_000_000
+"""Each bin takes memory, whether or not a sample lies in it."""
+
+
+def bin_count(bins: int) -> int:
+    """``bins``, which must be 1 or more, and no more than memory holds."""
+    at_least(bins, 1, "bins")
+    if bins > MOST_BINS:
+        raise DataError("there are too many bins", expected=f"{MOST_BINS:,} or fewer", got=f"{bins:,}")
+    return bins
+
+
 def one_of(value: str, allowed: Sequence[str], name: str) -> str:
     """``value``, which must be one of ``allowed``."""
     if value not in allowed:

@@ -14,6 +14,7 @@ from bequest.measure.arrays import (
     Floats,
     Integers,
     at_least,
+    bin_count,
     classes,
     one_of,
     precision,
@@ -153,7 +154,7 @@ def calibration_interval(
     """
     confidence, correct = _answers(probs, labels)
     one_of(binning, BINNINGS, "binning")
-    at_least(bins, 1, "bins")
+    bin_count(bins)
     share(level, "level")
     at_least(draws, 1, "draws")
     count = len(confidence)
@@ -229,7 +230,7 @@ def _answers(probs: Array, labels: Array) -> tuple[Floats, Booleans]:
 def _table(
     confidence: Floats, correct: Booleans, bins: int, binning: str, spacing: float
 ) -> ReliabilityTable:
-    at_least(bins, 1, "bins")
+    bin_count(bins)
     by_width = one_of(binning, BINNINGS, "binning") == "width"
     place = bin_of(confidence, bins, precision=spacing) if by_width else _by_mass(confidence, bins)
     count = np.bincount(place, minlength=bins)

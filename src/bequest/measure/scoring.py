@@ -10,7 +10,7 @@ from jaxtyping import Float
 from bequest.measure.arrays import (
     Array,
     Floats,
-    at_least,
+    bin_count,
     classes,
     log_probabilities,
     precision,
@@ -85,7 +85,7 @@ def brier_parts(probs: Array, labels: Array, *, bins: int = 15) -> BrierParts:
     >>> round(parts.reliability - parts.resolution + parts.uncertainty + parts.within, 12)
     0.4
     """
-    at_least(bins, 1, "bins")
+    bin_count(bins)
     table, hits = _outcomes(probs, labels)
     if not len(table):
         return BrierParts(*[no_samples()] * 5)

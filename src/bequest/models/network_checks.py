@@ -39,9 +39,7 @@ def check_network(
             train, or a state that cannot be stored; has weights of another dtype than the inputs; does not
             take their shape; does not answer with ``classes`` logits; or cannot normalise one row.
     """
-    if not isinstance(model, nn.Module):
-        hint = "call it: MyNet()" if isinstance(model, type) else "give an nn.Module or a name"
-        raise ModelError("the network is not an nn.Module", got=repr(model)[:80], remedy=hint)
+    model = checked_module(model)
     _check_values(model)
     if learns:
         _check_learner(model)
@@ -52,6 +50,14 @@ def check_network(
     _check_logits(logits, min(len(x), PROBE_ROWS), classes)
     if learns and rows == 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
         _check_one_row(model, x[:1])
+
+
+def checked_module(model: object, what: str = "the network") -> nn.Module:
+    """``model``, which must be an ``nn.Module``; else raises ModelError."""
+    if not isinstance(model, nn.Module):
+        hint = "call it: MyNet()" if isinstance(model, type) else "give an nn.Module or a name"
+        raise ModelError(f"{what} is not an nn.Module", got=repr(model)[:80], remedy=hint)
+    return model
 
 
 @contextmanager
