@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import struct
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 
 from bequest.data import load_dataset
 from bequest.data.image_file import Shape, decode
-from bequest.data.image_lists import read_rows, split_of
+from bequest.data.image_lists import folder_listings, read_rows, split_of
 from bequest.data.images import decode_all
 from bequest.errors import ConfigError, DataError
 
@@ -213,3 +215,18 @@ def test_a_header_of_200_000_columns_is_read_at_once(tmp_path):
     (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("1" * len(names)) + "\n")
     (row,) = read_rows(tmp_path / "wide.csv")
     assert list(row) == names
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(tree, monkeypatch):
+    root = tree("cat/1.jpg", "cat/more/2.jpg", "dog/1.jpg")
+    plain = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("more"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DataError, match=r"cat/more cannot be read") as caught:
+        folder_listings(root, None)
+    assert caught.value.got == "Permission denied"

@@ -17,7 +17,7 @@ import pytest
 
 import bequest as bq
 from bequest.config import to_toml
-from bequest.errors import RunFolderError
+from bequest.errors import ConfigError, RunFolderError
 from bequest.evidence.readings import Readings
 from bequest.files import read_json
 from bequest.records import RunRecord, StudyRecord, read_record
@@ -245,6 +245,13 @@ def test_a_foreign_folder_and_an_unwritable_one_are_refused(tiny, write_study, t
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunFolderError, match="cannot write to"):
         bq.run(study, out=tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("workers", [0, -3])
+def test_a_number_of_workers_that_is_none_is_refused_before_anything_is_written(workers, tiny, tmp_path):
+    with pytest.raises(ConfigError, match=rf"workers has 1 fault\n.*expected 1 or more, got {workers}"):
+        bq.run(tiny, out=tmp_path / "run", workers=workers)
+    assert not (tmp_path / "run").exists()
 
 
 def test_failed_cells_are_recorded_and_tried_again(tiny, write_study, tmp_path):

@@ -224,6 +224,27 @@ def _without_training(root: Path, folders: Mapping[str, Path]) -> DataError:
     )
 
 
+def _files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, in order.
+
+    Not ``rglob``, which leaves out in silence what may not be looked into.
+    """
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    try:
+        walk = os.walk(folder, onerror=unreadable)
+        files = [Path(place, name) for place, _, names in walk for name in names]
+        return sorted(file for file in files if file.is_file())
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or folder} cannot be read",
+            got=error.strerror,
+            remedy="give yourself the right to read it, or move it away",
+        ) from error
+
+
 @dataclass
 class _Walk:
     """What lies in the class folders of one split; names are relative to the root."""
@@ -237,9 +258,9 @@ class _Walk:
     def add(self, root: Path, folder: Path) -> None:
         """Take up the files of one class folder."""
         images, others = len(self.images), len(self.others)
-        for file in sorted(folder.rglob("*")):
+        for file in _files_below(folder):
             inside = file.relative_to(folder)
-            if any(part.startswith(".") for part in inside.parts) or not file.is_file():
+            if any(part.startswith(".") for part in inside.parts):
                 continue
             name, suffix = file.relative_to(root).as_posix(), file.suffix.lower()
             if suffix in SUFFIXES or (suffix in RARE_SUFFIXES and is_image(file)):

@@ -42,10 +42,12 @@ class Choice:
         """The engine, if there is one of that name, and the device, if this machine needs it.
 
         Raises:
-            ConfigError: If there is none.
+            ConfigError: If there is none, or ``workers`` is not positive.
         """
         if name not in ENGINES:
             raise ConfigError.of("engine", [f"expected {', '.join(ENGINES)}, got {name!r}"])
+        if workers is not None and workers < 1:
+            raise ConfigError.of("workers", [f"expected 1 or more, got {workers}"])
         if ray_address is not None and name != "ray":
             raise ConfigError.of("ray_address", [f"it is for --engine ray, not {name}"])
         if name == "local":
