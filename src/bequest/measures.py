@@ -6,6 +6,8 @@ A name is one of the catalogue, or derived from one:
 * ``inheritance/P``, ``inheritance_by_budget/P``, ``gain/P``: a property or likeness P, compared over arms;
 * ``L/null``, ``L/ceiling``, ``L/other_teacher``, ``L/own_minus_other``: reference values of a likeness L;
 * ``P/in_theory``, ``P/off_theory``: the solvable model's value of P, and how far a simulation is from it;
+* ``share_of_pool/P``: what is handed over of P, as a share of what the whole pool hands over;
+* ``queries_needed/P/X``, ``queries_relative/P/X``: the queries needed for a part X of that;
 * ``F/X``: the measure F at one value X of its parameter, such as ``epochs_to/0.9``.
 """
 
@@ -118,7 +120,12 @@ MEASURES: Registry[Measure] = Registry("measure")
 PREFIXES = {
     "inheritance": ("inheritance of {}", "share of the gap"),
     "inheritance_by_budget": ("inheritance of {} at a budget of queries", "share of the gap"),
+    "share_of_pool": ("{}, of what the whole pool hands over", "share"),
     "gain": ("gain in {} over the control", ""),
+}
+PARTS = {
+    "queries_needed": ("queries for {} of the {} that the whole pool hands over", "queries"),
+    "queries_relative": ("queries for {} of that {}, beside those of the first line", "ratio"),
 }
 MARKS = {
     "null": "{}, untrained student",
@@ -179,6 +186,8 @@ def measure_named(name: str) -> Measure:
             of=base.name,
             mark=head,
         )
+    if head in PARTS and "/" in tail:
+        return _at_part(head, *tail.rsplit("/", 1))
     if tail in MARKS and head in MEASURES:
         base = MEASURES[head]
         bounds = None if tail in DIFFERENT else base.bounds
@@ -189,6 +198,22 @@ def measure_named(name: str) -> Measure:
         base = MEASURES[head]
         return replace(base, name=name, title=f"{base.title}, {tail.replace('_', ' ')}")
     return MEASURES[name]  # raises, naming the nearest
+
+
+def _at_part(head: str, of: str, part: str) -> Measure:
+    """The measure of what a part of ``of`` takes."""
+    base, (title, unit) = measure_named(of), PARTS[head]
+    return replace(
+        base,
+        name=f"{head}/{of}/{part}",
+        title=title.format(part, base.title),
+        unit=unit,
+        better="lower",
+        group="derived",
+        bounds=None,
+        of=base.name,
+        mark=head,
+    )
 
 
 def is_measure(name: str) -> bool:

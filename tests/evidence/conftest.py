@@ -47,6 +47,15 @@ STUDY = {
                 "active": {"by": "random", "budget": 200, "rounds": 2},
             },
         ],
+        "asked all": [
+            {"share": 0.5},
+            {
+                "share": 0.5,
+                "views": [{"name": "shift", "pixels": 1}],
+                "view_count": 2,
+                "active": {"by": "random", "budget": 2594},
+            },
+        ],
     },
     "arms": {
         "cnn": {"student": "cnn"},
@@ -58,6 +67,20 @@ STUDY = {
             "student": "mlp",
             "teachers": ["cnn"],
             "queries": "asked",
+            "control": "mlp<-mlp",
+            "aside": True,
+        },
+        "asked all": {
+            "student": "mlp",
+            "teachers": ["cnn"],
+            "queries": "asked all",
+            "control": "mlp<-mlp",
+            "aside": True,
+        },
+        "mlp<-asked": {
+            "student": "mlp",
+            "teachers": ["asked"],
+            "queries": "asked all",
             "control": "mlp<-mlp",
             "aside": True,
         },
@@ -83,7 +106,13 @@ STUDY = {
         "attention": True,
         "seconds": True,
         "efficiency": {"lines": {"MLP": ["mlp part", "mlp"]}},
-        "budget": {"split": "moved", "lines": {"at random": ["asked"]}},
+        "budget": {
+            "split": "moved",
+            "of": ["accuracy", "agreement"],
+            "lines": {"at random": ["asked", "asked all"], "between": ["mlp<-asked"]},
+            "whole": "asked all",
+            "parts": [0.5],
+        },
     },
 }
 

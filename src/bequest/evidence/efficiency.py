@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
-from bequest.evidence.estimates import inherited, over_seeds, point
+from bequest.evidence.estimates import gap_ratios, inherited, measurement_of, over_seeds, point
 from bequest.evidence.kind import Kind, cells_of
 from bequest.evidence.reading import Reading, answers_on
 from bequest.evidence.readings import Readings
 from bequest.evidence.values import LIKENESSES, PROPERTIES, Values
-from bequest.measure import paired
-from bequest.measures import measure_named
+from bequest.measure import SeedValues, Undefined, code_of, paired, reason_of, seed_interval, share_of_gap
+from bequest.measures import Reason, measure_named
 from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.arms import Arms
 from bequest.studies.cell import Cell
@@ -23,10 +24,16 @@ from bequest.studies.datasets import part_of
 from bequest.studies.faults import not_known
 from bequest.studies.kind import KindSpec
 from bequest.studies.plan import Plan
+from bequest.studies.source import SourceSpec
 from bequest.studies.spec import StudySpec
 
 BY_BUDGET = "inheritance_by_budget"
+OF_WHOLE = "share_of_pool"
+NEEDED = "queries_needed"
+RELATIVE = "queries_relative"
 GAIN = "gain/accuracy"
+
+Part = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Lines(Kind):
@@ -83,8 +90,14 @@ class Lines(Kind):
 class Budget(Lines):
     """Inheritance against the number of queries, one line for each way to choose them.
 
+    A go-between is a teacher that was itself taught: the queries that count are then those about which it
+    asked, and what is handed over is that of the teacher which it asked.
+
     Attributes:
         of: The properties and likenesses whose inheritance is drawn, a chart each.
+        whole: The arm that asked about the whole pool. With it each arm has its share of what that arm hands
+            over, and each line the queries that it needs for a part of it.
+        parts: The parts, such as a half; see :func:`queries_for`.
     """
 
     key = "budget"
@@ -97,6 +110,13 @@ class Budget(Lines):
     )
 
     of: tuple[str, ...] = ("accuracy",)
+    whole: str | None = None
+    parts: tuple[Part, ...] = (0.5, 0.8)
+
+    @property
+    @override
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys([*super().arms, *([self.whole] if self.whole else [])]))
 
     @override
     def section_in(self, study: StudySpec) -> SectionRecord | None:
@@ -114,6 +134,11 @@ class Budget(Lines):
         for name in self.of:
             if name not in known:
                 yield f"measures.budget.of: {not_known('property or likeness', name, known)}"
+        if self.whole is not None:
+            if self.whole not in study.arms:
+                yield f"measures.budget.whole: {not_known('arm', self.whole, study.arms)}"
+            elif lacking := self.lacking(study, self.whole):
+                yield f"measures.budget.whole: {self.whole} {lacking}"
 
     @override
     def restricted(self, arms: Collection[str]) -> KindSpec | None:
@@ -122,23 +147,68 @@ class Budget(Lines):
 
     @override
     def lacking(self, study: StudySpec, arm: str) -> str | None:
-        queries = study.arms[arm].queries
-        sources = study.queries.get(queries or "", ())
-        if not any(source.active for source in sources):
-            return "has no active source"
         if not study.arms[arm].teachers:
-            return "has no teacher to ask"
+            return "has no teacher to ask" if _active(study, arm) else "has no active source"
+        if not _active(study, _asked(study, arm)[0]):
+            return "has no active source"
         return None if Arms(study).control.get(arm) else "has no control"
 
     @override
+    def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
+        """Those of every line, and of the teachers that go-betweens asked."""
+        yield from super().readings(plan)
+        asked = (_asked(plan.study, arm)[1] for arm in self.arms)
+        for teacher in dict.fromkeys(asked):
+            for cell in cells_of(plan, teacher):
+                yield cell, answers_on(plan.study, self.split)
+
+    @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
-        values = readings.shared(Values)
-        for arm in (arm for line in self.lines.values() for arm in line):
-            control, (teacher, *_) = readings.arms.control[arm], readings.study.arms[arm].teachers
-            for name in self.of:
-                roles = values.roles(name, arm, str(control), teacher, self.split)
-                share = inherited(name, roles, arm=arm, split=self.split)
+        for name in self.of:
+            for arm in self.arms:
+                share = inherited(name, self._roles(readings, name, arm), arm=arm, split=self.split)
                 yield share.model_copy(update={"measure": f"{BY_BUDGET}/{name}"})
+            if self.whole is not None:
+                yield from self._of_whole(readings, name)
+
+    def _roles(self, readings: Readings, name: str, arm: str) -> list[SeedValues]:
+        """The values of ``arm``, of its control, and of the teacher that was asked."""
+        control, (_, teacher) = readings.arms.control[arm], _asked(readings.study, arm)
+        return readings.shared(Values).roles(name, arm, str(control), teacher, self.split)
+
+    def _of_whole(self, readings: Readings, name: str) -> Iterator[Measurement]:
+        """Shares of what the whole pool hands over, and the queries that lines need for parts of it."""
+        whole, *_ = self._roles(readings, name, str(self.whole))
+        by_arm: dict[str, dict[int, float]] = {}
+        for arm in self.arms:
+            taught, control, _ = self._roles(readings, name, arm)
+            by_arm[arm] = gap_ratios(taught, control, whole)
+            yield measurement_of(
+                share_of_gap(taught, control, whole),
+                by_arm[arm],
+                share_of_gap(taught, control, whole, crossed=False),
+                measure=f"{OF_WHOLE}/{name}",
+                arm=arm,
+                split=self.split,
+            )
+        for part in self.parts:
+            needed = {line: self._needed(readings, by_arm, line, part) for line in self.lines}
+            first = next(iter(needed.values()), {})
+            for line, by_seed in needed.items():
+                relative = {seed: _quotient(queries, first[seed]) for seed, queries in by_seed.items()}
+                for measure, values in ((NEEDED, by_seed), (RELATIVE, relative)):
+                    yield _geometric(values, measure=f"{measure}/{name}/{part:g}", arm=line, split=self.split)
+
+    def _needed(
+        self, readings: Readings, by_arm: Mapping[str, Mapping[int, float]], line: str, part: float
+    ) -> dict[int, float]:
+        """The queries that a line needs for ``part``, at each seed that all of its arms have."""
+        arms = sorted(self.lines[line], key=lambda arm: _queries(readings, arm))
+        queries = [_queries(readings, arm) for arm in arms]
+        seeds = set.intersection(*(set(by_arm[arm]) for arm in arms))
+        return {
+            seed: queries_for(part, queries, [by_arm[arm][seed] for arm in arms]) for seed in sorted(seeds)
+        }
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
@@ -156,12 +226,82 @@ class Budget(Lines):
                 )
 
 
+def queries_for(part: float, queries: Sequence[int], shares: Sequence[float]) -> float:
+    """The queries at which ``shares`` first reach ``part``, linear in their logarithm between two budgets.
+
+    Args:
+        part: Such as 0.5.
+        queries: Budgets in rising order.
+        shares: What each of them hands over.
+
+    Returns:
+        NaN with a reason where the first budget reaches it already, or none does.
+
+    >>> round(queries_for(0.5, [100, 400], [0.25, 0.75]), 6)
+    200.0
+    >>> queries_for(0.5, [100, 400], [0.6, 0.75])
+    nan (0.5 is reached with 100 queries, the fewest that were asked)
+    """
+    if any(np.isnan(share) for share in shares):
+        return Undefined("a share is undefined", Reason.UNDEFINED_PART)
+    at = next((k for k, share in enumerate(shares) if share >= part), None)
+    if at is None:
+        return Undefined(f"{part:g} is not reached with {queries[-1]:,} queries", Reason.NOT_REACHED)
+    if at == 0:
+        text = f"{part:g} is reached with {queries[0]:,} queries, the fewest that were asked"
+        return Undefined(text, Reason.TOO_FEW)
+    weight = (part - shares[at - 1]) / (shares[at] - shares[at - 1])
+    return float(queries[at - 1] * (queries[at] / queries[at - 1]) ** weight)
+
+
+def _quotient(one: float, other: float) -> float:
+    """The first through the other; where one of them is undefined, that one."""
+    undefined = [value for value in (one, other) if np.isnan(value)]
+    return undefined[0] if undefined else one / other
+
+
+def _geometric(by_seed: Mapping[int, float], **where: Any) -> Measurement:
+    """The geometric mean over seeds with the t-interval of the logarithm."""
+    logs = seed_interval([float(np.log(value)) for value in by_seed.values()])
+    undefined = [value for value in by_seed.values() if np.isnan(value)]
+    reason, code = (reason_of(undefined[0]), code_of(undefined[0])) if undefined else (logs.reason, logs.code)
+    value, low, high = (float(np.exp(each)) for each in (logs.value, logs.low, logs.high))
+    estimate = replace(
+        logs, value=value, low=low, high=high, method="geometric mean, t", reason=reason, code=code
+    )
+    return measurement_of(estimate, by_seed, **where)
+
+
+def _active(study: StudySpec, arm: str) -> list[SourceSpec]:
+    """The sources of ``arm`` that choose among a pool."""
+    return [source for source in study.sources_of(arm) if source.active]
+
+
+def _asked(study: StudySpec, arm: str) -> tuple[str, str]:
+    """Who asked the first teacher on behalf of ``arm``, itself or its go-between, and that teacher."""
+    asker, teacher = arm, study.arms[arm].teachers[0]
+    while study.arms[teacher].teachers:
+        asker, teacher = teacher, study.arms[teacher].teachers[0]
+    return asker, teacher
+
+
+def _queries(readings: Readings, arm: str) -> int:
+    """Answers asked besides those on the training samples, those that served to choose among them."""
+    asker, _ = _asked(readings.study, arm)
+    return sum(
+        source.active.answers(len(part_of(readings.data, source, seed=0)) * (source.view_count or 1))
+        for source in _active(readings.study, asker)
+        if source.active
+    )
+
+
 def _budget_chart(name: str) -> str:
     return "budget" if name == "accuracy" else f"budget/{name}"
 
 
 def _at_budget(readings: Readings, share: Measurement) -> Point:
-    asked = [sum(readings.record(share.arm, seed).asked.values()) for seed in readings.seeds(share.arm)]
+    asker, _ = _asked(readings.study, share.arm)
+    asked = [sum(readings.record(asker, seed).asked.values()) for seed in readings.seeds(share.arm)]
     x = float(np.mean(asked)) / len(readings.data["train"])
     return Point(x=x, y=share.value, low=share.low, high=share.high, n=share.n, label=share.arm)
 
