@@ -42,7 +42,6 @@ def test_every_line_is_read_against_the_whole_pool_and_random_comes_first(plan):
     assert plan.study.arms[control].queries == "whole pool"
     assert plan.study.arms[control].teachers == (plan.study.arms[control].student,)
 
-
     study = planned(FOLDER / "mnist.toml").study
     variants = [(each.dx, each.dy) for each in study.splits["moved"].variants]
     assert sorted(variants) == sorted(ShiftEach(pixels=3).every_move)
