@@ -123,7 +123,15 @@ def read_sealed(path: str | Path) -> Any:
     Raises:
         RunFolderError: If it is absent, not JSON, or not what was written.
     """
-    content = read_json(path)
+    return unsealed(read_json(path), path)
+
+
+def unsealed(content: Any, path: str | Path) -> Any:
+    """The JSON content of ``path`` without its seal, which must be that of the rest.
+
+    Raises:
+        RunFolderError: If it is not.
+    """
     if isinstance(content, dict) and SEAL in content:
         seal = content.pop(SEAL)
         if seal != _seal(content):

@@ -6,6 +6,7 @@ None here, and always has a ``reason``.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from numbers import Real
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bequest.errors import RunFolderError
-from bequest.files import read_json, read_sealed, write_json, write_sealed
+from bequest.files import read_json, read_sealed, unsealed, write_json, write_sealed
 from bequest.provenance import Provenance
 
 VERSION = 2
@@ -352,6 +353,15 @@ def read_record(path: str | Path, kind: type[R]) -> R:
         RunFolderError: If it is absent, damaged, newer than this bequest, or does not fit ``kind``.
     """
     return _checked(read_sealed(path), kind, path)
+
+
+def parse_record(content: bytes, kind: type[R], path: str | Path) -> R:
+    """The record in the content of a file, as :func:`read_record` reads it from ``path``."""
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path} cannot be read as JSON", got=error) from error
+    return _checked(unsealed(parsed, path), kind, path)
 
 
 def read_records(path: str | Path, kind: type[R]) -> list[R]:

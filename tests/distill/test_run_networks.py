@@ -12,7 +12,7 @@ from bequest.config import read_toml, to_toml
 from bequest.data.datasets import load_dataset
 from bequest.distill.run_networks import classes_of_run, network_of_run
 from bequest.errors import ConfigError, DataError, InputError, ModelError, UnknownName
-from bequest.files import read_json, write_json
+from bequest.files import read_sealed, write_sealed
 from bequest.models import build_model
 from bequest.models.weights import load_weights
 from bequest.records import RunRecord, StudyRecord, read_record
@@ -78,7 +78,7 @@ def test_a_network_that_is_not_whole_does_not_teach(harm, copied):
     elif harm == "record":
         (folder / "record.json").write_text("{")
     elif harm == "status":
-        write_json(folder / "record.json", {**read_json(folder / "record.json"), "status": "failed"})
+        write_sealed(folder / "record.json", {**read_sealed(folder / "record.json"), "status": "failed"})
     else:
         shutil.rmtree(folder)
     with pytest.raises(ModelError, match=r"cnn, seed 0, of .* is not trained, or its weights are damaged"):
@@ -96,9 +96,9 @@ def test_a_teacher_of_classes_in_another_order_is_refused(run):
 
 def test_data_that_is_gone_is_named(copied):
     folder = copied / "cells" / record_of(copied, "cnn", 0).id
-    record = read_json(folder / "record.json")
+    record = read_sealed(folder / "record.json")
     record["config"]["data"] = {"name": "npz:gone.npz"}
-    write_json(folder / "record.json", record)
+    write_sealed(folder / "record.json", record)
     with pytest.raises(DataError, match=r"gone\.npz"):
         bq.distill("mlp", "digits", teachers=[f"{copied}:cnn"], **QUICK)
 

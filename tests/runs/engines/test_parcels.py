@@ -142,6 +142,13 @@ def test_what_arrives_is_compared_with_the_record(finished, tmp_path):
         with pytest.raises(RunFolderError, match=message):
             Delivery("done", None, 0, {**files, RECORD: record}).unpack(tmp_path, job)
         assert not cell_folder(tmp_path, job.cell.id).record.exists()
+    for damaged, message in (
+        (record.replace(b'"seed": 0', b'"seed": 1'), "is damaged"),
+        (record[:-40], "cannot be read"),
+        (b"[]", "is not a RunRecord"),
+    ):
+        with pytest.raises(RunFolderError, match=message):
+            Delivery("done", None, 0, {RECORD: damaged}).unpack(tmp_path, job)
     assert Delivery("failed", "no", 0).unpack(tmp_path, job).error == "no"
 
 

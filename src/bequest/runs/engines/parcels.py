@@ -10,7 +10,7 @@ from pathlib import Path
 from bequest.config import read_toml, to_toml
 from bequest.errors import RunFolderError
 from bequest.files import file_digest, write_bytes
-from bequest.records import RunRecord
+from bequest.records import RunRecord, parse_record
 from bequest.runs.folder import RunFolder
 from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import PLAIN, READ, READINGS, TRAIN, Job
@@ -113,7 +113,7 @@ class Delivery:
         content = self.files.get(RECORD)
         if content is None:
             return answer
-        record = RunRecord.model_validate_json(content)
+        record = parse_record(content, RunRecord, folder.record)
         for name in self.files.keys() - {RECORD}:
             _write_named(folder, name, self.files[name], record)
         write_bytes(folder.record, content)
