@@ -21,6 +21,13 @@ def test_exploratory_claims_are_counted_and_listed_apart():
     assert claims_of([verdict()]).tally == "Of 1 claim: 1 upheld."
 
 
+def test_a_source_of_most_claims_is_said_once():
+    elsewhere = verdict().model_copy(update={"source": "a paper"})
+    assert claims_of([verdict(), verdict(), verdict(), elsewhere]).usual_source == "here"
+    assert claims_of([verdict(), verdict(), elsewhere, elsewhere]).usual_source == ""
+    assert claims_of([verdict()]).usual_source == claims_of([]).usual_source == ""
+
+
 def test_a_claim_has_its_plain_and_its_adjusted_interval():
     numbers = {"value": 0.61, "low": 0.5, "high": 0.72}
     plain, adjusted = claims_of(

@@ -187,6 +187,17 @@ def test_a_map_has_one_measure_on_both_axes_and_its_labels_do_not_overlap():
     assert [mark.text for mark in panel.series[0].marks] == ["start", "", "end"]
 
 
+def test_a_text_lies_on_no_other_text_and_on_no_mark():
+    points = [
+        Point(x=0, y=0, label="a long text"),
+        Point(x=1, y=0.5, label="on it"),
+        Point(x=10, y=10, label="far"),
+    ]
+    way = Curve(chart="path", arm="a", x_title="u", y_title="v", points=tuple(points))
+    (panel,) = chart_figure("path", [way], STYLES).panels
+    assert [mark.text for mark in panel.series[0].marks] == ["", "on it", "far"]
+
+
 def test_a_long_curve_is_cut_short_in_its_table_and_says_so():
     table = chart_figure("training", [curve("a", [0.5] * 150)], STYLES).table
     assert len(table.rows) <= MOST_TABLE_ROWS + 1

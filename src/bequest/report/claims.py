@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,13 @@ class Claims:
     def every(self) -> tuple[Claim, ...]:
         """All of them, exploratory ones last."""
         return (*self.confirmatory, *self.exploratory)
+
+    @property
+    def usual_source(self) -> str:
+        """The source of more than half of the claims, to be said once; empty if there is none."""
+        sources = Counter(claim.verdict.source for claim in self.every)
+        source, times = max(sources.items(), key=lambda item: item[1], default=("", 0))
+        return source if times > max(2, len(self.every) / 2) else ""
 
     @property
     def are_adjusted(self) -> bool:

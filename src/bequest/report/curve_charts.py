@@ -191,14 +191,26 @@ def _few(points: Sequence[Point], index: int) -> list[Point]:
     return [point for k, point in enumerate(points) if k in spaced or point.label]
 
 
+LETTER, ABOVE, HALF, DOT = 0.9, 5.0, 2.6, 1.8
+"""Of a mark's text on a page, in percent of the plot: a letter's width, how far it is above the mark, half of
+its height; half of the mark's."""
+
+TURN = 75.0
+"""From here on the text stands on the left of its mark, as ``chart.html`` draws it."""
+
+
 def _uncrowded(series: Sequence[Series]) -> tuple[Series, ...]:
-    """Without the texts that would lie on an earlier one."""
-    taken: list[Mark] = []
+    """Without the texts that would lie on an earlier one, or on a mark; tips and the table have them all."""
+    taken = [(m.x - 0.5, m.x + 0.5, m.y, DOT) for each in series for m in each.marks]
 
     def spaced(mark: Mark) -> Mark:
-        if not mark.text or any(abs(mark.x - m.x) < 14 and abs(mark.y - m.y) < 6 for m in taken):
+        width = 1.0 + LETTER * len(mark.text)
+        low, high = (mark.x + 0.6, mark.x + width) if mark.x < TURN else (mark.x - width, mark.x - 0.6)
+        y = mark.y + ABOVE
+        if any(low < b and a < high and abs(y - other) < HALF + half for a, b, other, half in taken):
             return replace(mark, text="")
-        taken.append(mark)
+        if mark.text:
+            taken.append((low, high, y, HALF))
         return mark
 
     return tuple(replace(s, marks=tuple(spaced(mark) for mark in s.marks)) for s in series)
