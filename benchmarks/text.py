@@ -13,14 +13,20 @@ import json
 import warnings
 from collections.abc import Sequence
 from itertools import product
+from math import exp
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 import bequest as bq
 from bequest.config import to_toml
+from bequest.data.datasets import Dataset
 from bequest.data.natural import linzen_subset
+from bequest.data.queries import Source
 from bequest.data.sequences import Item
-from bequest.distill.model_queries import ModelQueries
+from bequest.data.views import Identity
+from bequest.distill.model_queries import ModelQueries, written_by
 from bequest.distill.score import predict
 from bequest.measure import seed_interval
 from bequest.records import Measurement, read_records
@@ -42,6 +48,7 @@ TITLES = {
 PROMPT = 4
 """Tokens of the data that written sequences begin with."""
 
+STUDENTS = ("GPT", "LSTM")
 WRITTEN = 200
 
 
@@ -130,8 +137,8 @@ QUERIES = {"on text": "text", "on-policy": "own"}
 def language_study(folder: Path, size: dict[str, Any], seeds: int) -> dict[str, Any]:
     """GPT-like → smaller GPT-like and → LSTM language model, by objective and by who writes the queries."""
     students = {
-        "GPT": network(folder / "gpt-small"),
-        "LSTM": {"family": "lstm_lm", "options": {"width": size["width"] // 2, "layers": 1}},
+        STUDENTS[0]: network(folder / "gpt-small"),
+        STUDENTS[1]: {"family": "lstm_lm", "options": {"width": size["width"] // 2, "layers": 1}},
     }
     arms: dict[str, Any] = {TEACHER: {"student": "gpt"}}
     for name in students:
@@ -166,28 +173,63 @@ def language_study(folder: Path, size: dict[str, Any], seeds: int) -> dict[str, 
     }  # fmt: skip
 
 
-def on_what_it_writes(study: dict[str, Any], run: Path) -> list[str]:
-    """A row an arm, as Markdown: how far each student is from its teacher on sequences that it writes itself.
-
-    KL(student ‖ teacher) and agreement at each written token of 200 sequences, mean [interval] over seeds.
-    """
-    data = bq.load_dataset(study["data"]["name"], **study["data"]["options"])
+def judged_on_own(student: nn.Module, teacher: nn.Module, data: Dataset, seed: int) -> tuple[float, float]:
+    """KL(student ‖ teacher) and agreement at each token of 200 sequences that the student writes."""
     prompts, length = data["test"].x[:, :PROMPT], data.input_shape[0]
+    x = ModelQueries(prompts, length, model=student)(WRITTEN, torch_generator(seed, "judged"))
+    q, p = (predict(each, x)[:, PROMPT - 1 : -1].double().log_softmax(-1) for each in (student, teacher))
+    divergence = float((q.exp() * (q - p)).sum(-1).mean())
+    return divergence, float((q.argmax(-1) == p.argmax(-1)).double().mean())
+
+
+def on_what_it_writes(study: dict[str, Any], run: Path) -> list[str]:
+    """A row an arm, as Markdown: how far each student is from its teacher on what it writes itself."""
+    data = bq.load_dataset(study["data"]["name"], **study["data"]["options"])
     lines = [f"| | {TITLES['reverse']} | {TITLES['agreement']} |", "|---|---|---|"]
     for arm in (name for name in study["arms"] if name != TEACHER):
-        divergences, agreements = [], []
+        by_seed = []
         for seed in range(study["seeds"]):
             student, teacher = (load_named(f"{run}:{name}:{seed}", data) for name in (arm, TEACHER))
-            x = ModelQueries(prompts, length, model=student)(WRITTEN, torch_generator(seed, "judged"))
-            q, p = (
-                predict(each, x)[:, PROMPT - 1 : -1].double().log_softmax(-1) for each in (student, teacher)
-            )
-            divergences.append(float((q.exp() * (q - p)).sum(-1).mean()))
-            agreements.append(float((q.argmax(-1) == p.argmax(-1)).double().mean()))
-        cells = (seed_interval(divergences), seed_interval(agreements, bounds=(0.0, 1.0)))
-        shown = (f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in cells)
-        lines.append(f"| {arm} | " + " | ".join(shown) + " |")
+            by_seed.append(judged_on_own(student, teacher, data, seed))
+        divergence, agreement = zip(*by_seed, strict=True)
+        lines.append(f"| {arm} | {_mean(divergence)} | {_mean(agreement, bounds=(0.0, 1.0))} |")
     return lines
+
+
+def continued(study: dict[str, Any], run: Path) -> list[str]:
+    """Students that write already: those of labels alone, for one more epoch under the teacher by reverse KL.
+
+    A row for each student on text, and on-policy: perplexity on the test split, KL(student ‖ teacher) on what
+    it writes then.
+    """
+    data = bq.load_dataset(study["data"]["name"], **study["data"]["options"])
+    train = data["train"]
+    text = Source("text", train.unlabelled(), Identity(), 0.5)
+    queries = {
+        "on text": None,
+        "on-policy": [text, written_by(None, train.x[:, :PROMPT], data.input_shape[0], share=0.5)],
+    }
+    lines = [f"| | {TITLES['perplexity']} | {TITLES['reverse']} |", "|---|---|---|"]
+    for name, (where, asked) in product(STUDENTS, queries.items()):
+        by_seed = []
+        for seed in range(study["seeds"]):
+            arms = (f"{name}, labels alone", TEACHER)
+            start, teacher = (load_named(f"{run}:{arm}:{seed}", data) for arm in arms)
+            fitted = bq.distill(
+                start, data, teachers=[teacher], objective="reverse_kl", queries=asked, seed=seed,
+                batch=32, epochs=1, optimizer="adamw", lr=1e-3, schedule={"name": "cosine"},
+            )  # fmt: skip
+            divergence, _ = judged_on_own(fitted.model, teacher, data, seed)
+            by_seed.append((exp(fitted.score("test")["nll"]), divergence))
+        perplexity, divergence = zip(*by_seed, strict=True)
+        lines.append(f"| {name}, {where} | {_mean(perplexity, digits=1)} | {_mean(divergence)} |")
+    return lines
+
+
+def _mean(values: Sequence[float], *, bounds: tuple[float, float] | None = None, digits: int = 3) -> str:
+    """The mean over seeds with its interval."""
+    estimate = seed_interval(values, bounds=bounds)
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
 def measured(study: dict[str, Any], folder: Path, workers: int) -> list[Measurement]:
@@ -250,6 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seconds = sum(record["durations"]["total"] for record in records)
         if make is language_study:
             print("\n".join(["", "On what the student writes:", "", *on_what_it_writes(study, run)]))
+            print("\n".join(["", "Students that write already:", "", *continued(study, run)]))
         print(f"\n{len(records)} trainings, {seconds:.0f} s in all")
 
 

@@ -30,14 +30,15 @@ def benchmark():
 def test_both_studies_run_and_their_tables_show_what_was_measured(benchmark, tmp_path, capsys):
     benchmark.main(["--tiny", "--seeds", "2", "--out", str(tmp_path)])
     printed = capsys.readouterr().out
-    on_texts, on_its_own = (
+    on_texts, on_its_own, continued = (
         dict(re.findall(r"^\| ([^|]+?) \| (.*) \|$", part, re.MULTILINE))
-        for part in printed.split("On what the student writes")
+        for part in re.split("On what the student writes|Students that write already", printed)
     )
     students = {f"{name}, {kl} KL {where}" for name in ("GPT", "LSTM") for kl in ("forward", "reverse")
                 for where in ("on text", "on-policy")}  # fmt: skip
     assert {*students, "lstm ← BERT", "transformer ← BERT", "GPT, labels alone"} <= set(on_texts)
     assert {*students, "GPT, labels alone"} <= set(on_its_own)
+    assert {"GPT, on text", "GPT, on-policy", "LSTM, on text", "LSTM, on-policy"} <= set(continued)
     items = read_records(tmp_path / "text-writers" / "run" / "measurements.json", Measurement)
     (perplexity,) = [m for m in items if (m.measure, m.arm) == ("perplexity", "LSTM, reverse KL on-policy")]
     assert on_texts["LSTM, reverse KL on-policy"].startswith(f"{perplexity.value:.1f} [")
