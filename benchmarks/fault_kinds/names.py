@@ -72,7 +72,7 @@ def faults(reference: Reference, seed: int) -> Iterator[Fault]:
     """Every name in every place; mutated studies; parts that misbehave."""
     for what, name in HOSTILE.items():
         for place in PLACES:
-            yield Fault(f"hostile name of a {place}", what, _named(place, name))
+            yield Fault(f"hostile name: {place}", what, _named(place, name))
         yield Fault("hostile name on the command line", what, _on_the_command_line(name))
     for what in ("an escape sequence", "markup of rich", "HTML", "a formula", "a template", "no Latin"):
         yield Fault("hostile names on the page", what, _shown(HOSTILE[what]))
