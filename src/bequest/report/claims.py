@@ -14,10 +14,7 @@ SIGNS = {"upheld": "✓", "contradicted": "✗", "undecided": "?"}
 MOST_SEEDS = 1000
 """Records count the seeds that a claim needs up to here."""
 
-NEEDED = (
-    "Seeds that would decide a claim are those of a new study of the undecided claims alone, with a chance "
-    "of 80 %, if value and spread over seeds are as they are here."
-)
+NEEDED = "Seeds: those of a new study of the undecided claims alone, which decides one with a chance of 80 %."
 
 
 @dataclass(frozen=True)

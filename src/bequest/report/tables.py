@@ -123,12 +123,11 @@ def value_and_interval(m: Measurement) -> tuple[str, str]:
 
 def methods(measurements: Iterable[Measurement]) -> str:
     """How the intervals of ``measurements`` were computed."""
-    named = dict.fromkeys(
-        f"{100 * m.level:g} % {METHODS.get(m.method, m.method)}".strip()
-        for m in measurements
-        if m.low is not None or m.high is not None
-    )
-    return "; ".join(named)
+    by_level: dict[float, dict[str, None]] = {}
+    for m in measurements:
+        if m.low is not None or m.high is not None:
+            by_level.setdefault(m.level, {})[METHODS.get(m.method, m.method)] = None
+    return "; ".join(f"{100 * level:g} % {' or '.join(names)}".strip() for level, names in by_level.items())
 
 
 def _cell(m: Measurement | None, ranks: dict[str, Literal["best", "worst", ""]]) -> Cell:
