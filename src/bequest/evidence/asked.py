@@ -171,8 +171,8 @@ class Maps(Kind):
     key = "maps"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Maps",
-        intro="Where each network is right: the student of a teacher has its teacher's pattern, and not only "
-        "its mean. Dots are what was asked.",
+        intro="Where each network is right, and how alike two such patterns are, whatever their means. Dots "
+        "are what was asked.",
         place=6,
         measures=(MAP_CORRELATION,),
     )
