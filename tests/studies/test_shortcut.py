@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
-import bequest as bq
 from bequest.data.colour import intensity, tinted
 from bequest.records import RunRecord, Verdict, read_record, read_records
-from bequest.runs.planning import planned
 from bequest.studies import datasets
 from bequest.studies.networks import trained_network
 
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The study at smoke scale, in one worker process."""
-    return bq.run("shortcut", scale="smoke", workers=1, out=tmp_path_factory.mktemp("run") / "run")
+STUDY = "shortcut"
 
 
-@pytest.fixture(scope="module")
-def plan():
-    return planned("shortcut", scale="smoke")
-
-
-def test_it_runs_to_its_end_with_verdicts(finished):
-    assert finished.study.status == "complete"
-    verdicts = read_records(finished.folder / "claims.json", Verdict)
+def test_it_runs_to_its_end_with_verdicts(smoke_run):
+    assert smoke_run.study.status == "complete"
+    verdicts = read_records(smoke_run.folder / "claims.json", Verdict)
     assert len([verdict for verdict in verdicts if verdict.value is not None]) >= 8
-    assert "a network that sees no colour" in finished.study.answer
+    assert "a network that sees no colour" in smoke_run.study.answer
 
 
-def test_no_hue_changes_an_answer_of_the_blind_teacher_and_hues_change_the_other(finished, plan):
+def test_no_hue_changes_an_answer_of_the_blind_teacher_and_hues_change_the_other(smoke_run, plan):
     x = datasets.load(plan.study.data)["test"].x[:50]
     another = tinted(x, torch.full((len(x),), 0.37))
-    blind, seeing = (trained_network(finished.folder, plan.cell(arm, 0)).eval() for arm in ("blind", "mlp"))
+    blind, seeing = (trained_network(smoke_run.folder, plan.cell(arm, 0)).eval() for arm in ("blind", "mlp"))
     assert torch.equal(intensity(x), intensity(another))
     assert torch.equal(blind(x), blind(another))
     assert not torch.allclose(seeing(x), seeing(another), atol=1e-2)
 
 
-def test_who_learns_from_balanced_colours_sees_no_label_and_no_biased_image(finished, plan):
+def test_who_learns_from_balanced_colours_sees_no_label_and_no_biased_image(smoke_run, plan):
     for arm in ("mlp<-shortcut, balanced", "mlp<-shortcut, grey"):
         cell = plan.cell(arm, 0)
-        record = read_record(finished.folder / "cells" / cell.id / "record.json", RunRecord)
+        record = read_record(smoke_run.folder / "cells" / cell.id / "record.json", RunRecord)
         (source,) = record.config["sources"]
         assert source["labels"] is False
         assert source["views"]["name"] == "recolour"

@@ -12,6 +12,7 @@ import typer
 
 from bequest.cli.listing import KINDS, Listing, listed_in_file, listed_in_registries
 from bequest.cli.use_option import UseOption
+from bequest.parts import GROUP, load_parts
 from bequest.registry import unknown
 
 NAME = "ls"
@@ -40,9 +41,7 @@ def command(
 
 def _listing(kinds: Sequence[str], use: Sequence[Path]) -> Listing:
     """What there is of ``kinds``: our parts, and those of files and installed packages, if there are any."""
-    if not use and not metadata.entry_points(group="bequest.parts"):
+    if not use and not metadata.entry_points(group=GROUP):
         return listed_in_file(kinds)
-    from bequest.parts import load_parts
-
     load_parts(use)
     return listed_in_registries(kinds)

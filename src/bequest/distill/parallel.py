@@ -70,19 +70,17 @@ class Ranks:
 
     def shared(self, value: T) -> T:
         """The ``value`` of rank 0, on every rank."""
-        if self.world == 1:
-            return value
-        box: list[Any] = [value if self.first else None]
-        self._together(partial(dist.broadcast_object_list, box, src=0))
-        shared: T = box[0]
-        return shared
+        return self._from_first(value, None)
 
     def ordered(self, order: T) -> T:
         """The ``order`` of rank 0, on every rank, however long it takes to come."""
+        return self._from_first(order, _patient_groups[-1] if self.world > 1 else None)
+
+    def _from_first(self, value: T, group: dist.ProcessGroup | None) -> T:
         if self.world == 1:
-            return order
-        box: list[Any] = [order if self.first else None]
-        self._together(partial(dist.broadcast_object_list, box, src=0, group=_patient_groups[-1]))
+            return value
+        box: list[Any] = [value if self.first else None]
+        self._together(partial(dist.broadcast_object_list, box, src=0, group=group))
         received: T = box[0]
         return received
 
