@@ -320,6 +320,15 @@ add(
     bounds=DIFFERENCES,
 )
 add(
+    "cosine_of_cosines",
+    "cosine of rows of cosines",
+    "mean over samples",
+    None,
+    "representation",
+    needs=("split", "teacher", "layer"),
+    bounds=DIFFERENCES,
+)
+add(
     "mutual_neighbours",
     "mutual nearest neighbours",
     "share of 10",

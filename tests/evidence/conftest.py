@@ -97,11 +97,12 @@ STUDY = {
     "measures": {
         "splits": ["test", "moved"],
         "groups": {"both": ["moved", "foggy"]},
-        "profile": ["accuracy", "nll", "agreement", "cka"],
+        "profile": ["accuracy", "nll", "agreement", "cka", "cosine_of_cosines"],
         "corruptions": {"families": ["contrast", "gaussian_noise"], "samples": 100},
         "training": {"reach": 0.5},
         "paths": ["cnn", "mlp", "mlp<-cnn"],
         "barriers": [["mlp", "mlp"], ["mlp<-cnn", "mlp<-mlp"]],
+        "against": [["accuracy", "ece"]],
         "layers": {"mlp": ["1", "2"], "cnn": ["0", "2"]},
         "attention": True,
         "seconds": True,

@@ -10,7 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from bequest.distill.score import predict
 from bequest.errors import ConfigError
-from bequest.evidence.barriers import Barriers
+from bequest.evidence.barriers import Barriers, written_symmetries
+from bequest.measure import check_symmetries, match_weights, permuted
+from bequest.models.catalogue import build_model
 from bequest.runs.planning import planned
 
 
@@ -74,3 +76,34 @@ def test_faults_are_found_before_anything_runs(study, pairs, text):
     study["measures"]["barriers"] = pairs
     with pytest.raises(ConfigError, match=text):
         planned(study)
+
+
+SENTENCES = ("lstm", "transformer", "transformer_seq", "utransformer_seq", "lstm_lm", "transformer_lm")
+
+
+@pytest.mark.parametrize("family", SENTENCES)
+def test_networks_for_sentences_compute_the_same_with_their_units_in_another_order(family):
+    layers = 2
+    options = {"width": 8, "layers": layers}
+    options |= {"positions": 16, "heads": 2} if "transformer" in family else {}
+    options |= {} if family.endswith("_lm") else {"vocabulary": 30}
+    classes = 30 if family.endswith("_lm") else 2
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_model(family, (10,), classes, seed=0, **options)
+        for parameter in network.parameters():
+            parameter.data += 0.3 * torch.randn(parameter.shape)  # fresh norms and biases are constant
+        words = torch.randint(1, 30, (5, 10))
+    symmetries = written_symmetries(network)
+    units = {symmetry.name: symmetry.size for symmetry in symmetries}
+    if "lstm" in family:
+        assert units == {"embedding": 8, "states.0": 8, "states.1": 8}
+    else:
+        blocks = range(1 if family == "utransformer_seq" else layers)
+        of_blocks = {f"blocks.{k}{end}": size for k in blocks for end, size in (("", 2), (".expand", 32))}
+        assert units == {"stream": 8, **of_blocks}
+    check_symmetries(network, symmetries, words)
+    orders = {s.name: torch.arange(s.size).roll(1) for s in symmetries}
+    shuffled = permuted(network, symmetries, orders)
+    matched = match_weights(shuffled, network, symmetries=symmetries)
+    assert all(torch.equal(matched.orders[name], order.argsort()) for name, order in orders.items())

@@ -34,7 +34,17 @@ def test_every_kind_says_what_it_is():
 def test_a_study_has_the_kinds_of_every_study_and_those_that_it_names(tiny, solvable, study):
     always = {kind.key for kind in KINDS if kind.always and not kind.of_theory}
     assert {kind.key for kind in kinds_of(planned(tiny).study)} == always
-    named = {"budget", "corruptions", "efficiency", "layers", "attention", "seconds", "paths", "barriers"}
+    named = {
+        "budget",
+        "corruptions",
+        "efficiency",
+        "layers",
+        "attention",
+        "seconds",
+        "paths",
+        "barriers",
+        "against",
+    }
     assert {kind.key for kind in kinds_of(planned(study).study)} == always | named
     assert [kind.key for kind in kinds_of(planned(solvable).study)] == ["theory"]
 

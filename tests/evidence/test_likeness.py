@@ -8,7 +8,7 @@ import torch
 
 from bequest.distill.score import predict, tokens_of
 from bequest.evidence.likeness import Tokens
-from bequest.measure import cka, error_consistency
+from bequest.measure import cka, cosine_of_cosines, error_consistency
 from bequest.models.taps import PENULTIMATE, activations
 from bequest.studies.datasets import tested_on as samples_of
 from bequest.studies.networks import initial_network
@@ -79,6 +79,7 @@ def test_representations_are_compared_on_the_test_split(readings, measured):
         "cka/null": cka(untrained, teacher),
         "cka/other_teacher": cka(student, other),
         "cka/ceiling": cka(other, teacher),
+        "cosine_of_cosines": cosine_of_cosines(student[:500], teacher[:500]),
     }
     for name, value in expected.items():
         m = measured(name, "mlp<-cnn", teacher="cnn", layer="penultimate")

@@ -81,3 +81,14 @@ def test_arms_that_are_not_there_are_named_and_a_choice_of_arms_leaves_the_other
         planned(study)
     assert Paths(arms=("a", "b")).restricted({"b"}) == Paths(arms=("b",))
     assert Paths(arms=("a", "b")).restricted({"c"}) is None
+
+
+def test_each_of_several_maps_has_its_own_arms_and_its_own_pairs(readings):
+    paths = Paths(arms=(("cnn", "mlp<-cnn"), ("mlp", "cnn")))
+    drawn = {(curve.split, curve.arm) for curve in paths.curves(readings, [])}
+    one = {(f"seed {k}", arm) for k in (0, 1) for arm in ("cnn", "mlp<-cnn")}
+    assert drawn == one | {(f"seed {k}, map 2", arm) for k in (0, 1) for arm in ("mlp", "cnn")}
+    pairs = [(m.arm, m.teacher) for m in paths.measurements(readings)]
+    assert pairs == [("mlp<-cnn", "cnn"), ("cnn", "mlp"), ("mlp", "cnn")]
+    assert paths.restricted({"cnn", "mlp"}) == Paths(arms=(("cnn",), ("mlp", "cnn")))
+    assert paths.restricted({"mlp"}) == Paths(arms=("mlp",))

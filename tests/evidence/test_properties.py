@@ -8,7 +8,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from bequest.distill.score import predict
+from bequest.errors import ConfigError
 from bequest.measure import expected_calibration_error
+from bequest.runs.planning import planned
 from bequest.studies.datasets import tested_on as samples_of
 
 
@@ -62,3 +64,18 @@ def test_reliability_pools_the_answers_of_all_seeds(readings, measured, curves):
 def test_arms_aside_are_not_listed(measured):
     properties = {m.arm for m in measured.all if m.measure == "brier"}
     assert properties == {"cnn", "mlp", "mlp<-mlp", "mlp<-cnn", "vit<-cnn&mlp"}
+
+
+def test_every_arm_is_a_dot_at_its_means_of_two_properties(readings, measured, curves):
+    drawn = [curve for curve in curves("against") if curve.split == "moved"]
+    assert [curve.arm for curve in drawn] == list(readings.arms.shown)
+    for curve in drawn:
+        x, y = (measured(name, curve.arm, split="moved") for name in ("accuracy", "ece"))
+        (dot,) = curve.points
+        assert (dot.x, dot.y, dot.low, dot.high) == (x.value, y.value, y.low, y.high)
+
+
+def test_only_properties_are_set_against_each_other(study):
+    study["measures"]["against"] = [["accuracy", "agreement"]]
+    with pytest.raises(ConfigError, match=r"measures\.against: there is no property 'agreement'"):
+        planned(study)

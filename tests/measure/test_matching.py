@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bequest.errors import ModelError
-from bequest.measure import match_weights, permuted, symmetries_of
+from bequest.measure import Place, match_weights, permuted, recurrent_units, symmetries_of
 
 
 def mlp(seed: int, *widths: int) -> nn.Sequential:
@@ -88,3 +88,33 @@ def test_networks_that_cannot_be_matched_are_named():
         match_weights(mlp(0, 3, 6, 2), mlp(1, 3, 6, 2), symmetries=())
     with pytest.raises(ModelError, match="no symmetry of Linear follows"):
         match_weights(nn.Linear(2, 2), nn.Linear(2, 2))
+
+
+def recurrent(seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.ModuleDict({"states": nn.LSTM(6, 9, 2), "head": nn.Linear(9, 3)})
+
+
+def test_units_of_a_shuffled_lstm_are_put_back_in_order():
+    model, generator = recurrent(0), torch.Generator().manual_seed(1)
+    found = recurrent_units("states", model["states"], [Place("head.weight", 1)])
+    orders = {s.name: torch.randperm(s.size, generator=generator) for s in found}
+    matched = match_weights(permuted(model, found, orders), model, symmetries=found)
+    for name, order in orders.items():
+        assert torch.equal(matched.orders[name], order.argsort())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_units_that_show_twice_in_a_tensor_never_end_less_alike(seed):
+    """Recurrent weights alone: a quadratic assignment, whose linear part may point the wrong way."""
+    model, reference = recurrent(2 * seed), recurrent(2 * seed + 1)
+    found = recurrent_units("states", model["states"], [Place("head.weight", 1)])
+    matched = match_weights(model, reference, symmetries=found)
+    assert matched.after >= matched.before
+    goal = reference.state_dict()
+    weights = matched.model.state_dict()
+    product = sum(float((weights[name].double() * goal[name].double()).sum()) for name in goal)
+    skipped = "head.bias"  # no unit shows there
+    product -= float((weights[skipped].double() * goal[skipped].double()).sum())
+    assert product == pytest.approx(matched.after, rel=1e-6)

@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from bequest.errors import ModelError
-from bequest.measure import Place, Symmetry, check_symmetries, heads, permuted, symmetries_of
+from bequest.measure import (
+    Place,
+    Symmetry,
+    check_symmetries,
+    heads,
+    permuted,
+    recurrent_units,
+    symmetries_of,
+)
 from bequest.models import build_model
 
 
@@ -212,3 +220,35 @@ def test_chains_inside_a_subclass_keep_their_symmetries():
     (inner,) = symmetries_of(model)
     assert inner.name == "0.0"
     check_symmetries(model, [inner], torch.randn(5, 4))
+
+
+class Recurrent(nn.Module):
+    """Recurrent layers whose last state a head reads."""
+
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.states = kind(5, 7, 2, batch_first=True, **options)
+        self.head = nn.Linear(7, 3)
+
+    def forward(self, x):
+        return self.head(self.states(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("bias", [True, False])
+def test_units_of_recurrent_layers_change_places_through_all_gates(kind, bias):
+    model = seeded(lambda: Recurrent(kind, bias=bias))
+    found = recurrent_units("states", model.states, [Place("head.weight", 1)])
+    assert [s.size for s in found] == [7, 7]
+    check_symmetries(model, found, torch.randn(4, 6, 5))
+    for symmetry in found:
+        for place in symmetry.places:
+            fewer = tuple(other for other in symmetry.places if other != place)
+            with pytest.raises(ModelError, match="changes what the network computes"):
+                check_symmetries(model, [Symmetry("fewer", 7, fewer)], torch.randn(4, 6, 5))
+
+
+@pytest.mark.parametrize("options", [{"bidirectional": True}, {"proj_size": 3}])
+def test_projected_and_bidirectional_layers_are_refused(options):
+    with pytest.raises(ModelError, match="other symmetries"):
+        recurrent_units("states", nn.LSTM(5, 7, 2, **options), [])

@@ -126,6 +126,19 @@ def test_snapshots_are_of_the_training_and_not_copies_of_one_set_of_weights(root
     assert "null" in curve["note"]
 
 
+def test_the_barrier_of_language_models_is_of_their_own_words(root):
+    """The ends of the line are the networks themselves, whose loss a word is the log of the perplexity."""
+    (perplexity,) = measured(root, measure="perplexity", arm="lstm-lm")
+    ends = np.mean(np.log(list(perplexity["per_seed"].values())))
+    lines = [c for c in read_json(root / "curves.json") if c["arm"] == "lstm-lm" and "barrier" in c["chart"]]
+    assert {line["chart"] for line in lines} == {"barrier", "barrier_after_matching"}
+    for line in lines:  # the two seeds are each other's neighbours
+        assert line["points"][0]["y"] == pytest.approx(ends, rel=1e-4)
+        assert line["points"][-1]["y"] == pytest.approx(ends, rel=1e-4)
+    (plain, matched) = (measured(root, measure=f"barrier{end}", arm="lstm-lm") for end in ("", "/matched"))
+    assert plain[0]["per_seed"] != matched[0]["per_seed"]
+
+
 def test_a_network_is_itself_in_eval_mode_and_another_one_under_dropout(readings):
     network, x = readings.network("transformer", 0), readings.data["test"].x
     states = []

@@ -71,6 +71,16 @@ def test_a_contrast_of_likenesses_is_beside_the_same_teacher():
     assert verdict.value == pytest.approx(0.35)
 
 
+def test_a_contrast_may_be_with_another_measure_of_the_other_arm():
+    measurements = [
+        measured("a", [0.9, 0.7, 0.8], "cka/ceiling", teacher="t"),
+        measured("b", [0.5, 0.4, 0.3], "cka", teacher="t"),
+    ]
+    (verdict,) = judge([claim(measure="cka/ceiling", against="b", against_measure="cka")], measurements)
+    assert verdict.value == pytest.approx(0.4)
+    assert verdict.contrast == "cka/ceiling on test: a − cka of b, above 0"
+
+
 def test_what_was_not_measured_or_is_undefined_is_undecided_with_a_reason():
     undefined = Measurement(
         measure="inheritance/accuracy",

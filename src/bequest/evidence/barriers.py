@@ -15,12 +15,14 @@ from bequest.evidence.kind import Kind
 from bequest.evidence.readings import Readings
 from bequest.measure import barrier, match_weights, seed_values
 from bequest.measure.basins import Barrier
-from bequest.measure.symmetries import Place, Symmetry, heads
+from bequest.measure.symmetries import Place, Symmetry, heads, recurrent_units
 from bequest.measures import add
 from bequest.models.devices import to_device
+from bequest.models.lstm import LSTM
+from bequest.models.sequence import TiedHead
 from bequest.models.transformer import Block, Transformer
 from bequest.records import Curve, Measurement, SectionRecord
-from bequest.studies.datasets import PROBE_SPLIT
+from bequest.studies.datasets import PROBE_SPLIT, load
 from bequest.studies.faults import not_known
 from bequest.studies.kind import KindSpec
 from bequest.studies.spec import StudySpec
@@ -61,11 +63,8 @@ class Barriers(Kind):
                 yield f"measures.barriers: {not_known('arm', arm, study.arms)}"
             if missing:
                 continue
-            students = {study.arms[arm].student for arm in pair}
-            if len(students) > 1:
+            if len({study.arms[arm].student for arm in pair}) > 1:
                 yield f"measures.barriers: {pair[0]} and {pair[1]} are not of one architecture"
-            elif any(study.model(student).data is not None for student in students):
-                yield f"measures.barriers: {pair[0]} is trained on other data than the splits have"
 
     @override
     def restricted(self, arms: Collection[str]) -> KindSpec | None:
@@ -122,12 +121,11 @@ def _lines_by_pair(readings: Readings) -> dict[tuple[str, str, bool], dict[int, 
 def _line(readings: Readings, one: tuple[str, int], other: tuple[str, int], matched: bool) -> Barrier:
     start, end = readings.network(*one), readings.network(*other)
     if matched:
-        end = match_weights(end, start, symmetries=_written(end)).model
+        end = match_weights(end, start, symmetries=written_symmetries(end)).model
     start, end = start.to(readings.device), end.to(readings.device)  # units are matched on the CPU
-    inputs = torch.split(
-        to_device(readings.data["train"].x[:NORM_SAMPLES], readings.device), NORM_SAMPLES // 4
-    )
-    test, padding = readings.data[PROBE_SPLIT], readings.data.padding
+    data = load(readings.study.data_of(readings.study.arms[one[0]].student))
+    inputs = torch.split(to_device(data["train"].x[:NORM_SAMPLES], readings.device), NORM_SAMPLES // 4)
+    test, padding = data[PROBE_SPLIT], data.padding
 
     def loss(model: nn.Module) -> float:
         return float(score(model, test, padding=padding)["nll"])
@@ -135,17 +133,54 @@ def _line(readings: Readings, one: tuple[str, int], other: tuple[str, int], matc
     return barrier(start, end, loss, points=POINTS, batches=inputs)
 
 
-def _written(model: nn.Module) -> tuple[Symmetry, ...] | None:
-    """The symmetries of a network whose modules do not show them; None for those that do."""
-    if not isinstance(model, Transformer):
-        return None
-    symmetries: list[Symmetry] = []
-    for place, block in enumerate(model.blocks):
-        assert isinstance(block, Block)
-        name = f"blocks.{place}"
-        width, units = block.mix.in_features // block.heads, block.expand.out_features
-        stacked = (f"{name}.attend.weight", f"{name}.attend.bias")
-        symmetries.append(heads(name, block.heads, width, stacked=stacked, output=f"{name}.mix.weight"))
-        inner = (Place(f"{name}.expand.weight", 0), Place(f"{name}.expand.bias", 0))
-        symmetries.append(Symmetry(f"{name}.expand", units, (*inner, Place(f"{name}.contract.weight", 1))))
-    return tuple(symmetries)
+def written_symmetries(model: nn.Module) -> tuple[Symmetry, ...] | None:
+    """The symmetries of a network for sentences, whose modules do not show them; None for other networks.
+
+    Of a Transformer the features of its residual stream, the heads of each block and the units of its
+    feed-forward layer; of an LSTM the features of the embedding and the units of each layer.
+    """
+    if isinstance(model, Transformer):
+        return (_stream(model), *(each for k in range(len(model.blocks)) for each in _of_block(model, k)))
+    if isinstance(model, LSTM):
+        tied = isinstance(model.head, TiedHead)
+        reader = Place("head.project.weight" if tied else "head.weight", 1)
+        projected = [Place("head.project.weight", 0), Place("head.project.bias", 0)] if tied else []
+        features = (*_embedded(model.head), *projected, Place("states.weight_ih_l0", 1))
+        embedding = Symmetry("embedding", model.embedding.embedding_dim, features)
+        return (embedding, *recurrent_units("states", model.states, [reader]))
+    return None
+
+
+def _stream(model: Transformer) -> Symmetry:
+    """The features of the residual stream, which LayerNorm treats alike."""
+    norms = ["norm"]
+    places = [*_embedded(model.head), Place("positions.weight", 1)]
+    places += [] if model.first is None else [Place("first", 0)]
+    for k in range(len(model.blocks)):
+        name = f"blocks.{k}"
+        norms += [f"{name}.norm1", f"{name}.norm2"]
+        places += [Place(f"{name}.{reader}.weight", 1) for reader in ("attend", "expand")]
+        writers = (f"{name}.{writer}.{part}" for writer in ("mix", "contract") for part in ("weight", "bias"))
+        places += [Place(tensor, 0) for tensor in writers]
+    places += [Place(f"{norm}.{part}", 0) for norm in norms for part in ("weight", "bias")]
+    places += [] if isinstance(model.head, TiedHead) else [Place("head.weight", 1)]
+    return Symmetry("stream", model.embedding.embedding_dim, tuple(places))
+
+
+def _embedded(head: nn.Module) -> list[Place]:
+    """The features of the embedding; a tied head has the same weights under a second name."""
+    names = ["embedding.weight", *(["head.tokens.weight"] if isinstance(head, TiedHead) else [])]
+    return [Place(name, 1) for name in names]
+
+
+def _of_block(model: Transformer, place: int) -> tuple[Symmetry, Symmetry]:
+    """The heads of a block, and the units of its feed-forward layer."""
+    block, name = model.blocks[place], f"blocks.{place}"
+    assert isinstance(block, Block)
+    width, units = block.mix.in_features // block.heads, block.expand.out_features
+    stacked = (f"{name}.attend.weight", f"{name}.attend.bias")
+    inner = (Place(f"{name}.expand.weight", 0), Place(f"{name}.expand.bias", 0))
+    return (
+        heads(name, block.heads, width, stacked=stacked, output=f"{name}.mix.weight"),
+        Symmetry(f"{name}.expand", units, (*inner, Place(f"{name}.contract.weight", 1))),
+    )

@@ -16,7 +16,7 @@ from bequest.evidence.kind import Kind
 from bequest.evidence.layers import Layers
 from bequest.evidence.likeness import Likenesses, Representations, Tokens
 from bequest.evidence.paths import Paths
-from bequest.evidence.properties import Properties
+from bequest.evidence.properties import Against, Properties
 from bequest.evidence.reading import Reading
 from bequest.evidence.readings import Readings
 from bequest.evidence.strata import Strata
@@ -31,6 +31,7 @@ from bequest.studies.spec import StudySpec
 KINDS: tuple[type[Kind], ...] = (
     Theory,
     Properties,
+    Against,
     Likenesses,
     Representations,
     Inheritance,

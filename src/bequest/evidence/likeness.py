@@ -74,7 +74,7 @@ class Representations(Kind):
         intro="How alike student and teacher represent the same samples, between an untrained network (null) "
         "and another seed of the teacher's family (ceiling).",
         place=40,
-        measures=("cka", "rsa", "procrustes", "mutual_neighbours", "layer_cka"),
+        measures=("cka", "rsa", "cosine_of_cosines", "procrustes", "mutual_neighbours", "layer_cka"),
     )
 
     @override

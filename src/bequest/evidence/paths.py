@@ -39,7 +39,8 @@ class Paths(Kind):
     """How much of the way to a teacher's last representation each path of another network closed; the map.
 
     Attributes:
-        arms: The arms whose paths are laid on one map, for each of the first three seeds.
+        arms: The arms whose paths are laid on one map, for each of the first three seeds; a list of lists
+            makes a map of each.
     """
 
     key = "paths"
@@ -53,37 +54,44 @@ class Paths(Kind):
         measures=("path_approach",),
     )
 
-    arms: tuple[str, ...]
+    arms: tuple[str, ...] | tuple[tuple[str, ...], ...]
+
+    @property
+    def maps(self) -> list[tuple[str, ...]]:
+        """The arms of each map."""
+        single = tuple(arm for arm in self.arms if isinstance(arm, str))
+        return [single] if single else [arms for arms in self.arms if isinstance(arms, tuple)]
 
     @override
     def faults(self, study: StudySpec) -> Iterator[str]:
-        for arm in self.arms:
+        for arm in self.snapshot_arms():
             if arm not in study.arms:
                 yield f"measures.paths: {not_known('arm', arm, study.arms)}"
 
     @override
     def restricted(self, arms: Collection[str]) -> KindSpec | None:
-        remaining = tuple(arm for arm in self.arms if arm in arms)
-        return self.model_copy(update={"arms": remaining}) if remaining else None
+        maps = [tuple(arm for arm in each if arm in arms) for each in self.maps]
+        remaining = tuple(each for each in maps if each)
+        if not remaining:
+            return None
+        return self.model_copy(update={"arms": remaining[0] if len(remaining) == 1 else remaining})
 
     @override
     def snapshot_arms(self) -> Collection[str]:
-        return self.arms
+        return list(dict.fromkeys(arm for each in self.maps for arm in each))
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
         """1 − d(last) / d(first), with chord distances of CKA on the same test samples.
 
-        Teachers are the arms on the map that teach another kind of network.
+        Teachers are the arms on the same map that teach another kind of network.
         """
-        spec = readings.study.arms
-        teaching = {t for arm in spec.values() for t in arm.teachers if spec[t].student != arm.student}
-        for teacher in (arm for arm in self.arms if arm in teaching):
-            for arm in (arm for arm in self.arms if spec[arm].student != spec[teacher].student):
-                seeds = readings.seeds(arm, teacher)
-                by_seed = {seed: _approach(readings, arm, teacher, seed) for seed in seeds}
-                where = {"teacher": teacher, "split": PROBE_SPLIT, "layer": PENULTIMATE}
-                yield over_seeds(by_seed, measure="path_approach", arm=arm, **where)
+        pairs = [pair for arms in self.maps for pair in _pairs(readings.study, arms)]
+        for arm, teacher in dict.fromkeys(pairs):
+            seeds = readings.seeds(arm, teacher)
+            by_seed = {seed: _approach(readings, arm, teacher, seed) for seed in seeds}
+            where = {"teacher": teacher, "split": PROBE_SPLIT, "layer": PENULTIMATE}
+            yield over_seeds(by_seed, measure="path_approach", arm=arm, **where)
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
@@ -94,21 +102,33 @@ class Paths(Kind):
         whether the map shows a path at all, and the floor: how far the networks are from themselves, asked
         twice. Several seeds on one map would be too many distances for a plane.
         """
-        for seed in readings.plan.seeds[:MOST_SEEDS]:
-            arms = [arm for arm in self.arms if seed in readings.seeds(arm)]
-            snapshots = {arm: readings.snapshots(arm, seed) for arm in arms}
-            if sum(map(len, snapshots.values())) >= LEAST:
-                yield from _map(readings, seed, snapshots)
+        for number, on_map in enumerate(self.maps, 1):
+            for seed in readings.plan.seeds[:MOST_SEEDS]:
+                arms = [arm for arm in on_map if seed in readings.seeds(arm)]
+                snapshots = {arm: readings.snapshots(arm, seed) for arm in arms}
+                name = f"seed {seed}" + (f", map {number}" if number > 1 else "")
+                if sum(map(len, snapshots.values())) >= LEAST:
+                    yield from _map(readings, seed, snapshots, name)
 
 
-def _map(readings: Readings, seed: int, snapshots: Mapping[str, Mapping[int, Array]]) -> Iterator[Curve]:
+def _pairs(study: StudySpec, arms: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Arms of one map beside each of its teachers of another kind."""
+    spec = study.arms
+    teaching = {t for arm in spec.values() for t in arm.teachers if spec[t].student != arm.student}
+    for teacher in (arm for arm in arms if arm in teaching):
+        yield from ((arm, teacher) for arm in arms if spec[arm].student != spec[teacher].student)
+
+
+def _map(
+    readings: Readings, seed: int, snapshots: Mapping[str, Mapping[int, Array]], name: str
+) -> Iterator[Curve]:
     """The paths of one seed on one map."""
     checkpoints = [x for by_epoch in snapshots.values() for x in by_epoch.values()]
     drawn = path_map(representation_distances(checkpoints), paths=_rows(snapshots))
     null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
     floor = max(_floor(readings, arm, seed) for arm in snapshots)
     note = (
-        f"seed {seed}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
+        f"{name}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
         f"{floor:.2g} from itself; "
         f"{'the map shows paths' if drawn.shows_path else drawn.reason or 'the map shows no path'}"
     )
@@ -119,7 +139,7 @@ def _map(readings: Readings, seed: int, snapshots: Mapping[str, Mapping[int, Arr
             chart="path",
             arm=arm,
             seed=str(seed),
-            split=f"seed {seed}",
+            split=name,
             x_title="first dimension of the map",
             y_title="second dimension of the map",
             points=tuple(Point(x=x, y=y, label=str(epoch)) for epoch, (x, y) in places),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,11 +12,14 @@ from bequest.evidence.estimates import over_seeds
 from bequest.evidence.kind import Kind, cells_of
 from bequest.evidence.reading import Perplexity, Reading, answers_on
 from bequest.evidence.readings import Readings
-from bequest.evidence.values import Values
+from bequest.evidence.values import PROPERTIES, Values
 from bequest.measure import reliability
+from bequest.measures import measure_named
 from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.cell import Cell
+from bequest.studies.claims import find
 from bequest.studies.datasets import PROBE_SPLIT, is_language
+from bequest.studies.faults import not_known
 from bequest.studies.plan import Plan
 from bequest.studies.spec import StudySpec
 
@@ -79,6 +82,54 @@ class Properties(Kind):
                     y_title="accuracy",
                     points=tuple(Point(x=float(x), y=float(y), n=int(n)) for x, y, n in bins if n),
                 )
+
+
+class Against(Kind):
+    """One property of every shown arm over another, such as the calibration error over the accuracy.
+
+    Attributes:
+        pairs: The property across and the property up, by name.
+    """
+
+    key = "against"
+    list_field = "pairs"
+    section: ClassVar[SectionRecord | None] = SectionRecord(
+        title="One property against another",
+        intro="Every arm as one dot, its means over seeds: what goes up together, and which student lies "
+        "beside its teacher.",
+        place=31,
+        charts=("against",),
+    )
+
+    pairs: tuple[tuple[str, str], ...]
+
+    @override
+    def faults(self, study: StudySpec) -> Iterator[str]:
+        for name in self.named_measures():
+            if name not in PROPERTIES:
+                yield f"measures.against: {not_known('property', name, PROPERTIES)}"
+
+    @override
+    def named_measures(self) -> Collection[str]:
+        return [name for pair in self.pairs for name in pair]
+
+    @override
+    def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
+        for across, up in self.pairs:
+            for split in readings.study.compared_splits:
+                for arm in readings.arms.shown:
+                    x, y = (find(measurements, name, arm, split) for name in (across, up))
+                    if x is None or y is None or x.value is None:
+                        continue
+                    yield Curve(
+                        chart="against",
+                        arm=arm,
+                        split=split,
+                        kind="points",
+                        x_title=measure_named(across).axis,
+                        y_title=measure_named(up).axis,
+                        points=(Point(x=x.value, y=y.value, low=y.low, high=y.high, n=y.n),),
+                    )
 
 
 def _is_language_model(study: StudySpec, arm: str) -> bool:

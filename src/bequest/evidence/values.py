@@ -20,6 +20,7 @@ from bequest.measure import (
     cka,
     combined,
     confidence_auc,
+    cosine_of_cosines,
     error_consistency,
     expected_calibration_error,
     macro_f1,
@@ -54,11 +55,13 @@ LIKENESSES: Registry[Likeness] = Registry("likeness")
 REPRESENTATIONS: Registry[Representation] = Registry("likeness of representations")
 """How alike two models' penultimate activations are on the test split."""
 
-BY_NAME = frozenset({"roc_auc", "confidence_auc", "aurc", "negative_transfer", "mutual_neighbours"})
+BY_NAME = frozenset(
+    {"roc_auc", "confidence_auc", "aurc", "negative_transfer", "mutual_neighbours", "cosine_of_cosines"}
+)
 """Measured only where a study names them."""
 
 RSA_SAMPLES = 500
-"""RSA ranks all pairs of samples; it takes the first so many of the test split."""
+"""RSA compares all pairs of samples; it takes the first so many of the test split."""
 
 LAYER = "penultimate"
 
@@ -116,6 +119,7 @@ as_likeness("negative_transfer")(lambda p, q: negative_transfer(p.classes, q.cla
 
 REPRESENTATIONS.add("cka", cka)
 REPRESENTATIONS.add("rsa", lambda x, y: rsa(x[:RSA_SAMPLES], y[:RSA_SAMPLES]))
+REPRESENTATIONS.add("cosine_of_cosines", lambda x, y: cosine_of_cosines(x[:RSA_SAMPLES], y[:RSA_SAMPLES]))
 REPRESENTATIONS.add("procrustes", procrustes)
 REPRESENTATIONS.add("mutual_neighbours", mutual_neighbours)
 

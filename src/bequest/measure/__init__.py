@@ -102,7 +102,15 @@ from bequest.measure.strata import (
     mean_accuracy_by,
     worst_accuracy_by,
 )
-from bequest.measure.symmetries import Place, Symmetry, check_symmetries, heads, permuted, symmetries_of
+from bequest.measure.symmetries import (
+    Place,
+    Symmetry,
+    check_symmetries,
+    heads,
+    permuted,
+    recurrent_units,
+    symmetries_of,
+)
 from bequest.measure.temperature import fit_temperature, temperature_interval
 from bequest.measure.undefined import Undefined, code_of, reason_of
 
@@ -205,6 +213,7 @@ __all__ = [
     "procrustes",
     "proportion_interval",
     "reason_of",
+    "recurrent_units",
     "referenced",
     "relative_to_clean",
     "reliability",

@@ -45,7 +45,9 @@ def match_weights(
 
     Coordinate ascent on the inner product of weights (Ainsworth, Hayase & Srinivasa 2023, weight matching):
     one symmetry at a time is solved exactly as an assignment problem while the others are held, in an order
-    drawn from ``seed``, until a whole round changes nothing. The optimum found is local.
+    drawn from ``seed``, until a whole round changes nothing. The optimum found is local. Units that show
+    twice in one tensor, as those of a recurrent layer do, make a quadratic assignment: of these the linear
+    part at the current order is solved, and the new order taken only where weights become more alike.
 
     Args:
         model: The network to permute; it is not changed.
@@ -104,7 +106,11 @@ def _improve(
     margin = 1e-12 * np.abs(gains).sum()
     if gains[rows, best].sum() <= gains[rows, now].sum() + margin:
         return False
-    orders[group.name] = torch.from_numpy(best.astype(np.int64))
+    changed = {**orders, group.name: torch.from_numpy(best.astype(np.int64))}
+    twice = len({place.tensor for place in group.places}) < len(group.places)
+    if twice and _product(weights, goal, groups, changed) <= _product(weights, goal, groups, orders) + margin:
+        return False
+    orders[group.name] = changed[group.name]
     return True
 
 

@@ -95,6 +95,43 @@ def heads(
     return Symmetry(name, count, (*places, Place(output, 1, 1, width)))
 
 
+def recurrent_units(name: str, module: nn.RNNBase, readers: Sequence[Place]) -> tuple[Symmetry, ...]:
+    """The symmetry of each layer's hidden units in torch's own LSTM, GRU or RNN.
+
+    A unit has a row in every gate's weights and biases, a column in the recurrent weights, since all gates of
+    the next step read it, and one in the input weights of the layer above.
+
+    Args:
+        name: The module's name in the network.
+        module: The recurrent layers; of one direction, without projections.
+        readers: Where the units of the last layer are read.
+
+    Raises:
+        ModelError: If units are projected or read in two directions.
+
+    >>> [s.name for s in recurrent_units("states", nn.LSTM(4, 8, 2), [Place("head.weight", 1)])]
+    ['states.0', 'states.1']
+    """
+    if module.bidirectional or module.proj_size:
+        raise ModelError(
+            "these recurrent layers have other symmetries",
+            expected="one direction, and no projection",
+            got=f"bidirectional={module.bidirectional}, proj_size={module.proj_size}",
+        )
+    size = module.hidden_size
+    symmetries = []
+    for layer in range(module.num_layers):
+        gates = [f"weight_ih_l{layer}", f"weight_hh_l{layer}"]
+        gates += [f"bias_ih_l{layer}", f"bias_hh_l{layer}"] if module.bias else []
+        blocks = getattr(module, gates[0]).shape[0] // size
+        places = [Place(f"{name}.{tensor}", 0, blocks) for tensor in gates]
+        places.append(Place(f"{name}.weight_hh_l{layer}", 1))
+        is_last = layer == module.num_layers - 1
+        places += readers if is_last else [Place(f"{name}.weight_ih_l{layer + 1}", 1)]
+        symmetries.append(Symmetry(f"{name}.{layer}", size, tuple(places)))
+    return tuple(symmetries)
+
+
 def symmetries_of(model: nn.Module) -> tuple[Symmetry, ...]:
     """The hidden permutations of ``model`` that follow from its modules alone.
 
@@ -102,7 +139,7 @@ def symmetries_of(model: nn.Module) -> tuple[Symmetry, ...]:
     normalisation, pooling, dropout and flattening between them; the heads of ``nn.MultiheadAttention``; heads
     and feed-forward units of ``nn.TransformerEncoderLayer``. What passes through any other module is left in
     its order; so is what a subclass with a ``forward`` of its own holds. Residual streams and attention
-    written by hand need a :class:`Symmetry` written by hand.
+    written by hand need a :class:`Symmetry` written by hand, recurrent layers :func:`recurrent_units`.
 
     Raises:
         ModelError: If nothing is found.

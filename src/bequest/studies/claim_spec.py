@@ -24,6 +24,7 @@ class ClaimSpec(Config):
         teacher: The teacher that a likeness is to; default: the first that it is measured beside.
         against: The arm whose value is taken off, paired by seed; default: the value itself is judged.
         against_split: The split of ``against``, where it is another.
+        against_measure: The measure of ``against``, where it is another: a likeness against its ceiling.
         direction: ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it
             lies below; ``below``: the reverse; ``within``: upheld if the interval lies inside ±margin,
             contradicted if it lies outside. Anything else is undecided. The interval is at the level that
@@ -44,6 +45,7 @@ class ClaimSpec(Config):
     teacher: str | None = None
     against: str | None = None
     against_split: str | None = None
+    against_measure: str | None = None
     direction: Direction = "above"
     margin: float = 0.0
     published: float | None = None

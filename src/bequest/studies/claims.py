@@ -92,7 +92,8 @@ class _Table:
         if spec.against is None:
             return self._of_one(subject)
         split = spec.against_split or subject.split
-        other = find(self._measurements, spec.measure, spec.against, split, subject.teacher)
+        measure = spec.against_measure or spec.measure
+        other = find(self._measurements, measure, spec.against, split, subject.teacher)
         return _missing if other is None else paired(self._values(subject), self._values(other)).interval
 
     def _of_one(self, measurement: Measurement) -> Interval:
@@ -196,7 +197,8 @@ def _described(claim: ClaimSpec) -> str:
     where = f" on {claim.split}" if claim.split else ""
     contrast = f"{claim.measure}{where}: {claim.arm}"
     if claim.against:
-        contrast += f" − {claim.against}" + (f" on {claim.against_split}" if claim.against_split else "")
+        of = f"{claim.against_measure} of " if claim.against_measure else ""
+        contrast += f" − {of}{claim.against}" + (f" on {claim.against_split}" if claim.against_split else "")
     contrast += f", beside {claim.teacher}" if claim.teacher else ""
     sign = "±" if claim.direction == "within" else ""
     return f"{contrast}, {claim.direction} {sign}{claim.margin:g}"

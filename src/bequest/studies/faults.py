@@ -227,6 +227,8 @@ def _claim_faults(study: StudySpec) -> Iterator[str]:
     quoted += [(f"claims.{c.id}.against", c.against, c.against_split) for c in study.claims if c.against]
     quoted += [(f"claims.{c.id}.teacher", c.teacher, None) for c in study.claims if c.teacher]
     measures = {f"claims.{claim.id}.measure": claim.measure for claim in study.claims}
+    others = {f"claims.{claim.id}.against_measure": claim.against_measure for claim in study.claims}
+    measures |= {path: measure for path, measure in others.items() if measure}
     if study.answer is not None:
         values = study.answer.values.items()
         quoted += [(f"answer.values.{name}", value.arm, value.split) for name, value in values]

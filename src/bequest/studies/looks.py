@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log2, sqrt
+from typing import Any
 
 from scipy import stats
 
@@ -103,11 +104,17 @@ def judged_key(plan: Plan) -> str:
     splits = {name: study.splits[name].samples() for claim in claims for name in _splits_of(study, claim)}
     return content_hash(
         [
-            [{field: getattr(claim, field) for field in JUDGED} for claim in claims],
+            [_judged(claim) for claim in claims],
             {arm: plan.cell(arm, first).id for arm in arms},
             dict(sorted(splits.items())),
         ]
     )
+
+
+def _judged(claim: ClaimSpec) -> dict[str, Any]:
+    """What its verdict depends on; the measure of the other arm where it has one of its own."""
+    fields = {field: getattr(claim, field) for field in JUDGED}
+    return fields | ({"against_measure": claim.against_measure} if claim.against_measure else {})
 
 
 def _splits_of(study: StudySpec, claim: ClaimSpec) -> list[str]:

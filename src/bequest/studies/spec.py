@@ -311,6 +311,7 @@ class StudySpec(Config):
         """
         values = self.answer.values.values() if self.answer else ()
         names = [*self.measures.profile, *(each.measure for each in (*self.claims, *values))]
+        names += [claim.against_measure for claim in self.claims if claim.against_measure]
         names += [name for kind in self.measures.kinds.values() for name in kind.named_measures()]
         return {part for name in names for part in (name, *name.split("/"))}
 
