@@ -228,6 +228,7 @@ def is_measure(name: str) -> bool:
 # Of one model on a split.
 add("accuracy", "accuracy", "share right", "higher", bounds=SHARE)
 add("balanced_accuracy", "balanced accuracy", "mean over classes", "higher", bounds=SHARE)
+add("macro_precision", "precision", "mean over classes", "higher", bounds=SHARE)
 add("macro_f1", "F1", "mean over classes", "higher", bounds=SHARE)
 add("nll", "negative log-likelihood", "nats", "lower")
 add("brier", "Brier score", "", "lower", bounds=(0.0, 2.0))

@@ -68,6 +68,19 @@ def test_families_and_samples_decide_the_reading_and_nothing_else_does(study):
     assert not ids(samples=50) & one
 
 
+def test_of_chosen_arms_alone(study):
+    study["measures"]["corruptions"] = {"families": ["contrast"], "arms": ["cnn", "mlp<-cnn"]}
+    plan = planned(study)
+    kind = plan.study.kind(Corruptions)
+    assert {cell.arm for cell, _ in kind.readings(plan)} == {"cnn", "mlp<-cnn"}
+    assert kind.restricted(["cnn", "mlp"]).arms == ("cnn",)
+    assert kind.restricted(["mlp"]) is None
+    assert Corruptions(families=("contrast",)).restricted(["mlp"]).arms == ()
+    study["measures"]["corruptions"]["arms"] = ["cn"]
+    with pytest.raises(ConfigError, match=r"measures\.corruptions\.arms: there is no arm 'cn'"):
+        planned(study)
+
+
 def test_a_family_that_is_not_there_is_named(study):
     study["measures"]["corruptions"] = ["contrst"]
     with pytest.raises(ConfigError, match=r"measures\.corruptions: there is no corruption 'contrst'"):

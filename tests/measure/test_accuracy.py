@@ -15,7 +15,9 @@ from bequest.measure import (
     accuracy,
     balanced_accuracy,
     class_accuracy,
+    class_precision,
     macro_f1,
+    macro_precision,
     predictions_of,
     reason_of,
 )
@@ -42,6 +44,12 @@ def test_balanced_accuracy_and_f1_equal_scikit_learn(seed):
         metrics.balanced_accuracy_score(labels, guesses)
     )
     assert macro_f1(scores, labels) == pytest.approx(metrics.f1_score(labels, guesses, average="macro"))
+    precision = metrics.precision_score(
+        labels, guesses, average=None, labels=range(6), zero_division=math.nan
+    )
+    assert class_precision(scores, labels) == pytest.approx(precision, nan_ok=True)
+    expected = metrics.precision_score(labels, guesses, average="macro", zero_division=0)
+    assert macro_precision(scores, labels) == pytest.approx(expected)
 
 
 def test_a_class_without_samples_has_no_accuracy_and_does_not_drag_the_mean():
@@ -75,7 +83,7 @@ def test_accuracy_grows_with_top_and_ends_at_one():
     assert values[-1] == 1.0
 
 
-@pytest.mark.parametrize("measure", [accuracy, balanced_accuracy, macro_f1])
+@pytest.mark.parametrize("measure", [accuracy, balanced_accuracy, macro_f1, macro_precision])
 def test_nothing_has_no_accuracy(measure):
     value = measure(np.zeros((0, 3)), np.zeros(0, dtype=int))
     assert math.isnan(value)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from bequest.errors import DataError
-from bequest.measure import code_of, confidence_auc, risk_coverage, roc_auc
+from bequest.measure import class_roc_auc, code_of, confidence_auc, risk_coverage, roc_auc
 from bequest.measures import Reason
 
 
@@ -28,6 +28,8 @@ def test_areas_are_scikit_learns_ties_among_them(seed, c):
         roc_auc_score(labels, probs[:, 1]) if c == 2 else roc_auc_score(labels, probs, multi_class="ovr")
     )
     assert roc_auc(probs, labels) == pytest.approx(expected)
+    by_class = [roc_auc_score(labels == k, probs[:, k]) for k in range(c)]
+    assert class_roc_auc(probs, labels) == pytest.approx(by_class)
     right = probs.argmax(1) == labels
     assert confidence_auc(probs, labels) == pytest.approx(roc_auc_score(right, probs.max(1)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from bequest.records import Curve, Measurement, SectionRecord
 from bequest.studies.cell import Cell
 from bequest.studies.datasets import PROBE_SPLIT
 from bequest.studies.faults import not_known
+from bequest.studies.kind import KindSpec
 from bequest.studies.plan import Plan
 from bequest.studies.spec import StudySpec
 
@@ -50,6 +51,7 @@ class Corruptions(Kind):
     Attributes:
         families: Names of corruptions (``bequest ls corruptions``).
         samples: With how many samples of the test split, chosen at random once; default: all.
+        arms: Of which arms; default: of all that are shown.
     """
 
     key = "corruptions"
@@ -63,16 +65,29 @@ class Corruptions(Kind):
 
     families: tuple[str, ...]
     samples: int | None = Field(None, ge=1)
+    arms: tuple[str, ...] = ()
+
+    @override
+    def restricted(self, arms: Collection[str]) -> KindSpec | None:
+        if not self.arms:
+            return self
+        left = tuple(arm for arm in self.arms if arm in arms)
+        return self.model_copy(update={"arms": left}) if left else None
 
     @override
     def faults(self, study: StudySpec) -> Iterator[str]:
         for name in self.families:
             if name not in CORRUPTIONS:
                 yield f"measures.corruptions: {not_known('corruption', name, CORRUPTIONS)}"
+        for arm in self.arms:
+            if arm not in study.arms:
+                yield f"measures.corruptions.arms: {not_known('arm', arm, study.arms)}"
+            elif study.arms[arm].aside:
+                yield f"measures.corruptions.arms: {arm!r} is aside and is not shown"
 
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
-        for arm in plan.arms.shown:
+        for arm in self._of(plan.arms.shown):
             for cell in cells_of(plan, arm):
                 for family in self.families:
                     yield cell, self._reading(plan.study, family)
@@ -80,7 +95,7 @@ class Corruptions(Kind):
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
         """Mean accuracy over levels, of each corruption and of all; also relative to clean accuracy."""
-        for arm in readings.arms.shown if self.families else ():
+        for arm in self._of(readings.arms.shown) if self.families else ():
             levels = {family: self._levels(readings, arm, family) for family in self.families}
             seeds, where = readings.seeds(arm), {"arm": arm, "split": PROBE_SPLIT}
             for family in self.families:
@@ -98,7 +113,7 @@ class Corruptions(Kind):
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
         for family in self.families:
-            for arm in readings.arms.charted:
+            for arm in self._of(readings.arms.charted):
                 levels = list(self._levels(readings, arm, family).values())
                 if levels:
                     yield Curve(
@@ -109,6 +124,10 @@ class Corruptions(Kind):
                         y_title="accuracy",
                         points=points(range(len(levels[0])), [row.tolist() for row in levels]),
                     )
+
+    def _of(self, shown: Sequence[str]) -> list[str]:
+        """Those of the shown arms that are measured."""
+        return [arm for arm in shown if not self.arms or arm in self.arms]
 
     def _reading(self, study: StudySpec, family: str) -> Severity:
         return Severity(data=study.data, split=probe_split(study), family=family, chosen=self.samples)

@@ -24,6 +24,7 @@ from bequest.measure import (
     error_consistency,
     expected_calibration_error,
     macro_f1,
+    macro_precision,
     mutual_neighbours,
     negative_transfer,
     paired,
@@ -56,7 +57,15 @@ REPRESENTATIONS: Registry[Representation] = Registry("likeness of representation
 """How alike two models' penultimate activations are on the test split."""
 
 BY_NAME = frozenset(
-    {"roc_auc", "confidence_auc", "aurc", "negative_transfer", "mutual_neighbours", "cosine_of_cosines"}
+    {
+        "macro_precision",
+        "roc_auc",
+        "confidence_auc",
+        "aurc",
+        "negative_transfer",
+        "mutual_neighbours",
+        "cosine_of_cosines",
+    }
 )
 """Measured only where a study names them."""
 
@@ -97,6 +106,7 @@ def as_likeness(name: str, title: str = "", unit: str = "") -> Callable[[Likenes
 
 as_property("accuracy")(lambda p: p.correct)
 as_property("balanced_accuracy")(lambda p: balanced_accuracy(p.logits, p.labels))
+as_property("macro_precision")(lambda p: macro_precision(p.logits, p.labels))
 as_property("macro_f1")(lambda p: macro_f1(p.logits, p.labels))
 as_property("nll")(lambda p: -p.log_probs[np.arange(len(p.labels)), p.labels])
 as_property("brier")(lambda p: ((p.probs - p.one_hot) ** 2).sum(axis=1))

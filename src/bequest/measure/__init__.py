@@ -5,7 +5,9 @@ from bequest.measure.accuracy import (
     among_best,
     balanced_accuracy,
     class_accuracy,
+    class_precision,
     macro_f1,
+    macro_precision,
     predictions_of,
 )
 from bequest.measure.agreement import (
@@ -85,7 +87,7 @@ from bequest.measure.robustness import (
     severity_curve,
 )
 from bequest.measure.scoring import BrierParts, brier, brier_parts, entropy, nll
-from bequest.measure.selective import RiskCoverage, confidence_auc, risk_coverage, roc_auc
+from bequest.measure.selective import RiskCoverage, class_roc_auc, confidence_auc, risk_coverage, roc_auc
 from bequest.measure.similarity import (
     Similarity,
     cosine_of_cosines,
@@ -161,6 +163,8 @@ __all__ = [
     "cka",
     "cka_matrix",
     "class_accuracy",
+    "class_precision",
+    "class_roc_auc",
     "classwise_calibration_error",
     "code_of",
     "combined",
@@ -192,6 +196,7 @@ __all__ = [
     "linear_probe",
     "look_levels",
     "macro_f1",
+    "macro_precision",
     "map_correlation",
     "map_likeness",
     "match_weights",

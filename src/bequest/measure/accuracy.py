@@ -85,6 +85,34 @@ def balanced_accuracy(scores: Array, labels: Array) -> float:
     return float(np.nanmean(recall)) if not np.isnan(recall).all() else no_samples()
 
 
+def class_precision(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:
+    """Precision of each class, TP / (TP + FP), (C,); NaN for a class that is never answered.
+
+    >>> class_precision(np.array([[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]]), np.array([1, 0, 0]))
+    array([1. , 0.5])
+    """
+    counts = _counts(scores, labels)
+    with np.errstate(invalid="ignore"):
+        precision: Floats = counts.right / counts.predictions
+    return precision
+
+
+def macro_precision(scores: Array, labels: Array) -> float:
+    """The unweighted mean over classes of TP / (TP + FP), in [0, 1]; see :func:`class_precision`.
+
+    The classes are those that occur among labels or predictions. One that is never answered counts 0, as in
+    scikit-learn: leaving it out would reward its neglect.
+
+    >>> macro_precision(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]))
+    0.25
+    """
+    counts = _counts(scores, labels)
+    occurs = counts.labels + counts.predictions > 0
+    if not occurs.any():
+        return no_samples()
+    return float(np.nan_to_num(class_precision(scores, labels)[occurs]).mean())
+
+
 def macro_f1(scores: Array, labels: Array) -> float:
     """The unweighted mean over classes of 2·TP / (2·TP + FP + FN), in [0, 1].
 

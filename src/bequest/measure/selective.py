@@ -90,11 +90,27 @@ def confidence_auc(probs: Array, labels: Array) -> float:
     return _area(table.max(axis=1), right)
 
 
-def roc_auc(probs: Array, labels: Array) -> float:
-    """The mean over classes of the area under the ROC of p_k against [label = k], in [0, 1].
+def class_roc_auc(probs: Array, labels: Array) -> Float[np.ndarray, " c"]:
+    """The area under the ROC of p_k against [label = k] of each class, (C,), in [0, 1]; one against the rest.
 
-    The chance that a sample of class k has a higher p_k than one of another class, ties half; one against the
-    rest, every class that occurs counts alike. For two classes it is the usual AUC.
+    The chance that a sample of class k has a higher p_k than one of another class, ties half. NaN for a class
+    that no label names, and for one that all do.
+
+    >>> class_roc_auc(np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]]), np.array([0, 1, 1]))
+    array([1., 1.])
+    """
+    table = probabilities(probs)
+    truth = classes(labels, "labels", count=table.shape[1])
+    same_length(probs=table, labels=truth)
+    counts = np.bincount(truth, minlength=table.shape[1])
+    defined = (counts > 0) & (counts < len(truth))
+    return np.array([_area(table[:, k], truth == k) if defined[k] else np.nan for k in range(table.shape[1])])
+
+
+def roc_auc(probs: Array, labels: Array) -> float:
+    """The mean of :func:`class_roc_auc` over the classes that occur, in [0, 1].
+
+    For two classes it is the usual AUC.
 
     Args:
         probs: (N, C), probabilities.
@@ -106,14 +122,12 @@ def roc_auc(probs: Array, labels: Array) -> float:
     >>> roc_auc(np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]]), np.array([0, 1, 1]))
     1.0
     """
-    table = probabilities(probs)
-    truth = classes(labels, "labels", count=table.shape[1])
-    if not same_length(probs=table, labels=truth):
+    areas = class_roc_auc(probs, labels)
+    if not len(labels):
         return no_samples()
-    occurring = np.unique(truth)
-    if len(occurring) < 2:
+    if np.isnan(areas).all():
         return Undefined("one class occurs; an ROC needs two", Reason.ALWAYS_SAME)
-    return float(np.mean([_area(table[:, k], truth == k) for k in occurring]))
+    return float(np.nanmean(areas))
 
 
 def _area(values: Floats, positive: Booleans) -> float:
