@@ -55,7 +55,7 @@ MAY_IMPORT = {
 }
 CORE = {
     "torch", "numpy", "scipy", "pydantic", "pydantic_core", "safetensors", "jaxtyping", "sklearn", "PIL",
-    "typer", "rich", "jinja2", "tomli_w", "typing_extensions",
+    "typer", "rich", "jinja2", "tomli_w", "typing_extensions", "cachetools",
 }  # fmt: skip
 
 

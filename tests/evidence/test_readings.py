@@ -10,7 +10,8 @@ import torch
 
 from bequest.distill.score import predict
 from bequest.errors import RunFolderError
-from bequest.evidence.readings import Predictions, Readings, finished
+from bequest.evidence.readings import OBJECT_BYTES, Predictions, Readings, finished
+from bequest.files import load_arrays
 from bequest.studies.cell import cell_folder
 from bequest.studies.networks import initial_network
 
@@ -38,6 +39,29 @@ def test_what_follows_from_logits():
     np.testing.assert_allclose(predictions.probs.sum(1), 1)
     assert predictions.classes.tolist() == [0, 1, 0]
     assert predictions.correct.tolist() == [True, False, True]
+
+
+def test_what_predictions_hold_counts_all_that_they_compute():
+    logits = np.ones((400, 10), dtype=np.float32)
+    answers = Predictions(np.arange(400), np.zeros(400, int), logits, {"group": np.arange(400)})
+    computed = (answers.log_probs, answers.probs, answers.one_hot, answers.classes, answers.correct)
+    arrays = (answers.ids, answers.labels, logits, answers.about["group"], *computed)
+    numbers = sum(x.nbytes for x in arrays)
+    assert numbers < answers.held_bytes <= numbers + len(arrays) * OBJECT_BYTES
+
+
+@pytest.mark.parametrize(("held", "loaded"), [(0.5, 6), (1.5, 3), (2.5, 2)])
+def test_readings_beyond_what_is_held_are_loaded_again(readings, held, loaded, monkeypatch):
+    expected = {seed: readings.predictions("mlp", seed, "test") for seed in (0, 1)}
+    monkeypatch.setattr("bequest.evidence.readings.HELD_BYTES", int(held * expected[0].held_bytes))
+    few, loads = Readings(readings.plan, readings.root), []
+    monkeypatch.setattr(
+        "bequest.evidence.readings.load_arrays", lambda path: loads.append(path) or load_arrays(path)
+    )
+    for seed in (0, 0, 1, 1, 0, 0):
+        answers = few.predictions("mlp", seed, "test")
+        np.testing.assert_array_equal(answers.logits, expected[seed].logits)
+    assert len(loads) == loaded
 
 
 def test_penultimate_activations_are_flat(readings):

@@ -43,6 +43,19 @@ def test_a_value_is_computed_once_and_shared(readings, monkeypatch):
     assert values.property("accuracy", "cnn", "test") is first
 
 
+def test_values_beyond_what_is_held_are_the_same(readings, monkeypatch):
+    monkeypatch.setattr("bequest.evidence.values.HELD_BYTES", 1)
+    few = Values(readings)
+    for ask in (
+        lambda values: values.property("nll", "mlp<-cnn", "both"),
+        lambda values: values.likeness("agreement", "mlp<-cnn", "cnn", "test", "other_teacher"),
+    ):
+        held, again = ask(readings.shared(Values)), ask(few)
+        assert again.by_seed == held.by_seed
+        np.testing.assert_array_equal(again.table, held.table)
+        assert ask(few) is not again
+
+
 PER_SAMPLE = {
     "accuracy": lambda p: measure.accuracy(p.logits, p.labels),
     "nll": lambda p: measure.nll(p.log_probs, p.labels),

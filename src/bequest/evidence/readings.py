@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import nn
@@ -40,6 +42,12 @@ T = TypeVar("T")
 AGAIN = "again"
 """What a snapshot calls the answers to the same samples, asked a second time."""
 
+HELD_BYTES = 32 << 20
+"""Readings that were used last stay in memory up to this size; others are loaded again when asked for."""
+
+OBJECT_BYTES = 200
+"""About what a small array takes besides its numbers: header, buffer and place in a dictionary."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -49,6 +57,13 @@ class Predictions:
     labels: Array
     logits: Array
     about: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def held_bytes(self) -> int:
+        """About the bytes in memory once everything below was asked for."""
+        count = self.logits.size
+        computed = (8 + 8 + 1) * count + (8 + 1) * len(self.labels) + 5 * OBJECT_BYTES
+        return computed + _held({"ids": self.ids, "labels": self.labels, "logits": self.logits, **self.about})
 
     @cached_property
     def log_probs(self) -> Array:
@@ -97,8 +112,10 @@ class Readings:
         self.root = root
         self.device = torch.device(device)
         self._failed = failed
-        self._arrays: dict[tuple[str, str], dict[str, Array]] = {}
-        self._predictions: dict[tuple[str, int, str, bool], Predictions] = {}
+        self._arrays: LRUCache[Any, dict[str, Array]] = LRUCache(HELD_BYTES, getsizeof=_held)
+        self._predictions: LRUCache[Any, Predictions] = LRUCache(
+            HELD_BYTES, getsizeof=attrgetter("held_bytes")
+        )
         self._shared: dict[object, Any] = {}
 
     def seeds(self, *arms: str) -> list[int]:
@@ -114,19 +131,19 @@ class Readings:
     def arrays(self, arm: str, seed: int, reading: Reading) -> dict[str, Array]:
         """The answer to one reading."""
         cell = self.plan.cell(arm, seed)
-        key = (cell.id, reading.id_for(cell.id))
-        if key not in self._arrays:
-            self._arrays[key] = load_arrays(cell_folder(self.root, cell.id).reading(key[1]))
-        return self._arrays[key]
+        return self._loaded(cell.id, reading.id_for(cell.id))
 
+    @cachedmethod(attrgetter("_arrays"))
+    def _loaded(self, cell_id: str, reading_id: str) -> dict[str, Array]:
+        return load_arrays(cell_folder(self.root, cell_id).reading(reading_id))
+
+    @cachedmethod(attrgetter("_predictions"))
     def predictions(self, arm: str, seed: int, split: str, *, untrained: bool = False) -> Predictions:
         """Answers of ``arm`` on ``split``, after or before training."""
-        key = (arm, seed, split, untrained)
-        if key not in self._predictions:
-            arrays = self.arrays(arm, seed, answers_on(self.study, split, trained=not untrained))
-            about = {name.removeprefix(ABOUT): x for name, x in arrays.items() if name.startswith(ABOUT)}
-            self._predictions[key] = Predictions(arrays["ids"], arrays["labels"], arrays["logits"], about)
-        return self._predictions[key]
+        cell, reading = self.plan.cell(arm, seed), answers_on(self.study, split, trained=not untrained)
+        arrays = load_arrays(cell_folder(self.root, cell.id).reading(reading.id_for(cell.id)))
+        about = {name.removeprefix(ABOUT): x for name, x in arrays.items() if name.startswith(ABOUT)}
+        return Predictions(arrays["ids"], arrays["labels"], arrays["logits"], about)
 
     def tokens(self, arm: str, seed: int, split: str) -> Array | None:
         """Logits of each token (N, T, C) of ``arm`` on ``split``; None if it has one only."""
@@ -198,6 +215,11 @@ class Readings:
 
     def _folder(self, arm: str, seed: int) -> CellFolder:
         return cell_folder(self.root, self.plan.cell(arm, seed).id)
+
+
+def _held(arrays: Mapping[str, Array]) -> int:
+    """About the bytes that arrays take in memory."""
+    return sum(OBJECT_BYTES + x.nbytes for x in arrays.values())
 
 
 def finished(root: Path, cell: Cell) -> bool:

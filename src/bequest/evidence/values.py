@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from bequest.distill.token_answers import sequences_read, tokens_read
 from bequest.evidence.estimates import ring
 from bequest.evidence.reading import of_tokens
-from bequest.evidence.readings import Array, Predictions, Readings
+from bequest.evidence.readings import HELD_BYTES, OBJECT_BYTES, Array, Predictions, Readings
 from bequest.evidence.strata import MEANS, NEEDED, mean_over_strata, strata_of
 from bequest.measure import (
     SeedValues,
@@ -143,7 +144,7 @@ class Values:
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
         self._groups = readings.study.measures.groups
-        self._by_key: dict[tuple[str, ...], SeedValues] = {}
+        self._by_key: LRUCache[tuple[str, ...], SeedValues] = LRUCache(4 * HELD_BYTES, getsizeof=_held)
 
     def properties_of(self, split: str) -> list[str]:
         """The properties that are measured on a split, or on every split of a group."""
@@ -225,10 +226,13 @@ class Values:
         is_ring: bool = False,
     ) -> SeedValues:
         """The values at ``seeds``; ``key`` begins with the measure's name and ends with the split's."""
-        if key not in self._by_key:
+
+        @cached(self._by_key, key=lambda: key)
+        def values() -> SeedValues:
             rows = {seed: compute(seed) for seed in seeds}
-            self._by_key[key] = self._over_samples(rows, key[0], key[-1], is_ring=is_ring)
-        return self._by_key[key]
+            return self._over_samples(rows, key[0], key[-1], is_ring=is_ring)
+
+        return values()
 
     def _over_samples(
         self, rows: Mapping[int, float | Array], name: str, split: str, *, is_ring: bool
@@ -255,6 +259,12 @@ class Values:
         samples = tested.ids[:count].numpy() // copies
         folded = {seed: np.reshape(row, (copies, count)).mean(axis=0) for seed, row in rows.items()}
         return seed_values(folded, samples=samples, ring=is_ring, bounds=bounds, resolution=resolution)
+
+
+def _held(values: SeedValues) -> int:
+    """About the bytes that values take in memory."""
+    table = 0 if values.table is None else values.table.nbytes
+    return (1 + len(values.by_seed)) * OBJECT_BYTES + table
 
 
 def _by_sequence(values: Array, counts: Array) -> Array:
