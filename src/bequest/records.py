@@ -25,6 +25,7 @@ VERSION = 2
 Status = Literal["waiting", "running", "done", "failed"]
 Role = Literal["teacher", "control", "taught"]
 R = TypeVar("R", bound="Record")
+PNG = r"^data:image/png;base64,[A-Za-z0-9+/]+=*$"
 
 
 def _none_unless_finite(value: Any) -> Any:
@@ -47,11 +48,11 @@ class Record(BaseModel):
 class Measurement(Record):
     """One number with its n and its interval.
 
-    ``measure`` is a name of ``bequest ls measures``; the inheritance of a property P is
-    ``inheritance/P``. ``value`` is the mean of ``per_seed`` unless ``method`` says otherwise; ``low``
-    and ``high`` bound it at ``level``: for other seeds, and for other samples too where ``method`` says
-    crossed; ``seed_low`` and ``seed_high`` are then those for other seeds alone. Undefined numbers are None
-    and have a ``reason``, a sentence, with a ``reason_code``, a value of :class:`bequest.measures.Reason`.
+    ``measure`` is a name of ``bequest ls measures``, or ``inheritance/P`` of a property P. ``layer`` is a
+    network's, or the class that is measured. ``value`` is the mean of ``per_seed`` unless ``method`` says
+    otherwise; ``low`` and ``high`` bound it at ``level``: for other seeds, and for other samples too where
+    ``method`` says crossed; ``seed_low`` and ``seed_high`` are those for other seeds alone. Undefined numbers
+    are None, with a ``reason`` (a sentence) and its code of :class:`bequest.measures.Reason`.
     """
 
     measure: str
@@ -81,7 +82,7 @@ class Measurement(Record):
 class Point(Record):
     """One point of a curve; ``low`` and ``high`` bound ``y``, ``n`` counts what it stands on.
 
-    On a map ``z`` is the value at (``x``, ``y``).
+    On a map ``z`` is the value at (``x``, ``y``). ``image`` is a PNG as a data address.
     """
 
     x: float
@@ -91,6 +92,7 @@ class Point(Record):
     high: Finite = None
     n: int | None = None
     label: str | None = None
+    image: Annotated[str, Field(pattern=PNG)] | None = None
 
 
 class Curve(Record):
@@ -98,7 +100,7 @@ class Curve(Record):
 
     ``chart`` names the picture the curve belongs to (``training``, ``reliability``, ``robustness`` ...);
     ``kind`` says how it is drawn. A ``map`` is a whole grid of points over two parameters, with
-    ``z_title`` for what their ``z`` is.
+    ``z_title`` for what their ``z`` is; ``images`` are shown one beside the other, with their labels.
     """
 
     chart: str
@@ -106,7 +108,7 @@ class Curve(Record):
     x_title: str
     y_title: str
     points: tuple[Point, ...]
-    kind: Literal["line", "points", "steps", "map"] = "line"
+    kind: Literal["line", "points", "steps", "map", "images"] = "line"
     z_title: str | None = None
     teacher: str | None = None
     split: str | None = None
@@ -121,10 +123,9 @@ class Verdict(Record):
     ``published`` is a number that the cited paper prints, ``expected`` one of an own pilot. ``low`` and
     ``high`` are the plain interval; ``adjusted_low`` and ``adjusted_high`` the one that the verdict uses, at
     5 % for the family of the study's claims. An ``exploratory`` claim was made after seeing its data and is
-    no member of that family. ``arms`` are the arms that the claim is about. In a run in rounds, ``look`` is
-    the look at which it was decided, or last judged, counted from 1. ``seeds_needed`` tells how many seeds
-    would decide an undecided claim by the spread over seeds so far; it is None where up to 1,000 would not or
-    where that cannot be told.
+    no member of it. ``arms`` are those that the claim is about. In a run in rounds, ``look`` is the look
+    at which it was decided, or last judged, from 1. ``seeds_needed`` seeds would decide an undecided
+    claim by the spread over seeds so far; None where 1,000 would not or where that cannot be told.
     """
 
     id: str
@@ -163,9 +164,8 @@ class LookRecord(Record):
 
     ``seeds`` and ``level``, the confidence level of the claims that are judged at it, are planned. The rest
     is filled in when the look is taken: ``arms`` are the seeds of each arm, ``seconds`` what the new
-    trainings took, added up over cells; ``judged`` counts the claims of the family that no look before had
-    decided, ``verdicts`` are those that were decided at this one, and ``further`` names the undecided ones
-    that more seeds may decide.
+    trainings took in all; ``judged`` counts the claims of the family that no look before had decided,
+    ``verdicts`` are those decided at this one, ``further`` the undecided ones that more seeds may decide.
     """
 
     seeds: int

@@ -86,3 +86,18 @@ def test_degraded_students_differ_from_the_others_by_what_they_see_alone(finishe
     assert one["sources"][0]["views"] == other["sources"][0]["views"]
     assert other["sources"][0]["student_views"]["name"] == "degrade"
     assert {key for key in one if one[key] != other[key]} == {"sources"}
+
+
+def test_classes_and_the_images_that_change_are_shown(finished):
+    classes = {
+        m.layer
+        for m in read_records(finished.folder / "measurements.json", Measurement)
+        if m.measure == "class_precision"
+    }
+    assert classes == set(map(str, range(10)))
+    curves = read_records(finished.folder / "curves.json", Curve)
+    pictures = [p for c in curves if c.kind == "images" for p in c.points]
+    page = (finished.folder / "report.html").read_text()
+    assert pictures
+    assert page.count('<ul class="gallery">') == 2
+    assert all(p.image in page for p in pictures)

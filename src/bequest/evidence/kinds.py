@@ -19,6 +19,8 @@ from bequest.evidence.paths import Paths
 from bequest.evidence.properties import Against, Properties
 from bequest.evidence.reading import Reading
 from bequest.evidence.readings import Readings
+from bequest.evidence.samples.changes import Changes
+from bequest.evidence.samples.classes import Classes
 from bequest.evidence.strata import Strata
 from bequest.evidence.theory import Theory
 from bequest.evidence.training import Forgetting, Seconds, Training
@@ -42,6 +44,8 @@ KINDS: tuple[type[Kind], ...] = (
     Forgetting,
     Corruptions,
     Strata,
+    Classes,
+    Changes,
     Efficiency,
     Tokens,
     Layers,

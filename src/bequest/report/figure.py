@@ -163,6 +163,22 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A sample as an image, with what is said of it, line by line."""
+
+    address: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures under one heading."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
 class Figure:
     """A chart with what makes it readable without eyes: one sentence, and a table.
 
@@ -180,6 +196,7 @@ class Figure:
     lines: bool = False
     levels: tuple[Level, ...] = ()
     level_title: str = ""
+    galleries: tuple[Gallery, ...] = ()
 
     def renamed(self, anchor: str, title: str) -> Figure:
         """The same figure at another anchor."""

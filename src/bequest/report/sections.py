@@ -14,6 +14,7 @@ from bequest.report.curve_charts import chart_figure
 from bequest.report.dot_charts import Compared, comparison_figure
 from bequest.report.figure import Figure, Section
 from bequest.report.folder import Run
+from bequest.report.galleries import gallery_figure
 from bequest.report.heat_maps import heat_figure
 from bequest.report.palette import Styles
 from bequest.report.reliability_charts import reliability_figures
@@ -77,6 +78,8 @@ def _drawn(
         return []
     if name == "reliability":
         return list(reliability_figures(curves, styles))
+    if all(curve.kind == "images" for curve in curves):
+        return [gallery_figure(name, curves, styles, title=title)]
     if all(curve.kind == "map" for curve in curves):
         return [heat_figure(name, curves, styles, title=title, tiled=tiled)]
     return [chart_figure(name, curves, styles, title=title)]
