@@ -6,6 +6,7 @@ import pytest
 
 import bequest as bq
 from bequest.records import Curve, Measurement, RunRecord, Verdict, read_record, read_records
+from bequest.report import write_report
 
 MEASURED = {"scratch", "TL", "KD", "TL+KD", "TL+KD degraded", "TL degraded"}
 ARMS = MEASURED | {"teacher", "twin", "teacher, same images", "TL+self", "TL+twin", "TL+KD, same images"}
@@ -97,7 +98,7 @@ def test_classes_and_the_images_that_change_are_shown(finished):
     assert classes == set(map(str, range(10)))
     curves = read_records(finished.folder / "curves.json", Curve)
     pictures = [p for c in curves if c.kind == "images" for p in c.points]
-    page = (finished.folder / "report.html").read_text()
+    page = write_report(finished.folder).read_text()
     assert pictures
     assert page.count('<ul class="gallery">') == 2
     assert all(p.image in page for p in pictures)
