@@ -225,6 +225,19 @@ def is_measure(name: str) -> bool:
     return True
 
 
+BY_NAME = frozenset(
+    {
+        "macro_precision",
+        "roc_auc",
+        "confidence_auc",
+        "aurc",
+        "negative_transfer",
+        "mutual_neighbours",
+        "cosine_of_cosines",
+    }
+)
+"""Measured only where a study names them."""
+
 # Of one model on a split.
 add("accuracy", "accuracy", "share right", "higher", bounds=SHARE)
 add("balanced_accuracy", "balanced accuracy", "mean over classes", "higher", bounds=SHARE)

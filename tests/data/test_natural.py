@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from bequest.data.agreement import agreement
-from bequest.data.lexicon import VOCABULARY
+from bequest.data.lexicon import SPECIAL, UNKNOWN, VOCABULARY
 from bequest.data.natural import (
     BLIMP,
     LINZEN,
@@ -17,6 +18,7 @@ from bequest.data.natural import (
 )
 from bequest.data.sequences import Coder
 from bequest.data.sources import data_root
+from bequest.data.wikipedia import WikipediaOptions, dealt_out, wikipedia_agreement
 from bequest.errors import DataError
 
 
@@ -73,3 +75,41 @@ def test_absent_archives_say_what_to_do(tmp_path):
     for read in (linzen_subset, blimp_agreement, marvin_linzen):
         with pytest.raises(DataError, match="set BEQUEST_DATA"):
             read(tmp_path)
+
+
+@needed(LINZEN)
+@needed(BLIMP)
+@needed(MARVIN_LINZEN)
+def test_natural_sentences_are_dealt_out_by_their_attractors_and_none_twice():
+    data = wikipedia_agreement(test=100, validation=50)
+    counts = {name: set(part.about["attractors"].tolist()) for name, part in data.splits.items()}
+    assert counts["train"] == counts["validation"] == counts["test"] == {0, 1}
+    assert (counts["far"], counts["queries"], counts["graded"]) == ({2, 3, 4}, {3}, {0, 1, 2, 3, 4})
+    assert data["queries"].y is None
+    assert data["graded"].ids.tolist() == [*data["test"].ids.tolist(), *data["far"].ids.tolist()]
+    assert len(data["train"]) + len(data["validation"]) == 1972 + 1957 - 100
+    items = linzen_subset()
+    dealt = [item for part in dealt_out(items, WikipediaOptions()).values() for item in part]
+    assert sorted(map(id, dealt)) == sorted(map(id, items))
+
+
+@needed(LINZEN)
+@needed(BLIMP)
+@needed(MARVIN_LINZEN)
+def test_natural_vocabulary_is_that_of_training_and_tests_have_verbs_in_it():
+    data = wikipedia_agreement(form="language", least=3)
+    words, counts = torch.unique(data["train"].x, return_counts=True)
+    often = dict(zip(words.tolist(), counts.tolist(), strict=True))
+    regular = range(len(SPECIAL), len(data.vocabulary))
+    assert all(often[word] >= 3 for word in regular)
+    for name in ("test", "far"):
+        assert min(data[name].about["singular"].min(), data[name].about["plural"].min()) >= 0
+    before = wikipedia_agreement(least=3)
+    assert (before["far"].x == UNKNOWN).any()
+    assert all((before[name].x != UNKNOWN).all() for name in ("blimp", "marvin_linzen"))
+
+
+@needed(LINZEN)
+def test_too_few_natural_sentences_are_an_error():
+    with pytest.raises(DataError, match="too few sentences"):
+        wikipedia_agreement(test=3000, validation=2000)

@@ -112,6 +112,20 @@ def test_a_text_for_readers_changes_the_hash_and_no_measurement(tiny):
     assert planned(tiny).measuring_key != plan.measuring_key
 
 
+def test_a_claim_on_what_is_measured_only_where_it_is_named_decides_the_measurements(tiny):
+    tiny["claims"] = []
+    plan = planned(tiny)
+    claim = {"id": "c", "text": "t", "source": "s", "arm": "cnn", "split": "test"}
+    tiny["claims"] = [{**claim, "measure": "accuracy"}]
+    assert planned(tiny).measuring_key == plan.measuring_key
+    tiny["claims"] = [{**claim, "measure": "aurc"}]
+    assert planned(tiny).measuring_key != plan.measuring_key
+    tiny["measures"] = {"profile": ["accuracy", "aurc"]}
+    named = planned(tiny).measuring_key
+    tiny["claims"] = []
+    assert planned(tiny).measuring_key == named
+
+
 def test_a_part_and_a_restart_decide_the_cell_and_no_other(tiny):
     tiny["queries"] = {name: [{"fraction": share}] for name, share in (("all", 1.0), ("part", 0.1))}
     tiny["arms"] = {

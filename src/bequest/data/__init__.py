@@ -14,6 +14,7 @@ from bequest.data.linzen import linzen
 from bequest.data.mnist import mnist
 from bequest.data.tables import listed, parquet
 from bequest.data.text.documents import documents
+from bequest.data.wikipedia import wikipedia_agreement
 
 __all__ = [
     "DATASETS",
@@ -39,4 +40,5 @@ __all__ = [
     "npy",
     "npz",
     "parquet",
+    "wikipedia_agreement",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bequest.data.sequences import Coder, Item
@@ -90,16 +90,16 @@ SETS: dict[str, Callable[[Path | None], list[Item]]] = {
 
 
 def natural_items(
-    coder: Coder, root: Path | None = None, *, most: int = 2000
+    coder: Coder, root: Path | None = None, *, sets: Iterable[str] = tuple(SETS), most: int = 2000
 ) -> tuple[dict[str, list[Item]], tuple[str, ...]]:
-    """Of each set the sentences whose words before the verb are all known, at most ``most``, evenly taken.
+    """Of each of ``sets`` the sentences whose words before the verb are all known, ``most`` evenly taken.
 
     Returns:
         The sentences by set, without sets that have none, and a note on each set's coverage.
     """
     by_set, notes = {}, []
-    for name, read in SETS.items():
-        items = read(root)
+    for name in sets:
+        items = SETS[name](root)
         readable = [item for item in items if coder.knows(item.words[: item.verb])]
         notes.append(
             f"{name}: every word before the verb is known in {len(readable)} of {len(items)} sentences"

@@ -37,7 +37,7 @@ from bequest.measure import (
     teacher_student_kl,
     worst_accuracy_by,
 )
-from bequest.measures import MARKS, MEASURES, Better, add, measure_named
+from bequest.measures import BY_NAME, MARKS, MEASURES, Better, add, measure_named
 from bequest.registry import Registry
 from bequest.studies.datasets import PROBE_SPLIT, tested_on
 from bequest.studies.spec import StudySpec
@@ -56,19 +56,6 @@ LIKENESSES: Registry[Likeness] = Registry("likeness")
 
 REPRESENTATIONS: Registry[Representation] = Registry("likeness of representations")
 """How alike two models' penultimate activations are on the test split."""
-
-BY_NAME = frozenset(
-    {
-        "macro_precision",
-        "roc_auc",
-        "confidence_auc",
-        "aurc",
-        "negative_transfer",
-        "mutual_neighbours",
-        "cosine_of_cosines",
-    }
-)
-"""Measured only where a study names them."""
 
 RSA_SAMPLES = 500
 """RSA compares all pairs of samples; it takes the first so many of the test split."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from bequest.config import content_hash
 from bequest.errors import ConfigError
+from bequest.measures import BY_NAME
 from bequest.parts import digests, part_of
 from bequest.studies.arms import Arms
 from bequest.studies.cell import Cell, CellConfig, NetworkSpec, SimulationConfig, cell_id
@@ -62,7 +63,9 @@ class Plan:
         """A hash of all that decides the measurements and curves."""
         measured = {key: value for key, value in self.resolved.items() if key not in FOR_READERS}
         cells = [cell.id for cell in self.cells]
-        return content_hash([MEASURING_FORMAT, measured, cells, digests(MEASURING)])
+        key = [MEASURING_FORMAT, measured, cells, digests(MEASURING)]
+        for_claims = (self.study.named_measures & BY_NAME) - {*self.study.measures.profile}
+        return content_hash([*key, sorted(for_claims)] if for_claims else key)
 
     @cached_property
     def arms(self) -> Arms:
