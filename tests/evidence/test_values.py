@@ -154,6 +154,7 @@ def test_some_are_measured_only_where_a_study_names_them(readings):
 def test_what_is_measured_by_name_is_a_property_of_any_arm(readings, name):
     compute = {
         "roc_auc": lambda p: measure.roc_auc(p.probs, p.labels),
+        "macro_precision": lambda p: measure.macro_precision(p.logits, p.labels),
         "confidence_auc": lambda p: measure.confidence_auc(p.probs, p.labels),
         "aurc": lambda p: measure.risk_coverage(p.probs.max(axis=1), p.correct).area,
     }[name]
