@@ -17,13 +17,27 @@ from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.solvable import ModelPoint, Value, axis_values, model_point, stacked
 from bequest.studies.solvable_spec import AxisSpec, TheoryChart
 from bequest.studies.spec import StudySpec
-from bequest.theory import Mixture, bayes_error, observe, solve_chain
+from bequest.theory import Mixture, bayes_error, observe, optimise, solve_chain
 from bequest.theory.parameters import Array
 
 IN_THEORY, OFF_THEORY = "/in_theory", "/off_theory"
 BAYES = "Bayes-optimal"
 ACCURACY, DRAWN = 1e-8, 1e-6
 """Of what is measured, and of what is drawn."""
+SOUGHT = {
+    "penalty": "lambda_student",
+    "mix": "mix",
+    "temperature": "temperature",
+    "teacher": "lambda_teacher",
+}
+"""What a chart seeks, as the library calls it."""
+BEST = {
+    "penalty": "best penalty λₛ of the student",
+    "mix": "best mix χ",
+    "temperature": "best temperature T",
+    "teacher": "best penalty λₜ of the teacher",
+}
+"""And as a reader does."""
 
 add("error", "test error", "share wrong", "lower")
 add("m", "overlap with the class centre")
@@ -72,8 +86,11 @@ class Theory(Kind):
             if chart.y is not None:
                 yield from (_map(study, chart, chart.y, arm) for arm in chart.arms)
                 continue
-            for arm in chart.arms:
-                yield from _lines(readings, chart, arm)
+            for name, arm, at in _strands(chart):
+                if chart.sought:
+                    yield from _at_best(study, chart, name, arm, at)
+                else:
+                    yield from _lines(readings, chart, name, arm, at)
             if chart.bayes:
                 yield _bayes(study, chart)
 
@@ -148,17 +165,51 @@ def _titles(chart: TheoryChart) -> dict[str, Any]:
     return {"chart": _name(chart), "x_title": chart.x.title, "note": chart.note or None}
 
 
-def _lines(readings: Readings, chart: TheoryChart, arm: str) -> Iterator[Curve]:
+def _strands(chart: TheoryChart) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """Each line of a chart: what it is called, its arm, and the parameters that differ."""
+    if chart.lines is None:
+        yield from ((arm, arm, chart.at) for arm in chart.arms)
+        return
+    for value in chart.lines.values:
+        yield f"{chart.lines.title} = {value:g}", chart.arms[0], {**chart.at, chart.lines.parameter: value}
+
+
+def _at_best(
+    study: StudySpec, chart: TheoryChart, name: str, arm: str, at: dict[str, float]
+) -> Iterator[Curve]:
+    """The least of the observable at each x, and where it is."""
+    xs = axis_values(chart.x)
+    place = model_point(study, arm, {**at, chart.x.parameter: xs})
+    teacher, student = place.learners
+    point = {
+        "lambda_teacher": teacher["penalty"],
+        "lambda_student": student["penalty"],
+        **{key: student[key] for key in ("eta", "mix", "temperature")},
+    }
+    over = [SOUGHT[key] for key in chart.sought]
+    fixed: dict[str, Any] = {
+        key: np.broadcast_to(value, xs.shape) for key, value in point.items() if key not in over
+    }
+    best = optimise(Mixture(**place.mixture), over, observable=chart.observable, **fixed)
+    titles = {**_titles(chart), "arm": name}
+    yield Curve(**titles, y_title=f"least {_title(chart.observable)}", points=_line_points(xs, best.value))
+    for key in chart.sought:
+        yield Curve(**titles, y_title=BEST[key], points=_line_points(xs, best.values[SOUGHT[key]]))
+
+
+def _lines(
+    readings: Readings, chart: TheoryChart, name: str, arm: str, at: dict[str, float]
+) -> Iterator[Curve]:
     study, xs = readings.study, axis_values(chart.x)
-    titles = {**_titles(chart), "arm": arm, "y_title": _title(chart.observable)}
-    values = _on(study, arm, {**chart.at, chart.x.parameter: xs}, chart.observable, xs.shape)
+    titles = {**_titles(chart), "arm": name, "y_title": _title(chart.observable)}
+    values = _on(study, arm, {**at, chart.x.parameter: xs}, chart.observable, xs.shape)
     if values is None:
         return
     yield Curve(**titles, points=_line_points(xs, values))
     dots = []
     for x in chart.simulated:
-        at = model_point(study, arm, {**chart.at, chart.x.parameter: x})
-        by_seed = _simulated(readings, arm, at, chart.observable)
+        dot = model_point(study, arm, {**at, chart.x.parameter: x})
+        by_seed = _simulated(readings, arm, dot, chart.observable)
         if by_seed:
             dots.append(point(x, by_seed.values()))
     if dots:

@@ -68,6 +68,8 @@ def model_point(study: StudySpec, arm: str, at: Mapping[str, Value]) -> ModelPoi
     for name in chain:
         spec = study.arms[name]
         learner = (spec.learner or LearnerSpec()).model_dump(mode="json")
+        if not learner["fresh"]:  # most points are of learners on the same samples; their keys do without
+            del learner["fresh"]
         if not spec.teachers:
             learner |= {"mix": 0.0, "temperature": 1.0}
         for key, value in at.items():
@@ -182,6 +184,22 @@ def _chart_faults(study: StudySpec, path: str, chart: TheoryChart) -> Iterator[s
             yield f"{path}: {axis.parameter} in equal factors must lie above 0"
     if chart.y is not None and chart.simulated:
         yield f"{path}.simulated: a map is theory alone"
+    if chart.lines is not None:
+        yield from _place_faults(study, f"{path}.lines", [chart.lines.parameter])
+        if len(chart.arms) != 1 or chart.y is not None or chart.simulated:
+            yield f"{path}.lines: lines of one arm over x alone, without simulations"
+    for arm in chart.arms if chart.sought else ():
+        if arm in study.arms and not has_optimum(study, arm):
+            yield f"{path}.sought: {arm!r} is no student of one plain teacher's logits on its samples"
+    if chart.sought and (chart.y is not None or chart.simulated):
+        yield f"{path}.sought: what is sought is theory over x alone"
+
+
+def has_optimum(study: StudySpec, arm: str) -> bool:
+    """Whether :func:`bequest.theory.optimise` knows the arm: a teacher and its student, by logits."""
+    learners = [study.arms[name].learner or LearnerSpec() for name in chain_of(study, arm)]
+    by_logits = all(one.loss == "logistic" and one.target == "soft" and not one.fresh for one in learners)
+    return len(learners) == 2 and learners[0].eta == 1.0 and by_logits
 
 
 def _place_faults(study: StudySpec, path: str, parameters: Sequence[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ class LearnerSpec(Config):
         temperature: T, at which the teachers' logits are softened; without teachers it plays no part.
         loss: The loss on labels and on logits.
         target: What is handed over: the teachers' mean logit (``soft``) or its sign alone (``hard``).
+        fresh: It learns on as many other samples, which its teachers have not seen.
     """
 
     penalty: float = Field(1.0, ge=0)
@@ -27,6 +28,7 @@ class LearnerSpec(Config):
     temperature: float = Field(1.0, gt=0)
     loss: Literal["logistic", "square"] = "logistic"
     target: Literal["soft", "hard"] = "soft"
+    fresh: bool = False
 
 
 class AxisSpec(Config):
@@ -50,6 +52,20 @@ class AxisSpec(Config):
     log: bool = False
 
 
+class LinesSpec(Config):
+    """A parameter with a line for each of its values.
+
+    Attributes:
+        parameter: As on an axis.
+        title: What it is called, such as ``η``.
+        values: The values.
+    """
+
+    parameter: str
+    title: str
+    values: tuple[float, ...] = Field(min_length=1)
+
+
 class TheoryChart(Config):
     """A chart of theory, with simulations as dots.
 
@@ -61,6 +77,9 @@ class TheoryChart(Config):
         y: A second axis makes the chart a map.
         observable: What is shown; a name of :func:`bequest.theory.observe`.
         less: On a map, the arm whose value is taken off.
+        lines: A parameter with a line for each value, in place of a line for each arm; of one arm.
+        sought: Of an arm with one plain teacher: ``penalty``, ``mix`` and ``temperature`` of the arm and
+            ``teacher`` (its teacher's penalty) that make the observable least at each x, with a panel each.
         at: Parameters that differ from the study's.
         simulated: Where on the x axis dots are drawn.
         bayes: Whether the least error that any learner can have is drawn too.
@@ -73,6 +92,8 @@ class TheoryChart(Config):
     y: AxisSpec | None = None
     observable: str = "error"
     less: str | None = None
+    lines: LinesSpec | None = None
+    sought: tuple[Literal["penalty", "mix", "temperature", "teacher"], ...] = ()
     at: dict[str, float] = Field(default_factory=dict)
     simulated: tuple[float, ...] = ()
     bayes: bool = False

@@ -69,6 +69,22 @@ class Tape:
         weight = np.stack([setting.rho, 1.0 - setting.rho])[None]
         return cls(weight, [], [], [], Slopes({}, {}))
 
+    def unseen(self, state: Macrostate, rows: Array) -> Tape:
+        """The same learners on samples that none of them has learnt: each margin is its cavity margin ω.
+
+        Nothing on such a sample pulls at them, so that their forces and the slopes of these are 0, and
+        ∂κ_d/∂ω_c is 1 for c = d alone.
+        """
+        nothing = np.zeros(self.weight.shape)
+        margin, slopes = [], Slopes({}, {})
+        for d in range(len(self.spin)):
+            cavity = np.broadcast_to(state.m[d] + SIGNS * state.b[d], self.weight.shape)
+            margin.append(cavity + sum(rows[d, c] * self.spin[c] for c in range(d + 1)))
+            for c in range(d + 1):
+                slopes.margin[d, c] = nothing + (c == d)
+                slopes.force[d, c] = nothing
+        return Tape(self.weight, self.spin, margin, [nothing for _ in self.spin], slopes)
+
     def take(self, index: Indices) -> Tape:
         """The tape of the points in ``index``."""
 

@@ -29,6 +29,8 @@ class Learner:
         loss: "logistic" or "square".
         target: What of the teachers' mean logit is handed over, "soft" or "hard".
         teachers: Positions in the chain of those whose mean logit is h̄; default: the one before.
+        fresh: It learns on as many other samples of the mixture, which no other learner of the chain has
+            seen; only the last of a chain can.
 
     Each of the first four may be an array.
     """
@@ -40,6 +42,7 @@ class Learner:
     loss: str = "logistic"
     target: str = "soft"
     teachers: Sequence[int] | None = None
+    fresh: bool = False
 
     def taught_by(self, position: int) -> tuple[int, ...]:
         """Whose logits the learner at ``position`` of a chain sees; nobody's in front."""
@@ -62,6 +65,10 @@ def check_chain(learners: Sequence[Learner]) -> list[str]:
             faults.append(f"{where}.teachers: must name earlier learners (got {taught_by})")
         if learner.target == "hard" and len(taught_by) > 1:
             faults.append(f"{where}.target: hard labels come from one teacher (got {len(taught_by)})")
+        if learner.fresh and not 0 < position == len(learners) - 1:
+            faults.append(f"{where}.fresh: only the last learner of a chain has other samples")
+        if learner.fresh and learner.target == "hard":
+            faults.append(f"{where}.fresh: on other samples the target must be soft")
     return faults
 
 

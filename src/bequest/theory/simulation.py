@@ -144,6 +144,12 @@ def draw(mixture: Mixture, inputs: int, seed: int) -> Draw:
     return Draw(_inputs(mixture, centre, signs, generator), signs, centre)
 
 
+def _other_samples(mixture: Mixture, data: Draw, generator: np.random.Generator) -> Draw:
+    """As many samples with as many ones around the same class centre, for the last learner alone."""
+    signs = generator.permutation(data.signs)
+    return Draw(_inputs(mixture, data.centre, signs, generator), signs, data.centre)
+
+
 def _fresh(
     mixture: Mixture, centre: Array, count: int, generator: np.random.Generator
 ) -> tuple[Array, Array]:
@@ -174,6 +180,9 @@ def _run(
     for a, learner in enumerate(chain):
         seen = 1 + max(1, round(float(np.asarray(learner.eta)) * inputs))
         taught_by = learner.taught_by(a)
+        if learner.fresh:
+            data = _other_samples(mixture, data, numpy_generator(seed, "theory", "other samples", inputs))
+            margins = [data.signs * (data.inputs @ weights[d]) for d in range(a)]
         teacher = sum((margins[d] for d in taught_by), np.zeros_like(data.signs)) / max(1, len(taught_by))
         lesson, loss = lesson_of(learner), LOSSES[learner.loss]
         penalty = float(np.asarray(learner.penalty))

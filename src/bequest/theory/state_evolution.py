@@ -73,7 +73,7 @@ def reaches(setting: Setting, state: Macrostate, a: int, x: Unknowns) -> Array:
 
 
 def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accuracy: float) -> Tape:
-    """The tape of the first ``len(rules)`` learners, one axis of nodes each.
+    """The tape of the first ``len(rules)`` learners on the samples of the next, one axis of nodes each.
 
     Where a later learner takes hard labels from one, that one's axis is split where its margin changes
     sign, so that no rule integrates over a jump.
@@ -90,6 +90,9 @@ def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accurac
             nodes, weights = (one[:, None, None, None] for one in (rule.nodes, rule.weights))
         at = channel.proximal(channel.centre(x, row) + nodes * row[a], x, None)
         tape = channel.extended(x, nodes, weights, at)
+    following = len(rules)
+    if following < len(setting.learners) and setting.learners[following].fresh:
+        return tape.unseen(state, rows)
     return tape
 
 

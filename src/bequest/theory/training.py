@@ -161,5 +161,7 @@ def _crossing(setting: Setting, state: Macrostate, a: int, weight: Array, spins:
         cavity = channel.centre(x, rows[c]) + spins[c] * rows[c, c]
         at = channel.proximal(cavity[None], x, None)
         tape = Tape(weight, spins[: c + 1], [*tape.margin, at.margin[0]], [*tape.force, at.force[0]], None)
+    if setting.learners[a].fresh:
+        tape = tape.unseen(state, rows)
     channel = Channel(setting, tape, rows[:a, :a], a)
     return channel.crossing(unknowns_of(state, a), rows[a])
