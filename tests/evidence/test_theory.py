@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from bequest.evidence.theory import Theory
+from bequest.errors import ConfigError
+from bequest.evidence.theory import BEST, Theory, _at_best, _lines, _strands
 from bequest.files import read_json
 from bequest.measure import inheritance
 from bequest.records import Curve, Measurement, StudyRecord, read_record, read_records
 from bequest.report import write_report
 from bequest.runs.folder import RunFolder
-from bequest.theory import Learner, Mixture, bayes_error, error, law, observe, solve, solve_chain
+from bequest.runs.planning import planned
+from bequest.theory import Learner, Mixture, bayes_error, error, law, observe, optimise, solve, solve_chain
 
 POINT = {"lambda_teacher": 1, "lambda_student": 0.1, "eta": 0.5}
 
@@ -113,3 +117,52 @@ def test_the_section_names_the_charts_of_the_study(simulated):
     section = Theory().section_in(study)
     assert section.charts == ("theory/penalty", "theory/plane")
     assert read_record(folder / "run" / "study.json", StudyRecord).sections == {"theory": section}
+
+
+def test_a_line_for_each_value_of_a_parameter(solvable):
+    x = {"parameter": "student.penalty", "title": "λₛ", "start": 0.1, "stop": 1.0, "count": 3}
+    lines = {"parameter": "small.eta", "title": "η", "values": [0.25, 1.0]}
+    solvable["theory"]["charts"] = {"size": {"title": "size", "arms": ["student"], "x": x, "lines": lines}}
+    study = planned(solvable).study
+    chart = study.theory.charts["size"]
+    strands = list(_strands(chart))
+    assert [name for name, _, _ in strands] == ["η = 0.25", "η = 1"]
+    for (name, arm, at), eta in zip(strands, (0.25, 1.0), strict=True):
+        (curve,) = _lines(SimpleNamespace(study=study), chart, name, arm, at)
+        assert curve.arm == name
+        expected = error(
+            law(solve(Mixture(2, 1, 0.2), lambda_teacher=1, lambda_student=[0.1, 0.55, 1.0], eta=eta))
+        )
+        assert [point.y for point in curve.points] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_what_is_sought_is_the_library_s_optimum(solvable):
+    x = {"parameter": "teacher.penalty", "title": "λₜ", "start": 0.1, "stop": 1.0, "count": 2}
+    solvable["theory"]["charts"] = {
+        "best": {"title": "best", "arms": ["student"], "x": x, "sought": ["penalty", "mix"]}
+    }
+    study = planned(solvable).study
+    least, penalty, mix = _at_best(study, study.theory.charts["best"], "student", "student", {})
+    best = optimise(Mixture(2, 1, 0.2), ["lambda_student", "mix"], lambda_teacher=[0.1, 1.0], eta=0.5)
+    assert [point.y for point in least.points] == pytest.approx(best.value.tolist(), abs=1e-7)
+    assert [point.y for point in penalty.points] == pytest.approx(
+        best.values["lambda_student"].tolist(), rel=1e-3
+    )
+    assert (penalty.y_title, mix.y_title) == (BEST["penalty"], BEST["mix"])
+    plain = error(law(solve(Mixture(2, 1, 0.2), lambda_teacher=1, lambda_student=0.1, eta=0.5, mix=0)))
+    assert all(point.y < float(plain) for point in least.points)
+
+
+def test_what_cannot_be_sought_is_named(solvable):
+    x = {"parameter": "teacher.penalty", "title": "λₜ", "start": 0.1, "stop": 1.0, "count": 2}
+    sought = {"title": "best", "arms": ["plain"], "x": x, "sought": ["mix"], "simulated": [0.1]}
+    lines = {"parameter": "nobody.eta", "title": "η", "values": [0.5]}
+    several = {"title": "lines", "arms": ["plain", "student"], "x": x, "lines": lines}
+    solvable["theory"]["charts"] = {"best": sought, "lines": several}
+    with pytest.raises(ConfigError) as caught:
+        planned(solvable)
+    text = str(caught.value)
+    assert "theory.charts.best.sought: 'plain' is no student of one plain teacher's logits" in text
+    assert "what is sought is theory over x alone" in text
+    assert "theory.charts.lines.lines: lines of one arm over x alone" in text
+    assert "'nobody.eta'" in text

@@ -142,6 +142,6 @@ def test_the_bundled_study_runs_at_smoke_scale(tmp_path):
     result = bq.run("saglietti2020", scale="smoke", out=tmp_path / "run", workers=2)
     assert result.failed == ()
     verdicts = {claim["id"]: claim["verdict"] for claim in read_json(tmp_path / "run" / "claims.json")}
-    assert len(verdicts) == 16
+    assert len(verdicts) == 24
     assert "contradicted" not in verdicts.values()
     assert (write_report(tmp_path / "run")).stat().st_size < 2_000_000
