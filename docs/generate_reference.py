@@ -70,6 +70,7 @@ SOLVABLE: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`[theory]`: a study of the solvable model", solvable_spec.TheorySpec),
     ("`[theory.charts.NAME]`", solvable_spec.TheoryChart),
     ("`x` and `y` of a chart", solvable_spec.AxisSpec),
+    ("`lines` of a chart", solvable_spec.LinesSpec),
     ("`learner` of an arm", solvable_spec.LearnerSpec),
 )
 VARIANTS: tuple[tuple[str, type[Variant], str], ...] = (
