@@ -21,7 +21,7 @@ def test_every_fault_is_listed_at_once_with_the_nearest_key():
     with pytest.raises(ConfigError) as caught:
         Study.parse(data, "s.toml")
     text = str(caught.value)
-    assert text.startswith("s.toml has 3 faults")
+    assert text.startswith("s.toml: 3 errors")
     assert "train.lr: input should be a valid number" in text
     assert "train.epoch: unknown key; did you mean 'epochs'?" in text
     assert "arms.1.lr: required and not given" in text
@@ -41,7 +41,7 @@ def test_settings_are_laid_over_and_bad_ones_listed():
     data = {"train": {"lr": 1.0}}
     assert with_settings(data, ["train.epochs=3"]) == {"train": {"lr": 1.0, "epochs": 3}}
     assert data == {"train": {"lr": 1.0}}
-    with pytest.raises(ConfigError, match="2 faults"):
+    with pytest.raises(ConfigError, match="2 errors"):
         with_settings(data, ["train", "=3"])
 
 
@@ -50,10 +50,12 @@ def test_toml_round_trip_and_its_faults(tmp_path):
     path.write_text(to_toml({"a": {"b": [1, 2]}}))
     assert read_toml(path) == {"a": {"b": [1, 2]}}
     path.write_text("a = \n")
-    with pytest.raises(ConfigError, match="line 1"):
+    with pytest.raises(ConfigError, match=r"not valid TOML: .*line 1"):
         read_toml(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.toml: no such file"):
         read_toml(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        read_toml(tmp_path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])

@@ -61,7 +61,7 @@ def test_unreadable_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_text(content, encoding="latin-1")
     with pytest.raises(RunFolderError, match=r"a\.json cannot be read as JSON"):
         read_json(tmp_path / "a.json")
-    with pytest.raises(RunFolderError, match="does not exist"):
+    with pytest.raises(RunFolderError, match="no such file"):
         read_json(tmp_path / "b.json")
 
 

@@ -115,7 +115,7 @@ def test_every_file_that_is_wrong_is_named(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_parts([tmp_path / "absent.py", tmp_path / "text.txt"])
     assert len(caught.value.faults) == 2
-    assert "cannot be read" in str(caught.value)
+    assert "absent.py: no such file" in str(caught.value)
     assert "expected a Python file" in str(caught.value)
 
 

@@ -68,7 +68,7 @@ def test_a_kind_is_a_field_type_of_any_model():
 def test_every_fault_is_listed_with_its_place():
     faults = message({"name": "disc", "radius": 0, "color": "red"})
     assert faults.splitlines() == [
-        "picture.toml has 2 faults",
+        "picture.toml: 2 errors",
         "  1. radius: input should be greater than 0 (got 0)",
         "  2. color: unknown key; did you mean 'colour'?",
     ]

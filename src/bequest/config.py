@@ -127,8 +127,11 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         if depth(content) > DEEPEST:
             raise too_deep
         return content
+    except FileNotFoundError:
+        raise ConfigError.of(str(path), ["no such file"]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError.of(str(path), [f"cannot be read: {error}"]) from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError.of(str(path), [f"cannot be read: {reason or error}"]) from None
     except (ValueError, RecursionError) as error:  # syntax, numbers of too many digits, tables without end
         raise ConfigError.of(str(path), [f"not valid TOML: {error}"]) from None
 

@@ -82,8 +82,10 @@ class InputError(BequestError):
 class ConfigError(InputError):
     """A configuration is wrong; ``faults`` lists every fault that was found.
 
+    >>> print(ConfigError.of("--budget", ["expected a time such as 20m, got 'soon'"]))
+    --budget: expected a time such as 20m, got 'soon'
     >>> print(ConfigError.of("study.toml", ["train.lr: not a number", "arms: empty"]))
-    study.toml has 2 faults
+    study.toml: 2 errors
       1. train.lr: not a number
       2. arms: empty
     """
@@ -92,10 +94,13 @@ class ConfigError(InputError):
 
     @classmethod
     def of(cls, where: str, faults: Iterable[str]) -> ConfigError:
-        """An error that lists all ``faults`` found in ``where``."""
+        """An error that lists all ``faults`` found in ``where``; a single one is the headline itself."""
         listed = tuple(faults)
-        head = f"{where} has {len(listed)} fault{'s' if len(listed) != 1 else ''}"
-        error = cls("\n".join([head, *(f"  {k}. {f}" for k, f in enumerate(listed, 1))]))
+        if len(listed) == 1:
+            error = cls(f"{where}: {listed[0]}")
+        else:
+            lines = [f"{where}: {len(listed)} errors", *(f"  {k}. {f}" for k, f in enumerate(listed, 1))]
+            error = cls("\n".join(lines))
         error.faults = listed
         return error
 

@@ -157,7 +157,7 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunFolderError(f"{path} does not exist", remedy="check the path") from error
+        raise RunFolderError(f"no such file: {path}", remedy="check the path") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{path} cannot be read as JSON",

@@ -97,6 +97,8 @@ def _load_file(path: Path) -> list[str]:
     module_name = PREFIX + hashlib.sha256(str(path).encode()).hexdigest()[:12]
     try:
         source = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return [f"{path}: no such file"]
     except (OSError, UnicodeDecodeError) as error:
         return [f"{path}: cannot be read: {error}"]
     digest = hashlib.sha256(source.encode()).hexdigest()

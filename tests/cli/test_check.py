@@ -18,8 +18,8 @@ def check(*arguments):
 def test_a_sound_study_counts_its_cells_at_each_scale(tiny, write_study):
     result = check(write_study(tiny))
     assert result.exit_code == 0, result.output
-    assert "at scale smoke: 4 cells, no fault" in result.output
-    assert "at scale small: 8 cells, no fault" in result.output
+    assert "at scale smoke: 4 cells, no errors" in result.output
+    assert "at scale small: 8 cells, no errors" in result.output
     assert json.loads(check(write_study(tiny), "--json").stdout)["cells"] == {"smoke": 4, "small": 8}
 
 

@@ -36,13 +36,13 @@ def cli(monkeypatch, capsys):
     ("arguments", "said"),
     [
         (["run", "digist"], "did you mean 'digits'"),
-        (["run", "digits", "--device", "npu"], "expected auto, cpu, cuda, cuda:N or mps, got 'npu'"),
-        (["run", "digits", "--device", "cuda:99"], "this machine has"),
+        (["run", "digits", "--device", "npu"], "device: 'npu' is not one of auto, cpu, cuda, cuda:N, mps"),
+        (["run", "digits", "--device", "cuda:99"], "cuda:99 is not there: PyTorch sees"),
         (["run", "digits", "--scale", "huge", "--dry-run"], "'huge' is not a scale of this study"),
         (["run", "digits", "--arms", "mpl", "--dry-run"], "there is no arm 'mpl'; did you mean 'mlp'?"),
         (["run", "digits", "--set", "recipe.lrr=1", "--dry-run"], "unknown key; did you mean 'lr'?"),
         (["run", "digits", "--set", "recipe.lr", "--dry-run"], "expected path=value"),
-        (["check", "none.toml"], "cannot be read"),
+        (["check", "none.toml"], "none.toml: no such file"),
         (["show", "nowhere"], "is not a run folder"),
         (["report", "nowhere"], "is not a run folder"),
         (["ls", "modls"], "did you mean 'models'"),
@@ -103,7 +103,7 @@ def test_check_counts_cells_at_every_scale(cli):
     code, out, _ = cli("check", "digits", "--json")
     assert code == 0
     assert set(json.loads(out)["cells"]) == {"smoke", "small", "paper"}
-    assert "no fault" in cli("check", "digits")[1]
+    assert "no errors" in cli("check", "digits")[1]
 
 
 def test_a_dry_run_shows_the_cells_and_makes_nothing(cli, tmp_path, monkeypatch):
@@ -202,7 +202,7 @@ def test_a_dry_run_beside_a_run_says_how_far_its_claims_lay_from_their_margins(c
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--budget", "20m"], "it limits a run in rounds; add --until-decided"),
+        (["--budget", "20m"], "--budget: limits runs with --until-decided only"),
         (["--until-decided", "--budget", "soon"], "expected a time such as 90s, 20m or 1h30m, got 'soon'"),
         (["--until-decided", "--most-seeds", "1"], "expected at least the study's 2 seeds, got 1"),
     ],
@@ -222,7 +222,7 @@ def test_a_dry_run_without_the_data_says_why_it_cannot_tell(cli, tiny, write_stu
     tiny["data"] = {"name": "cifar10"}
     code, out, _ = cli("run", write_study(tiny), "--dry-run")
     assert code == 0
-    assert "no estimate of the cost: CIFAR-10 is not there" in out
+    assert "no estimate of the cost: CIFAR-10 was not found" in out
     assert "8 cells at scale small" in out
 
 
@@ -231,7 +231,7 @@ def test_a_dry_run_without_the_data_says_why_it_cannot_tell(cli, tiny, write_stu
     [
         (MemoryError(), "out of memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory"),
-        (KeyError("mine"), "this is a fault of bequest itself"),
+        (KeyError("mine"), "bequest itself failed"),
         (OSError(28, "No space left on device", "there"), "No space left on device: there"),
     ],
 )

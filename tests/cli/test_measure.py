@@ -173,12 +173,12 @@ def test_files_that_do_not_fit_are_named(files, tmp_path):
     np.save(tmp_path / "one.npy", good["logits"])
     assert "cannot be read" in refusal("accuracy", tmp_path / "text.npz")
     assert "one.npy has no labels" in refusal("accuracy", tmp_path / "one.npy")
-    assert "does not exist" in refusal("accuracy", tmp_path / "absent.npz")
+    assert "no such file" in refusal("accuracy", tmp_path / "absent.npz")
     assert "has no x" in refusal("similarity", files / "teacher.npz", files / "x.npz")
 
 
 def test_pairs_that_do_not_fit_are_named(files, tmp_path):
-    assert "one file has nothing to be compared with" in refusal("agreement", files / "teacher.npz")
+    assert "compares files with each other" in refusal("agreement", files / "teacher.npz")
     t = load(files / "teacher.npz")
     bare = {name: t[name] for name in ("logits", "labels")}
     np.savez(tmp_path / "bare.npz", **bare)
@@ -257,7 +257,7 @@ def test_hard_predictions_have_accuracy_agreement_and_kappa(tmp_path, plain_file
     assert found["measures"]["agreement"]["value"] == (answers == np.roll(answers, 1)).mean()
     assert found["measures"]["error consistency"]["value"] == pytest.approx(kappa)
     assert "KL(first || other)" not in found["measures"]
-    assert "hard predictions alone" in refusal("calibration", tmp_path / "hard.npz")
+    assert "predicted classes only" in refusal("calibration", tmp_path / "hard.npz")
 
 
 def test_one_score_a_sample_is_that_of_class_1(tmp_path):
@@ -295,7 +295,7 @@ def test_arrays_by_other_names(tmp_path, plain_file):
     assert found["measures"] == expected
     assert "has no array 'scores'" in refusal("accuracy", tmp_path / "own.npz", "--key", "logits=scores")
     for wrong in ("logits", "nothing=preds", "logits="):
-        assert "is not understood" in refusal("accuracy", tmp_path / "own.npz", "--key", wrong)
+        assert "not of the form ROLE=NAME" in refusal("accuracy", tmp_path / "own.npz", "--key", wrong)
     np.save(tmp_path / "one.npy", logits)
     (found,) = as_json("agreement", tmp_path / "one.npy", tmp_path / "one.npy")
     assert found["measures"]["agreement"]["value"] == 1
@@ -306,7 +306,7 @@ def test_texts_that_name_no_column_are_refused(tmp_path):
     np.savez(tmp_path / "few.npz", logits=z, labels=np.array(["a", "b"]))
     assert "nothing says which column each is" in refusal("accuracy", tmp_path / "few.npz")
     np.savez(tmp_path / "more.npz", logits=z, labels=np.array(["a", "x"]), classes=np.array(["a", "b", "c"]))
-    assert "the label 'x' is no class" in refusal("accuracy", tmp_path / "more.npz")
+    assert "the label 'x' is not a class" in refusal("accuracy", tmp_path / "more.npz")
     np.savez(tmp_path / "count.npz", logits=z, labels=np.array([0, 1]), classes=np.array(["a", "b"]))
     assert "classes differ from the scores in number" in refusal("accuracy", tmp_path / "count.npz")
     np.savez(tmp_path / "mixed.npz", predictions=np.array(["a", "b"]), labels=np.array([0, 1]))
@@ -413,4 +413,4 @@ def test_inheritance_of_one_seed_says_that_it_cannot_tell(tmp_path):
 
 
 def test_inheritance_needs_as_many_files_of_each_kind(tmp_path, files):
-    assert "as many of each kind" in refusal("inheritance", files / "teacher.npz", files / "student.npz")
+    assert "must be as many of each" in refusal("inheritance", files / "teacher.npz", files / "student.npz")

@@ -62,5 +62,5 @@ def test_a_job_that_fails_exits_with_3(tiny, write_study, tmp_path):
 
 
 def test_a_folder_without_a_run_is_one_message(tmp_path):
-    with pytest.raises(RunFolderError, match="holds no run"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         call(tmp_path)

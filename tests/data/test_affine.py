@@ -125,5 +125,5 @@ def test_pick_and_interpolate_agree_on_whole_pixels_and_keep_the_type():
 
 @pytest.mark.parametrize("x", [torch.zeros(2, 3), torch.zeros(2, 1, 3, 3, dtype=torch.int64)])
 def test_what_is_not_an_image_is_refused(x):
-    with pytest.raises(DataError, match="images are needed here"):
+    with pytest.raises(DataError, match="this view needs images"):
         translate(x, 1, 1)

@@ -420,8 +420,8 @@ def test_occlusion_hides_one_square_and_nothing_else(level, index):
 @pytest.mark.parametrize(
     ("x", "ids", "level", "message"),
     [
-        (torch.zeros(2, 28, 28), 2, 1, "corruptions change images"),
-        (torch.zeros(2, 1, 8, 8).double(), 2, 1, "corruptions change images"),
+        (torch.zeros(2, 28, 28), 2, 1, "corruptions need images"),
+        (torch.zeros(2, 1, 8, 8).double(), 2, 1, "corruptions need images"),
         (torch.zeros(2, 1, 8, 8), 3, 1, "a corruption needs one id a sample"),
         (torch.full((2, 1, 8, 8), 1.5), 2, 1, r"images are outside of \[0, 1\]"),
         (torch.full((2, 1, 8, 8), math.nan), 2, 1, r"images are outside of \[0, 1\]"),

@@ -190,7 +190,7 @@ def test_a_thousand_of_thirty_thousand_take_a_second(width):
     ],
 )
 def test_a_budget_beyond_the_pool_is_refused(call):
-    with pytest.raises(DataError, match="the pool has not so many queries left"):
+    with pytest.raises(DataError, match="more queries are asked for than the pool has left"):
         call()
 
 

@@ -89,7 +89,7 @@ def test_a_drip_ends(hostile, tmp_path, monkeypatch):
 
 def test_a_gzip_bomb_is_not_unpacked(hostile, tmp_path):
     hostile.pieces = staticmethod(lambda: iter([gzip.compress(bytes(7 << 20))]))
-    with pytest.raises(DataError, match="unpacks to too much"):
+    with pytest.raises(DataError, match="is too large when unpacked"):
         fetched(hostile, tmp_path)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 

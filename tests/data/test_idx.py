@@ -30,11 +30,11 @@ def test_plain_and_compressed_are_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no IDX file"),
-        (b"PK\x03\x04", "is no IDX file"),
-        (idx_bytes(np.zeros((2, 3)))[:-1], "has not the length that it says"),
-        (idx_bytes(np.zeros((2, 3))) + b"0", "has not the length that it says"),
-        (idx_bytes(np.zeros((2, 3)))[:6], "has not the length that it says"),
+        (b"", "is not an IDX file"),
+        (b"PK\x03\x04", "is not an IDX file"),
+        (idx_bytes(np.zeros((2, 3)))[:-1], "is not as long as its header says"),
+        (idx_bytes(np.zeros((2, 3))) + b"0", "is not as long as its header says"),
+        (idx_bytes(np.zeros((2, 3)))[:6], "is not as long as its header says"),
         (gzip.compress(idx_bytes(np.zeros((200, 3))), mtime=0)[:-20], "cannot be read"),
     ],
 )

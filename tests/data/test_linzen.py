@@ -101,7 +101,7 @@ def test_the_language_form_has_the_same_sentences(root):
 
 
 def test_files_that_are_not_there_or_not_right(root, tmp_path):
-    with pytest.raises(DataError, match="Linzen's sentences are not there") as caught:
+    with pytest.raises(DataError, match="Linzen's sentences were not found") as caught:
         linzen(root=str(tmp_path))
     assert "TalLinzen/rnn_agreement" in str(caught.value)
     text = (root / FILE).read_text().splitlines()
@@ -109,7 +109,7 @@ def test_files_that_are_not_there_or_not_right(root, tmp_path):
     with pytest.raises(DataError, match="lacks columns"):
         linzen(root=str(tmp_path))
     (tmp_path / FILE).write_text("\n".join([*text[:3], text[3].replace("VB", "NN")]))
-    with pytest.raises(DataError, match=r"line 4 is no sentence with a verb"):
+    with pytest.raises(DataError, match=r"line 4 is not a sentence with a verb"):
         linzen(root=str(tmp_path))
     (tmp_path / FILE).unlink()
     (tmp_path / f"{FILE}.gz").write_bytes(b"no archive")

@@ -29,7 +29,7 @@ def images():
     try:
         split = load_dataset("mnist")["test"]
     except DataError:
-        pytest.skip("MNIST is not there")
+        pytest.skip("MNIST was not found")
     return split.x[:IMAGES], split.ids[:IMAGES]
 
 

@@ -51,7 +51,7 @@ def test_faults_of_a_choice_are_listed():
     with pytest.raises(ConfigError) as caught:
         ActiveSpec.parse({"by": "surprise", "budget": 0, "round": 3}, "queries.pool.active")
     text = str(caught.value)
-    assert "queries.pool.active has 3 faults" in text
+    assert "queries.pool.active: 3 errors" in text
     assert "by: input should be 'divergence', 'entropy', 'disagreement', 'random'" in text
     assert "'badge_clean' (got \"surprise\")" in text.replace("or ", "")
     assert "budget: input should be greater than or equal to 1 (got 0)" in text

@@ -180,7 +180,7 @@ def test_pools_that_cannot_be_chosen_from_are_refused():
     with pytest.raises(ConfigError) as caught:
         chosen(view=Shift(1), budget=31)
     assert str(caught.value).splitlines() == [
-        "queries 'pool' has 2 faults",
+        "queries 'pool': 2 errors",
         "  1. active: a pool of views is finite only with a view_count",
         "  2. active.budget: 31 queries cannot be chosen from a pool of 30",
     ]

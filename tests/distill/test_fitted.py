@@ -103,7 +103,7 @@ def test_a_function_is_an_objective(network, toy):
         ({"objective": 3}, ConfigError, "expected an objective, its name, a table or a function, got 3"),
         ({"views": "shfit"}, ConfigError, "did you mean 'shift'"),
         ({"teachers": ["mlp"]}, ModelError, "the teacher 'mlp' has not been trained"),
-        ({"teachers": ["resnet21:w.pt"]}, UnknownName, "names no network"),
+        ({"teachers": ["resnet21:w.pt"]}, UnknownName, "there is no model"),
         ({"teachers": ["mlp:absent.safetensors"]}, ModelError, "absent.safetensors"),
     ],
 )

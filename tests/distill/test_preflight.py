@@ -165,7 +165,7 @@ def test_a_label_that_is_no_class_is_found_wherever_it_stands(label, toy):
     labels = toy["train"].y.clone()
     labels[-1] = label
     source = Source("mine", replace(toy["train"], y=labels), Identity())
-    with pytest.raises(DataError, match="mine: a label is no class") as caught:
+    with pytest.raises(DataError, match="mine: a label is not a class") as caught:
         check_labels((source,), 4)
     assert f"got:      {label}" in str(caught.value)
     labels[-1] = -100

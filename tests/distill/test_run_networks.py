@@ -110,7 +110,7 @@ def test_a_learner_of_the_solvable_model_is_no_network(simulated):
 
 def test_files_with_parts_that_a_run_names_are_imported_first(copied):
     content = read_toml(copied / "study.toml")
-    for use, message in (([str(copied / "absent.py")], "cannot be read"), ("parts.py", "a list of Python")):
+    for use, message in (([str(copied / "absent.py")], "no such file"), ("parts.py", "a list of Python")):
         (copied / "study.toml").write_text(to_toml({**content, "use": use}))
         with pytest.raises(ConfigError, match=message):
             network_of_run(f"{copied}:cnn")

@@ -174,7 +174,7 @@ def test_no_plane_goes_through_one_line():
     for models in ([a, b, middle], [a, a, b], [a, a, a]):
         with pytest.raises(ModelError, match="the three networks lie on one line"):
             plane(models, lambda m: 0.0)
-    with pytest.raises(ModelError, match="a plane goes through three networks"):
+    with pytest.raises(ModelError, match="a plane needs three networks"):
         plane([a, b], lambda m: 0.0)
 
 

@@ -29,10 +29,10 @@ def gpus(monkeypatch):
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("gpu", "expected auto, cpu, cuda, cuda:N or mps, got 'gpu'"),
-        ("xla", "expected auto"),
-        ("cuda:99", "this machine has"),
-        ("", "expected auto"),
+        ("gpu", "'gpu' is not one of auto, cpu, cuda, cuda:N, mps"),
+        ("xla", "is not one of auto, cpu"),
+        ("cuda:99", "cuda:99 is not there: PyTorch sees"),
+        ("", "is not one of auto, cpu"),
     ],
 )
 def test_a_device_that_is_not_here_is_refused(device, message):

@@ -58,7 +58,7 @@ def test_a_variant_that_does_not_exist_is_refused():
         (":weights.pt", "is empty"),
         ("mlp:", "nothing follows the colon; expected mlp or mlp:WEIGHTS"),
         ("timm: ", "nothing follows the colon; expected timm:NAME"),
-        ("transformers", "names no network of transformers; expected transformers:NAME_OR_FOLDER"),
+        ("transformers", "lacks the name of a network of transformers; expected transformers:NAME_OR_FOLDER"),
     ],
 )
 def test_empty_parts_are_refused_by_name(text, message):
@@ -68,7 +68,7 @@ def test_empty_parts_are_refused_by_name(text, message):
 
 @pytest.mark.parametrize("text", ["resnet21", "resnet21:weights.th", "runs/none:cnn:0"])
 def test_an_unknown_family_names_the_nearest_and_the_forms(text):
-    with pytest.raises(UnknownName, match="names no network") as refused:
+    with pytest.raises(UnknownName, match="there is no model") as refused:
         parse_network_name(text)
     assert "timm:NAME" in str(refused.value.expected)
     assert isinstance(refused.value, InputError)

@@ -23,7 +23,7 @@ def test_the_plan_of_a_run_folder_is_the_plan_that_made_it(finished, tiny):
     folder = RunFolder(finished[0] / "run")
     assert folder.plan().cells == planned(tiny).cells
     assert folder.plan().hash == planned(finished[0] / "study.toml").hash
-    with pytest.raises(RunFolderError, match="holds no run"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         RunFolder(finished[0] / "nowhere").plan()
 
 
@@ -120,7 +120,7 @@ def test_a_study_that_a_user_wrote_is_no_run(tiny, write_study, tmp_path):
     text = write_study(tiny).read_text()
     folder = RunFolder(tmp_path)
     for fresh in (False, True):
-        with pytest.raises(RunFolderError, match="is not empty and holds no run"):
+        with pytest.raises(RunFolderError, match="is not empty, and not a run folder"):
             folder.prepare(planned(tiny), fresh=fresh)
     assert (tmp_path / "study.toml").read_text() == text
 
@@ -179,7 +179,7 @@ def test_a_foreign_or_unwritable_folder_is_refused(tmp_path, tiny):
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.tex").write_text("precious")
     for fresh in (False, True):
-        with pytest.raises(RunFolderError, match="is not empty and holds no run"):
+        with pytest.raises(RunFolderError, match="is not empty, and not a run folder"):
             RunFolder(tmp_path / "foreign").prepare(planned(tiny), fresh=fresh)
     (tmp_path / "file").write_text("x")
     with (

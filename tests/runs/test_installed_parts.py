@@ -82,7 +82,7 @@ def test_ls_and_check_see_what_a_wheel_offers(environment):
         assert any(name in line and "(their-parts)" in line for line in listed.stdout.splitlines()), name
     checked = environment.bequest("check", "study.toml")
     assert checked.returncode == 0, checked.stderr
-    assert "at scale smoke: 10 cells, no fault" in checked.stdout
+    assert "at scale smoke: 10 cells, no errors" in checked.stdout
 
 
 def test_workers_train_and_measure_with_it_and_another_version_is_another_part(environment):

@@ -43,7 +43,7 @@ def test_networks_are_named(text, family, options):
 
 
 def test_what_names_no_network_is_refused(tmp_path):
-    with pytest.raises(UnknownName, match="names no network"):
+    with pytest.raises(UnknownName, match="there is no model"):
         network_table("resnet99")
     with pytest.raises(ModelError, match="do not exist"):
         network_table(f"mlp:{tmp_path / 'none.pt'}")

@@ -90,7 +90,7 @@ def test_a_link_is_deleted_and_what_it_leads_to_is_not(root, tmp_path):
 
 
 def test_a_folder_without_a_run_and_one_at_work_are_refused(root, tmp_path):
-    with pytest.raises(RunFolderError, match="holds no run"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         prune(tmp_path / "nowhere")
     with RunFolder(root).locked(), pytest.raises(RunFolderError, match="another run is at work"):
         prune(root)

@@ -94,15 +94,15 @@ def test_measures_of_other_arms_go_with_them(tiny):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"scales": ["smoke"]}, "scales has 1 fault\n  1. expected a table of scales"),
-        ({"scales": {"small": 3}}, "scales.small has 1 fault\n  1. expected a table"),
+        ({"scales": ["smoke"]}, "scales: expected a table of scales"),
+        ({"scales": {"small": 3}}, "scales.small: expected a table"),
         (
             {"arms": {"a {n}": {"foreach": [1, 2]}}},
-            "a {n} has 1 fault\n  1. foreach: expected a table of lists",
+            "a {n}: foreach: expected a table of lists",
         ),
         (
             {"arms": {"a {n}": {"foreach": {"n": 2}}}},
-            "a {n} has 1 fault\n  1. foreach: expected a table of lists",
+            "a {n}: foreach: expected a table of lists",
         ),
         ({"arms": {"a": {"foreach": {"n": [1, 2]}}}}, "foreach: 'a' is made twice; use every variable"),
     ],
@@ -142,5 +142,5 @@ def test_bundled_studies_are_sound_at_every_scale(monkeypatch):
 def test_unknown_studies_show_the_nearest_name():
     with pytest.raises(UnknownName, match="did you mean 'digits'"):
         read_study("digist")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.toml: no such file"):
         read_study("none.toml")

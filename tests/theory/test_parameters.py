@@ -24,7 +24,7 @@ def test_everything_wrong_is_named_at_once():
             },
         )
     assert str(caught.value) == (
-        "a point has 9 faults\n"
+        "a point: 9 errors\n"
         "  1. alpha: must be > 0 (got 0)\n"
         "  2. delta: must be finite (got nan)\n"
         "  3. rho: must be in (0, 1) (got 1)\n"
@@ -41,7 +41,7 @@ def test_what_is_no_number_and_what_is_empty():
     with pytest.raises(ConfigError) as caught:
         checked("it", {"alpha": "two", "delta": []})
     assert str(caught.value) == (
-        "it has 2 faults\n"
+        "it: 2 errors\n"
         "  1. alpha: must be a number or an array of numbers (got 'two')\n"
         "  2. delta: must not be empty"
     )
@@ -53,7 +53,7 @@ def test_the_ends_of_closed_ranges_are_in():
 
 
 def test_solve_lists_its_own_faults_with_the_mixtures():
-    with pytest.raises(ConfigError, match="solve has 3 faults") as caught:
+    with pytest.raises(ConfigError, match="solve: 3 errors") as caught:
         solve(Mixture([1, 2], 1, 0.5), lambda_teacher=-1, lambda_student=[1, 1, 1], accuracy=1.0)
     assert "accuracy: must be in [1e-12, 0.01] (got 1)" in caught.value.faults
     assert "shapes: must broadcast together (got alpha (2,), lambda_student (3,))" in caught.value.faults
@@ -68,7 +68,7 @@ def test_a_chain_lists_the_faults_of_its_learners():
     with pytest.raises(ConfigError) as caught:
         solve_chain(Mixture(1, 1, 0.5), chain)
     assert str(caught.value) == (
-        "solve_chain has 6 faults\n"
+        "solve_chain: 6 errors\n"
         "  1. penalty[1]: must be ≥ 0 (got -1)\n"
         "  2. mix[2]: must be in [0, 1] (got 2)\n"
         "  3. learner[0].loss: must be 'logistic' or 'square' (got 'hinge')\n"
@@ -92,5 +92,5 @@ def test_a_simulation_is_one_point():
 
 
 def test_a_mixture_refuses_what_is_out_of_range():
-    with pytest.raises(ConfigError, match="Mixture has 2 faults"):
+    with pytest.raises(ConfigError, match="Mixture: 2 errors"):
         Mixture(-1, 1, 2)

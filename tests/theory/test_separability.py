@@ -65,5 +65,5 @@ def test_linear_programmes_agree_on_either_side(rho, eta):
 
 def test_arrays_and_bad_input():
     assert separability_threshold([[1.0], [2.0]], [0.2, 0.3, 0.5]).shape == (2, 3)
-    with pytest.raises(ConfigError, match="separability_threshold has 2 faults"):
+    with pytest.raises(ConfigError, match="separability_threshold: 2 errors"):
         separability_threshold(-1.0, 1.0)

@@ -29,4 +29,4 @@ def command(
         typer.echo(json.dumps({"study": study, "cells": counts}))
         return
     for scale, cells in counts.items():
-        typer.echo(f"{study} at scale {scale}: {cells} cells, no fault")
+        typer.echo(f"{study} at scale {scale}: {cells} cells, no errors")

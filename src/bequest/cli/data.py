@@ -126,5 +126,5 @@ def _contents(source: DataSource, path: Path) -> dict[str, bytes]:
     from bequest.data.sources import READERS, read_plain
 
     if not path.exists():
-        raise DataError(f"{path} does not exist", remedy="give a folder or an archive")
+        raise DataError(f"no such file or folder: {path}", remedy="give a folder or an archive")
     return READERS.get(source.name, read_plain)(source, path)

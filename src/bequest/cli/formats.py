@@ -36,14 +36,10 @@ def read_arrays(path: Path) -> Arrays:
     """
     reader = READERS.get(path.suffix.lower())
     if not path.exists():
-        raise DataError(f"{path} does not exist", remedy="check the path")
+        raise DataError(f"no such file: {path}", remedy="check the path")
     if path.is_dir() or reader is None:
         kind = "a folder" if path.is_dir() else path.suffix or "no suffix"
-        raise DataError(
-            f"{path} cannot be read",
-            expected=FORMATS,
-            got=kind,
-        )
+        raise DataError(f"{path} is not a file that can be measured", expected=FORMATS, got=kind)
     try:
         return reader(path)
     except (DataError, MissingExtra):
@@ -71,7 +67,7 @@ def _csv(path: Path) -> Arrays:
     with path.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = list(csv.reader(file))
     if not header or any(len(row) != len(header) for row in rows):
-        raise DataError(f"{path} is no table", expected="a header, and as many values in each row")
+        raise DataError(f"{path} is not a table", expected="a header, and as many values in each row")
     return _gathered({name: _typed([row[k] for row in rows]) for k, name in enumerate(header)})
 
 

@@ -26,7 +26,9 @@ def command(
 ) -> None:
     """List studies, models, datasets, objectives, views, measures and every other kind of part."""
     if kind is not None and kind not in KINDS:
-        raise unknown("kind of thing", kind, KINDS)
+        error = unknown("list", kind, KINDS)
+        error.message = f"bequest ls has no list of {kind!r}"
+        raise error
     listing = _listing([kind] if kind else KINDS, use or ())
     if as_json:
         typer.echo(json.dumps(listing, indent=1))

@@ -124,7 +124,7 @@ def _unexpected(error: Exception) -> BequestError:
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
             traceback.print_exc(file=file)
         remedy = f"please report it, with the traceback in {path}"
-    return BequestError("this is a fault of bequest itself", got=_line(error), remedy=remedy)
+    return BequestError("bequest itself failed: this is a bug", got=_line(error), remedy=remedy)
 
 
 def _ran_out(error: Exception) -> bool:

@@ -157,6 +157,6 @@ def _form(as_json: bool, as_csv: bool) -> Form:
 def _two_or_more(files: list[Path]) -> list[Path]:
     if len(files) < 2:
         raise DataError(
-            "one file has nothing to be compared with", expected="two files or more", got=len(files)
+            "this measure compares files with each other", expected="two files or more", got=len(files)
         )
     return files

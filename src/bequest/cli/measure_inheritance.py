@@ -46,7 +46,7 @@ def split_in_three(files: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], 
     seeds, rest = divmod(len(files), 3)
     if rest or not seeds:
         raise DataError(
-            "the files are not as many of each kind",
+            "taught, control and teacher files must be as many of each",
             expected="TAUGHT... CONTROL... TEACHER..., one file a seed in each, in the same order of seeds",
             got=f"{len(files)} files",
             remedy="name one teacher as often as it taught",

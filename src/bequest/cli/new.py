@@ -23,8 +23,9 @@ def command(
 
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunFolderError(
-            f"{path} is there already",
+            f"{path} already exists",
             expected="a new or empty folder",
+            got="a folder with files in it" if path.is_dir() else "a file",
             remedy="choose another name; nothing was written",
         )
     templates = resources.files("bequest.cli") / "template"

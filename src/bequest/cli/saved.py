@@ -49,7 +49,9 @@ class Predictions:
             DataError: If the file has none.
         """
         if self.labels is None:
-            raise DataError(f"{self.file} has no labels", expected=FORM)
+            raise DataError(
+                f"{self.file} has no labels", expected=FORM, remedy="name the array: --key labels=NAME"
+            )
         return self.labels
 
     @property
@@ -57,10 +59,13 @@ class Predictions:
         """Probabilities and their logarithms.
 
         Raises:
-            DataError: If the file has hard predictions alone.
+            DataError: If the file has predicted classes only, and this measure needs scores.
         """
         if self.probs is None or self.log_probs is None:
-            raise DataError(f"{self.file} has hard predictions alone", expected="logits or probs (N, C)")
+            raise DataError(
+                f"{self.file} has predicted classes only, and this measure needs scores",
+                expected="logits or probs (N, C)",
+            )
         return self.probs, self.log_probs
 
     def called(self, classes: NDArray[np.int64]) -> NDArray[Any]:
@@ -95,7 +100,7 @@ def parse_keys(texts: list[str]) -> dict[str, str]:
         role, equals, name = text.partition("=")
         if not equals or role not in ROLES or not name:
             raise DataError(
-                f"--key {text} is not understood",
+                f"--key {text}: not of the form ROLE=NAME",
                 expected=f"ROLE=NAME with a role of {', '.join(ROLES)}",
                 remedy="such as --key logits=preds",
             )
@@ -325,7 +330,7 @@ def _places(texts: NDArray[Any], names: NDArray[Any]) -> NDArray[np.int64]:
     unknown = [text for text in np.unique(texts).tolist() if text not in place_of]
     if unknown:
         raise DataError(
-            f"the label {unknown[0]!r} is no class",
+            f"the label {unknown[0]!r} is not a class",
             expected=f"one of {', '.join(column[:20])}",
             got=unknown[0],
         )

@@ -222,7 +222,8 @@ def _asked(
     for text, cell in cells.items():
         if cell is None and ":" not in text:
             raise ConfigError.of(
-                "--teacher", [f"{text}: neither a run folder with :ARM nor MODEL:WEIGHTS_FILE"]
+                "--teacher",
+                [f"{text}: neither an arm of a run (RUN_FOLDER:ARM) nor weights (MODEL:WEIGHTS_FILE)"],
             )
     dataset = load_dataset(data, **with_settings({}, data_options or ())) if data else None
     if dataset is None:

@@ -191,7 +191,7 @@ def check_images(x: Tensor) -> None:
     """
     if x.ndim != 4 or not x.is_floating_point():
         raise DataError(
-            "images are needed here",
+            "this view needs images",
             expected="a float tensor (N, C, H, W)",
             got=f"{x.dtype} of shape {tuple(x.shape)}",
             remedy="for tokens use views of words, such as word_dropout; for flat pixels reshape to images",

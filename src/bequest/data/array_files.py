@@ -126,7 +126,7 @@ def idx_folder(*, path: str, prefix: str = "", **options: Any) -> Dataset:
             absent = [kind for kind, file in zip(IDX_KINDS.values(), files, strict=True) if file is None]
             if absent:
                 raise DataError(
-                    f"{folder} is no set of IDX files",
+                    f"{folder} lacks IDX files",
                     expected=", ".join(f"{prefix}train-{kind} (plain or .gz)" for kind in absent),
                     remedy="prefix = ... says what the files' names begin with",
                 )
@@ -154,7 +154,8 @@ def from_pairs(name: str, pairs: Mapping[str, tuple[Any, Any]], options: ArrayOp
         inputs, labels = inputs_of(x, room=room), labels_of(y, where=f"{split}: labels")
         if len(inputs) != len(labels) or not len(inputs):
             raise DataError(
-                f"the arrays of {split} cannot be used", got=f"{len(inputs)} inputs and {len(labels)} labels"
+                f"{split}: x and y need as many rows, one or more",
+                got=f"{len(inputs)} inputs and {len(labels)} labels",
             )
         if int(labels.min()) < 0:
             raise DataError(f"{split}: labels must start at 0", got=int(labels.min()))
@@ -167,7 +168,7 @@ def from_pairs(name: str, pairs: Mapping[str, tuple[Any, Any]], options: ArrayOp
     if missing and train.y is not None:
         if train.y.ndim != 1:
             raise DataError(
-                "samples of many labels are not dealt out", remedy="give validation and test arrays"
+                "multi-label samples cannot be split by class", remedy="give validation and test arrays"
             )
         dealt = by_shares(train.y, missing, seed=options.seed)
         splits |= {split: train.take(rows) for split, rows in dealt.items()}

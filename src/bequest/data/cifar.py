@@ -96,7 +96,7 @@ def cifar100(
     folder = (Path(root) if root is not None else data_root()) / PYTHON_100
     if not folder.is_dir():
         raise DataError(
-            "CIFAR-100 is not there",
+            "CIFAR-100 was not found",
             expected=str(folder),
             remedy="put the archive of Python batches, unpacked, there; BEQUEST_DATA names another folder",
         )
@@ -113,7 +113,7 @@ def _arrays(root: Path) -> dict[str, np.ndarray]:
     if (root / BATCHES).is_dir():
         return _from_batches(root / BATCHES)
     raise DataError(
-        "CIFAR-10 is not there",
+        "CIFAR-10 was not found",
         expected=f"{NPZ} or {BATCHES} in {root}",
         remedy="put the archive of Python batches, unpacked, or an npz with x_train, y_train, x_test, y_test "
         "there; BEQUEST_DATA names another folder",
@@ -146,7 +146,9 @@ def _read(path: Path, taken: Callable[[dict[bytes, Any]], T]) -> T:
             return taken(_ArraysOnly(file, encoding="bytes").load())
     except Exception as error:  # a damaged pickle raises whatever the broken instruction does
         raise DataError(
-            f"{path} is no CIFAR batch", got=error or type(error).__name__, remedy="unpack the archive again"
+            f"{path} is not a CIFAR batch",
+            got=error or type(error).__name__,
+            remedy="unpack the archive again",
         ) from error
 
 
@@ -176,7 +178,11 @@ def _splits(
     """The splits: images are held out first, so that the same ones are whatever else is asked for."""
     samples, count = whole[0], len(whole[0])
     if not 0 <= validation < count or samples.y is None:
-        raise DataError("cannot hold out so many images", expected=f"0..{count - 1}", got=validation)
+        raise DataError(
+            "too many images for validation",
+            expected=f"0..{count - 1}",
+            got=validation,
+        )
     splits = {"train": samples}
     if validation:
         rows = stratified(samples.y, {"train": count - validation, "validation": validation}, seed=0)
@@ -189,7 +195,7 @@ def _some(split: Split, count: int | None) -> Split:
     if count is None or split.y is None:
         return split
     if not 0 < count <= len(split):
-        raise DataError("there are not so many images", expected=f"1..{len(split)}", got=count)
+        raise DataError("more images are asked for than there are", expected=f"1..{len(split)}", got=count)
     return split.take(stratified(split.y, {"kept": count, "left": len(split) - count}, seed=0)["kept"])
 
 

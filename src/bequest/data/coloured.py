@@ -67,7 +67,7 @@ def coloured(
         DataError: If the share is not in [0, 1], or the inputs are not labelled images.
     """
     if not 0 <= aligned <= 1:
-        raise DataError("a share lies between 0 and 1", expected="aligned of 0 to 1", got=aligned)
+        raise DataError("aligned must lie between 0 and 1", expected="aligned of 0 to 1", got=aligned)
     grey = load_dataset(of, **(options or {}))
     colours = _Colours(len(grey.classes), aligned, seed)
     splits = {

@@ -53,7 +53,7 @@ def gunzip(content: bytes, where: object, *, most: int = MOST_UNPACKED) -> bytes
             raise _damaged(where, str(error)) from error
         size += len(pieces[-1])
         if size > most:
-            raise DataError(f"{where} unpacks to too much", expected=f"at most {most:,} bytes")
+            raise DataError(f"{where} is too large when unpacked", expected=f"at most {most:,} bytes")
         if not member.eof:
             raise _damaged(where, "the compressed data ends early")
         rest = member.unused_data.lstrip(b"\0")  # tapes and some tools fill up with zeros
@@ -136,7 +136,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.nd
     packed = max(1, info.compress_size)
     if info.file_size > FREE_BYTES and info.file_size / packed > MOST_RATIO:
         raise DataError(
-            f"{path} unpacks to too much",
+            f"{path} is too large when unpacked",
             expected=f"at most {MOST_RATIO} bytes a packed byte",
             got=f"{info.file_size:,} bytes of {info.filename} out of {packed:,}",
             remedy="write it with numpy.savez, uncompressed, if it is right",

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from bequest.data.rows import LazyRows, blocks_of, rows_at
 from bequest.data.rows.items import READERS
 from bequest.data.text.tokenizer import Tokenizer
 from bequest.data.torch_items import Unlabelled, items_of
-from bequest.errors import DataError
+from bequest.errors import DataError, UnknownName
 from bequest.registry import Registry, unknown
 
 __all__ = [
@@ -176,7 +177,7 @@ class Dataset:
         faults = [fault for name in more for fault in name_faults(name)]
         if faults:
             raise DataError(
-                "a split's name leads elsewhere", got="; ".join(faults), remedy="rename the split"
+                "a split's name cannot be a file name", got="; ".join(faults), remedy="rename the split"
             )
         return replace(self, splits={**self.splits, **more})
 
@@ -198,15 +199,25 @@ def load_dataset(name: str, **options: Any) -> Dataset:
         DataError: If its files are absent or damaged, or it has no such option.
     """
     family, place = located(name)
+    if family not in DATASETS:
+        raise _unknown_dataset(name, family)
     factory = DATASETS[family]
     try:
         inspect.signature(factory).bind(**place, **options)
     except TypeError as error:
         accepted = ", ".join(inspect.signature(factory).parameters)
         raise DataError(
-            f"the dataset {family!r} cannot be loaded so", expected=f"options of {accepted}", got=error
+            f"wrong options for the dataset {family!r}", expected=f"options of {accepted}", got=error
         ) from None
     return checked(factory(**place, **options))
+
+
+def _unknown_dataset(name: str, family: str) -> UnknownName:
+    error = unknown("dataset", family, DATASETS)
+    kind = Path(family).suffix.lstrip(".") or "folder"
+    if kind in DATASETS and ("." in family or "/" in family):
+        error.remedy = f"say what kind of data a path holds: {kind}:{name}"
+    return error
 
 
 def located(name: str) -> tuple[str, dict[str, str]]:

@@ -65,7 +65,7 @@ def stratified(samples: int, views: int, count: int, *, seed: int, chosen: Rows 
         chosen: Those that earlier rounds chose by the same seed.
 
     Raises:
-        DataError: If the pool has not so many queries left.
+        DataError: If more queries are asked for than the pool has left.
     """
     _check(samples * views, count, chosen)
     first = 0 if chosen is None else len(chosen)
@@ -92,7 +92,7 @@ def far(moved: Float[Tensor, "v n"], count: int, *, seed: int, chosen: Rows | No
         chosen: Those that earlier rounds chose by the same seed.
 
     Raises:
-        DataError: If the pool has not so many queries left.
+        DataError: If more queries are asked for than the pool has left.
     """
     views, samples = moved.shape
     _check(samples * views, count, chosen)
@@ -178,4 +178,4 @@ def badge(
 def _check(size: int, count: int, chosen: Rows | None) -> None:
     left = size - (0 if chosen is None else len(chosen))
     if not 0 <= count <= left:
-        raise DataError("the pool has not so many queries left", expected=f"0..{left}", got=count)
+        raise DataError("more queries are asked for than the pool has left", expected=f"0..{left}", got=count)

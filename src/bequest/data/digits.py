@@ -83,7 +83,11 @@ def digits(
 def _only(split: Split, classes: Sequence[int]) -> Split:
     """The samples of some digits, their labels counted anew."""
     if len(classes) < 2 or len(set(classes)) < len(classes) or not set(classes) <= set(range(10)):
-        raise DataError("these digits are no classes", expected="two or more of 0..9", got=list(classes))
+        raise DataError(
+            "classes must be two or more of the digits 0..9",
+            expected="two or more of 0..9",
+            got=list(classes),
+        )
     assert split.y is not None
     place = torch.full((10,), -1)
     place[list(classes)] = torch.arange(len(classes))

@@ -129,7 +129,7 @@ def _download(file: SourceFile, mirrors: Sequence[str], target: Path, progress: 
 def _receive(address: str, partial: Path, file: SourceFile, progress: Progress) -> None:
     """Add to ``partial`` what is missing of the file at ``address``."""
     if urllib.parse.urlsplit(address).scheme not in SCHEMES:
-        raise DataError("only http and https are fetched from", got=address)
+        raise DataError("not an http or https address", got=address)
     most = packed_limit(file.size)
     partial.parent.mkdir(parents=True, exist_ok=True)
     received = partial.stat().st_size if partial.exists() else 0

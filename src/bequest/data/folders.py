@@ -109,7 +109,7 @@ def few_shot(labels: Tensor, count: int, *, seed: int) -> Tensor:
         DataError: If ``count`` is below 1.
     """
     if count < 1:
-        raise DataError("a few-shot subset needs samples", expected="at least 1 a class", got=count)
+        raise DataError("per_class must be at least 1", expected="at least 1 a class", got=count)
     generator = numpy_generator(seed, "few-shot")
     rows = []
     for label in torch.unique(labels).tolist():
@@ -126,7 +126,7 @@ def subset(split: Split, per_class: int, *, seed: int) -> Split:
         DataError: If the split has no labels, one a sample.
     """
     if split.y is None or split.y.ndim != 1:
-        raise DataError("a few-shot subset is chosen by labels", expected="one label a sample")
+        raise DataError("per_class needs one class label a sample", expected="one label a sample")
     return split.take(few_shot(split.y, per_class, seed=seed))
 
 
@@ -143,8 +143,8 @@ def existing(path: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, an unknown user
         raise DataError(f"{path[:200]!r} is not a path", got=error) from error
     raise DataError(
-        f"{path} does not exist",
-        expected=f"a folder or file of this name, or one in {data_root()}",
+        f"no such file or folder: {path}",
+        expected=f"a path from here, or from the data folder {data_root()}",
         remedy="check the path",
     )
 

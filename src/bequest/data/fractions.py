@@ -25,13 +25,15 @@ def fraction(split: Split, share: float, *, seed: int) -> Split:
         DataError: If the share is not in (0, 1], or a sample has many labels.
     """
     if not 0 < share <= 1:
-        raise DataError("a part of a split is a share of it", expected="above 0, at most 1", got=share)
+        raise DataError("the fraction of a split is out of range", expected="above 0, at most 1", got=share)
     if share == 1:
         return split
     labels = split.y if split.y is not None else torch.zeros(len(split), dtype=torch.int64)
     if labels.ndim > 1:
         raise DataError(
-            "parts are taken class by class", expected="one label a sample", got=tuple(labels.shape)
+            "a fraction of a split needs one class label a sample",
+            expected="one label a sample",
+            got=tuple(labels.shape),
         )
     drawn = bits(seed, "fraction", split.ids, 0, 1)[:, 0]
     parts = []

@@ -55,7 +55,7 @@ class Uniform(Generator, name="uniform"):
         low = lowest if self.low is None else self.low
         high = highest if self.high is None else self.high
         if low > high:
-            raise DataError("this range is empty", expected="low ≤ high", got=f"{low:g} to {high:g}")
+            raise DataError("low is above high", expected="low ≤ high", got=f"{low:g} to {high:g}")
         return lambda rows, generator: low + (high - low) * torch.rand(rows, *shape, generator=generator)
 
 

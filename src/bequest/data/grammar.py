@@ -89,7 +89,11 @@ class Grammar:
     def __post_init__(self) -> None:
         low, high = self.attractors
         if not 1 <= self.every <= MOST_SPARSE:
-            raise DataError("too few words are left", expected=f"every 1..{MOST_SPARSE}", got=self.every)
+            raise DataError(
+                "every is out of range",
+                expected=f"1..{MOST_SPARSE}",
+                got=self.every,
+            )
         if not 0 <= low <= high <= MOST_ATTRACTORS:
             raise DataError(
                 "a sentence cannot have so many attractors",

@@ -47,7 +47,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or not content[3]:
         raise DataError(
-            f"{where} is no IDX file",
+            f"{where} is not an IDX file",
             expected="two zero bytes, a type, a number of axes",
             got=content[:4].hex(" ") or "nothing",
             remedy="fetch or copy the file again",
@@ -57,7 +57,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     shape = struct.unpack(f">{axes}I", content[4:start]) if len(content) >= start else ()
     if len(content) != start + math.prod(shape) * kind.itemsize or not shape:
         raise DataError(
-            f"{where} has not the length that it says",
+            f"{where} is not as long as its header says",
             expected=f"{start + math.prod(shape) * kind.itemsize} bytes for {' x '.join(map(str, shape))}",
             got=f"{len(content)} bytes",
             remedy="fetch or copy the file again",

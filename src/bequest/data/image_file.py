@@ -59,15 +59,11 @@ class Shape:
 
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise DataError("images cannot have this size", expected="size ≥ 1 in pixels", got=self.size)
+            raise DataError("size must be at least 1 pixel", expected="1 or more, in pixels", got=self.size)
         if self.channels not in get_args(Channels):
-            raise DataError(
-                "images cannot have so many channels", expected="channels 1 or 3", got=self.channels
-            )
+            raise DataError("channels must be 1 or 3", expected="1 or 3", got=self.channels)
         if self.fit not in get_args(Fit):
-            raise DataError(
-                "there is no such way to fit images", expected=" or ".join(get_args(Fit)), got=self.fit
-            )
+            raise DataError(f"unknown fit {self.fit!r}", expected=" or ".join(get_args(Fit)), got=self.fit)
 
 
 def decode(path: Path, shape: Shape) -> UInt8[np.ndarray, "c s s"]:

@@ -145,7 +145,7 @@ def find(root: str | Path | None = None) -> Path:
             if (folder / place / name).is_file():
                 return folder / place / name
     raise DataError(
-        "Linzen's sentences are not there",
+        "Linzen's sentences were not found",
         expected=f"{FILE} or {FILE}.gz in {folder} or {folder / 'language'}",
         remedy="download it from the repository TalLinzen/rnn_agreement, or name its folder by BEQUEST_DATA",
     )
@@ -186,7 +186,7 @@ def _item(line: Mapping[str, str], where: str) -> Item:
             raise ValueError(f"verb_index {place + 1}")
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise DataError(
-            f"{where} is no sentence with a verb",
+            f"{where} is not a sentence with a verb",
             expected=f"the {len(COLUMNS)} columns of {FILE}, verb_pos VBZ or VBP",
             got=error,
         ) from error

@@ -63,7 +63,7 @@ def mnist(
     rest = len(labels) - validation - wanted
     if min(validation, rest) < 0 or wanted < 1:
         raise DataError(
-            "MNIST has not so many training images",
+            "more training images are asked for than MNIST has",
             expected=f"validation + train within 1..{len(labels)}",
             got=f"validation {validation}, train {wanted}",
         )
@@ -89,7 +89,7 @@ def read_mnist(root: Path) -> dict[str, np.ndarray]:
     if archives:
         return _checked(read_npz(archives[0], ARRAYS), archives[0])
     raise DataError(
-        "MNIST is not there",
+        "MNIST was not found",
         expected=f"{', '.join(MNIST_FILES)} (plain or .gz) in {root / FOLDERS[0]}, or {root / ARCHIVES[0]}",
         remedy="`bequest data fetch mnist` downloads it, `bequest data import mnist PATH` takes your files; "
         "BEQUEST_DATA names another folder",
@@ -146,6 +146,8 @@ def _first(labels: np.ndarray, count: int | None) -> Tensor:
     if count is None:
         return torch.arange(len(labels))
     if not 0 < count <= len(labels):
-        raise DataError("MNIST has not so many test images", expected=f"1..{len(labels)}", got=count)
+        raise DataError(
+            "more test images are asked for than MNIST has", expected=f"1..{len(labels)}", got=count
+        )
     sizes = {"used": count, "rest": len(labels) - count}
     return stratified(torch.from_numpy(labels.astype(np.int64)), sizes, seed=0)["used"]

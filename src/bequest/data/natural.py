@@ -115,7 +115,7 @@ def _blimp_pair(line: str, path: Path) -> tuple[str, str]:
         pair = json.loads(line)
         return str(pair["sentence_good"]), str(pair["sentence_bad"])
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} holds a line that is no pair of sentences", got=line[:80]) from error
+        raise DataError(f"{path} has a line that is not a pair of sentences", got=line[:80]) from error
 
 
 def _linzen_item(text: str, gold: str, path: Path) -> Item:
@@ -125,7 +125,7 @@ def _linzen_item(text: str, gold: str, path: Path) -> Item:
         return _item(words, int(place), right, wrong, attractors=int(attractors))
     except ValueError as error:
         raise DataError(
-            f"{path} holds a line that is no answer",
+            f"{path} has a line that is not an answer",
             expected="place, right form, wrong form and attractors, with tabs between",
             got=gold,
         ) from error

@@ -115,7 +115,7 @@ def longest(*parts: Sequence[Item]) -> int:
 def _filled(rows: Sequence[Sequence[int]], length: int, filler: int) -> Tensor:
     most = max(map(len, rows), default=0)
     if most > length:
-        raise DataError("a sentence does not fit", expected=f"at most {length} tokens", got=most)
+        raise DataError("a sentence is longer than the rows", expected=f"at most {length} tokens", got=most)
     filled = np.full((len(rows), length), filler, np.int64)
     for place, row in enumerate(rows):
         filled[place, : len(row)] = row

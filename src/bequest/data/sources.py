@@ -125,7 +125,7 @@ def source_of(name: str) -> DataSource:
         UnknownName: If there is none.
     """
     if name not in SOURCES:
-        raise unknown("source of data", name, SOURCES)
+        raise unknown("data set to fetch", name, SOURCES)
     return SOURCES[name]
 
 

@@ -112,7 +112,7 @@ def _unreadable(data: Any) -> DataError:
             "could not be exact; write it to arrays (`npz:FILE`) or a folder first",
         )
     return DataError(
-        "this cannot be read as data",
+        "the Dataset's items are not pairs (x, y)",
         expected="a dataset's name, a bequest Dataset, (x, y) arrays, or a torch Dataset of (x, y) pairs",
         got=type(data).__name__,
     )
@@ -134,7 +134,7 @@ def _pair(data: Any, row: int) -> tuple[Any, Any]:
         ) from error
     if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != PAIR:
         raise DataError(
-            "this cannot be read as data",
+            "the Dataset's items are not pairs (x, y)",
             expected="items that are pairs (x, y)",
             got=f"item {row} of {type(data).__name__} is a {type(item).__name__}",
         )

@@ -42,7 +42,7 @@ class Mean(Combination):
         count = len(teacher_logits)
         if self.weights is not None and len(self.weights) != count:
             raise ObjectiveError(
-                "weights and teachers do not fit",
+                "as many weights as teachers are needed",
                 expected=f"{count} weights, one a teacher",
                 got=f"{len(self.weights)} weights",
             )

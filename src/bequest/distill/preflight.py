@@ -113,7 +113,7 @@ def check_labels(sources: Sequence[AnySource], classes: int) -> None:
         wrong = (labels != UNLABELLED) & ((labels < 0) | (labels >= classes))
         if bool(wrong.any()):
             raise DataError(
-                f"{source.name}: a label is no class",
+                f"{source.name}: a label is not a class",
                 expected=f"0..{classes - 1}, or {UNLABELLED} for a row without a label",
                 got=int(labels[wrong][0]),
                 remedy=f"mark rows to be left out with {UNLABELLED}",

@@ -79,7 +79,7 @@ def _cell_of_run(text: str) -> tuple[Path, RunRecord] | None:
         )
     if "student" not in record.config:
         raise ModelError(
-            f"{arm} of {run} is no network",
+            f"{arm} of {run} is not a network",
             expected="an arm of a study that trains networks",
             got="a learner of the solvable model",
         )

@@ -317,7 +317,7 @@ def _same_buffers(first: nn.Module, second: nn.Module) -> None:
 def _corners(models: Sequence[nn.Module]) -> Floats:
     """Coordinates of three models in their plane, (3, 2): the first at 0, the second on the axis."""
     if len(models) != 3:
-        raise ModelError("a plane goes through three networks", expected=3, got=len(models))
+        raise ModelError("a plane needs three networks", expected=3, got=len(models))
     for other in models[1:]:
         same_architecture(models[0], other)
     flat = [torch.cat([p.detach().double().flatten() for p in model.parameters()]) for model in models]

@@ -90,9 +90,11 @@ def build_model(
     check_options(name, options)
     auxiliary = options.pop(OPTION, 0)
     if classes < 1:
-        raise ModelError("a network needs classes", expected="1 or more", got=classes)
+        raise ModelError("a network needs one class or more", expected="1 or more", got=classes)
     if any(size < 1 for size in input_shape):
-        raise ModelError("one input has no values", expected="sizes of 1 or more", got=tuple(input_shape))
+        raise ModelError(
+            "input_shape has a size below 1", expected="sizes of 1 or more", got=tuple(input_shape)
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         try:

@@ -33,12 +33,12 @@ def parse_device(device: Device = "auto") -> torch.device:
     except RuntimeError:
         parsed = None
     if parsed is None or parsed.type not in KINDS:
-        raise ConfigError.of("device", [f"expected auto, cpu, cuda, cuda:N or mps, got {str(device)!r}"])
+        raise ConfigError.of("device", [f"{str(device)!r} is not one of auto, cpu, cuda, cuda:N, mps"])
     count = torch.cuda.device_count()
     if parsed.type == "cuda" and (parsed.index or 0) >= count:
-        raise ConfigError.of("device", [f"{parsed}: this machine has {count} CUDA devices for PyTorch"])
+        raise ConfigError.of("device", [f"{parsed} is not there: PyTorch sees {count} CUDA devices here"])
     if parsed.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError.of("device", ["mps: this machine has none for PyTorch"])
+        raise ConfigError.of("device", ["mps is not there: PyTorch sees no Apple GPU here"])
     return _of_rank(parsed)
 
 

@@ -19,6 +19,7 @@ LIBRARIES = ("timm", "torchvision", "transformers")
 """Families whose networks another library names; what follows the colon is that library's name."""
 
 EFFICIENTNET_LITE = "efficientnet_lite"
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".bin")
 FORMS = (
     "FAMILY",
     "FAMILY:WEIGHTS",
@@ -100,7 +101,9 @@ def _of_the_catalogue(text: str, options: Mapping[str, Any]) -> NetworkName:
     if family in LIBRARIES:
         # No default network: which one timm means by "timm" alone would change with our defaults.
         if not rest and "network" not in options:
-            raise ConfigError.of(repr(text), [f"names no network of {family}; expected {_form_of(family)}"])
+            raise ConfigError.of(
+                repr(text), [f"lacks the name of a network of {family}; expected {_form_of(family)}"]
+            )
         return NetworkName(family, {"network": rest} if rest else {})
     if family == EFFICIENTNET_LITE:
         return NetworkName(family, {"variant": _variant(rest, text)} if rest else {})
@@ -135,10 +138,13 @@ def _form_of(family: str) -> str:
 
 def _unknown_family(family: str, text: str) -> UnknownName:
     close = nearest(family, MODELS)
-    meant = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    remedy = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    if family.endswith(WEIGHT_SUFFIXES):
+        remedy = f"put the family before the file of weights, such as cnn:{text}; "
+    elif "/" in family:
+        remedy = f"if a run is meant: there is no run folder {family!r} here; "
     return UnknownName(
-        f"{text!r} names no network",
+        f"there is no model {family!r}",
         expected=", ".join(FORMS),
-        got=f"the family {family!r}",
-        remedy=f"{meant}families: {', '.join(MODELS)}",
+        remedy=f"{remedy}`bequest ls models` lists the families",
     )

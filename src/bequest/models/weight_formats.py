@@ -58,7 +58,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
             code.
     """
     if not file.is_file():
-        raise ModelError(f"{file} does not exist", expected="a file of weights, or a folder with one")
+        raise ModelError(
+            f"no such file or folder: {file}", expected="a file of weights, or a folder with one"
+        )
     head = _head(file)
     return _safetensors(file) if _is_safetensors(file, head) else weights_in(_pytorch(file, head), file)
 

@@ -66,7 +66,7 @@ def check_picture(path: Path) -> None:
     """Refuse a picture that :func:`write_picture` could not write."""
     if path.suffix.lower() not in KINDS:
         raise DataError(
-            f"{path} is no picture that can be drawn", expected="a name that ends in .svg or .png"
+            f"{path} is not a kind of picture that can be drawn", expected="a name that ends in .svg or .png"
         )
     if path.suffix.lower() == ".png":
         try:

@@ -56,7 +56,11 @@ def export_network(folder: Path, arm: str, seed: int | None, to: Path, *, onnx: 
     """
     named = cell_named(f"{folder}:{arm}" + ("" if seed is None else f":{seed}"))
     if named is None:
-        raise RunFolderError(f"{folder} holds no run", remedy="run a study first, or check the path")
+        raise RunFolderError(
+            f"{folder} is not a run folder",
+            expected="a folder that bequest run wrote, with study.toml",
+            remedy="check the path, or run the study first",
+        )
     root, cell = named
     _refuse_foreign(to)
     config, data = cell.training, load(cell.training.data)
@@ -89,7 +93,7 @@ def export_network(folder: Path, arm: str, seed: int | None, to: Path, *, onnx: 
 
 def _refuse_foreign(to: Path) -> None:
     if to.exists() and not to.is_dir():
-        raise ModelError(f"{to} is no folder", expected="a new folder, or one of an earlier export")
+        raise ModelError(f"{to} is not a folder", expected="a new folder, or one of an earlier export")
     entries = {entry.name for entry in to.iterdir()} if to.exists() else set()
     if entries - {CONFIG, WEIGHTS, PROGRAM, ONNX, TOKENIZER, "README.md"}:
         raise ModelError(

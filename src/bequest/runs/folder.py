@@ -69,9 +69,10 @@ class RunFolder:
         """
         if not self.configuration.is_file():
             raise RunFolderError(
-                f"{self.path} holds no run",
-                expected="a folder with study.toml, as bequest run writes it",
-                remedy="run a study first, or check the path",
+                f"{self.path} is not a run folder",
+                expected="a folder that bequest run wrote, with study.toml",
+                got="a folder without study.toml" if self.path.is_dir() else "no such folder",
+                remedy="check the path, or run the study first",
             )
         content = read_toml(self.configuration)
         scale = str(content.pop("scale", "small"))
@@ -185,9 +186,10 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            taken = isinstance(error, FileExistsError)
             raise RunFolderError(
-                f"cannot write to {self.path}",
-                got=error.strerror,
+                f"{self.path} is a file, not a folder" if taken else f"cannot write to {self.path}",
+                got=None if taken else error.strerror,
                 remedy="choose another folder with --out",
             ) from error
         if not self.holds_run:
@@ -278,7 +280,7 @@ class RunFolder:
         entries = [entry.name for entry in self.path.iterdir() if entry.name != AT_WORK]
         if entries:
             raise RunFolderError(
-                f"{self.path} is not empty and holds no run",
+                f"{self.path} is not empty, and not a run folder",
                 got=", ".join(sorted(entries)[:5]),
                 remedy="choose another folder with --out",
             )

@@ -69,7 +69,7 @@ def time_limit(until_decided: bool, budget: str | float | None, most_seeds: int 
     """
     for option, value in (("--budget", budget), ("--most-seeds", most_seeds)):
         if value is not None and not until_decided:
-            raise ConfigError.of(option, ["it limits a run in rounds; add --until-decided"])
+            raise ConfigError.of(option, ["limits runs with --until-decided only; add it, or leave this out"])
     return float("inf") if budget is None else budget_seconds(budget)
 
 

@@ -113,5 +113,5 @@ def test_wrong_configurations():
 
 @pytest.mark.parametrize("view", [Shift(1), Crop(1), Flip(), Rotate(10), ResizedCrop()])
 def test_tokens_are_no_images(view):
-    with pytest.raises(DataError, match="images are needed here"):
+    with pytest.raises(DataError, match="this view needs images"):
         view(torch.zeros(3, 4, dtype=torch.int64), IDS[:3], 0, seed=0)

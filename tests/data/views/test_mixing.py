@@ -106,7 +106,7 @@ def test_what_cannot_be_mixed_is_refused():
     tokens = torch.zeros(3, 4, dtype=torch.int64)
     with pytest.raises(DataError, match="mixup needs numbers to average"):
         Mixup()(tokens, IDS[:3], 0, seed=0, pool=(tokens, IDS[:3]))
-    with pytest.raises(DataError, match="images are needed here"):
+    with pytest.raises(DataError, match="this view needs images"):
         CutMix()(X[:, 0, 0], IDS, 0, seed=0, pool=(X[:, 0, 0], IDS))
     with pytest.raises(ConfigError, match="at most one view of a composition may mix samples"):
         Compose((Mixup(), CutMix()))

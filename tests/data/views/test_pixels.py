@@ -80,9 +80,9 @@ def test_wrong_input_and_configurations():
         WordDropout(1.5, replacement=1)
     with pytest.raises(ConfigError, match="magnitude: input should be less than or equal to 10"):
         Randaugment(2, 11)
-    with pytest.raises(DataError, match="tokens are needed here"):
+    with pytest.raises(DataError, match="this view needs token sequences"):
         WordDropout(0.5, replacement=1)(X, IDS, 0, seed=0)
     tokens = torch.zeros(3, 4, dtype=torch.int64)
     for view in (Erase(), Brightness(0.1), Contrast(0.1), Noise(0.1), Randaugment()):
-        with pytest.raises(DataError, match="images are needed here"):
+        with pytest.raises(DataError, match="this view needs images"):
             view(tokens, IDS[:3], 0, seed=0)

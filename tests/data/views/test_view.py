@@ -24,7 +24,7 @@ def test_faults_are_listed_with_their_place():
     with pytest.raises(ConfigError) as caught:
         parse_views([{"name": "shift"}, "flop"], "arms.a.views")
     assert str(caught.value).splitlines() == [
-        "arms.a.views has 2 faults",
+        "arms.a.views: 2 errors",
         "  1. 0: pixels: required and not given",
         "  2. 1: there is no view 'flop'; did you mean 'flip' or 'crop'?",
     ]

@@ -360,7 +360,7 @@ S, T, Y = draw(14, 4, 3)
         (lambda: logit_mse(S, T[:3]), r"expected: *\(4, 3\), as the student's"),
         (lambda: dkd(S[:, :1], T[:, :1], Y), "dkd needs classes besides the target"),
         (lambda: dkd(S, T, Y[:2]), "the labels do not fit the logits"),
-        (lambda: kd(S[0], T[0], temperature=1), "these are no logits"),
+        (lambda: kd(S[0], T[0], temperature=1), "logits have the wrong shape"),
         (lambda: kd(S, T, temperature=1, mask=torch.ones(4, dtype=torch.bool)), "the mask does not fit"),
     ],
 )
@@ -439,7 +439,7 @@ def test_dkd_of_a_row_whose_other_classes_are_all_masked_is_the_target_term():
 @pytest.mark.parametrize("label", [-1, 5, 255])
 def test_a_label_that_is_no_class_is_refused_and_never_class_0(loss, label):
     logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ObjectiveError, match="a label is no class") as caught:
+    with pytest.raises(ObjectiveError, match="a label is not a class") as caught:
         loss(logits, logits.flip(0), torch.tensor([1, 2, label, 3]))
     assert "expected: 0..4, or -100 for a row without a label" in str(caught.value)
     kept = [0, 1, 3]

@@ -379,7 +379,7 @@ def test_arrays_that_nobody_knows_are_not_overwritten(
 
 
 def test_a_noisy_teacher_cannot_be_stored(teacher: nn.Module, data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(SignalError, match="answers the same question in many ways"):
+    with pytest.raises(SignalError, match="is asked in training mode, so that its answers vary"):
         built(Teacher(teacher, mode="noisy"), data, tmp_path)
 
 

@@ -155,7 +155,7 @@ def test_a_manifest_of_a_newer_version_is_refused(folder: Path) -> None:
 
 def test_a_manifest_of_another_format_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({"format": "something-else"}))
-    with pytest.raises(SignalError, match="is no manifest of a signal store"):
+    with pytest.raises(SignalError, match="is not a manifest of a signal store"):
         bq.open_store(folder)
 
 
@@ -193,7 +193,7 @@ def test_a_torn_manifest_is_damaged(folder: Path, text: str) -> None:
 
 
 def test_a_folder_without_a_store_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SignalError, match="holds no signal store"):
+    with pytest.raises(SignalError, match="is not a signal store"):
         bq.open_store(tmp_path)
 
 
@@ -248,7 +248,7 @@ def test_a_probe_compares_lossy_answers_as_they_are_kept(
 def test_a_probe_refuses_other_teachers_and_other_data(
     teacher: nn.Module, data: Dataset, folder: Path
 ) -> None:
-    with pytest.raises(SignalError, match="answered by other teachers"):
+    with pytest.raises(SignalError, match="has the answers of other teachers"):
         verify_store(folder, teachers=network(1), data=data)
     with pytest.raises(SignalError, match="built on other samples"):
         verify_store(folder, teachers=teacher, data=data["train"])

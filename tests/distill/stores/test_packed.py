@@ -138,7 +138,7 @@ def test_what_it_cannot_serve_is_refused(objective, reason):
 
 
 def test_what_cannot_be_packed_is_refused():
-    with pytest.raises(SignalError, match="k is not smaller than the number of classes"):
+    with pytest.raises(SignalError, match="k must be below the number of classes"):
         Packed(k=10).layout((10,))
     with pytest.raises(ConfigError, match="bits"):
         parse_codec({"name": "packed", "bits": 1})

@@ -254,7 +254,7 @@ def test_other_views_other_teachers_and_other_classes_are_refused(
     with pytest.raises(SignalError, match="built on other views"):
         bq.distill("mlp", data, signal=store, views=Flip(), epochs=1)
     store.check_teachers([Teacher(teacher)])
-    with pytest.raises(SignalError, match="answered by other teachers"):
+    with pytest.raises(SignalError, match="has the answers of other teachers"):
         store.check_teachers([Teacher(network(1))])
     wider = Dataset("wider", data.splits, (*data.classes, "f"))
     with pytest.raises(SignalError, match="another label space than the student"):

@@ -81,5 +81,5 @@ def test_a_run_that_grows_is_followed(finished, tiny, tmp_path):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(RunFolderError, match="holds no run"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         Observer(tmp_path)

@@ -51,7 +51,7 @@ def test_a_worker_alone_does_what_a_run_does(finished, tmp_path):
 
 
 def test_a_folder_without_a_run_is_refused_and_stays_as_it_is(tmp_path):
-    with pytest.raises(RunFolderError, match="holds no run"):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
         work(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

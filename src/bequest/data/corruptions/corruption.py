@@ -122,7 +122,7 @@ def signs(key: Key, name: str, count: int) -> Float[Tensor, "n k"]:
 def _check(x: Tensor, ids: Tensor) -> None:
     if x.ndim != 4 or not all(x.shape[1:]) or x.dtype != torch.float32:
         raise DataError(
-            "corruptions change images",
+            "corruptions need images",
             expected="float32 (N, C, H, W)",
             got=f"{x.dtype} of shape {tuple(x.shape)}",
         )

@@ -104,7 +104,9 @@ def _of_file(name: str, path: Path) -> LibraryTokenizer:
     try:
         backend = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare exceptions
-        raise DataError(f"{path} is no tokenizer", expected="tokenizer.json", got=str(error)[:200]) from error
+        raise DataError(
+            f"{path} is not a tokenizer", expected="tokenizer.json", got=str(error)[:200]
+        ) from error
     padding = None if backend.padding is None else backend.padding["pad_id"]
     special = {
         "padding": padding if padding is not None else _first(backend, PADDINGS),
@@ -127,7 +129,7 @@ def _of_transformers(name: str, source: str) -> LibraryTokenizer:
         backend = tokenizer.backend_tokenizer
     except Exception as error:  # network, names, formats: there is no common base
         raise DataError(
-            f"there is no tokenizer {name!r}",
+            f"there is not a tokenizer {name!r}",
             expected="a folder with a tokenizer of transformers, a file tokenizer.json, or a name on the hub",
             got=" ".join(str(error).split())[:200],
             remedy="leave tokenizer away for a word-level one that is trained from the data",

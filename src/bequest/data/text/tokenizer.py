@@ -83,7 +83,7 @@ class Tokenizer(ABC):
         faults = [row for row, parts in enumerate(rows) if not all(isinstance(part, str) for part in parts)]
         if not rows or faults:
             raise DataError(
-                "these are no texts", expected="strings, or pairs of strings", got=f"rows {faults[:8]}"
+                "the inputs are not texts", expected="strings, or pairs of strings", got=f"rows {faults[:8]}"
             )
         if begun:
             start = [] if self.start is None else [self.start]

@@ -32,7 +32,7 @@ class WordDropout(View, name="word_dropout"):
     def apply(self, x: Tensor, key: Key) -> Tensor:
         if x.ndim != 2 or x.is_floating_point():
             raise DataError(
-                "tokens are needed here",
+                "this view needs token sequences",
                 expected="an integer tensor (N, L)",
                 got=f"{x.dtype} of shape {tuple(x.shape)}",
                 remedy="word_dropout is for token sequences; images have erase and noise",

@@ -325,7 +325,7 @@ def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Ten
         wrong = (flat != UNLABELLED) & ((flat < 0) | (flat >= classes))
         if bool(wrong.any()):
             raise ObjectiveError(
-                "a label is no class",
+                "a label is not a class",
                 expected=f"0..{classes - 1}, or {UNLABELLED} for a row without a label",
                 got=int(flat[wrong][0]),
                 remedy=f"mark rows to be left out with {UNLABELLED}",

@@ -41,7 +41,7 @@ def rows_of(logits: Tensor, mask: Tensor | None) -> Float[Tensor, "m c"]:
     """Logits as (rows, C) in float32 or float64, without the rows that the mask hides.
 
     Raises:
-        ObjectiveError: If these are no logits, or the mask does not fit.
+        ObjectiveError: If logits have the wrong shape, or the mask does not fit.
     """
     logits = precise(logits)
     if mask is not None:
@@ -56,7 +56,7 @@ def rows_of(logits: Tensor, mask: Tensor | None) -> Float[Tensor, "m c"]:
         return logits.flatten(0, 1)
     if logits.ndim != 2:
         raise ObjectiveError(
-            "these are no logits", expected="(N, C) or (N, L, C)", got=str(tuple(logits.shape))
+            "logits have the wrong shape", expected="(N, C) or (N, L, C)", got=str(tuple(logits.shape))
         )
     return logits
 

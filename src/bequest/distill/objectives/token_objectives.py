@@ -144,7 +144,7 @@ class Tokens(Objective, name="tokens"):
         counts = [len(each) for each in (self.tokens, self.weights) if each is not None]
         if not teachers or any(count != teachers for count in counts):
             raise ObjectiveError(
-                "tokens and teachers do not fit",
+                "as many tokens as teachers are needed",
                 expected=f"{counts[0]} teachers, kept apart" if counts else "at least one teacher",
                 got=teachers,
                 remedy="name as many tokens and weights as there are teachers, and do not combine these",

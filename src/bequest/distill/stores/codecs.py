@@ -135,7 +135,7 @@ class TopK(Codec, name="topk"):
     def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
         if self.k >= logits[-1]:
             raise SignalError(
-                "so many classes are not worth choosing from",
+                "k must be below the number of classes",
                 expected=f"k below {logits[-1]} classes",
                 got=self.k,
                 remedy="keep all logits: codec dense",

@@ -235,7 +235,7 @@ def refuse_orphan() -> None:
 def _check_teacher(teacher: AnyTeacher, row: tuple[int, ...], classes: tuple[str, ...]) -> None:
     if teacher.mode != "eval":
         raise SignalError(
-            f"the teacher {teacher.name!r} answers the same question in many ways",
+            f"the teacher {teacher.name!r} is asked in training mode, so that its answers vary",
             expected="mode 'eval'",
             got=f"mode {teacher.mode!r}",
             remedy="stored answers stand for one function of the input; ask a noisy teacher live",

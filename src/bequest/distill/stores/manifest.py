@@ -200,7 +200,7 @@ def read_manifest(path: Path) -> Manifest | Collection:
         content = json.loads(text)
     except FileNotFoundError:
         raise SignalError(
-            f"{path.parent} holds no signal store",
+            f"{path.parent} is not a signal store",
             expected=f"a folder with {MANIFEST}",
             remedy="bequest store build, or another path",
         ) from None
@@ -209,7 +209,7 @@ def read_manifest(path: Path) -> Manifest | Collection:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         got = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise StoreDamaged(
-            f"{path} is no manifest of a signal store", expected=f"format {FORMAT!r}", got=repr(got)
+            f"{path} is not a manifest of a signal store", expected=f"format {FORMAT!r}", got=repr(got)
         )
     if isinstance(content.get("version"), int) and content["version"] > VERSION:
         raise SignalError(

@@ -89,7 +89,7 @@ class Packed(Codec, name="packed"):
     def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
         if self.k >= logits[-1]:
             raise SignalError(
-                "k is not smaller than the number of classes",
+                "k must be below the number of classes",
                 expected=f"k below {logits[-1]} classes",
                 got=self.k,
                 remedy="keep all logits: codec dense",

@@ -96,7 +96,7 @@ class SignalStore:
         stored = [row[0].manifest.teacher for row in self.grid]
         if [entry.digest for entry in stored] != [teacher.digest for teacher in teachers]:
             raise SignalError(
-                "the signal store was answered by other teachers",
+                "the signal store has the answers of other teachers",
                 expected=", ".join(f"{teacher.name} {teacher.digest[:SHORT]}" for teacher in teachers),
                 got=", ".join(f"{entry.name} {entry.digest[:SHORT]}" for entry in stored),
                 remedy="build a store of these teachers",

@@ -58,7 +58,7 @@ def export_onnx(
         difference = max(difference, float((answer - expected[:rows].double()).abs().max()))
     if not difference <= tolerance:  # a NaN is not an agreement either
         raise ModelError(
-            "the ONNX file answers otherwise than the network",
+            "the ONNX file gives other answers than the network",
             expected=f"logits within {tolerance:g}",
             got=f"a difference of {difference:.3g}",
         )

@@ -45,11 +45,12 @@ class Choice:
             ConfigError: If there is none, or ``workers`` is not positive.
         """
         if name not in ENGINES:
-            raise ConfigError.of("engine", [f"expected {', '.join(ENGINES)}, got {name!r}"])
+            known = ", ".join(ENGINES)
+            raise ConfigError.of("--engine", [f"there is no engine {name!r}; expected one of {known}"])
         if workers is not None and workers < 1:
-            raise ConfigError.of("workers", [f"expected 1 or more, got {workers}"])
+            raise ConfigError.of("--workers", [f"expected 1 or more, got {workers}"])
         if ray_address is not None and name != "ray":
-            raise ConfigError.of("ray_address", [f"it is for --engine ray, not {name}"])
+            raise ConfigError.of("--ray-address", [f"needs --engine ray, not --engine {name}"])
         if name == "local":
             parse_device(device)
         return cls(name, str(device), ray_address, workers)
