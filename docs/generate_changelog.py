@@ -27,6 +27,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "digits-in-full",
         "dry-run-cost",
         "endings",
+        "error-headlines",
         "first-study",
         "habib2023",
         "keys-of-results",

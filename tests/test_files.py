@@ -70,6 +70,9 @@ def test_one_changed_character_of_sealed_json_is_damage(tmp_path):
     path = write_sealed(tmp_path / "a.json", content)
     text = path.read_text()
     assert read_sealed(path) == content
+    path.write_text(text.replace("0.1", "0.2"))
+    with pytest.raises(RunFolderError, match="is damaged, or was changed after it was written"):
+        read_sealed(path)
     damages = 0
     for place in range(len(text)):
         for other in ("0", "x", ""):

@@ -24,8 +24,11 @@ WRONG_LABELS = {
     "a column": (Y[:, None], r"y\.reshape\(-1\)"),
     "None": (None, "queries"),
     "None among them": (np.array([None, 1] * 50, dtype=object), "NoneType"),
-    "fractions": (np.where(Y, 0.2, 1.7), "regression"),
-    "NaN": (np.where(np.arange(100) == 3, np.nan, Y), "regression"),
+    "fractions": (np.where(Y, 0.2, 1.7), "regression targets and probabilities are not supported"),
+    "NaN": (
+        np.where(np.arange(100) == 3, np.nan, Y),
+        "regression targets and probabilities are not supported",
+    ),
     "complex": (Y.astype(complex), "complex128"),
     "ragged": ([[1], [1, 2]] * 50, "one class index a sample"),
     "dates": (np.array(["2026-01-01"] * 100, dtype="datetime64[D]"), "datetime64"),

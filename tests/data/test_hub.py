@@ -56,6 +56,10 @@ def test_faults_are_one_message(hub, tmp_path):
     hub.Dataset.from_dict({"a": [1.0, 2.0]}).save_to_disk(tmp_path / "set")
     with pytest.raises(DataError, match="no column of labels"):
         load_dataset(f"hf:{tmp_path / 'set'}")
+    only = hub.Dataset.from_dict({"a": [1.0, 2.0], "label": [0, 1]})
+    hub.DatasetDict({"test": only}).save_to_disk(tmp_path / "tested")
+    with pytest.raises(DataError, match="has no training split"):
+        load_dataset(f"hf:{tmp_path / 'tested'}")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="cannot be loaded"):
         load_dataset(f"hf:{tmp_path / 'empty'}")

@@ -22,7 +22,7 @@ from .odd_networks import ODD, batch_norm, plain
 X = torch.ones(4, 4)
 ASKED = {
     "meta": "meta device",
-    "lazy": "is lazy",
+    "lazy": "the network is lazy: .* has no shape yet",
     "exported": "exported program",
     "half": "another dtype",
     "double": "another dtype",

@@ -143,8 +143,8 @@ def test_drop_path_leaves_whole_samples_out_and_keeps_the_mean() -> None:
         ((256,), {}, "cuts images into patches"),
         ((3, 18, 16), {}, "multiples of 4"),
         (SHAPE, {"width": 30, "heads": 4}, "heads share the width"),
-        (SHAPE, {"form": "advice"}, "no form 'advice'"),
-        (SHAPE, {"weight_init": "he"}, "no weight_init 'he'"),
+        (SHAPE, {"form": "advice"}, "a vit has no form 'advice'"),
+        (SHAPE, {"weight_init": "he"}, "a vit has no weight_init 'he'"),
         (SHAPE, {"position_std": -0.1}, "position_std is a deviation"),
         (SHAPE, {"form": "advised", "stem": 24}, "multiple of 16 channels"),
     ],
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_refused(shape, options, text) -> None:
     ("options", "message"),
     [
         ({"drop_path": 1.0}, "share of the samples"),
-        ({"depth": -1}, "has blocks"),
+        ({"depth": -1}, "a vit has blocks"),
         ({"patch": 0}, "into patches"),
     ],
 )

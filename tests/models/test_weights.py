@@ -9,7 +9,7 @@ from torch import nn
 
 from bequest.errors import ModelError
 from bequest.models import build_model
-from bequest.models.weights import load_weights, save_weights, weights_digest
+from bequest.models.weights import load_weights, require_dense, save_weights, weights_digest
 
 from .odd_networks import ODD, plain
 
@@ -84,6 +84,11 @@ def test_what_safetensors_cannot_hold_is_named(tmp_path, kind, message):
     with pytest.raises(ModelError, match=f"cannot be stored as safetensors: .* {message}"):
         save_weights(tmp_path / "w.safetensors", ODD[kind]())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_must_be_dense_and_is_not_is_named():
+    with pytest.raises(ModelError, match=r"has a parameter without dense values: .* is sparse"):
+        require_dense(ODD["sparse"]())
 
 
 def test_extra_state_without_a_digest_is_named():

@@ -58,7 +58,8 @@ def test_a_file_with_another_digest_is_named_and_nothing_is_to_be_deleted(digits
     path = digits_copy / name
     path.write_bytes(path.read_bytes().replace(b"0.9", b"0.8", 1) + b" ")
     with pytest.raises(
-        RunFolderError, match=rf"{name} is damaged[\s\S]*run the same command again"
+        RunFolderError,
+        match=rf"{name} is damaged, or was changed after the run[\s\S]*the same command again",
     ) as caught:
         write_report(digits_copy)
     assert "--fresh" not in str(caught.value)

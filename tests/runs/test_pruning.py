@@ -80,6 +80,12 @@ def test_a_store_that_an_unfinished_cell_may_be_building_stays(root):
     assert (root / "stores" / "abc").is_dir()
 
 
+def test_a_folder_whose_study_asks_for_other_cells_is_not_pruned(root):
+    (root / "study.json").unlink()
+    with pytest.raises(RunFolderError, match="had other cells than its study asks for now"):
+        prune(root)
+
+
 def test_a_link_is_deleted_and_what_it_leads_to_is_not(root, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.tex").write_text("x")

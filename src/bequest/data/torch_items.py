@@ -112,7 +112,7 @@ def _unreadable(data: Any) -> DataError:
             "could not be exact; write it to arrays (`npz:FILE`) or a folder first",
         )
     return DataError(
-        "the Dataset's items are not pairs (x, y)",
+        f"a value of type {type(data).__name__} cannot be read as data",
         expected="a dataset's name, a bequest Dataset, (x, y) arrays, or a torch Dataset of (x, y) pairs",
         got=type(data).__name__,
     )

@@ -27,6 +27,7 @@ from bequest.distill.stores import writer
 from bequest.distill.stores.codecs import parse_codec
 from bequest.distill.stores.job import _plain
 from bequest.distill.stores.manifest import MANIFEST, ArrayEntry
+from bequest.distill.stores.recording import Recording
 from bequest.distill.teachers import Teacher
 from bequest.errors import ConfigError, DataError, SignalError
 
@@ -281,6 +282,10 @@ def test_several_teachers_and_sources_make_a_store_of_stores(
     assert [r.manifest.views.count for r in store.grid[0]] == [1, 2]
     again = bq.open_store(tmp_path)
     assert [m.teacher.name for m in again.manifests] == ["a", "a", "b", "b"]
+    with pytest.raises(SignalError, match="holds several stores"):
+        Recording(tmp_path)
+    with pytest.raises(SignalError, match="it holds several stores"):
+        built(teachers[:1], data, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import nn
 from bequest.errors import MissingExtra, ModelError
 from bequest.models.catalogue import build_model
 from bequest.models.export import export_onnx
-from bequest.models.export.onnx_file import PACKAGES
+from bequest.models.export.onnx_file import PACKAGES, _exported
 
 needs_onnx = pytest.mark.skipif(
     any(find_spec(name) is None for name in PACKAGES), reason=f"{', '.join(PACKAGES)} are not installed"
@@ -88,8 +88,16 @@ def test_what_cannot_be_exported_is_one_message(tmp_path):
         export_onnx(tmp_path / "model.onnx", nn.Linear(4, 2), torch.rand(1, 4))
 
 
+def test_an_exporter_that_makes_nothing_is_named(monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: None)
+    with pytest.raises(ModelError, match="the exporter returned no program"):
+        _exported(nn.Linear(4, 2), torch.rand(3, 4), any_batch=False)
+
+
 def test_a_package_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtra, match="onnx, onnxscript, onnxruntime") as missing:
+    with pytest.raises(
+        MissingExtra, match="to ONNX needs the packages onnx, onnxscript, onnxruntime"
+    ) as missing:
         export_onnx(tmp_path / "model.onnx", nn.Linear(4, 2), torch.rand(3, 4))
     assert "constraints.txt onnx onnxscript onnxruntime" in str(missing.value.remedy)

@@ -69,10 +69,17 @@ def test_torchvision_gets_a_new_head_and_the_numbers_of_its_weights(monkeypatch)
     assert torch.equal(made.network[2].weight, again.network[2].weight)
 
 
-@pytest.mark.parametrize("family", ["timm", "torchvision", "transformers"])
-def test_a_library_that_is_not_there_is_named(monkeypatch, family):
+@pytest.mark.parametrize(
+    ("family", "headline"),
+    [
+        ("timm", "networks of timm need timm"),
+        ("torchvision", "networks of torchvision need torchvision"),
+        ("transformers", "networks of transformers need transformers"),
+    ],
+)
+def test_a_library_that_is_not_there_is_named(monkeypatch, family, headline):
     monkeypatch.setitem(sys.modules, family, None)
-    with pytest.raises(MissingExtra, match=family):
+    with pytest.raises(MissingExtra, match=headline):
         build_model(family, (3, 8, 8), 4, seed=0, network="tiny")
 
 

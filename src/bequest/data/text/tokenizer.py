@@ -79,7 +79,7 @@ class Tokenizer(ABC):
         Raises:
             DataError: If there are no texts, or one is no text.
         """
-        rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+        rows = [tuple(text) if isinstance(text, list | tuple) else (text,) for text in texts]
         faults = [row for row, parts in enumerate(rows) if not all(isinstance(part, str) for part in parts)]
         if not rows or faults:
             raise DataError(

@@ -1,0 +1,110 @@
+"""Arguments of Python functions that cannot be used, and the headline of the answer."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bequest as bq
+from bequest.data.arrays import labels_of
+from bequest.data.compressed import gunzip
+from bequest.data.datasets import Split, from_arrays, load_dataset
+from bequest.data.download import _receive
+from bequest.data.image_file import Shape
+from bequest.data.sequences import _filled
+from bequest.data.text.texts import text_columns
+from bequest.data.text.words import SPECIAL, WordTokenizer
+from bequest.distill.stores import job
+from bequest.distill.stores.manifest import read_manifest
+from bequest.distill.token_answers import sequences_read
+from bequest.errors import BequestError, ModelError, WorkerLost
+from bequest.models.pretrained.from_transformers import TransformersOptions, _check_tokens
+
+X, Y = np.zeros((30, 4), np.float32), np.arange(30) % 3
+
+
+class Endless(torch.utils.data.Dataset):
+    """A Dataset whose length cannot be told."""
+
+    def __len__(self) -> int:
+        raise RuntimeError("a stream")
+
+    def __getitem__(self, row: int) -> Any:
+        return X[0], 0
+
+
+def shape(**values: object) -> None:
+    """A shape whose types nobody checked, as without beartype."""
+    made = Shape(8)
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    made.__post_init__()
+
+
+def no_manifest(folder: Path) -> None:
+    (folder / "manifest.json").write_text("{")
+    read_manifest(folder / "manifest.json")
+
+
+def many_labels(folder: Path) -> None:
+    np.savez(folder / "tokens.npz", x=np.zeros((30, 4), np.int64), y=np.zeros((30, 4), np.int64))
+    load_dataset(f"npz:{folder / 'tokens.npz'}")
+
+
+@pytest.mark.parametrize(
+    ("call", "headline"),
+    [
+        (lambda _: bq.fit("mlp", (torch.zeros(30, 4).to_sparse(), Y)), "the inputs are not a dense tensor"),
+        (lambda _: labels_of(None), "give class indices; unlabelled inputs are queries, not training data"),
+        (lambda _: bq.fit("mlp", Endless()), "the Dataset's len() fails"),
+        (many_labels, "multi-label samples cannot be split by class"),
+        (
+            lambda _: gunzip(gzip.compress(bytes(100))[:-9], "a.gz", most=1000),
+            "the compressed data ends early",
+        ),
+        (
+            lambda _: from_arrays(X, Y).with_splits(
+                {"../up": Split(torch.tensor(X), None, torch.arange(30))}
+            ),
+            "a split's name cannot be a file name",
+        ),
+        (lambda _: load_dataset("digits", classes=[3, 3]), "classes must be two or more of the digits 0..9"),
+        (lambda _: shape(channels=2), "channels must be 1 or 3"),
+        (lambda _: shape(fit="wide"), "unknown fit 'wide'"),
+        (lambda _: _filled([[1, 2, 3]], 2, 0), "a sentence is longer than the rows"),
+        (lambda _: text_columns({}, ["a", "b", "c"]), "an input is one text or a pair"),
+        (lambda _: WordTokenizer((*SPECIAL, "a")).inputs([3]), "the inputs are not texts"),
+        (no_manifest, "not JSON: "),
+        (lambda folder: _receive("ftp://there/a", folder / "a", None, print), "not an http or https address"),
+        (
+            lambda _: sequences_read(Split(torch.tensor(X), torch.tensor(Y), torch.arange(30)), 9),
+            "these sequences have no labels",
+        ),
+    ],
+)
+def test_the_headline_says_what_is_wrong(call, headline, tmp_path):
+    with pytest.raises(BequestError) as refused:
+        call(tmp_path)
+    assert headline in str(refused.value)
+
+
+def test_texts_longer_than_the_positions_of_a_network_are_refused():
+    network = nn.Identity()
+    network.config = SimpleNamespace(max_position_embeddings=12, vocab_size=30)
+    options = TransformersOptions(network="tiny", task="classify")
+    with pytest.raises(ModelError, match="the texts are too long for tiny"):
+        _check_tokens(network, 13, 30, options)
+
+
+def test_a_worker_of_a_build_ends_when_its_builder_is_gone(monkeypatch):
+    gone = SimpleNamespace(is_alive=lambda: False)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: gone)
+    with pytest.raises(WorkerLost, match="the builder of this worker is gone"):
+        job.refuse_orphan()
