@@ -17,7 +17,6 @@ from bequest.data.arrays import labels_of
 from bequest.data.compressed import gunzip
 from bequest.data.datasets import Split, from_arrays, load_dataset
 from bequest.data.download import _receive
-from bequest.data.image_file import Shape
 from bequest.data.sequences import _filled
 from bequest.data.text.texts import text_columns
 from bequest.data.text.words import SPECIAL, WordTokenizer
@@ -38,14 +37,6 @@ class Endless(torch.utils.data.Dataset):
 
     def __getitem__(self, row: int) -> Any:
         return X[0], 0
-
-
-def shape(**values: object) -> None:
-    """A shape whose types nobody checked, as without beartype."""
-    made = Shape(8)
-    for name, value in values.items():
-        object.__setattr__(made, name, value)
-    made.__post_init__()
 
 
 def no_manifest(folder: Path) -> None:
@@ -76,8 +67,6 @@ def many_labels(folder: Path) -> None:
             "a split's name cannot be a file name",
         ),
         (lambda _: load_dataset("digits", classes=[3, 3]), "classes must be two or more of the digits 0..9"),
-        (lambda _: shape(channels=2), "channels must be 1 or 3"),
-        (lambda _: shape(fit="wide"), "unknown fit 'wide'"),
         (lambda _: _filled([[1, 2, 3]], 2, 0), "a sentence is longer than the rows"),
         (lambda _: text_columns({}, ["a", "b", "c"]), "an input is one text or a pair"),
         (lambda _: WordTokenizer((*SPECIAL, "a")).inputs([3]), "the inputs are not texts"),

@@ -53,7 +53,7 @@ USUAL = 6.0
 
 _slowness = [1.0]
 
-TRACEBACK = re.compile(r"Traceback \(most recent call last\)|a fault of bequest itself")
+TRACEBACK = re.compile(r"Traceback \(most recent call last\)|bequest itself failed")
 ESCAPE = re.compile(r"\x1b|[\u202a-\u202e\u2066-\u2069]")
 
 

@@ -76,7 +76,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
     result = CliRunner().invoke(app, ["new", str(tmp_path / "mine")])
     assert isinstance(result.exception, RunFolderError)
-    assert "is there already" in str(result.exception)
+    assert "already exists" in str(result.exception)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 

@@ -87,9 +87,9 @@ def test_published_weights_and_model_options(tmp_path: Path) -> None:
     ("arguments", "error", "text"),
     [
         ((), ConfigError, "give at least one"),
-        (("--teacher", "nowhere"), ConfigError, "neither a run folder with :ARM nor MODEL:WEIGHTS_FILE"),
+        (("--teacher", "nowhere"), ConfigError, "neither an arm of a run"),
         (("--teacher", "mlp:weights"), ConfigError, "needs a data set"),
-        (("--teacher", "mpl:weights", "--data", "digits"), UnknownName, "the family 'mpl'"),
+        (("--teacher", "mpl:weights", "--data", "digits"), UnknownName, "there is no model 'mpl'"),
     ],
 )
 def test_a_wrong_teacher_is_said(

@@ -143,7 +143,7 @@ def test_the_next_mirror_is_tried(server, source, tmp_path):
 def test_every_failure_is_told(server, source, tmp_path):
     with pytest.raises(DataError) as caught:
         fetch(source, tmp_path, mirrors=[f"{server.address}nowhere/", "file:///etc/"])
-    for part in ("404", "only http and https", "bequest data import"):
+    for part in ("404", "not an http or https address", "bequest data import"):
         assert part in str(caught.value)
 
 

@@ -93,7 +93,7 @@ def test_top_k_is_exact_where_the_rest_is_even() -> None:
 
 
 def test_top_k_refuses_to_choose_from_too_few() -> None:
-    with pytest.raises(SignalError, match="not worth choosing from"):
+    with pytest.raises(SignalError, match="k must be below the number of classes"):
         TopK(k=10).layout((10,))
 
 
