@@ -61,8 +61,10 @@ class ResourcesSpec(Config):
     """What each worker of the study needs, for ``--engine slurm`` and ``--engine ray``; it decides no result.
 
     Attributes:
-        cpus: Cores of a worker.
+        cpus: Cores of a worker; at least one for each of its processes.
         gpus: GPUs of a worker; a fraction lets several share one, on Ray.
+        processes: How many processes of a worker train each cell together, as under ``torchrun``; they also
+            share the views of a store that the cell needs.
         memory: Memory of a worker, such as ``8G``; default: the cluster's own.
         time: How long a worker may run, such as ``4h``; what it does then is taken up by the next.
         array: How many Slurm jobs work at most at a time.
@@ -71,7 +73,13 @@ class ResourcesSpec(Config):
 
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0.0, ge=0)
+    processes: int = Field(1, ge=1)
     memory: Annotated[str, AfterValidator(_memory)] | None = None
     time: Annotated[str, AfterValidator(_time)] = "4h"
     array: int = Field(8, ge=1)
     options: dict[str, str | int | bool] = Field(default_factory=dict)
+
+    @property
+    def cores(self) -> int:
+        """Cores of a worker."""
+        return max(self.cpus, self.processes)

@@ -11,8 +11,6 @@ import json
 import os
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import torch
@@ -20,6 +18,7 @@ import torch
 from bequest.memory import keep_heap
 from bequest.models.devices import prefer_determinism
 from bequest.runs.folder import RunFolder
+from bequest.runs.jobs.machine import end_with
 from bequest.runs.work import Workbench
 
 
@@ -30,7 +29,7 @@ def main(folder: str, device: str) -> None:
     os.dup2(2, 1)
     torch.set_num_threads(1)
     keep_heap()
-    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with(os.getppid())
     root = Path(folder)
     bench = Workbench(RunFolder(root).plan(), root, device)
     prefer_determinism(device)
@@ -41,12 +40,6 @@ def main(folder: str, device: str) -> None:
             return
         answers.write(json.dumps([answer.status, answer.error, answer.readings]) + "\n")
         answers.flush()
-
-
-def _die_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import bequest as bq
 from bequest.config import to_toml
 from bequest.errors import ConfigError, MissingExtra
 from bequest.resources import ResourcesSpec
 from bequest.runs.engines.actors import RayEngine
-from bequest.runs.folder import RESULTS
+from bequest.runs.folder import RESULTS, RunFolder
+from bequest.studies.cell import cell_folder
 from bequest.studies.resolving import read_study, resolve
 
 pytestmark = pytest.mark.filterwarnings(
@@ -86,6 +89,27 @@ def test_digits_on_two_nodes_of_which_one_is_killed_has_the_bytes_of_a_local_run
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
 
 
+@pytest.mark.slow
+def test_an_actor_with_two_processes_trains_a_cell_with_both(finished, tmp_path):
+    pytest.importorskip("ray")
+    result = bq.run(
+        finished[0] / "study.toml",
+        out=tmp_path / "run",
+        engine="ray",
+        device="cpu",
+        workers=1,
+        seeds=1,
+        settings=["resources.processes=2"],
+    )
+    assert (result.trained, result.failed) == (4, ())
+    for cell in RunFolder(tmp_path / "run").plan().cells:
+        ours, alone = (
+            load_file(cell_folder(root, cell.id).weights) for root in (tmp_path / "run", finished[0] / "run")
+        )
+        for name, values in ours.items():
+            torch.testing.assert_close(values, alone[name], atol=1e-5, rtol=0)
+
+
 NODES = [
     {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": 32.0 * 2**30}},
     {"Alive": True, "Resources": {"CPU": 4.0, "memory": 8.0 * 2**30}},
@@ -98,6 +122,7 @@ NODES = [
     [
         (ResourcesSpec(), "auto", 12),
         (ResourcesSpec(cpus=3), "auto", 3),
+        (ResourcesSpec(processes=3), "auto", 3),
         (ResourcesSpec(gpus=1.0), "auto", 2),
         (ResourcesSpec(gpus=0.25), "auto", 8),
         (ResourcesSpec(gpus=1.0), "cpu", 12),

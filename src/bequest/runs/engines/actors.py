@@ -121,7 +121,7 @@ class RayEngine:
         Raises:
             ConfigError: If not even one.
         """
-        needs = {"CPU": float(self.resources.cpus), "GPU": self.gpus, "memory": self.memory or 0.0}
+        needs = {"CPU": float(self.resources.cores), "GPU": self.gpus, "memory": self.memory or 0.0}
         count = 0
         for node in (node for node in nodes if node["Alive"]):
             count += min(int(node["Resources"].get(key, 0.0) // need) for key, need in needs.items() if need)
@@ -150,7 +150,7 @@ class _Crew:
         self._luggage = self.ray.put(Luggage.of(self.queue.root))
         self._run = content_hash([str(self.queue.root.resolve()), self.queue.plan.hash, os.getpid()])
         self._class = self.ray.remote(Hand).options(
-            num_cpus=needs.cpus, num_gpus=self.engine.gpus, memory=self.engine.memory
+            num_cpus=needs.cores, num_gpus=self.engine.gpus, memory=self.engine.memory
         )
         for _ in range(min(count, self.engine.workers or count)):
             self._hire()

@@ -12,9 +12,9 @@ from bequest.errors import RunFolderError
 from bequest.files import file_digest, write_bytes
 from bequest.records import RunRecord, parse_record
 from bequest.runs.folder import RunFolder
+from bequest.runs.jobs.launched import workbench
 from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import PLAIN, READ, READINGS, TRAIN, Job
-from bequest.runs.work import Workbench
 from bequest.studies.cell import CellFolder, cell_folder
 
 RECORD = "record.json"
@@ -147,7 +147,7 @@ class Scratch:
     def __init__(self, root: Path, luggage: Luggage, device: str = "cpu") -> None:
         self.root = root
         luggage.unpack(root)
-        self.bench = Workbench(RunFolder(root).plan(), root, device)
+        self.bench = workbench(RunFolder(root).plan(), root, device)
         self._present: dict[Path, str] = {}
 
     def do(

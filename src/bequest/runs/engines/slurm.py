@@ -104,7 +104,7 @@ class SlurmEngine:
         parameters: dict[str, Any] = {
             "name": "bequest",
             "timeout_min": minutes(needs.time),
-            "cpus_per_task": needs.cpus,
+            "cpus_per_task": needs.cores,
             "slurm_array_parallelism": tasks,
             "slurm_signal_delay_s": SIGNAL,
         }

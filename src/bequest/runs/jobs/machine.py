@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +35,17 @@ def birth(process: int) -> str | None:
         return ""
     # Fields are counted from 3 here, the state: 22 is the start time. A zombie is dead, and waits to be told.
     return None if fields[0] in "ZX" else fields[19]
+
+
+def end_with(process: int) -> None:
+    """End this process within a second of the end of another one of this machine."""
+    threading.Thread(target=_end_with, args=(process, birth(process)), daemon=True).start()
+
+
+def _end_with(process: int, born: str | None) -> None:
+    while born is not None and birth(process) == born:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _signalled(process: int) -> str | None:

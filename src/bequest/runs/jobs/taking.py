@@ -15,12 +15,14 @@ from bequest.models.devices import Device, parse_device, prefer_determinism
 from bequest.records import StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import RunFolder
+from bequest.runs.jobs.launched import workbench
 from bequest.runs.jobs.leases import Leases, at_work
 from bequest.runs.jobs.queue import JobQueue, serve
 from bequest.runs.jobs.schedule import Answer
 from bequest.runs.jobs.workers import SILENCE
 from bequest.runs.ranks import RankedBench, follow, in_step, leading
 from bequest.runs.survey import Job, Survey, survey
+from bequest.runs.work import Workbench
 
 Progress = Callable[[Answer, int], object]
 """Called with how a job ended that this process did, and how many are left."""
@@ -56,7 +58,8 @@ def work(
     """Do jobs of a run folder until none is left; the last of all workers then measures and judges.
 
     While ``bequest run`` is at work in the folder, or where the run is in rounds, that is left to it. Under
-    ``torchrun`` all ranks are one worker: the first takes jobs, and every cell is trained by all of them.
+    ``torchrun`` all ranks are one worker: the first takes jobs, and every cell is trained by all of them;
+    where ``[resources]`` names processes, each training starts so many itself.
 
     Args:
         folder: A run folder, as ``bequest run`` prepared it.
@@ -79,7 +82,7 @@ def work(
     with leading() as ranks, at_work(folder, "work", silence=silence) as leases:
         while True:
             version, plan = file_digest(run.configuration), run.plan()
-            bench = RankedBench(plan, folder, place, ranks)
+            bench = workbench(plan, folder, place, ranks)
             inventory = survey(plan, folder, verify=False)  # of many, not each reads all that is there
             with _one_thread():
                 _take(worked, bench, inventory, leases, once=once, progress=progress)
@@ -103,7 +106,7 @@ def _one_thread() -> Iterator[None]:
 
 def _take(
     worked: Worked,
-    bench: RankedBench,
+    bench: Workbench,
     inventory: Survey,
     leases: Leases,
     *,
@@ -119,7 +122,7 @@ def _take(
 
     worked.failed.clear()
     answers = serve(queue, do, once=once)
-    for answer in answers if bench.ranks.world == 1 else in_step(answers, bench.ranks):
+    for answer in in_step(answers, bench.ranks) if isinstance(bench, RankedBench) else answers:
         if answer.status != "done":
             worked.failed[answer.job.id] = answer
         if answer.job.id in ours:
@@ -130,7 +133,7 @@ def _take(
 
 
 def _concluded(
-    bench: RankedBench, run: RunFolder, leases: Leases, worked: Worked, progress: Progress | None
+    bench: Workbench, run: RunFolder, leases: Leases, worked: Worked, progress: Progress | None
 ) -> StudyRecord | None:
     """Measure and judge, unless that is done, or another process does it."""
     plan = bench.plan
