@@ -68,7 +68,7 @@ def test_arms_aside_are_not_listed(measured):
 
 def test_every_arm_is_a_dot_at_its_means_of_two_properties(readings, measured, curves):
     drawn = [curve for curve in curves("against") if curve.split == "moved"]
-    assert [curve.arm for curve in drawn] == list(readings.arms.shown)
+    assert [curve.arm for curve in drawn] == list(readings.arms.charted)
     for curve in drawn:
         x, y = (measured(name, curve.arm, split="moved") for name in ("accuracy", "ece"))
         (dot,) = curve.points

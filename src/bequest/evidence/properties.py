@@ -85,7 +85,7 @@ class Properties(Kind):
 
 
 class Against(Kind):
-    """One property of every shown arm over another, such as the calibration error over the accuracy.
+    """One property of every charted arm over another, such as the calibration error over the accuracy.
 
     Attributes:
         pairs: The property across and the property up, by name.
@@ -95,7 +95,7 @@ class Against(Kind):
     list_field = "pairs"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="One property against another",
-        intro="Every arm as one dot, its means over seeds: what goes up together, and which student lies "
+        intro="Each arm as one dot, its means over seeds: what goes up together, and which student lies "
         "beside its teacher.",
         place=31,
         charts=("against",),
@@ -117,7 +117,7 @@ class Against(Kind):
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
         for across, up in self.pairs:
             for split in readings.study.compared_splits:
-                for arm in readings.arms.shown:
+                for arm in readings.arms.charted:
                     x, y = (find(measurements, name, arm, split) for name in (across, up))
                     if x is None or y is None or x.value is None:
                         continue
