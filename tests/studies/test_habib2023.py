@@ -150,6 +150,27 @@ def test_every_scale_is_without_fault():
     assert planned("habib2023", scale="paper").cells
 
 
+def test_a_folder_of_images_takes_the_place_of_cifar_10(tmp_path):
+    for split, count in (("train", 4), ("test", 2)):
+        for kind in "ab":
+            (tmp_path / split / kind).mkdir(parents=True)
+            for k in range(count):
+                Image.new("RGB", (20, 20), (60 * k, 0, 0)).save(tmp_path / split / kind / f"{k}.png")
+    options = [f"data.options.path={tmp_path}", "data.options.validation=0.25"]
+    plan = planned("habib2023", scale="folder", settings=options)
+    data = load(plan.study.data)
+    assert (data.classes, tuple(data["train"].x.shape[1:])) == (("a", "b"), (3, 16, 16))
+    assert {cell.arm for cell in plan.cells} == {
+        cell.arm for cell in planned("habib2023", scale="small").cells
+    }
+
+
+def test_a_teacher_of_scale_decide_has_seen_ten_times_the_images_of_its_student():
+    plan = planned("habib2023", scale="decide")
+    shares = {arm: plan.study.sources_of(arm)[0].fraction for arm in ("cnn", "inn", "cit", "cit<-cnn&inn")}
+    assert shares == {"cnn": 1.0, "inn": 1.0, "cit": 0.1, "cit<-cnn&inn": 0.1}
+
+
 @pytest.mark.slow
 def test_fifty_steps_of_the_full_size_models_on_two_ranks(tmp_path):
     """Scale ``paper`` on a few images: DeiT-S in Co-advise's form, RegNetY-4.0 and RedNet-101."""
