@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
+from bequest.measures import Reason
 from bequest.records import Verdict, read_records
 from bequest.studies.networks import trained_network
 
@@ -13,7 +12,10 @@ STUDY = "saglietti2020-networks"
 def test_it_runs_to_its_end_with_verdicts(smoke_run):
     assert smoke_run.study.status == "complete"
     verdicts = read_records(smoke_run.folder / "claims.json", Verdict)
-    assert all(verdict.value is not None for verdict in verdicts)
+    undefined = [verdict for verdict in verdicts if verdict.value is None]
+    # Of so short a training the gap is not clear of 0, and a share of it is none.
+    assert [verdict.id for verdict in undefined] in ([], ["share"])
+    assert all(verdict.reason_code == Reason.NO_GAP for verdict in undefined)
     assert "negative log-likelihood" in smoke_run.study.answer
 
 
@@ -26,10 +28,9 @@ def test_every_step_is_one_on_the_whole_training_set(plan):
 def test_more_weight_decay_means_smaller_weights(smoke_run, plan):
     def norm(arm):
         network = trained_network(smoke_run.folder, plan.cell(arm, 0))
-        return sum(float((p**2).sum()) for p in network.parameters() if p.ndim > 1)
+        return sum(float((p.detach() ** 2).sum()) for p in network.parameters() if p.ndim > 1)
 
     assert norm("loose") > norm("best") > norm("tight")
-    assert torch.isfinite(torch.tensor(norm("loose")))
 
 
 def test_students_have_next_to_no_weight_decay_of_their_own(plan):
