@@ -31,10 +31,11 @@ author = "The bequest developers"
 project_copyright = "2026 the bequest developers"
 release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "figures"]
+nb_execution_mode = "off"  # their outputs are kept; tests/project/test_notebooks.py executes them
 myst_heading_anchors = 4
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 # Two modules export one object, and a docstring names it without its module.
 suppress_warnings = ["ref.python"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,3 +142,21 @@ def test_names_say_what_a_value_holds(room):
 
 def test_only_rooms_are_listed():
     assert set(ROOMS_ABOVE) <= set(rooms())
+
+
+EMPTY = re.compile(
+    r"(It|He|They) (does|do|is)\.|Likewise|As (what|its|the|a) [\w' ]{1,30}\.$|Never\.|Yes\.|No\."
+)
+
+
+def test_no_docstring_is_empty_words():
+    """``It does.`` says nothing to whoever reads the reference; two words say what a name says already."""
+    empty = []
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                text = ast.get_docstring(node) or ""
+                short = 0 < len(text.split()) < 3 and not re.match(r"See|.*`", text)
+                if short or EMPTY.match(text):
+                    empty.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {text}")
+    assert not empty, "\n".join(empty)

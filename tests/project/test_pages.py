@@ -20,6 +20,9 @@ from bequest.registry import Registry, registering
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+SOURCES = (".md", ".ipynb")
+"""Endings of the sources of a page of the site."""
+
 FOLDER = re.compile(r"^cd (\w+)$", re.MULTILINE)
 
 
@@ -153,14 +156,14 @@ def test_the_index_names_pages_that_exist():
         name for block in re.findall(r"```\{toctree\}(.*?)```", text, re.S) for name in block.split("\n")
     ]
     pages = {name for name in named if re.fullmatch(r"[\w\-/]+", name)}
-    assert {name for name in pages if not (DOCS / f"{name}.md").is_file()} == set()
+    assert {name for name in pages if not any((DOCS / f"{name}{end}").is_file() for end in SOURCES)} == set()
 
 
 def test_what_language_models_are_told_leads_to_pages():
     text = (DOCS / "llms.txt").read_text(encoding="utf-8")
     targets = re.findall(r"\(([\w\-/]+)\.html\)", text)
     assert len(targets) >= 15
-    assert [name for name in targets if not (DOCS / f"{name}.md").is_file()] == []
+    assert [name for name in targets if not any((DOCS / f"{name}{end}").is_file() for end in SOURCES)] == []
 
 
 def test_the_version_is_one():

@@ -153,7 +153,7 @@ class _Case(NamedTuple):
 
     @property
     def samples(self) -> Samples:
-        """Images, texts or tokens."""
+        """What a sample is called: images, texts or tokens."""
         from bequest.runs.fine_tuning import samples_of
 
         return samples_of(self.data)

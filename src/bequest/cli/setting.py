@@ -48,11 +48,11 @@ class Setting:
         return axes
 
     def mixture(self) -> Mixture:
-        """The data."""
+        """The mixture of Gaussians that the options describe."""
         return Mixture(**{name: values for name, values in self.grid().items() if name in MIXTURE})
 
     def solve(self, *, throw: bool) -> Solution:
-        """Theory on the grid."""
+        """Solve the theory at each point of the grid."""
         rest: dict[str, Any] = {name: values for name, values in self.grid().items() if name not in MIXTURE}
         return solve(self.mixture(), **rest, **self.options, throw=throw)
 
@@ -66,7 +66,7 @@ class Setting:
         )
 
     def plain(self) -> dict[str, Any]:
-        """The point as JSON."""
+        """The point as values of JSON."""
         return {name: self.value(name) for name in MODEL} | self.options
 
     def text(self) -> str:

@@ -40,7 +40,7 @@ class Listing:
     labels: tuple[str, ...]
 
     def take(self, rows: Sequence[int]) -> Listing:
-        """Some of the files."""
+        """The files at the given rows."""
         return Listing(
             tuple(self.names[row] for row in rows),
             tuple(self.paths[row] for row in rows),

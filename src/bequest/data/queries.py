@@ -197,7 +197,7 @@ class Generated:
 
     @property
     def labelled(self) -> bool:
-        """Never."""
+        """Whether the pool has labels: never."""
         return False
 
 

@@ -82,12 +82,12 @@ class Frontier:
         self._add(picks)
 
     def take(self, row: int) -> None:
-        """Pick ``row``."""
+        """Add ``row`` to the queries that are chosen."""
         self.latest.append(row)
         self.free[row] = False
 
     def look(self) -> None:
-        """Make all bounds exact."""
+        """Compute the distance of every candidate that has only a bound."""
         picks, self.latest = self.latest, []
         self._add(picks)
 

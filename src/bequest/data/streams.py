@@ -50,7 +50,7 @@ class Shown(NamedTuple):
     seen: Tensor | None = None
 
     def at(self, rows: Tensor) -> Shown:
-        """Some of these rows."""
+        """The same source with some of its rows."""
         return Shown(*(None if values is None else values.index_select(0, rows) for values in self))  # type: ignore[arg-type]
 
 

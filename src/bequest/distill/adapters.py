@@ -41,7 +41,7 @@ class Adapters(Adapter, name="adapters"):
         return [adapter.spec() for adapter in self.adapters]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Each in its turn."""
+        """The input after each of the steps in turn."""
         for adapter in self.adapters:
             x = adapter(x)
         return x

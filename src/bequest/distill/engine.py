@@ -122,7 +122,7 @@ class _Run:
 
     @property
     def epoch(self) -> int:
-        """Epochs begun."""
+        """Number of epochs that have begun."""
         return -(-self.trainer.taken // self.steps_per_epoch)
 
     @property

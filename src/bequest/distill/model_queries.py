@@ -77,7 +77,7 @@ class ModelQueries:
 
     @property
     def on_policy(self) -> bool:
-        """Whether the student writes."""
+        """Whether the queries are written by the student, and so change as it learns."""
         return self._model is None and self._by == "student"
 
     def follow(self, student: nn.Module, teachers: Sequence[AnyTeacher] = ()) -> None:

@@ -56,7 +56,7 @@ class OnlineTeacher(AnyTeacher):
 
     @property
     def learns(self) -> bool:
-        """It does."""
+        """Whether the teacher is trained beside the student: always."""
         return True
 
     @torch.no_grad()
@@ -71,7 +71,7 @@ class OnlineTeacher(AnyTeacher):
         self._ask = asking(self._adapted, padding)
 
     def evaluated(self, x: Tensor) -> Tensor:
-        """As a call."""
+        """The answer of a call: an online teacher has one mode."""
         return self(x)
 
     def answer(self, batch: Batch) -> Tensor:

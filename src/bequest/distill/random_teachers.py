@@ -81,15 +81,15 @@ class RandomTeacher(AnyTeacher):
         return []
 
     def verify_mode(self) -> None:
-        """As the teacher does."""
+        """Check that the wrapped teacher is in the mode that it was given in."""
         self._teacher.verify_mode()
 
     def verify(self) -> str:
-        """As the teacher does."""
+        """Check that no byte of the wrapped teacher has changed."""
         return self._teacher.verify()
 
     def release(self) -> None:
-        """As the teacher does."""
+        """Give the wrapped teacher back as it came."""
         self._teacher.release()
 
     def _noise(self, batch: Batch) -> Tensor:

@@ -45,7 +45,7 @@ class Constant(Schedule, name="constant"):
 
     @override
     def value(self, step: int, steps: int) -> float:
-        """``number``."""
+        """``number`` at every step."""
         return self.number
 
 

@@ -80,7 +80,7 @@ class AnyTeacher(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where it answers."""
+        """The device that the teacher answers on."""
         return device_of(self._model)
 
     def to(self, device: torch.device) -> None:
@@ -232,7 +232,7 @@ class Teacher(AnyTeacher):
 
     @property
     def repeatable(self) -> bool:
-        """In eval mode."""
+        """Whether equal inputs get equal answers: in eval mode."""
         return self.mode == "eval"
 
     @torch.no_grad()

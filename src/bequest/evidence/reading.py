@@ -73,7 +73,7 @@ class Network:
 
     @cached_property
     def untrained(self) -> nn.Module:
-        """As it was initialised."""
+        """The network as initialised, before training."""
         return initial_network(self.cell, self.root).to(self.device)
 
     @cached_property
@@ -171,7 +171,7 @@ class OfSplit(Reading):
 
     @property
     def samples(self) -> Split:
-        """The split."""
+        """The split whose samples are read."""
         return tested_on(self.data, self.split)
 
 

@@ -67,13 +67,13 @@ class Predictions:
 
     @cached_property
     def log_probs(self) -> Array:
-        """float64 (N, C)."""
+        """Log-probabilities, float64 (N, C)."""
         log_probs: Array = log_softmax(self.logits.astype(np.float64), axis=-1)
         return log_probs
 
     @cached_property
     def probs(self) -> Array:
-        """float64 (N, C)."""
+        """Probabilities, float64 (N, C)."""
         probs: Array = np.exp(self.log_probs)
         return probs
 
@@ -192,7 +192,7 @@ class Readings:
 
     @cached_property
     def data(self) -> Dataset:
-        """The study's data."""
+        """The data set of the study, loaded once."""
         return load(self.study.data)
 
     def history(self, arm: str, seed: int) -> list[dict[str, float]]:

@@ -64,7 +64,7 @@ class RegNet(nn.Module):
 
     @override
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Logits."""
+        """Logits (N, C) of images (N, channels, H, W)."""
         x = self.stem(x)
         for number in range(1, 5):
             x = self.get_submodule(f"layer{number}")(x)

@@ -75,7 +75,7 @@ class ResNet(nn.Module):
         self.linear = nn.Linear(STAGES[2], classes)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Logits."""
+        """Logits (N, C) of images (N, channels, H, W)."""
         x = functional.relu(self.bn1(self.conv1(self.normalise(x))))
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.linear(x.mean((2, 3)))

@@ -81,7 +81,7 @@ class Level:
 
     @property
     def text(self) -> str:
-        """Both ends."""
+        """Both ends of the range as text."""
         return f"{self.low} – {self.high}"
 
 

@@ -54,7 +54,7 @@ class Scale:
         return [Tick(self.at(value), tick_text(value)) for value in self.stops(most, whole=whole)]
 
     def stops(self, most: int = 6, *, whole: bool = False) -> list[Real]:
-        """The round values themselves."""
+        """Round values of the axis, where it is labelled."""
         return _decades(self.low, self.high, most) if self.log else _steps(self.low, self.high, most, whole)
 
     def _flat(self, value: Real) -> float:

@@ -104,7 +104,7 @@ class Result:
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """Path of the report page."""
         return self.folder / "report.html"
 
     @property

@@ -32,7 +32,7 @@ class Job:
 
     @property
     def id(self) -> str:
-        """Unique in a run."""
+        """A name that no other job of the run has."""
         return f"{self.action} {self.cell.id}"
 
     @property

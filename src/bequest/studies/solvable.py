@@ -42,7 +42,7 @@ class ModelPoint:
         return content_hash({"mixture": self.mixture, "learners": list(self.learners)})
 
     def plain(self) -> dict[str, Any]:
-        """As JSON."""
+        """The learner as values of JSON."""
         return {"mixture": self.mixture, "learners": list(self.learners)}
 
     @classmethod

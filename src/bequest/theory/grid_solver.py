@@ -99,7 +99,7 @@ class GridSolver:
         self.shrink = np.ones(size)
 
     def solve(self) -> None:
-        """All passes."""
+        """Run all passes over the grid."""
         self._coarse()
         self._rescue()
         self._fine()

@@ -30,11 +30,11 @@ class LinkProblem:
         return self.setting.size
 
     def first_guess(self, points: Indices) -> Array:
-        """A linearised learner's."""
+        """The start of the iteration: the solution of a linearised learner."""
         return first_guess(self.setting.take(points), self.state.take(points), self.a)
 
     def places(self) -> Array:
-        """Parameters, mostly as logarithms."""
+        """Parameters of each point, most of them as logarithms."""
         return coordinates(self.setting, self.a)
 
     def levels(self, points: Indices, x: Array, shrink: Array, accuracy: float) -> NDArray[np.int64]:
@@ -52,13 +52,13 @@ class LinkProblem:
         return Link(setting, state, tabulate(setting, state, rules[:-1], accuracy), rules[-1], self.a)
 
     def ease(self, points: Indices, fraction: float) -> None:
-        """In equal factors."""
+        """Set penalties between large ones and those that are asked for, in equal factors."""
         asked = self.penalty[points]
         easy, floor = np.maximum(asked, EASY), np.maximum(asked, FLOOR)
         between = easy * (floor / easy) ** fraction
         self.setting.penalty[self.a, points] = asked if fraction == 1.0 else between
 
     def write(self, points: Indices, evolution: Map, image: Array) -> None:
-        """Into ``state``."""
+        """Enter the solution into ``state``."""
         assert isinstance(evolution, Link)
         evolution.write(self.state, points, unpack(image, evolution.state))

@@ -194,7 +194,7 @@ class Square(Loss):
         return (1.0 - lesson.mix) + lesson.mix * drive - margin
 
     def pull(self, margin: Array, lesson: Lesson, drive: Array) -> tuple[Array, Array]:
-        """The force, and one."""
+        """The force, and its curvature of one."""
         return self.force(margin, lesson, drive), np.ones_like(margin)
 
     def proximal(

@@ -86,12 +86,12 @@ class Solution:
 
     @property
     def teacher(self) -> OrderParameters:
-        """The first learner."""
+        """Order parameters of the teacher, the first learner of the chain."""
         return self.order(0)
 
     @property
     def student(self) -> OrderParameters:
-        """The last learner."""
+        """Order parameters of the student, the last learner of the chain."""
         return self.order(-1)
 
     @property

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a point ended."""
+    """How the solve of a point ended."""
 
     CONVERGED = "converged"
     SEPARABLE = "separable"

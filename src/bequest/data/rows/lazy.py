@@ -95,7 +95,7 @@ class LazyRows(Tensor):
         return LazyRows(self.reader, self.rows[rows])
 
     def materialised(self) -> Tensor:
-        """All rows, read."""
+        """All rows as one array in memory."""
         if self.following is not None:
             self.reader.prefetch(self.following.rows)
         return self.reader.read(self.rows)

@@ -33,7 +33,7 @@ class Consistency(Objective, name="consistency"):
 
     @property
     def reads_clean(self) -> bool:
-        """It does."""
+        """Whether the loss reads the student's answers to samples without views: always."""
         return True
 
     @override

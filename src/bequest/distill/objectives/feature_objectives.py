@@ -32,7 +32,7 @@ class FeatureObjective(Objective):
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """Nothing: activations only."""
+        """What is read of the teacher's answer: nothing, activations only."""
         return ()
 
     @override
@@ -79,12 +79,12 @@ class CKA(FeatureObjective, name="cka"):
 
     @property
     def student_features(self) -> tuple[str, ...]:
-        """The student's layers."""
+        """Names of the student's layers whose activations are compared."""
         return self.student_layers
 
     @property
     def teacher_features(self) -> tuple[str, ...]:
-        """The teacher's layers."""
+        """Names of the teacher's layers whose activations are compared."""
         return self.teacher_layers
 
     @override
@@ -128,12 +128,12 @@ class VkD(FeatureObjective, name="vkd"):
 
     @property
     def student_features(self) -> tuple[str, ...]:
-        """The student's layer."""
+        """Name of the student's layer whose activation is compared."""
         return (self.student_layer,)
 
     @property
     def teacher_features(self) -> tuple[str, ...]:
-        """The teacher's layer."""
+        """Name of the teacher's layer whose activation is compared."""
         return (self.teacher_layer,)
 
     @override

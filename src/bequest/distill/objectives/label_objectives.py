@@ -25,7 +25,7 @@ class CrossEntropy(Objective, name="cross_entropy"):
 
     @property
     def needs_labels(self) -> bool:
-        """It does."""
+        """Whether the loss reads labels: always."""
         return True
 
     @override

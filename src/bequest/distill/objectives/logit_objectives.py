@@ -25,7 +25,7 @@ class AnswerObjective(Objective):
 
     @property
     def needs_teacher(self) -> bool:
-        """It does."""
+        """Whether the loss reads a teacher's answer: always."""
         return True
 
     @abstractmethod
@@ -97,7 +97,7 @@ class Hard(AnswerObjective, name="hard"):
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """The largest logit's class."""
+        """What is read of the teacher's answer: the class of the largest logit."""
         return (Reads("class"),)
 
     @override
@@ -236,12 +236,12 @@ class Standardised(Objective, name="standardised"):
 
     @property
     def needs_labels(self) -> bool:
-        """As what it wraps."""
+        """Whether the wrapped objective reads labels."""
         return self.objective.needs_labels
 
     @property
     def needs_teacher(self) -> bool:
-        """It does."""
+        """Whether the loss reads a teacher's answer: always."""
         return True
 
     @override

@@ -129,32 +129,32 @@ class Sum(Objective, name="sum"):
 
     @property
     def needs_labels(self) -> bool:
-        """Whether a term does."""
+        """Whether one of the terms reads labels."""
         return any(term.needs_labels for term in self.terms)
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a term does."""
+        """Whether one of the terms reads a teacher's answer."""
         return any(term.needs_teacher for term in self.terms)
 
     @property
     def reads_clean(self) -> bool:
-        """Whether a term does."""
+        """Whether one of the terms reads the student's answers to samples without views."""
         return any(term.reads_clean for term in self.terms)
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """Those of all terms."""
+        """What the terms read of the teachers' answers, together."""
         return tuple(part for term in self.terms for part in term.reads)
 
     @property
     def student_features(self) -> tuple[str, ...]:
-        """Those of all terms."""
+        """Names of the student's layers that any term reads."""
         return _each_once(name for term in self.terms for name in term.student_features)
 
     @property
     def teacher_features(self) -> tuple[str, ...]:
-        """Those of all terms."""
+        """Names of the teacher's layers that any term reads."""
         return _each_once(name for term in self.terms for name in term.teacher_features)
 
     @override

@@ -48,7 +48,7 @@ class Outputs(Objective, name="outputs"):
 
     @property
     def needs_teacher(self) -> bool:
-        """It does."""
+        """Whether the loss reads a teacher's answer: always."""
         return True
 
     @property
@@ -58,7 +58,7 @@ class Outputs(Objective, name="outputs"):
 
     @property
     def student_features(self) -> tuple[str, ...]:
-        """The module's output."""
+        """Name of the student's module whose output is compared."""
         return (self.of,)
 
     @property

@@ -31,32 +31,32 @@ class Bound(Objective, name="bound"):
 
     @property
     def needs_labels(self) -> bool:
-        """As what it binds."""
+        """Whether the bound objective reads labels."""
         return self.objective.needs_labels
 
     @property
     def needs_teacher(self) -> bool:
-        """As what it binds."""
+        """Whether the bound objective reads a teacher's answer."""
         return self.objective.needs_teacher
 
     @property
     def reads_clean(self) -> bool:
-        """As what it binds."""
+        """Whether the bound objective reads answers to samples without views."""
         return self.objective.reads_clean
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """As what it binds."""
+        """What the bound objective reads of a teacher's answer."""
         return self.objective.reads
 
     @property
     def student_features(self) -> tuple[str, ...]:
-        """As what it binds."""
+        """Names of the student's layers that the bound objective reads."""
         return self.objective.student_features
 
     @property
     def teacher_features(self) -> tuple[str, ...]:
-        """As what it binds."""
+        """Names of the teacher's layers that the bound objective reads."""
         return self.objective.teacher_features
 
     @override
@@ -125,17 +125,17 @@ class Tokens(Objective, name="tokens"):
 
     @property
     def needs_labels(self) -> bool:
-        """As its objective."""
+        """Whether the objective of each token reads labels."""
         return self.objective.needs_labels
 
     @property
     def needs_teacher(self) -> bool:
-        """It does."""
+        """Whether the loss reads a teacher's answer: always."""
         return True
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """As its objective."""
+        """What the objective of each token reads of its teacher's answer."""
         return self.objective.reads
 
     @override

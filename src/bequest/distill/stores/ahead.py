@@ -66,7 +66,7 @@ class ReadAhead:
                 self._changed.notify()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread that reads ahead."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -68,7 +68,7 @@ class Job:
 
     @property
     def tasks(self) -> list[tuple[int, int]]:
-        """Every (goal, view)."""
+        """Every pair of what is stored and a view of it."""
         return [(index, view) for index, goal in enumerate(self.goals) for view in range(goal.views)]
 
     def answer(self, goal: int, view: int, advance: Advance | None = None) -> tuple[tuple[Shard, ...], ...]:

@@ -149,7 +149,7 @@ class Packed(Codec, name="packed"):
 
     @property
     def _top(self) -> int:
-        """The highest level."""
+        """The highest level of the quantiser."""
         return int(2**self.bits - 1)
 
 

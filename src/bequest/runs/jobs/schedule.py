@@ -68,7 +68,7 @@ class Schedule:
         return self.left - len(self._started)
 
     def ended(self, job: Job) -> bool:
-        """Whether a job ended."""
+        """Whether a job is done, failed or given up."""
         return job.id in self._ended
 
     def ready(self) -> list[Job]:

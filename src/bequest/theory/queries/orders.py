@@ -36,7 +36,7 @@ class Teachers:
 
     @classmethod
     def nobody(cls, blocks: int, points: int) -> Teachers:
-        """No teacher."""
+        """The order parameters of a learner without a teacher."""
         empty = np.zeros((0, blocks, points))
         none = np.zeros((0, points))
         return cls(empty, none, np.zeros((0, 0, blocks, points)), empty, empty, none)

@@ -35,11 +35,11 @@ class TeacherPair:
         return self.setting.size
 
     def first_guess(self, points: Indices) -> Array:
-        """Nearly alike."""
+        """The start of the iteration: teachers that nearly agree."""
         return np.full((1, points.size), ALIKE)
 
     def places(self) -> Array:
-        """The teachers' sizes."""
+        """Logarithms of the two teachers' norms."""
         diagonal = [self.teachers.q[a, a].sum(axis=0) for a in self.pair]
         return np.log(np.stack(diagonal) + 1e-9)
 
@@ -58,7 +58,7 @@ class TeacherPair:
             return level(np.pi / np.stack([widest, widths[1]]) / shrink, accuracy)
 
     def nodes(self, counts: Counts) -> Counts:
-        """Two labels."""
+        """Two labels at each node of the product grid."""
         return product_of(counts)
 
     def map(self, points: Indices, rules: list[Rule], accuracy: float) -> Map:  # noqa: ARG002
@@ -66,10 +66,10 @@ class TeacherPair:
         return PairMap(self.setting.take(points), self.teachers.take(points), self.pair, rules)
 
     def ease(self, points: Indices, fraction: float) -> None:
-        """Nothing is hard here."""
+        """Do nothing: products have no penalty to ease."""
 
     def write(self, points: Indices, evolution: Map, image: Array) -> None:
-        """The products."""
+        """Enter the products of the points."""
         assert isinstance(evolution, PairMap)
         self.products[:, points] = evolution.products(image)
 
@@ -109,11 +109,11 @@ class PairMap:
         return np.asarray(mean / self.size_of_forces)[None]
 
     def scale(self, x: Array) -> Array:
-        """One."""
+        """One for each unknown: they are correlations."""
         return np.ones_like(x)
 
     def curb(self, x: Array, dx: Array) -> Array:
-        """A correlation stays one."""
+        """Keep the unknowns in [−1, 1], where correlations lie."""
         return np.clip(x + dx, -1.0, 1.0) - x
 
     def take(self, index: Indices) -> PairMap:

@@ -134,7 +134,7 @@ class QueryProblem:
         return self.setting.size
 
     def first_guess(self, points: Indices) -> Array:
-        """A linearised learner's."""
+        """The start of the iteration: the solution of a linearised learner."""
         setting, teachers = self.setting.take(points), self.teachers.take(points)
         return pack(setting, teachers, linear_answers(setting, teachers))
 

@@ -30,7 +30,7 @@ class Groups:
 
     @property
     def count(self) -> int:
-        """G."""
+        """The number G of groups of queries."""
         return len(self.hard)
 
     def taught(self, g: int) -> bool:
@@ -57,7 +57,7 @@ class BlockSetting:
 
     @property
     def size(self) -> int:
-        """P."""
+        """The number P of points."""
         return int(self.rho.size)
 
     def take(self, index: Indices) -> BlockSetting:

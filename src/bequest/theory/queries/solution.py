@@ -70,7 +70,7 @@ class Learned:
 
     @property
     def teacher(self) -> BlockOrderParameters:
-        """The first teacher."""
+        """Order parameters of the first teacher."""
         return self.teachers[0]
 
     def law(self, learner: str | int, *, centre: Numbers, variances: BlockNumbers) -> Law:
