@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 
 import bequest as bq
-from bequest.distill.progress import TensorBoard
+from bequest.distill.progress import TensorBoard, epoch_bar
 from bequest.distill.recipe import Recipe
 from bequest.errors import InputError
 
@@ -32,3 +34,15 @@ def test_without_the_package_the_message_says_how_to_get_it(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match=r"event files need tensorboard[\s\S]*bequest\[tensorboard\]"):
         TensorBoard(tmp_path, bq.load_dataset("digits")["validation"])
+
+
+@pytest.mark.parametrize(("widgets", "bars"), [(None, 0), (ModuleType("ipywidgets"), 1)])
+def test_a_notebook_has_a_bar_where_ipywidgets_is_there(monkeypatch, widgets, bars):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.progress.Progress.__enter__", lambda bar: bar)
+    monkeypatch.setattr("rich.progress.Progress.__exit__", lambda *_: None)
+    if widgets is not None:
+        widgets.__spec__ = ModuleSpec("ipywidgets", None)
+    monkeypatch.setitem(sys.modules, "ipywidgets", widgets)
+    with epoch_bar("student", 3) as callbacks:
+        assert len(callbacks) == bars

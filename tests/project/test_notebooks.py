@@ -1,4 +1,4 @@
-"""The notebooks of the docs run from top to bottom, keep small outputs of that, and link to pages that exist."""
+"""The notebooks of the docs run from top to bottom, keep small outputs, and link to pages that exist."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from torch import nn
@@ -26,12 +27,15 @@ def epoch_bar(name: str, epochs: int, *, show: bool | None = None) -> Iterator[l
     Args:
         name: What stands before the bar.
         epochs: How many there will be.
-        show: None: where the error output is a terminal, or in a notebook.
+        show: None: where the error output is a terminal, or in a notebook that has ipywidgets.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
-    if show is False or (show is None and not (console.is_terminal or console.is_jupyter)):
+    # Without ipywidgets rich warns at each bar, and leaves an empty line for it.
+    in_notebook = console.is_jupyter and find_spec("ipywidgets") is not None
+    in_terminal = console.is_terminal and not console.is_jupyter
+    if show is False or (show is None and not (in_terminal or in_notebook)):
         yield []
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
