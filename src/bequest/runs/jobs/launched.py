@@ -54,9 +54,8 @@ class LaunchingBench(Workbench):
     def _launched(self, job: Job) -> tuple[int, str]:
         """The exit code of torchrun, and the last line that the processes wrote."""
         processes = self.plan.study.resources.processes
-        rank_device = (
-            "cuda" if self.device.startswith("cuda") else self.device
-        )  # each takes the GPU of its number
+        # With "cuda", each takes the GPU of its number.
+        rank_device = "cuda" if self.device.startswith("cuda") else self.device
         launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         arguments = ["bequest.runs.jobs.launched", str(self.root), job.id, rank_device, str(os.getpid())]
         process = subprocess.Popen(
