@@ -33,6 +33,8 @@ from bequest.measure import (
     risk_coverage,
     roc_auc,
     rsa,
+    rsa_of_pairs,
+    rsa_pairs,
     seed_values,
     teacher_student_kl,
     worst_accuracy_by,
@@ -59,6 +61,9 @@ REPRESENTATIONS: Registry[Representation] = Registry("likeness of representation
 
 RSA_SAMPLES = 500
 """RSA compares all pairs of samples; it takes the first so many of the test split."""
+
+RSA_SIDES = 64
+"""So many networks' lists of 500² / 2 numbers are held, 1 MB each."""
 
 LAYER = "penultimate"
 
@@ -131,6 +136,7 @@ class Values:
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
         self._groups = readings.study.measures.groups
+        self._rsa_sides: LRUCache[Asked, Array | None] = LRUCache(RSA_SIDES)
         self._by_key: LRUCache[tuple[str, ...], SeedValues] = LRUCache(4 * HELD_BYTES, getsizeof=_held)
 
     def properties_of(self, split: str) -> list[str]:
@@ -199,10 +205,22 @@ class Values:
     def _alike(self, name: str, split: str, one: Asked, other: Asked) -> float | Array:
         readings = self._readings
         if name in REPRESENTATIONS:
+            if name == "rsa":
+                first, second = self._rsa_pairs(one), self._rsa_pairs(other)
+                if first is not None and second is not None and first.shape == second.shape:
+                    return rsa_of_pairs(first, second)  # otherwise rsa itself says what is undefined
             x, y = (readings.penultimate(arm, seed, untrained=u) for arm, seed, u in (one, other))
             return REPRESENTATIONS[name](x, y)
         p, q = (readings.predictions(arm, seed, split, untrained=u) for arm, seed, u in (one, other))
         return LIKENESSES[name](p, q)
+
+    def _rsa_pairs(self, asked: Asked) -> Array | None:
+        """One network's side of RSA, kept: ranking N² numbers takes longer than all else in it."""
+        if asked not in self._rsa_sides:
+            arm, seed, untrained = asked
+            samples = self._readings.penultimate(arm, seed, untrained=untrained)[:RSA_SAMPLES]
+            self._rsa_sides[asked] = rsa_pairs(samples)
+        return self._rsa_sides[asked]
 
     def _once(
         self,

@@ -94,6 +94,8 @@ from bequest.measure.similarity import (
     procrustes,
     referenced,
     rsa,
+    rsa_of_pairs,
+    rsa_pairs,
     shuffled_null,
     similarity_matrix,
 )
@@ -228,6 +230,8 @@ __all__ = [
     "risk_coverage",
     "roc_auc",
     "rsa",
+    "rsa_of_pairs",
+    "rsa_pairs",
     "sample_interval",
     "seed_interval",
     "seed_intervals",

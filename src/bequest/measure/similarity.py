@@ -55,14 +55,34 @@ def rsa(x: Array, y: Array, *, between: Between = "pearson", comparison: Compari
     one, other = features(x, "x"), features(y, "y")
     if same_length(x=one, y=other) < 3:
         return Undefined(f"{len(one)} samples; RSA needs 3 or more", Reason.TOO_FEW)
-    upper = np.triu_indices(len(one), 1)
-    lists = []
-    for name, side in (("x", one), ("y", other)):
-        similar = _similarities(side, name, between)
-        if isinstance(similar, Undefined):
-            return similar
-        lists.append(similar[upper])
-    return _compared(lists[0], lists[1], comparison)
+    first = _pairs(one, "x", between, comparison)
+    second = _pairs(other, "y", between, comparison)
+    if isinstance(first, Undefined):
+        return first
+    return second if isinstance(second, Undefined) else rsa_of_pairs(first, second)
+
+
+def rsa_pairs(x: Array) -> Floats | None:
+    """What :func:`rsa` needs of one side, so that a network in many pairs is ranked once; None if undefined.
+
+    Args:
+        x: (N, ...), features of N samples.
+
+    Returns:
+        (N(N−1)/2,), centred ranks of the correlations of all pairs of samples.
+
+    >>> x = np.random.default_rng(0).normal(size=(20, 5))
+    >>> rsa_of_pairs(rsa_pairs(x), rsa_pairs(x[:, :3])) == rsa(x, x[:, :3])
+    True
+    """
+    side = features(x, "x")
+    pairs = _pairs(side, "x", "pearson", "spearman") if len(side) >= 3 else None
+    return None if isinstance(pairs, Undefined) else pairs
+
+
+def rsa_of_pairs(one: Floats, other: Floats) -> float:
+    """The correlation of two lists of :func:`rsa_pairs`, in [−1, 1]."""
+    return float(np.clip(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)), -1.0, 1.0))
 
 
 def cosine_of_cosines(x: Array, y: Array) -> float:
@@ -228,15 +248,17 @@ def _similarities(side: Floats, name: str, between: str) -> Floats | Undefined:
     return similar
 
 
-def _compared(one: Floats, other: Floats, comparison: str) -> float:
-    for name, values in (("x", one), ("y", other)):
-        if np.ptp(values) < 10.0**-DECIMALS:
-            return Undefined(f"the samples of {name} are all equally alike", Reason.CONSTANT)
+def _pairs(side: Floats, name: str, between: str, comparison: str) -> Floats | Undefined:
+    """The similarities of all pairs of rows as a list, ranked and centred as ``comparison`` says."""
+    similar = _similarities(side, name, between)
+    if isinstance(similar, Undefined):
+        return similar
+    values: Floats = similar[np.triu_indices(len(side), 1)]
+    if np.ptp(values) < 10.0**-DECIMALS:
+        return Undefined(f"the samples of {name} are all equally alike", Reason.CONSTANT)
     if comparison == "spearman":
-        one, other = (stats.rankdata(values.round(DECIMALS)) for values in (one, other))
-    if comparison != "cosine":
-        one, other = np.subtract(one, one.mean()), np.subtract(other, other.mean())
-    return float(np.clip(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)), -1.0, 1.0))
+        values = stats.rankdata(values.round(DECIMALS))
+    return values if comparison == "cosine" else np.subtract(values, values.mean())
 
 
 def _reduced(side: Centred) -> Floats:
