@@ -38,12 +38,12 @@ def test_a_scale_is_laid_over_the_one_that_it_is_like(tiny):
 def test_a_scale_is_like_another_that_is_there_and_not_like_itself(tiny):
     tiny["scales"]["decide"] = {"like": "smal"}
     with pytest.raises(
-        ConfigError, match=r"(?s)scales\.decide\.like has .*another scale's name; known: smoke, small"
+        ConfigError, match=r"(?s)scales\.decide\.like: .*another scale's name; known: smoke, small"
     ):
         resolve(tiny, scale="decide")
     tiny["scales"]["decide"] = {"like": "mine"}
     tiny["scales"]["mine"] = {"like": "decide"}
-    with pytest.raises(ConfigError, match=r"(?s)scales\.mine\.like has .*another scale's name"):
+    with pytest.raises(ConfigError, match=r"(?s)scales\.mine\.like: .*another scale's name"):
         resolve(tiny, scale="decide")
 
 
