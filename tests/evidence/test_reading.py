@@ -92,6 +92,21 @@ def test_an_id_follows_from_the_question_and_the_cell_and_not_from_descriptions(
     assert questions[0].id_for("cell") != questions[0].id_for("other")
 
 
+def test_a_model_with_splits_of_its_own_is_read_on_its_data_and_the_others_are_not(tiny):
+    plain = planned(tiny).study
+    tiny["arms"] = {name: {"student": name} for name in ("cnn", "mlp")}
+    del tiny["answer"], tiny["claims"]
+    tiny["datasets"] = {"bare": {"name": "digits", "options": {"border": 0}}}
+    tiny["models"]["cnn"] |= {"data": "bare", "own_splits": True}
+    study = planned(tiny).study
+    assert answers_on(study, "moved", arm="mlp") == answers_on(plain, "moved")
+    for question in (answers_on(study, "moved", arm="cnn"), probe_activations(study, arm="cnn")):
+        assert question.data == study.datasets["bare"]
+    shapes = [answers_on(study, "test", arm=arm).samples.x.shape[1:] for arm in ("cnn", "mlp")]
+    assert shapes == [(1, 8, 8), (1, 12, 12)]
+    assert study.tested_data("mlp") == study.data
+
+
 def test_the_probe_is_the_test_split_of_the_study_or_of_its_data(tiny):
     tiny["splits"]["test"] = {"description": "moved", "variants": [{"name": "translate", "dx": 1}]}
     assert len(probe_split(planned(tiny).study).variants) == 1

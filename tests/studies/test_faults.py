@@ -62,6 +62,17 @@ def test_splits_that_the_data_does_not_have_are_named(tiny):
     assert isinstance(planned(tiny), Plan)  # these networks ask about their own data
 
 
+def test_splits_that_a_model_cannot_have_of_its_own_are_named(tiny):
+    tiny["datasets"] = {"sentences": {"name": "agreement", "options": {"test": 0}}}
+    tiny["models"]["cnn"]["own_splits"] = True
+    assert "models.cnn.own_splits: the model has no data of its own" in faults_in(tiny)[1]
+    tiny["models"]["cnn"]["data"] = "sentences"
+    tiny["measures"] = {"corruptions": ["rotate"]}
+    faults = faults_in(tiny)[1]
+    assert "models.cnn.own_splits: measures.corruptions is read on [data] alone" in faults
+    assert any(fault.startswith("splits.test.of: there is no split 'test'; known: far") for fault in faults)
+
+
 def test_contradictions_are_named(tiny):
     with pytest.raises(ConfigError, match="not a multiple of accumulate"):
         planned(tiny, settings=["recipe.accumulate=7"])

@@ -12,8 +12,10 @@ from bequest.data.fractions import fraction
 from bequest.data.hub import hugging_face
 from bequest.data.linzen import linzen
 from bequest.data.mnist import mnist
+from bequest.data.random_labels import random_labels
 from bequest.data.tables import listed, parquet
 from bequest.data.text.documents import documents
+from bequest.data.tracking import tracking
 from bequest.data.wikipedia import wikipedia_agreement
 
 __all__ = [
@@ -40,5 +42,7 @@ __all__ = [
     "npy",
     "npz",
     "parquet",
+    "random_labels",
+    "tracking",
     "wikipedia_agreement",
 ]

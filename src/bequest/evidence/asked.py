@@ -89,7 +89,7 @@ class Distance(Kind):
         for arm in dict.fromkeys([*plan.arms.shown, *sorted(beside)]):
             for cell in cells_of(plan, arm):
                 for split in splits:
-                    yield cell, answers_on(plan.study, split)
+                    yield cell, answers_on(plan.study, split, arm=arm)
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:

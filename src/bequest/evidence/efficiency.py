@@ -84,7 +84,7 @@ class Lines(Kind):
             needed |= {name: None for name in others if name}
         for arm in needed:
             for cell in cells_of(plan, arm):
-                yield cell, answers_on(plan.study, self.split)
+                yield cell, answers_on(plan.study, self.split, arm=cell.arm)
 
 
 class Budget(Lines):
@@ -160,7 +160,7 @@ class Budget(Lines):
         asked = (_asked(plan.study, arm)[1] for arm in self.arms)
         for teacher in dict.fromkeys(asked):
             for cell in cells_of(plan, teacher):
-                yield cell, answers_on(plan.study, self.split)
+                yield cell, answers_on(plan.study, self.split, arm=cell.arm)
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:

@@ -27,7 +27,7 @@ class Inheritance(Kind):
             of_one = [
                 (name, split)
                 for split in (*study.compared_splits, *study.measures.groups)
-                for name in values.properties_of(split)
+                for name in values.properties_of(arm, split)
             ]
             for name, split in (*of_one, *likenesses_and_splits(study)):
                 if name in profile:

@@ -124,7 +124,7 @@ class Layers(Kind):
 
     def _reading(self, study: StudySpec, arm: str, *, trained: bool) -> LayerActivations:
         return LayerActivations(
-            data=study.data,
+            data=study.tested_data(arm),
             split=probe_split(study),
             trained=trained,
             layers=self.models[study.arms[arm].student],

@@ -53,7 +53,7 @@ class Likenesses(Kind):
         for cell, trained in _networks(plan):
             for split in study.splits:
                 if split in study.compared_splits or (trained and split in grouped):
-                    yield cell, answers_on(study, split, trained=trained)
+                    yield cell, answers_on(study, split, arm=cell.arm, trained=trained)
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
@@ -81,7 +81,7 @@ class Representations(Kind):
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
         """Representations of both; of students also before training, for the null."""
         for cell, trained in _networks(plan):
-            yield cell, probe_activations(plan.study, trained=trained)
+            yield cell, probe_activations(plan.study, arm=cell.arm, trained=trained)
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:

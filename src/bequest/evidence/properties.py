@@ -45,7 +45,7 @@ class Properties(Kind):
             language_model = _is_language_model(plan.study, arm)
             for cell in cells_of(plan, arm):
                 for split in plan.study.splits:
-                    yield cell, answers_on(plan.study, split)
+                    yield cell, answers_on(plan.study, split, arm=arm)
                 if language_model:
                     yield cell, Perplexity()
 
@@ -54,7 +54,7 @@ class Properties(Kind):
         values, study = readings.shared(Values), readings.study
         for arm in readings.arms.shown:
             for split in (*study.splits, *study.measures.groups):
-                for name in values.properties_of(split):
+                for name in values.properties_of(arm, split):
                     yield over_seeds(values.property(name, arm, split), measure=name, arm=arm, split=split)
             if _is_language_model(study, arm):
                 yield from _perplexity(readings, arm)
@@ -134,7 +134,8 @@ class Against(Kind):
 
 def _is_language_model(study: StudySpec, arm: str) -> bool:
     """Whether ``arm`` may be one: its perplexity is then asked for."""
-    return study.model(study.arms[arm].student).data is not None or is_language(study.data)
+    model = study.model(study.arms[arm].student)
+    return (model.data is not None and not model.own_splits) or is_language(study.tested_data(arm))
 
 
 def _perplexity(readings: Readings, arm: str) -> Iterator[Measurement]:

@@ -363,19 +363,20 @@ def _digests(named: Iterable[tuple[str, str]], data: DataSpec | None = None) -> 
     return digests if data is None else digests | used_parts(data)
 
 
-def answers_on(study: StudySpec, split: str, *, trained: bool = True) -> Answers:
-    """The answers on a split of the study."""
+def answers_on(study: StudySpec, split: str, *, arm: str | None = None, trained: bool = True) -> Answers:
+    """The answers on a split of the study; ``arm`` says whose, where a model has splits of its own."""
     return Answers(
-        data=study.data,
+        data=study.data if arm is None else study.tested_data(arm),
         split=_bare(study.splits[split]),
         trained=trained,
         tokens=trained and split == PROBE_SPLIT,
     )
 
 
-def probe_activations(study: StudySpec, *, trained: bool = True) -> Activations:
-    """Penultimate activations on the test split of the study."""
-    return Activations(data=study.data, split=probe_split(study), trained=trained)
+def probe_activations(study: StudySpec, *, arm: str | None = None, trained: bool = True) -> Activations:
+    """Penultimate activations on the test split; for ``arm`` see :func:`answers_on`."""
+    data = study.data if arm is None else study.tested_data(arm)
+    return Activations(data=data, split=probe_split(study), trained=trained)
 
 
 def probe_split(study: StudySpec) -> SplitSpec:
@@ -390,9 +391,8 @@ def _bare(split: SplitSpec) -> SplitSpec:
 
 def _pooled(x: Tensor) -> Tensor:
     """The mean over the positions of maps (N, C, H, W) or of tokens (N, L, D)."""
-    if x.ndim == 4:
-        return x.mean((2, 3))
-    return x.mean(1) if x.ndim == 3 else x
+    places = {3: (1,), 4: (2, 3)}
+    return x.mean(places[x.ndim]) if x.ndim in places else x
 
 
 def as_plain_arrays(arrays: Arrays) -> dict[str, Any]:

@@ -140,18 +140,20 @@ class Readings:
     @cachedmethod(attrgetter("_predictions"))
     def predictions(self, arm: str, seed: int, split: str, *, untrained: bool = False) -> Predictions:
         """Answers of ``arm`` on ``split``, after or before training."""
-        cell, reading = self.plan.cell(arm, seed), answers_on(self.study, split, trained=not untrained)
+        cell = self.plan.cell(arm, seed)
+        reading = answers_on(self.study, split, arm=arm, trained=not untrained)
         arrays = load_arrays(cell_folder(self.root, cell.id).reading(reading.id_for(cell.id)))
         about = {name.removeprefix(ABOUT): x for name, x in arrays.items() if name.startswith(ABOUT)}
         return Predictions(arrays["ids"], arrays["labels"], arrays["logits"], about)
 
     def tokens(self, arm: str, seed: int, split: str) -> Array | None:
         """Logits of each token (N, T, C) of ``arm`` on ``split``; None if it has one only."""
-        return self.arrays(arm, seed, answers_on(self.study, split)).get("tokens")
+        return self.arrays(arm, seed, answers_on(self.study, split, arm=arm)).get("tokens")
 
     def penultimate(self, arm: str, seed: int, *, untrained: bool = False) -> Array:
         """Penultimate activations (N, F) of ``arm`` on the test split, after or before training."""
-        features = self.arrays(arm, seed, probe_activations(self.study, trained=not untrained))[PENULTIMATE]
+        reading = probe_activations(self.study, arm=arm, trained=not untrained)
+        features = self.arrays(arm, seed, reading)[PENULTIMATE]
         return features.reshape(len(features), -1)
 
     def perplexity(self, arm: str, seed: int) -> float | None:

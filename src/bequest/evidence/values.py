@@ -139,11 +139,12 @@ class Values:
         self._rsa_sides: LRUCache[Asked, Array | None] = LRUCache(RSA_SIDES)
         self._by_key: LRUCache[tuple[str, ...], SeedValues] = LRUCache(4 * HELD_BYTES, getsizeof=_held)
 
-    def properties_of(self, split: str) -> list[str]:
-        """The properties that are measured on a split, or on every split of a group."""
+    def properties_of(self, arm: str, split: str) -> list[str]:
+        """The properties of ``arm`` that are measured on a split, or on every split of a group."""
         study = self._readings.study
+        data = study.tested_data(arm)
         parts = [study.splits[name] for name in self._groups.get(split, (split,))]
-        divided = set.intersection(*(strata_of(tested_on(study.data, part).about) for part in parts))
+        divided = set.intersection(*(strata_of(tested_on(data, part).about) for part in parts))
         return [name for name in _wanted(PROPERTIES, study) if name not in NEEDED or name in divided]
 
     def property(self, name: str, arm: str, split: str) -> SeedValues:
@@ -230,29 +231,31 @@ class Values:
         *,
         is_ring: bool = False,
     ) -> SeedValues:
-        """The values at ``seeds``; ``key`` begins with the measure's name and ends with the split's."""
+        """The values at ``seeds``; ``key`` begins with the measure's name, ends with an arm and the split."""
 
         @cached(self._by_key, key=lambda: key)
         def values() -> SeedValues:
             rows = {seed: compute(seed) for seed in seeds}
-            return self._over_samples(rows, key[0], key[-1], is_ring=is_ring)
+            return self._over_samples(rows, key, is_ring=is_ring)
 
         return values()
 
     def _over_samples(
-        self, rows: Mapping[int, float | Array], name: str, split: str, *, is_ring: bool
+        self, rows: Mapping[int, float | Array], key: tuple[str, ...], *, is_ring: bool
     ) -> SeedValues:
         """Values of one sample's copies are averaged: copies of an image are no further samples.
 
         Those of the tokens of one sequence are put together for the same reason.
         """
+        name, *_, arm, split = key
         bounds = measure_named(name).bounds
         first = next(iter(rows.values()), 0.0)
         if not isinstance(first, np.ndarray):
             return seed_values(rows, ring=is_ring, bounds=bounds)
-        spec = self._readings.study.splits[split]
+        study = self._readings.study
+        spec = study.splits[split]
         resolution = 1 / len(first) if first.dtype == np.bool_ else 0.0
-        tested = tested_on(self._readings.study.data, spec)
+        tested = tested_on(study.tested_data(arm), spec)
         if of_tokens(tested):
             vocabulary = len(self._readings.data.classes)
             counts = tokens_read(tested, vocabulary).numpy()

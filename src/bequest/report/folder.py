@@ -73,7 +73,7 @@ class Run:
         if self.study.profile_arms:
             return self.study.profile_arms
         taught = [arm for arm in self.study.arms if arm.role == "taught"]
-        claimed = {name for verdict in self.verdicts for name in verdict.arms}
+        claimed = {name for verdict in self.verdicts if not verdict.exploratory for name in verdict.arms}
         chosen = tuple(arm.name for arm in taught if arm.name in claimed)
         return chosen or tuple(arm.name for arm in taught if arm.charted)[:MOST_PROFILE_ARMS]
 

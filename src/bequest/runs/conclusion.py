@@ -220,8 +220,8 @@ def _described(names: Iterable[str]) -> dict[str, MeasureRecord]:
 
 
 def _claimed_arms(plan: Plan) -> tuple[str, ...]:
-    """The taught arms that claims are about, in the study's order."""
-    claims = plan.study.claims
+    """The taught arms that claims are about, exploratory ones left out, in the study's order."""
+    claims = [claim for claim in plan.study.claims if not claim.exploratory]
     named = {arm for claim in claims for arm in (claim.arm, claim.against)}
     taught = {arm for arm, _, _ in plan.arms.taught}
     return tuple(arm for arm in plan.arms.shown if arm in named & taught)

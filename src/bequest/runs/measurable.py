@@ -65,9 +65,11 @@ def measurable(plan: Plan, root: Path, failed: Mapping[str, Answer]) -> Measurab
 def _broken_splits(study: StudySpec) -> dict[str, str]:
     """The splits that cannot be made, and why."""
     broken = {}
+    sources = [study.data, *(study.data_of(name) for name, model in study.models.items() if model.own_splits)]
     for name, spec in study.splits.items():
         try:
-            tested_on(study.data, spec)
+            for data in sources:
+                tested_on(data, spec)
         except Exception as error:  # a user's transform or corruption may raise anything
             broken[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return broken

@@ -24,6 +24,9 @@ from bequest.studies.starts import weights_digest_at
 UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")
 """What a name must not hold that becomes part of a path."""
 
+OF_STUDY_DATA = ("attention", "barriers", "budget", "corruptions", "efficiency", "maps", "paths")
+"""Kinds of evidence that are read on the study's own data, whatever a model is trained on."""
+
 
 def faults_of_study(study: StudySpec) -> list[str]:
     """One line for each thing that is wrong, each beginning with its path."""
@@ -59,6 +62,8 @@ def _network_faults(study: StudySpec) -> Iterator[str]:
         yield from _start_faults(study, name, model)
         if model.data is not None and model.data not in study.datasets:
             yield f"models.{name}.data: {not_known('dataset of the study', model.data, study.datasets)}"
+        elif model.own_splits:
+            yield from _own_splits_faults(study, name, model)
     for name, split in study.splits.items():
         yield from _of_faults(f"splits.{name}", split.of, study.data)
         yield from _split_faults(f"splits.{name}", split)
@@ -90,6 +95,18 @@ def _data_faults(study: StudySpec) -> Iterator[str]:
         start = study.model(arm.student).start
         if start is not None and start.arm:
             yield f"arms.{name}: an arm of the source task starts from no other"
+
+
+def _own_splits_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterator[str]:
+    """That splits of a model's own data cannot be made, or evidence is read on ``[data]`` alone."""
+    if model.data is None:
+        yield f"models.{name}.own_splits: the model has no data of its own"
+        return
+    for split, spec in study.splits.items():
+        yield from _of_faults(f"splits.{split}", spec.of, study.datasets[model.data])
+    for key in OF_STUDY_DATA:
+        if key in study.measures.kinds:
+            yield f"models.{name}.own_splits: measures.{key} is read on [data] alone"
 
 
 def _of_faults(path: str, split: str, data: DataSpec) -> Iterator[str]:

@@ -113,6 +113,8 @@ class ModelSpec(Config):
         start: Pretrained weights that it starts from; default: it is initialised at random.
         data: A name of ``[datasets]`` that it is trained on instead of ``[data]``. A language model's answers
             on the study's splits are the logits of the two forms of each sentence's verb.
+        own_splits: Make the study's splits for it from the dataset that ``data`` names: another task, of
+            which the study has the same questions. Default: from ``[data]``.
     """
 
     family: str
@@ -120,6 +122,7 @@ class ModelSpec(Config):
     recipe: dict[str, Any] = Field(default_factory=dict)
     start: StartSpec | None = None
     data: str | None = None
+    own_splits: bool = False
 
 
 class ArmSpec(Config):
@@ -255,6 +258,11 @@ class StudySpec(Config):
         """The dataset that ``student`` is trained on."""
         name = self.model(student).data
         return self.data if name is None else self.datasets[name]
+
+    def tested_data(self, arm: str) -> DataSpec:
+        """The dataset that the splits are made from on which ``arm`` is tested."""
+        student = self.arms[arm].student
+        return self.data_of(student) if self.model(student).own_splits else self.data
 
     def recipe_of(self, arm: str) -> Recipe:
         """The recipe of ``arm``: the study's, its model's and its own fields laid over each other.

@@ -1,0 +1,255 @@
+"""State tracking: strings over a finite group, and the state in which each leaves what it acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from bequest.config import Config
+from bequest.data.agreement import ID_STEP
+from bequest.data.datasets import DATASETS, Dataset, Split
+from bequest.data.groups import Group, group_of
+from bequest.data.outline import OUTLINES, SPLITS, Outline
+from bequest.errors import DataError
+from bequest.seeding import numpy_generator, uniform
+
+PADDING = 0
+LISTED_WORDS = 1 << 14
+"""Up to so many strings of a length all are listed; of more, some are drawn."""
+
+ROUNDS = 40
+"""Draws after which a state counts as out of reach of strings of a length."""
+
+REPEATING = ("train", "queries")
+"""Splits whose strings may come more than once."""
+
+MULTIPLIER = 6364136223846793005
+"""Of the polynomial that names a string by 64 bits; Knuth's, as of a linear congruential generator."""
+
+WHERE = "the dataset 'tracking'"
+
+Length = Annotated[int, Field(ge=1)]
+
+
+class TrackingOptions(Config):
+    """Which state is tracked, over strings of which lengths.
+
+    Attributes:
+        group: The family: ``cyclic`` (2: parity, k: counting modulo k), ``dihedral``, ``symmetric`` (3: S3),
+            or ``alternating``.
+        order: Points that the group moves, or the modulus.
+        letters: ``all``: every element is a letter. ``generators``: the identity, and elements that make all
+            others: of a cyclic group 0 and 1, so that ones are counted.
+        trained: Shortest and longest string of train, validation and test.
+        asked: Lengths of the queries.
+        tested: Lengths of far.
+        train: Strings; likewise the other splits.
+        validation: See ``train``.
+        test: See ``train``.
+        far: See ``train``.
+        queries: See ``train``.
+        held_out: Share of all strings that only validation, test and far are drawn from, the others never.
+        labelled: The queries keep their labels: for students that learn from those, a control of teachers.
+        seed: Seeds the strings, and which are held out.
+    """
+
+    group: Literal["cyclic", "dihedral", "symmetric", "alternating"] = "cyclic"
+    order: int = 2
+    letters: Literal["all", "generators"] = "generators"
+    trained: tuple[Length, Length] = (1, 16)
+    asked: tuple[Length, ...] = tuple(range(17, 33))
+    tested: tuple[Length, ...] = (16, 24, 32, 48, 64)
+    train: int = Field(4000, ge=1)
+    validation: int = Field(400, ge=0)
+    test: int = Field(400, ge=0)
+    far: int = Field(1200, ge=0)
+    queries: int = Field(4000, ge=0)
+    held_out: float = Field(0.2, gt=0, lt=1)
+    labelled: bool = False
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> TrackingOptions:
+        if self.trained[0] > self.trained[1]:
+            raise ValueError("trained goes from the shortest to the longest string")
+        for split, lengths in (("far", self.tested), ("queries", self.asked)):
+            if getattr(self, split) and not lengths:
+                raise ValueError(f"{split} has strings, but of no length")
+        return self
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Strings by split, in the order of their ids; splits without one are left out."""
+        sizes = {name: getattr(self, name) for name in ("train", "validation", "test", "far", "queries")}
+        return {name: size for name, size in sizes.items() if size}
+
+    def lengths(self, split: str) -> tuple[int, ...]:
+        """The lengths of a split's strings, rising."""
+        if split in ("far", "queries"):
+            return tuple(sorted(set(self.tested if split == "far" else self.asked)))
+        return tuple(range(self.trained[0], self.trained[1] + 1))
+
+    @property
+    def longest(self) -> int:
+        """Letters of the longest string of any split."""
+        return max(max(self.lengths(name)) for name in self.sizes)
+
+
+@SPLITS.register("tracking")
+def _split_names(**options: Any) -> tuple[str, ...]:
+    return tuple(TrackingOptions.parse(options, WHERE).sizes)
+
+
+@OUTLINES.register("tracking")
+def _outline(**options: Any) -> Outline:
+    chosen = TrackingOptions.parse(options, WHERE)
+    group = group_of(chosen.group, chosen.order)
+    vocabulary = 1 + len(_letters(group, chosen))
+    return Outline((chosen.longest,), "int64", len(group), chosen.train, vocabulary, PADDING)
+
+
+@DATASETS.register("tracking")
+def tracking(**options: Any) -> Dataset:
+    """Strings of group elements; in which state do they leave what they act on, one after the other?
+
+    Splits: ``train``, ``validation`` and ``test`` have strings of the lengths ``trained``, ``far`` of the
+    lengths ``tested``, ``queries``, unlabelled, of the lengths ``asked``. No string of ``train`` or
+    ``queries`` is in another split, and none of ``validation`` in ``test`` or ``far``.
+
+    Every length comes equally often: in ``train`` and ``queries`` the few strings of a short length come
+    again and again, since rules are learnt from short strings first; in the other splits no string comes
+    twice, and what a short length lacks longer ones have more. At each length the states are as even as there
+    are strings for them. What is known of a string is its ``length``.
+
+    Args:
+        **options: See :class:`TrackingOptions`.
+
+    Raises:
+        ConfigError: If an option is unknown or not possible.
+        DataError: If there is no such group, or there are not so many strings.
+    """
+    chosen = TrackingOptions.parse(options, WHERE)
+    group = group_of(chosen.group, chosen.order)
+    letters = _letters(group, chosen)
+    splits = {}
+    for place, (name, size) in enumerate(chosen.sizes.items()):
+        blocks = list(_Words(group, letters, chosen, name).of_size(size))
+        split = _encoded(blocks, letters, chosen.longest, place * ID_STEP)
+        splits[name] = split.unlabelled() if name == "queries" and not chosen.labelled else split
+    vocabulary = ("<pad>", *(group.labels[letter] for letter in letters))
+    return Dataset("tracking", splits, group.labels, vocabulary=vocabulary, padding=PADDING)
+
+
+def _letters(group: Group, options: TrackingOptions) -> tuple[int, ...]:
+    """The elements that are letters."""
+    return tuple(range(len(group))) if options.letters == "all" else (0, *group.generators)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Strings of one length, as elements (N, L), and the state after each, (N,)."""
+
+    words: np.ndarray
+    states: np.ndarray
+
+
+class _Words:
+    """The strings of one split."""
+
+    def __init__(self, group: Group, letters: Sequence[int], options: TrackingOptions, split: str) -> None:
+        self._group, self._letters = group, np.array(letters)
+        self._options, self._split = options, split
+        self._generator = numpy_generator(options.seed, "tracking", group.name, split)
+
+    def of_size(self, size: int) -> Iterator[_Block]:
+        """``size`` strings; what a short length lacks, longer ones have more."""
+        lengths, missing = self._options.lengths(self._split), size
+        for place, length in enumerate(lengths):
+            block = self._of_length(length, missing // (len(lengths) - place))
+            missing -= len(block.words)
+            yield block
+        if missing:
+            raise DataError(
+                f"there are not so many strings of {self._group.name} for the split {self._split!r}",
+                expected=f"at most {size - missing:,} of {lengths[0]} to {lengths[-1]} letters",
+                got=f"{size:,}",
+                remedy="ask for fewer strings, or for longer ones",
+            )
+
+    def _of_length(self, length: int, count: int) -> _Block:
+        """``count`` strings, the states as evenly as they can; fewer if there are no more strings."""
+        words, states = self._different(length, count)
+        rows = [np.flatnonzero(states == state) for state in np.unique(states)]
+        # States of few strings come first: what they lack, the others have more.
+        rows = sorted((rows[k] for k in self._generator.permutation(len(rows))), key=len)
+        chosen = np.empty(0, np.int64)
+        for place, ending in enumerate(rows):
+            size = (count - len(chosen)) // (len(rows) - place)
+            dealt = np.resize(ending, size) if self._split in REPEATING else ending[:size]
+            chosen = np.concatenate([chosen, dealt])
+        chosen.sort()
+        return _Block(words[chosen], states[chosen])
+
+    def _different(self, length: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Strings without repetition and their states: all of a length, or enough for each state."""
+        words = np.empty((0, length), np.int64)
+        few = len(self._letters) ** length <= LISTED_WORDS
+        for _ in range(1 if few else ROUNDS):
+            drawn = self._listed(length) if few else self._drawn(length, count)
+            words = np.concatenate([words, drawn[self._admitted(drawn)]])
+            words = words[np.sort(np.unique(words, axis=0, return_index=True)[1])]
+            states = self._folded(words)
+            if np.bincount(states, minlength=len(self._group)).min() > count // len(self._group):
+                break
+        return words, states
+
+    def _listed(self, length: int) -> np.ndarray:
+        places = np.indices((len(self._letters),) * length).reshape(length, -1).T
+        words: np.ndarray = self._letters[self._generator.permutation(places)]
+        return words
+
+    def _drawn(self, length: int, count: int) -> np.ndarray:
+        places = self._generator.integers(len(self._letters), size=(2 * count + 64, length))
+        words: np.ndarray = self._letters[places]
+        return words
+
+    def _admitted(self, words: np.ndarray) -> np.ndarray:
+        """Which strings the split may have: a string's share of [0, 1) says to which side it belongs."""
+        names = np.full(len(words), words.shape[1], np.int64)
+        with np.errstate(over="ignore"):
+            for column in words.T:
+                names = names * np.int64(MULTIPLIER) + column + 1
+        what = f"held-out strings of {self._group.name}"
+        shares = uniform(self._options.seed, what, torch.from_numpy(names), 0, 1)[:, 0].numpy()
+        share = self._options.held_out
+        if self._split == "validation":
+            return np.asarray(shares < share / 2)
+        if self._split in ("test", "far"):
+            return np.asarray((shares >= share / 2) & (shares < share))
+        return np.asarray(shares >= share)
+
+    def _folded(self, words: np.ndarray) -> np.ndarray:
+        """The state after each string."""
+        states: np.ndarray = np.zeros(len(words), np.int64)
+        for column in words.T:
+            states = self._group.table[states, column]
+        return states
+
+
+def _encoded(blocks: Sequence[_Block], letters: Sequence[int], columns: int, first: int) -> Split:
+    """The strings as tokens (N, ``columns``), filled up with padding; ids count from ``first``."""
+    token_of: np.ndarray = np.full(1 + max(letters), PADDING)
+    token_of[list(letters)] = 1 + np.arange(len(letters))
+    rows = [np.full((len(block.words), columns), PADDING, np.int64) for block in blocks]
+    for filled, block in zip(rows, blocks, strict=True):
+        filled[:, : block.words.shape[1]] = token_of[block.words]
+    lengths = np.concatenate([np.full(len(block.words), block.words.shape[1]) for block in blocks])
+    states = np.concatenate([block.states for block in blocks])
+    ids = torch.arange(first, first + len(states))
+    x, y = torch.from_numpy(np.concatenate(rows)), torch.from_numpy(states)
+    return Split(x, y, ids, {"length": torch.from_numpy(lengths)})
