@@ -30,8 +30,8 @@ def test_every_property_and_likeness_is_in_the_catalogue_of_measures():
 
 def test_images_have_no_means_over_strata(readings):
     values = Values(readings)
-    assert set(values.properties_of("test")) == set(PROPERTIES) - set(NEEDED) - BY_NAME
-    assert values.properties_of("both") == values.properties_of("test")
+    assert set(values.properties_of("cnn", "test")) == set(PROPERTIES) - set(NEEDED) - BY_NAME
+    assert values.properties_of("cnn", "both") == values.properties_of("mlp", "test")
 
 
 def test_a_value_is_computed_once_and_shared(readings, monkeypatch):
