@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bequest.evidence.reading import answers_on
 from bequest.models.taps import head_of
 from bequest.records import RunRecord, Verdict, read_record, read_records
+from bequest.studies import datasets
 from bequest.studies.networks import initial_network, trained_network
 
 CLASSES = 10
@@ -38,5 +40,14 @@ def test_students_never_see_a_digit_or_a_label(smoke_run, plan):
     for cell in plan.cells:
         record = read_record(smoke_run.folder / "cells" / cell.id / "record.json", RunRecord)
         (source,) = record.config["sources"]
-        assert ("generate" in source) is bool(cell.teachers)
-    assert len({cell.arm for cell in plan.cells}) == 11
+        assert ("generate" in source) is bool(set(cell.teachers) - {"memory"})
+    assert len({cell.arm for cell in plan.cells}) == 15
+
+
+def test_pupils_are_tested_on_labels_that_only_their_teacher_ever_saw(plan):
+    samples = answers_on(plan.study, "test", arm="pupil, T=20").samples
+    unseen = set(samples.ids.tolist())
+    for arm in ("memory", "pupil, labels", "pupil, T=1", "pupil, T=20"):
+        training = plan.cell(arm, 0).training
+        shown = set(datasets.load(training.data)[training.sources[0].of].ids.tolist())
+        assert unseen & shown == (unseen if arm == "memory" else set())
