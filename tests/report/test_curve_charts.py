@@ -10,8 +10,10 @@ from bequest.records import Curve, Point
 from bequest.report import curve_charts
 from bequest.report.curve_charts import MOST_TABLE_ROWS, chart_figure
 from bequest.report.curve_paths import MOST_POINTS, band_path, line_path, mean_curve, thinned
+from bequest.report.figure import Panel
+from bequest.report.page import environment
 from bequest.report.palette import styles
-from bequest.report.scales import Scale
+from bequest.report.scales import Scale, Tick
 
 QUICK = settings(max_examples=50, deadline=None)
 
@@ -50,6 +52,16 @@ def test_a_line_breaks_where_a_value_is_missing():
 def test_a_band_stays_in_its_panel():
     band = band_path(curve("a", [0.5, 0.5], [0, 1], low=7.0), UNIT, UNIT)
     assert {y for _, y in numbers_of(band)} == {0, 1000}
+
+
+@pytest.mark.parametrize(
+    ("texts", "width"), [(["0", "0.5", "1"], None), (["0.18490", "0.18495"], 62), ([], None)]
+)
+def test_long_ticks_have_room_beside_their_axis(texts, width):
+    ticks = tuple(Tick(at=k, text=text) for k, text in enumerate(texts))
+    panel = Panel("", "y", "x", x_ticks=(), y_ticks=ticks, series=())
+    html = environment().from_string('{% import "chart.html" as c %}{{ c.panel(p) }}').render(p=panel)
+    assert re.findall(r"padding-left:(\d+)px", html) == ([] if width is None else [str(width)])
 
 
 def test_steps_stay_level_until_the_next_point():
