@@ -17,14 +17,12 @@ sys.path.insert(0, str(DOCS.parent / "src"))
 for module in ("distill.fit", "evidence.kinds", "models.export", "report", "runs.run", "theory.queries"):
     importlib.import_module(f"bequest.{module}")
 
-# A page for each bundled study: its README.
+# A page for each bundled study: its README, whose links lead to pages of the site.
 (DOCS / "study").mkdir(exist_ok=True)
 for readme in sorted((DOCS.parent / "src" / "bequest" / "studies").glob("*/README.md")):
-    (DOCS / "study" / f"{readme.parent.name.replace('_', '-')}.md").write_text(
-        f"```{{include}} ../../src/bequest/studies/{readme.parent.name}/README.md\n"
-        ":relative-docs: ../../../../docs\n```\n",
-        encoding="utf-8",
-    )
+    text = readme.read_text(encoding="utf-8").replace("](../../../../docs/", "](../")
+    text = re.sub(r"\]\(\.\./(\w+)/README\.md", lambda link: f"]({link[1].replace('_', '-')}.md", text)
+    (DOCS / "study" / f"{readme.parent.name.replace('_', '-')}.md").write_text(text, encoding="utf-8")
 
 project = "bequest"
 author = "The bequest developers"
