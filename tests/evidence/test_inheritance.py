@@ -63,7 +63,7 @@ def test_of_a_likeness_the_ceiling_has_all(measured, name, split):
 def test_only_the_profile_of_taught_arms_on_compared_splits_and_groups(measured):
     listed = [m for m in measured.all if m.measure.startswith("inheritance/")]
     assert {m.measure for m in listed} == {
-        f"inheritance/{name}" for name in ("accuracy", "nll", "agreement", "cka")
+        f"inheritance/{name}" for name in ("accuracy", "nll", "agreement", "cka", "cosine_of_cosines")
     }
     assert {(m.arm, m.teacher) for m in listed} == {
         *(("mlp<-cnn", "cnn"), ("vit<-cnn&mlp", "cnn"), ("vit<-cnn&mlp", "mlp")),
