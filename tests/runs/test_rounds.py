@@ -266,7 +266,7 @@ def test_what_is_no_time_is_refused(text):
 
 @pytest.mark.parametrize("options", [{"budget": "20m"}, {"most_seeds": 9}])
 def test_limits_without_rounds_are_refused(drawn, tmp_path, options):
-    with pytest.raises(ConfigError, match="add --until-decided"):
+    with pytest.raises(ConfigError, match="limits runs with --until-decided only"):
         bq.run(drawn, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 

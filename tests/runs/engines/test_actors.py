@@ -145,5 +145,5 @@ def test_without_ray_one_message_says_so(finished, tmp_path, monkeypatch):
 
 
 def test_an_address_without_ray_is_refused(finished, tmp_path):
-    with pytest.raises(ConfigError, match="it is for --engine ray, not local"):
+    with pytest.raises(ConfigError, match="needs --engine ray, not --engine local"):
         bq.run(finished[0] / "study.toml", out=tmp_path / "run", ray_address="auto")
