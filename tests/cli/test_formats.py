@@ -110,7 +110,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(DataError, match="holds no arrays"):
         read_arrays(tmp_path / "list.pt")
     (tmp_path / "ragged.csv").write_text("a,b\n1\n")
-    with pytest.raises(DataError, match="is no table"):
+    with pytest.raises(DataError, match="is not a table"):
         read_arrays(tmp_path / "ragged.csv")
 
 

@@ -70,7 +70,7 @@ def checked(
 
     >>> checked("a test", {"rho": 1.5, "eta": 0.0, "temperature": 2})
     Traceback (most recent call last):
-    bequest.errors.ConfigError: a test has 2 faults
+    bequest.errors.ConfigError: a test: 2 errors
       1. rho: must be in (0, 1) (got 1.5)
       2. eta: must be in (0, 1] (got 0)
     """
