@@ -55,7 +55,8 @@ def levels_over(values: Sequence[float]) -> Levels:
     True
     """
     low, high = min(values), max(values)
-    if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
+    # One level for what rounding alone tells apart, and for spreads whose tenth would underflow.
+    if high - low < 1e-12 * max(abs(low), abs(high), 1e-288):
         return Levels((low, high + (abs(high) or 1.0)), (RISING[0],))
     stops = Scale(low, high).stops(MOST_LEVELS)
     step, slack = (stops[1] - stops[0] if len(stops) > 1 else high - low), 1e-9 * (high - low)
