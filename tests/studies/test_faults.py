@@ -71,6 +71,9 @@ def test_splits_that_a_model_cannot_have_of_its_own_are_named(tiny):
     faults = faults_in(tiny)[1]
     assert "models.cnn.own_splits: measures.corruptions is read on [data] alone" in faults
     assert any(fault.startswith("splits.test.of: there is no split 'test'; known: far") for fault in faults)
+    tiny["measures"] = {"classes": True, "changes": [["mlp", "cnn"]]}
+    for kind in ("classes", "changes"):
+        assert f"models.cnn.own_splits: measures.{kind} is read on [data] alone" in faults_in(tiny)[1]
 
 
 def test_contradictions_are_named(tiny):

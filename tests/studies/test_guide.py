@@ -31,9 +31,9 @@ def test_an_untrained_guide_is_the_network_that_the_trained_one_began_as(smoke_r
 
 def test_no_student_begins_as_its_untrained_guide_of_the_same_kind(smoke_run, plan):
     guide, student = plan.cell("mlp untrained", 0), plan.cell("mlp~mlp untrained", 0)
-    theirs, own = (weights(initial_network(cell, smoke_run.folder)) for cell in (guide, student))
-    assert len(theirs) == len(own)
-    assert not torch.equal(theirs, own)
+    of_guide, of_student = (weights(initial_network(cell, smoke_run.folder)) for cell in (guide, student))
+    assert len(of_guide) == len(of_student)
+    assert not torch.equal(of_guide, of_student)
 
 
 def test_random_features_stay_below_a_head_that_learns(smoke_run, plan):

@@ -11,7 +11,7 @@ from torch import Tensor
 from bequest.data.colour import CHANNELS, tinted
 from bequest.data.datasets import DATASETS, Dataset, Split, load_dataset, located
 from bequest.data.outline import OUTLINES, SPLITS, Outline, outline_of, splits_of
-from bequest.data.sources import PLACES
+from bequest.data.sources import PLACES, places_of
 from bequest.errors import DataError
 from bequest.seeding import integers, uniform
 
@@ -36,8 +36,7 @@ def _split_names(
 
 @PLACES.register("coloured")
 def _places(*, of: str = "digits", options: Mapping[str, Any] | None = None, **_: object) -> tuple[str, ...]:
-    family = located(of)[0]
-    return PLACES[family](**(options or {})) if family in PLACES else ()
+    return places_of(located(of)[0], options or {})
 
 
 @DATASETS.register("coloured")

@@ -12,7 +12,7 @@ from bequest.config import content_hash
 from bequest.data.datasets import located
 from bequest.data.folders import existing
 from bequest.data.image_lists import COLUMNS, read_rows
-from bequest.data.sources import PLACES, SOURCES, data_root, verify
+from bequest.data.sources import SOURCES, data_root, places_of, verify
 from bequest.data.text.tokenizer_names import tokenizer_place
 from bequest.errors import DataError
 from bequest.files import file_digest
@@ -45,7 +45,7 @@ def content_digest(name: str, options: Mapping[str, Any]) -> str | None:
         ]
     else:
         root = Path(str(options.get("root") or data_root())).expanduser()
-        places = PLACES[family](**options) if family in PLACES else ()
+        places = places_of(family, options)
         files = [each for part in places for each in _files_below(root / part, part)]
         if places and root.is_file():
             files = [(root.name, root)]

@@ -9,7 +9,7 @@ import torch
 
 from bequest.data.datasets import DATASETS, Dataset, Split, load_dataset, located
 from bequest.data.outline import SPLITS
-from bequest.data.sources import PLACES
+from bequest.data.sources import PLACES, places_of
 from bequest.errors import DataError
 from bequest.seeding import torch_generator
 
@@ -25,8 +25,7 @@ def _split_names(**_: object) -> tuple[str, ...]:
 def _places(
     *, of: str | None = None, options: Mapping[str, Any] | None = None, **_: object
 ) -> tuple[str, ...]:
-    family = located(of)[0] if of else ""
-    return PLACES[family](**(options or {})) if family in PLACES else ()
+    return places_of(located(of)[0], options or {}) if of else ()
 
 
 @DATASETS.register("random_labels")

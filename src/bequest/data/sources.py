@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bequest.data.compressed import read_gzip
 from bequest.errors import DataError
@@ -92,6 +92,11 @@ SOURCES: dict[str, DataSource] = {
 
 PLACES: Registry[Callable[..., tuple[str, ...]]] = Registry("places of files")
 """By a dataset's name: takes its options and says where below the data folder its files may lie."""
+
+
+def places_of(family: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where below the data folder the files of a dataset may lie; empty if it has none there."""
+    return PLACES[family](**options) if family in PLACES else ()
 
 
 Reader = Callable[[DataSource, Path], dict[str, bytes]]

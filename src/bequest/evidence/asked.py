@@ -169,6 +169,7 @@ class Maps(Kind):
     """
 
     key = "maps"
+    on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Maps",
         intro="Where each network is right, and how alike two such patterns are, whatever their means. Dots "

@@ -28,6 +28,7 @@ class Attention(Kind):
     """The mean attention distance in pixels of every vision transformer, over all its blocks and in each."""
 
     key = "attention"
+    on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Locality",
         intro="How far each layer of a transformer looks: the mean distance between a patch and those that "

@@ -45,6 +45,7 @@ class Barriers(Kind):
     """
 
     key = "barriers"
+    on_study_data = True
     list_field = "pairs"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Barriers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.evidence.estimates import over_seeds, points
-from bequest.evidence.kind import Kind, cells_of
+from bequest.evidence.kind import OfArms, cells_of
 from bequest.evidence.reading import Reading, Severity, probe_split
 from bequest.evidence.readings import Array, Readings
 from bequest.measure import Undefined
@@ -20,7 +20,6 @@ from bequest.records import Curve, Measurement, SectionRecord
 from bequest.studies.cell import Cell
 from bequest.studies.datasets import PROBE_SPLIT
 from bequest.studies.faults import not_known
-from bequest.studies.kind import KindSpec
 from bequest.studies.plan import Plan
 from bequest.studies.spec import StudySpec
 
@@ -45,16 +44,16 @@ add(
 add("corrupted_accuracy", "accuracy on corrupted images", "share right", "higher", needs=("corruptions",))
 
 
-class Corruptions(Kind):
+class Corruptions(OfArms):
     """Accuracy on the test split at every level of every corruption, clean images first.
 
     Attributes:
         families: Names of corruptions (``bequest ls corruptions``).
         samples: With how many samples of the test split, chosen at random once; default: all.
-        arms: Of which arms; default: of all that are shown.
     """
 
     key = "corruptions"
+    on_study_data = True
     list_field = "families"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Robustness",
@@ -65,25 +64,13 @@ class Corruptions(Kind):
 
     families: tuple[str, ...]
     samples: int | None = Field(None, ge=1)
-    arms: tuple[str, ...] = ()
-
-    @override
-    def restricted(self, arms: Collection[str]) -> KindSpec | None:
-        if not self.arms:
-            return self
-        left = tuple(arm for arm in self.arms if arm in arms)
-        return self.model_copy(update={"arms": left}) if left else None
 
     @override
     def faults(self, study: StudySpec) -> Iterator[str]:
         for name in self.families:
             if name not in CORRUPTIONS:
                 yield f"measures.corruptions: {not_known('corruption', name, CORRUPTIONS)}"
-        for arm in self.arms:
-            if arm not in study.arms:
-                yield f"measures.corruptions.arms: {not_known('arm', arm, study.arms)}"
-            elif study.arms[arm].aside:
-                yield f"measures.corruptions.arms: {arm!r} is aside and is not shown"
+        yield from super().faults(study)
 
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:

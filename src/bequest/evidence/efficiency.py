@@ -101,6 +101,7 @@ class Budget(Lines):
     """
 
     key = "budget"
+    on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Budget",
         intro="How much is handed over for each answer that is asked of the teacher, whether used or not: "
@@ -310,6 +311,7 @@ class Efficiency(Lines):
     """Accuracy against the number of training samples, one line for each way to train."""
 
     key = "efficiency"
+    on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Data efficiency",
         intro="What each way to train makes of few samples, and of many.",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import ClassVar
+
+from typing_extensions import override
 
 from bequest.evidence.reading import Reading
 from bequest.evidence.readings import Readings
 from bequest.records import Curve, Measurement, SectionRecord
 from bequest.studies.cell import Cell
+from bequest.studies.faults import not_known
 from bequest.studies.kind import KindSpec
 from bequest.studies.plan import Plan
 from bequest.studies.spec import StudySpec
@@ -47,6 +50,36 @@ class Kind(KindSpec):
         """The curves; ``measurements`` are those of every kind."""
         del readings, measurements
         yield from ()
+
+
+class OfArms(Kind):
+    """The base of kinds that may be asked for of some arms alone.
+
+    Attributes:
+        arms: Of which arms; default: of all that are shown.
+    """
+
+    arms: tuple[str, ...] = ()
+
+    @override
+    def restricted(self, arms: Collection[str]) -> KindSpec | None:
+        if not self.arms:
+            return self
+        left = tuple(arm for arm in self.arms if arm in arms)
+        return self.model_copy(update={"arms": left}) if left else None
+
+    @override
+    def faults(self, study: StudySpec) -> Iterator[str]:
+        yield from not_shown(f"measures.{self.key}.arms", self.arms, study)
+
+
+def not_shown(path: str, arms: Iterable[str], study: StudySpec) -> Iterator[str]:
+    """One line, beginning with ``path``, for each arm that the study lacks or does not show."""
+    for arm in arms:
+        if arm not in study.arms:
+            yield f"{path}: {not_known('arm', arm, study.arms)}"
+        elif study.arms[arm].aside:
+            yield f"{path}: {arm!r} is aside and is not shown"
 
 
 def cells_of(plan: Plan, arm: str) -> list[Cell]:

@@ -44,6 +44,7 @@ class Paths(Kind):
     """
 
     key = "paths"
+    on_study_data = True
     list_field = "arms"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Training paths",

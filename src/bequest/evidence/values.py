@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from cachetools import LRUCache, cached
+from cachetools import LRUCache, cachedmethod
 
 from bequest.distill.token_answers import sequences_read, tokens_read
 from bequest.evidence.estimates import ring
@@ -215,14 +216,13 @@ class Values:
         p, q = (readings.predictions(arm, seed, split, untrained=u) for arm, seed, u in (one, other))
         return LIKENESSES[name](p, q)
 
+    @cachedmethod(attrgetter("_rsa_sides"))
     def _rsa_pairs(self, asked: Asked) -> Array | None:
         """One network's side of RSA, kept: ranking N² numbers takes longer than all else in it."""
-        if asked not in self._rsa_sides:
-            arm, seed, untrained = asked
-            samples = self._readings.penultimate(arm, seed, untrained=untrained)[:RSA_SAMPLES]
-            self._rsa_sides[asked] = rsa_pairs(samples)
-        return self._rsa_sides[asked]
+        arm, seed, untrained = asked
+        return rsa_pairs(self._readings.penultimate(arm, seed, untrained=untrained)[:RSA_SAMPLES])
 
+    @cachedmethod(attrgetter("_by_key"), key=lambda _, key, *__, **___: key)
     def _once(
         self,
         key: tuple[str, ...],
@@ -232,13 +232,8 @@ class Values:
         is_ring: bool = False,
     ) -> SeedValues:
         """The values at ``seeds``; ``key`` begins with the measure's name, ends with an arm and the split."""
-
-        @cached(self._by_key, key=lambda: key)
-        def values() -> SeedValues:
-            rows = {seed: compute(seed) for seed in seeds}
-            return self._over_samples(rows, key, is_ring=is_ring)
-
-        return values()
+        rows = {seed: compute(seed) for seed in seeds}
+        return self._over_samples(rows, key, is_ring=is_ring)
 
     def _over_samples(
         self, rows: Mapping[int, float | Array], key: tuple[str, ...], *, is_ring: bool

@@ -24,9 +24,6 @@ from bequest.studies.starts import weights_digest_at
 UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")
 """What a name must not hold that becomes part of a path."""
 
-OF_STUDY_DATA = ("attention", "barriers", "budget", "corruptions", "efficiency", "maps", "paths")
-"""Kinds of evidence that are read on the study's own data, whatever a model is trained on."""
-
 
 def faults_of_study(study: StudySpec) -> list[str]:
     """One line for each thing that is wrong, each beginning with its path."""
@@ -104,8 +101,8 @@ def _own_splits_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterato
         return
     for split, spec in study.splits.items():
         yield from _of_faults(f"splits.{split}", spec.of, study.datasets[model.data])
-    for key in OF_STUDY_DATA:
-        if key in study.measures.kinds:
+    for key, kind in study.measures.kinds.items():
+        if kind.on_study_data:
             yield f"models.{name}.own_splits: measures.{key} is read on [data] alone"
 
 

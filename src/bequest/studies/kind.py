@@ -21,11 +21,13 @@ class KindSpec(Config):
     Attributes:
         key: The key of ``[measures]`` that holds the options.
         always: True if the kind belongs to every study of networks, whether or not its key is there.
+        on_study_data: True if it is read on the study's own data, whatever data a model has.
         list_field: The field that a bare list in TOML stands for, such as the arms of ``paths = [...]``.
     """
 
     key: ClassVar[str] = ""
     always: ClassVar[bool] = False
+    on_study_data: ClassVar[bool] = False
     list_field: ClassVar[str] = ""
     registered: ClassVar[Registry[type[KindSpec]]] = Registry("kind of evidence")
 

@@ -13,11 +13,10 @@ from PIL import Image
 from pydantic import Field
 from typing_extensions import override
 
-from bequest.evidence.kind import Kind
+from bequest.evidence.kind import Kind, not_shown
 from bequest.evidence.readings import Array, Readings
 from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.datasets import PROBE_SPLIT, tested_on
-from bequest.studies.faults import not_known
 from bequest.studies.kind import KindSpec
 from bequest.studies.spec import StudySpec
 
@@ -36,6 +35,7 @@ class Changes(Kind):
     """
 
     key = "changes"
+    on_study_data = True
     list_field = "pairs"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Which images change",
@@ -56,11 +56,8 @@ class Changes(Kind):
 
     @override
     def faults(self, study: StudySpec) -> Iterator[str]:
-        for arm in dict.fromkeys(arm for pair in self.pairs for arm in pair):
-            if arm not in study.arms:
-                yield f"measures.{self.key}: {not_known('arm', arm, study.arms)}"
-            elif study.arms[arm].aside:
-                yield f"measures.{self.key}: {arm!r} is aside and is not shown"
+        arms = dict.fromkeys(arm for pair in self.pairs for arm in pair)
+        yield from not_shown(f"measures.{self.key}", arms, study)
         if PROBE_SPLIT not in study.splits:
             yield f"measures.{self.key}: the study has no split {PROBE_SPLIT!r}"
 

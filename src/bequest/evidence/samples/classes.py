@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,14 +10,12 @@ from pydantic import Field
 from typing_extensions import override
 
 from bequest.evidence.estimates import over_seeds
-from bequest.evidence.kind import Kind
+from bequest.evidence.kind import OfArms
 from bequest.evidence.readings import Array, Predictions, Readings
 from bequest.measure import Undefined, class_accuracy, class_precision, class_roc_auc
 from bequest.measures import SHARE, Reason, add
 from bequest.records import Measurement, SectionRecord
 from bequest.studies.datasets import PROBE_SPLIT
-from bequest.studies.faults import not_known
-from bequest.studies.kind import KindSpec
 from bequest.studies.spec import StudySpec
 
 PRECISION = add(
@@ -38,7 +36,7 @@ WHY_UNDEFINED = {
 }
 
 
-class Classes(Kind):
+class Classes(OfArms):
     """Precision, recall and the area under the ROC of every class of the test split.
 
     Attributes:
@@ -47,6 +45,7 @@ class Classes(Kind):
     """
 
     key = "classes"
+    on_study_data = True
     list_field = "arms"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Class by class",
@@ -56,23 +55,11 @@ class Classes(Kind):
         measures=tuple(BY_CLASS),
     )
 
-    arms: tuple[str, ...] = ()
     names: dict[str, str] = Field(default_factory=dict)
 
     @override
-    def restricted(self, arms: Collection[str]) -> KindSpec | None:
-        if not self.arms:
-            return self
-        left = tuple(arm for arm in self.arms if arm in arms)
-        return self.model_copy(update={"arms": left}) if left else None
-
-    @override
     def faults(self, study: StudySpec) -> Iterator[str]:
-        for arm in self.arms:
-            if arm not in study.arms:
-                yield f"measures.{self.key}.arms: {not_known('arm', arm, study.arms)}"
-            elif study.arms[arm].aside:
-                yield f"measures.{self.key}.arms: {arm!r} is aside and is not shown"
+        yield from super().faults(study)
         if PROBE_SPLIT not in study.splits:
             yield f"measures.{self.key}: the study has no split {PROBE_SPLIT!r}"
 
