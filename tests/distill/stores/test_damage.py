@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from torch import nn
 
 import bequest as bq
+from bequest import files
 from bequest.data.datasets import Dataset
 from bequest.data.views import Shift
 from bequest.distill.stores import verify_store
@@ -80,6 +82,29 @@ def test_the_second_opening_reads_no_array_again(folder: Path, monkeypatch: pyte
     os.utime(folder / "view-00000.npy", ns=(1, 1))
     bq.open_store(folder)
     assert read[2:] == ["view-00000.npy"]
+
+
+def test_a_builder_that_tidies_up_or_a_full_disk_is_no_fault_of_an_opening(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an opening remembers for the next one is no part of the store."""
+    (folder / CHECKED).unlink(missing_ok=True)
+    sync = files.sync
+
+    def tidied(file: IO[bytes]) -> None:
+        sync(file)
+        assert files.tidy(folder) == 1
+
+    def full(file: IO[bytes]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for fault in (tidied, full):
+        monkeypatch.setattr(files, "sync", fault)
+        assert bq.open_store(folder).bytes > 0
+        assert not (folder / CHECKED).exists()
+    monkeypatch.setattr(files, "sync", sync)
+    bq.open_store(folder)
+    assert (folder / CHECKED).exists()
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -154,7 +154,7 @@ def build(
     """Do what is left of ``job``; :func:`build_store` checks the arguments before."""
     rank, world = rank_and_world()
     folders = {path, *(folder for goal in job.goals for folder in goal.folders)}
-    if rank == 0:
+    if world == 1:  # other ranks may be writing by now
         tidy(path)
     if fresh is True:
         _start_over(folders, world)

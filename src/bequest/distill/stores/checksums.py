@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ def damaged_files(folder: Path, shards: Iterable[Shard], *, again: bool = True) 
             faults.append(shard.file)
         else:
             right[shard.file] = stamp
-    if right != remembered and os.access(folder, os.W_OK):
-        write_json(folder / CHECKED, right)
+    if right != remembered:
+        with suppress(RunFolderError):  # it saves time only: a full disk or a builder tidying up is no fault
+            write_json(folder / CHECKED, right)
     return faults
 
 
