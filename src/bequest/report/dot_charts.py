@@ -173,13 +173,13 @@ def _defined(groups: Iterable[RowGroup]) -> tuple[RowGroup, ...]:
 def _row(label: str, measurements: Sequence[Measurement], drawing: _Drawing) -> Row:
     defined = [m for m in drawing.ordered(measurements) if m.value is not None]
     height = max(_LEAST_ROW, _LINE * len(defined) + 10)
-    top = (height - _LINE * (len(defined) - 1)) / 2
+    top = (height - _LINE * (len(defined) - 1)) // 2
     dots = tuple(_dot(m, top + _LINE * k, drawing) for k, m in enumerate(defined))
     missing = [m for m in drawing.ordered(measurements) if m.value is None]
-    return Row(label, height, dots, *_undefined(missing, len(measurements), drawing.styles))
+    return Row(label, height, dots, _undefined(missing, len(measurements), drawing.styles))
 
 
-def _dot(m: Measurement, y: float, drawing: _Drawing) -> Dot:
+def _dot(m: Measurement, y: int, drawing: _Drawing) -> Dot:
     assert m.value is not None
     scale = drawing.scale
     x = scale.at(m.value)
@@ -207,17 +207,16 @@ def _pair(m: Measurement) -> Pair:
     return (m.arm, m.teacher, m.split, m.layer)
 
 
-def _undefined(missing: Sequence[Measurement], among: int, styles: Styles) -> tuple[str, str]:
-    """Why a row, or a part of it, has no dots; and the same in full."""
+def _undefined(missing: Sequence[Measurement], among: int, styles: Styles) -> str:
+    """Why a row, or a part of it, has no dots; the table says it of each arm, in full."""
     if not missing:
-        return "", ""
+        return ""
     words = list(filter(None, dict.fromkeys(reason_words(m) for m in missing)))
     short = "undefined: " + "; ".join(words) if words else "undefined"
-    full = "\n".join(f"{styles.label(m.arm)}: undefined, {m.reason}" for m in missing)
     if len(missing) == among:
-        return short, full
+        return short
     who = styles.label(missing[0].arm) if len(missing) == 1 else f"{len(missing)} arms"
-    return f"{who} {short}", full
+    return f"{who} {short}"
 
 
 def _undrawn_rows(measurements: Sequence[Measurement], titles: Titles) -> tuple[str, ...]:
@@ -284,14 +283,19 @@ def _arrow_notes(groups: Sequence[RowGroup]) -> tuple[str, ...]:
 
 
 def _table(measurements: Sequence[Measurement], drawing: _Drawing) -> DataTable:
-    """One row for each measurement; reference values beside the value that they belong to."""
+    """One row for each measurement; reference values beside the value that they belong to.
+
+    A property that all rows share is not repeated in them: the caption names it.
+    """
     marks = [mark for mark in Compared.MARKS if drawing.marks.get(mark)]
+    properties = [_property(m, drawing.titles) for m in measurements]
+    several = len(set(properties)) > 1
     rows = []
-    for m in measurements:
+    for m, name in zip(measurements, properties, strict=True):
         value, bracket = pair(m.value, m.low, m.high)
         rows.append(
             (
-                _property(m, drawing.titles),
+                *([name] if several else []),
                 row_place(m) or "all",
                 drawing.styles.label(m.arm),
                 drawing.styles.label(m.teacher) or ABSENT,
@@ -302,5 +306,5 @@ def _table(measurements: Sequence[Measurement], drawing: _Drawing) -> DataTable:
             )
         )
     names = [mark.replace("_", " ") for mark in marks]
-    columns = ("measure", "split", "arm", "against", "value", "interval", *names, "n")
-    return DataTable(columns, tuple(rows), heads=4)
+    heads = (*(["measure"] if several else []), "split", "arm", "against")
+    return DataTable((*heads, "value", "interval", *names, "n"), tuple(rows), heads=len(heads))

@@ -119,7 +119,7 @@ class Dot:
     """
 
     style: Style
-    y: float
+    y: int
     x: float
     low: float | None
     high: float | None
@@ -133,13 +133,12 @@ class Dot:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a dot chart; ``undefined`` says what it has no dots for, ``reasons`` says it in full."""
+    """A line of a dot chart; ``undefined`` says what it has no dots for, and why in a few words."""
 
     label: str
     height: int
     dots: tuple[Dot, ...]
     undefined: str = ""
-    reasons: str = ""
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,13 @@ def reason_words(m: Measurement) -> str:
 
 
 def undefined(m: Measurement) -> str:
-    """What a table prints for an undefined value."""
-    return f"undefined: {m.reason}"
+    """What a table prints for an undefined value.
+
+    >>> undefined(Measurement(measure="kl", arm="a", value=None, n=2, reason="undefined in 1 of 2 seeds"))
+    'undefined in 1 of 2 seeds'
+    """
+    reason = m.reason or ""
+    return reason if reason.startswith("undefined") else f"undefined: {reason}"
 
 
 def _section(title: str, intro: str, place: int = 50) -> SectionRecord:
