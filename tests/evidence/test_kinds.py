@@ -51,19 +51,21 @@ def test_a_study_has_the_kinds_of_every_study_and_those_that_it_names(tiny, solv
 
 def test_each_reading_of_a_cell_is_made_once(readings):
     for cell_id, asked in readings_of(readings.plan).items():
-        ids = [reading.id_for(cell_id) for reading in asked]
-        assert len(ids) == len(set(ids)) > 0
+        assert list(asked) == [reading.id_for(cell_id) for reading in asked.values()]
+        questions = [f"{reading.what} {reading.model_dump_json()}" for reading in asked.values()]
+        assert len(questions) == len(set(questions)) > 0
 
 
 def test_teachers_and_students_are_read_and_untrained_students_too(tiny):
     plan = planned(tiny)
     asked = readings_of(plan)
     trained = {
-        (r.what, r.split.samples()["variants"] != [], r.trained) for r in asked[plan.cell("cnn", 0).id]
+        (r.what, r.split.samples()["variants"] != [], r.trained)
+        for r in asked[plan.cell("cnn", 0).id].values()
     }
     assert trained == {("answers", False, True), ("answers", True, True), ("activations", False, True)}
     student = asked[plan.cell("mlp<-cnn", 0).id]
-    assert answers_on(plan.study, "moved", trained=False) in student
+    assert answers_on(plan.study, "moved", trained=False) in student.values()
     assert len(student) == 6
 
 

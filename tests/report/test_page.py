@@ -20,9 +20,11 @@ from bequest.records import (
     MeasureRecord,
     Point,
     SectionRecord,
+    StudyRecord,
     TeacherRecord,
+    read_record,
 )
-from bequest.report import page, write_report
+from bequest.report import page, reproduction, write_report
 from bequest.report.comparison_page import write_comparison
 from bequest.report.numbers import number, pair
 from bequest.report.titles import undefined
@@ -221,6 +223,14 @@ def test_claims_have_a_word_a_sign_and_both_numbers(digits_page):
     assert "ours undefined" in words
     assert "Source of every claim that names no other: Abnar et al. 2020, section 4." in words
     assert "the measurement is undefined: no gap" in words
+
+
+def test_of_very_many_cells_the_first_are_listed(digits_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduction, "MOST_CELLS", 3)
+    all_cells = read_record(digits_folder / "study.json", StudyRecord).cells
+    page = page_of(digits_folder, tmp_path)
+    assert [cell.id for cell in all_cells if cell.id in page.words] == [cell.id for cell in all_cells[:3]]
+    assert f"The first 3 of {len(all_cells)} cells; study.json lists all of them." in page.words
 
 
 def test_a_run_in_rounds_has_its_looks_beside_the_claims(folder_of, study_in_rounds, tmp_path):

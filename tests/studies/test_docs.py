@@ -103,7 +103,7 @@ def test_a_kind_of_one_s_own_works_as_shown(finished, tiny):
         assert isinstance(kind, names["Confidence"])
         by_hand = {}
         for cell, reading in kind.readings(plan):
-            assert reading in readings_of(plan)[cell.id]
+            assert reading in readings_of(plan)[cell.id].values()
             logits = load_arrays(cell_folder(folder, cell.id).reading(reading.id_for(cell.id)))["logits"]
             odds = np.exp(logits.astype(float))
             by_hand[cell.arm, str(cell.seed)] = float((odds.max(1) / odds.sum(1)).mean())

@@ -164,7 +164,7 @@ def test_a_model_on_other_data_is_trained_on_it_and_read_on_the_data_of_the_spli
     cell = plan.cell("cnn", 0)
     assert cell.training.data.options == {"border": 3}
     assert plan.cell("mlp", 0).training.data.options == {}
-    answers = [reading for reading in readings_of(plan)[cell.id] if reading.what == "answers"]
+    answers = [reading for reading in readings_of(plan)[cell.id].values() if reading.what == "answers"]
     assert answers
     assert {(reading.data.name, *reading.data.options) for reading in answers} == {("digits",)}
 

@@ -70,13 +70,13 @@ def kinds_of(study: StudySpec) -> list[Kind]:
     return [study.kind(kind) or kind() for kind in kinds if kind.always or study.kind(kind) is not None]
 
 
-def readings_of(plan: Plan) -> dict[str, tuple[Reading, ...]]:
-    """What must be read of each cell that trains a network, by the cell's id; each reading once."""
+def readings_of(plan: Plan) -> dict[str, dict[str, Reading]]:
+    """What must be read of each cell that trains a network, by the ids of cell and reading."""
     by_cell: dict[str, dict[str, Reading]] = {}
     for kind in kinds_of(plan.study):
         for cell, reading in kind.readings(plan):
             by_cell.setdefault(cell.id, {})[reading.id_for(cell.id)] = reading
-    return {cell_id: tuple(readings.values()) for cell_id, readings in by_cell.items()}
+    return by_cell
 
 
 def snapshot_cells(plan: Plan) -> set[str]:

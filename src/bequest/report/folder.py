@@ -18,6 +18,7 @@ from bequest.records import (
     Record,
     RunRecord,
     StudyRecord,
+    TeacherRecord,
     Verdict,
     read_record,
     read_records,
@@ -32,11 +33,22 @@ MOST = 1e100
 MOST_PROFILE_ARMS = 4  # of a study that names none for its profile
 
 
+@dataclass(frozen=True, slots=True)
+class CellFacts:
+    """What a page says of a cell; of 10,000 whole records the memory would be full."""
+
+    error: str | None
+    warnings: tuple[str, ...]
+    parameters: int | None
+    weights_digest: str | None
+    teachers: tuple[TeacherRecord, ...]
+
+
 @dataclass(frozen=True)
 class Run:
     """The records of one run folder; what the folder does not hold is empty.
 
-    ``cells`` has the record of each cell that wrote one, by cell id. ``problems`` says which of these
+    ``cells`` has the facts of each cell that wrote a record, by cell id. ``problems`` says which of these
     could not be read: a damaged cell must not hide the rest of a study.
     """
 
@@ -46,7 +58,7 @@ class Run:
     measurements: tuple[Measurement, ...]
     curves: tuple[Curve, ...]
     verdicts: tuple[Verdict, ...]
-    cells: dict[str, RunRecord]
+    cells: dict[str, CellFacts]
     problems: tuple[str, ...]
     titles: Titles = field(default_factory=Titles)
 
@@ -177,8 +189,8 @@ def _sha256(path: Path) -> str:
         ) from error
 
 
-def _cells(folder: Path, study: StudyRecord) -> tuple[dict[str, RunRecord], tuple[str, ...]]:
-    records: dict[str, RunRecord] = {}
+def _cells(folder: Path, study: StudyRecord) -> tuple[dict[str, CellFacts], tuple[str, ...]]:
+    cells: dict[str, CellFacts] = {}
     problems: list[str] = []
     for cell in study.cells:
         path = folder / "cells" / cell.id / "record.json"
@@ -201,5 +213,7 @@ def _cells(folder: Path, study: StudyRecord) -> tuple[dict[str, RunRecord], tupl
         if record.id != cell.id:
             problems.append(f"{cell.arm}, seed {cell.seed}: record.json is that of another cell, {record.id}")
             continue
-        records[cell.id] = record
-    return records, tuple(problems)
+        cells[cell.id] = CellFacts(
+            record.error, record.warnings, record.parameters, record.weights_digest, record.teachers
+        )
+    return cells, tuple(problems)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bequest.records import CellRecord, RunRecord
-from bequest.report.folder import Run
+from bequest.records import CellRecord
+from bequest.report.folder import CellFacts, Run
 from bequest.report.numbers import ABSENT, count, duration
 
 
@@ -19,6 +19,10 @@ class CellLine:
     parameters: str
     weights: str
     teacher: str
+
+
+MOST_CELLS = 1000
+"""So many cells are listed: a page of 10,000 would hold little else."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def reproduction(run: Run) -> Reproduction:
     """All that the records say about where the numbers come from."""
     return Reproduction(
         facts=tuple((name, text) for name, text in _facts(run) if text),
-        cells=tuple(_line(cell, run.cells.get(cell.id)) for cell in run.study.cells),
+        cells=tuple(_line(cell, run.cells.get(cell.id)) for cell in run.study.cells[:MOST_CELLS]),
         warnings=_warnings(run),
     )
 
@@ -69,8 +73,8 @@ def _durations(wall: float | None, work: float) -> str:
     return ", ".join(parts)
 
 
-def _line(cell: CellRecord, record: RunRecord | None) -> CellLine:
-    if record is None:
+def _line(cell: CellRecord, facts: CellFacts | None) -> CellLine:
+    if facts is None:
         return CellLine(cell, duration(cell.seconds), ABSENT, ABSENT, ABSENT)
     unchanged = [
         f"{teacher.arm} {teacher.digest_before[:12]} "
@@ -81,20 +85,20 @@ def _line(cell: CellRecord, record: RunRecord | None) -> CellLine:
             if teacher.digest_after
             else ""
         )
-        for teacher in record.teachers
+        for teacher in facts.teachers
     ]
     return CellLine(
         cell,
         duration(cell.seconds),
-        ABSENT if record.parameters is None else count(record.parameters),
-        (record.weights_digest or ABSENT)[:12],
+        ABSENT if facts.parameters is None else count(facts.parameters),
+        (facts.weights_digest or ABSENT)[:12],
         ", ".join(text.strip() for text in unchanged) or ABSENT,
     )
 
 
 def _warnings(run: Run) -> tuple[tuple[str, str], ...]:
     by_text: dict[str, list[str]] = {}
-    for record in run.cells.values():
-        for warning in record.warnings:
-            by_text.setdefault(warning, []).append(f"{record.arm} seed {record.seed}")
+    for cell in run.study.cells:
+        for warning in run.cells[cell.id].warnings if cell.id in run.cells else ():
+            by_text.setdefault(warning, []).append(f"{cell.arm} seed {cell.seed}")
     return tuple((warning, ", ".join(cells)) for warning, cells in by_text.items())

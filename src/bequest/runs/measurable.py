@@ -52,11 +52,7 @@ def measurable(plan: Plan, root: Path, failed: Mapping[str, Answer]) -> Measurab
     kinds = [kind.key for kind in kinds_of(plan.study) if not kind.always and _unread(kind, plan, read)]
     plan = replace(plan, study=plan.study.without_kinds(kinds))
     wanted = readings_of(plan)
-    lacking = {
-        cell_id
-        for cell_id in unread
-        if any(reading.id_for(cell_id) not in read[cell_id] for reading in wanted.get(cell_id, ()))
-    }
+    lacking = {cell_id for cell_id in unread if not read[cell_id].issuperset(wanted.get(cell_id, ()))}
     notes = [f"the split {name!r} could not be made and is left out: {why}" for name, why in broken.items()]
     notes += [f"the evidence {key!r} could not be read and is left out" for key in kinds]
     return Measurable(plan, frozenset(untrained | lacking), tuple(notes))

@@ -87,7 +87,7 @@ def _unused_files(root: Path, plan: Plan, records: dict[str, RunRecord]) -> Iter
     for cell_id in records:
         cell = plan.by_id[cell_id]
         folder = cell_folder(root, cell_id)
-        wanted = {folder.reading(reading.id_for(cell_id)) for reading in readings.get(cell_id, ())}
+        wanted = {folder.reading(reading_id) for reading_id in readings.get(cell_id, ())}
         yield from (path for path in _entries(folder.path / READINGS) if path not in wanted)
         if cell.id not in with_paths:
             yield from _entries(folder.path / SNAPSHOTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,8 @@ class Made:
         return f"{len(self.failures)} of {total} readings could not be made: {reasons}"
 
 
-def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: str = "cpu") -> Made:
-    """Make those of ``wanted`` that the cell lacks; the record then names them and the device.
+def read_cell(cell: Cell, root: Path, wanted: Mapping[str, Reading], *, device: str = "cpu") -> Made:
+    """Make those of ``wanted``, by their ids, that the cell lacks; the record then names them and the device.
 
     One that cannot be made keeps no other from it.
 
@@ -46,17 +46,17 @@ def read_cell(cell: Cell, root: Path, wanted: Collection[Reading], *, device: st
     """
     started = time.perf_counter()
     readings = state_of(root, cell).lacking(wanted)
-    folder, network = cell_folder(root, cell.id), Network(cell, root, readings, device=device)
+    folder, network = cell_folder(root, cell.id), Network(cell, root, readings.values(), device=device)
     digests: dict[str, str] = {}
     failures = []
     try:
-        for reading in readings:
+        for reading_id, reading in readings.items():
             try:
                 arrays = as_plain_arrays(reading.read(network))
             except Exception as error:  # a user's model, split or reading may raise anything
                 failures.append(_reason(error))
                 continue
-            path = folder.reading(reading.id_for(cell.id))
+            path = folder.reading(reading_id)
             with unsynced(when=time.perf_counter() - started < SYNCED_FROM):
                 save_arrays(path, arrays)
             digests[folder.relative(path)] = file_digest(path)

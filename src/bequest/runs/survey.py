@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -94,21 +94,14 @@ class Demand:
     def __init__(self, plan: Plan) -> None:
         self._readings = readings_of(plan)
         self._with_paths = snapshot_cells(plan)
-        self._ids: dict[str, tuple[str, ...]] = {}
 
-    def readings(self, cell_id: str) -> tuple[Reading, ...]:
-        """What must be read of a cell."""
-        return self._readings.get(cell_id, ())
-
-    def reading_ids(self, cell_id: str) -> tuple[str, ...]:
-        """Their ids, which are hashes and computed once."""
-        if cell_id not in self._ids:
-            self._ids[cell_id] = tuple(reading.id_for(cell_id) for reading in self.readings(cell_id))
-        return self._ids[cell_id]
+    def readings(self, cell_id: str) -> dict[str, Reading]:
+        """What must be read of a cell, by the reading's id."""
+        return self._readings.get(cell_id, {})
 
     def lacking(self, state: CellState) -> list[str]:
         """The ids of the readings that must be made of a cell."""
-        return [each for each in self.reading_ids(state.cell.id) if each not in state.readings]
+        return [each for each in self.readings(state.cell.id) if each not in state.readings]
 
     def path(self, cell_id: str) -> bool:
         """Whether a cell's network is asked while it trains."""
@@ -189,9 +182,9 @@ class CellState:
     readings: frozenset[str] = frozenset()
     damaged: tuple[Path, ...] = ()
 
-    def lacking(self, wanted: Collection[Reading]) -> list[Reading]:
-        """Those of ``wanted`` that must be made."""
-        return [reading for reading in wanted if reading.id_for(self.cell.id) not in self.readings]
+    def lacking(self, wanted: Mapping[str, Reading]) -> dict[str, Reading]:
+        """Those of ``wanted``, by their ids, that must be made."""
+        return {key: reading for key, reading in wanted.items() if key not in self.readings}
 
 
 def state_of(root: Path, cell: Cell, *, verify: bool = True) -> CellState:

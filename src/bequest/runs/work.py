@@ -38,7 +38,7 @@ class Workbench:
         if job.action == READ:
             wanted = self._demand.readings(job.cell.id)
             if readings is not None:
-                wanted = tuple(reading for reading in wanted if reading.id_for(job.cell.id) in readings)
+                wanted = {key: reading for key, reading in wanted.items() if key in readings}
             try:
                 made = read_cell(job.cell, self.root, wanted, device=self.device)
             except BequestError as error:

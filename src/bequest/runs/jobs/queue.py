@@ -94,7 +94,7 @@ class JobQueue:
         """The ids of the readings that a job is to make."""
         state = state_of(self.root, job.cell, verify=False)
         damaged = {path.stem for path in self.inventory.damaged}
-        wanted = self._demand.reading_ids(job.cell.id)
+        wanted = self._demand.readings(job.cell.id)
         return [each for each in wanted if each not in state.readings or each in damaged]
 
     def as_ours(self, answer: Answer) -> Answer:
