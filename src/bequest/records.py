@@ -305,9 +305,10 @@ class StudyRecord(Record):
     """A study's run: ``study.json``. The report starts from here.
 
     ``measures`` describes each measure by its name, ``sections`` each kind of evidence by its key;
-    ``picture`` names the chart that stands beside the answer, ``profile_arms`` the arms of the inheritance
-    profile. ``measuring_key`` is a hash of all that decides the measurements; ``files`` holds the SHA-256 of
-    each result by its name; ``rounds`` are the looks of a run with ``--until-decided``.
+    ``picture`` names the chart that stands beside the answer, ``picture_teachers`` the teachers that the
+    answer is about, whose panels of it do, ``profile_arms`` the arms of the inheritance profile.
+    ``measuring_key`` is a hash of all that decides the measurements; ``files`` holds the SHA-256 of each
+    result by its name; ``rounds`` are the looks of a run with ``--until-decided``.
     """
 
     version: int = VERSION
@@ -331,6 +332,7 @@ class StudyRecord(Record):
     sections: dict[str, SectionRecord] = Field(default_factory=dict)
     profile_arms: tuple[str, ...] = ()
     picture: str | None = None
+    picture_teachers: tuple[str, ...] = ()
     measuring_key: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
     rounds: RoundsRecord | None = None

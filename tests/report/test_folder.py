@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import fields
 
 import pytest
 from rich.console import Console
@@ -22,7 +23,11 @@ def test_everything_that_was_written_is_read(digits_folder, digits_study):
     assert list(run.measurements) == digits_study.measurements
     assert list(run.curves) == digits_study.curves
     assert list(run.verdicts) == digits_study.verdicts
-    assert list(run.cells.values()) == digits_study.cells
+    assert list(run.cells) == [record.id for record in digits_study.cells]
+    for facts, record in zip(run.cells.values(), digits_study.cells, strict=True):
+        assert {f.name: getattr(facts, f.name) for f in fields(facts)} == {
+            f.name: getattr(record, f.name) for f in fields(facts)
+        }
     assert run.problems == ()
 
 

@@ -111,6 +111,20 @@ def test_the_picture_stands_beside_the_answer_and_nowhere_else(run_with):
     assert sections(run, page_styles) == ()
 
 
+def test_of_a_picture_beside_several_teachers_the_panels_of_the_answer_come_first(run_with):
+    curves = [drawn("likeness").model_copy(update={"teacher": teacher}) for teacher in ("cnn", "lstm")]
+    record = SectionRecord(title="Likeness", charts=("likeness",))
+    page_styles = styles([], ["a"])
+    for teachers, first, later in ((("lstm",), ["lstm"], ["cnn"]), (("other",), ["cnn", "lstm"], [])):
+        run = run_with(
+            [], curves, picture="likeness", picture_teachers=teachers, sections={"likeness": record}
+        )
+        (beside,) = shown_first(run, page_styles)
+        assert [panel.title for panel in beside.panels] == first
+        rest = [panel.title for s in sections(run, page_styles) for f in s.figures for panel in f.panels]
+        assert rest == later
+
+
 def test_a_study_without_its_picture_has_none(run_with):
     assert shown_first(run_with([], [drawn("a")], picture="absent"), styles([], ["a"])) == ()
     assert shown_first(run_with([], [drawn("a")], picture=None), styles([], ["a"])) == ()

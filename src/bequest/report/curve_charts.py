@@ -74,17 +74,20 @@ def is_map(name: str) -> bool:
 
 
 def _facets(curves: Sequence[Curve], styles: Styles) -> Callable[[Curve], Key]:
-    """What tells panels apart: the axes, splits and layers, and teachers where an arm has several."""
+    """What tells panels apart: the axes, splits and layers, and teachers where an arm has several.
+
+    A teacher that all curves are about is named too.
+    """
     arms: dict[Key, set[str | None]] = {}
     for c in curves:
         arms.setdefault((c.arm, c.kind, c.y_title, c.split or "", c.layer or ""), set()).add(c.teacher)
-    many = any(len(teachers) > 1 for teachers in arms.values())
+    named = any(len(teachers) > 1 for teachers in arms.values()) or len({c.teacher for c in curves}) == 1
     facets = [facet for facet in ("split", "layer") if len({getattr(c, facet) for c in curves}) > 1]
     return lambda c: (
         c.y_title,
         c.x_title,
         *(getattr(c, facet) or "" for facet in facets),
-        *([styles.label(c.teacher)] if many else []),
+        *([styles.label(c.teacher)] if named else []),
     )
 
 

@@ -27,8 +27,9 @@ ASKED = "distance"
 def sections(run: Run, styles: Styles) -> tuple[Section, ...]:
     """Every kind of evidence that the run holds, in reading order."""
     charts = _charts(run.by_split(run.curves))
-    if run.study.picture:
-        charts.pop(run.study.picture, None)  # it stands beside the answer
+    if picture := run.study.picture:
+        shown = _of_answer(run)
+        charts[picture] = [curve for curve in charts.get(picture, ()) if curve not in shown]
     compared = _compared(run)
     placed: list[tuple[int, Section]] = []
     for key, record in run.study.sections.items():
@@ -54,13 +55,18 @@ def sections(run: Run, styles: Styles) -> tuple[Section, ...]:
 
 def shown_first(run: Run, styles: Styles) -> tuple[Figure, ...]:
     """The figures of the study's picture: the chart that shows the answer."""
-    picture = run.study.picture
-    curves = [curve for curve in run.by_split(run.curves) if curve.chart == picture and curve.points]
+    picture, curves = run.study.picture, _of_answer(run)
     if picture is None or not curves:
         return ()
     owners = [record for record in run.study.sections.values() if picture in record.charts]
     title = (owners[0] if owners else chart_section(picture)).title
     return tuple(_drawn(picture, title, curves, styles, tiled=True))
+
+
+def _of_answer(run: Run) -> list[Curve]:
+    """The curves of the study's picture: of those beside several teachers those that the answer is about."""
+    curves = [c for c in run.by_split(run.curves) if c.chart == run.study.picture and c.points]
+    return [curve for curve in curves if curve.teacher in run.study.picture_teachers] or curves
 
 
 def _placed(key: str, record: SectionRecord, figures: Sequence[Figure]) -> list[tuple[int, Section]]:

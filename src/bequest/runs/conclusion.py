@@ -30,7 +30,7 @@ from bequest.runs.jobs.schedule import Answer
 from bequest.runs.measurable import Measurable, measurable
 from bequest.runs.rounds import Durations, Round
 from bequest.runs.survey import record_of_cell
-from bequest.studies.answer import answer_sentence
+from bequest.studies.answer import answer_sentence, teachers_in
 from bequest.studies.cell import cell_folder
 from bequest.studies.claim_spec import AnswerSpec, ClaimSpec
 from bequest.studies.claims import LEVEL, judge
@@ -127,6 +127,7 @@ class Conclusion:
             sections=sections_of(study),
             profile_arms=_claimed_arms(plan),
             picture=study.answer.picture if study.answer else None,
+            picture_teachers=teachers_in(study.answer, measurements) if study.answer else (),
             measuring_key=plan.measuring_key if judged else None,
             files={name: file_digest(self.folder / name) for name in RESULTS} if judged else {},
             rounds=self.rounds,
