@@ -20,6 +20,8 @@ from bequest.registry import nearest
 SHOWN = 80
 """Characters of a value that a message repeats."""
 
+_PLACE = re.compile(r"\d+: ")
+
 C = TypeVar("C", bound="Config")
 
 
@@ -52,7 +54,23 @@ class Config(BaseModel):
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each fault: path, what is wrong, what came, the nearest known key."""
-    return [_fault(dict(item), model) for item in error.errors()]
+    items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
+    meant = {
+        (*item["loc"][:-1], *nearest(str(item["loc"][-1]), _known_keys(model, item["loc"][:-1]), count=1))
+        for item in items
+        if item["type"] == "extra_forbidden"
+    }
+    # A key that is misspelt is missing too: one mistake is one fault.
+    return [_fault(item, model) for item in items if item["type"] != "missing" or item["loc"] not in meant]
+
+
+def at(path: str, fault: str) -> str:
+    """``fault`` at ``path``; one that begins with a place in a list continues the path.
+
+    >>> at("arms", "empty"), at("views", "0: unknown key")
+    ('arms: empty', 'views.0: unknown key')
+    """
+    return f"{path}.{fault}" if _PLACE.match(fault) else f"{path}: {fault}"
 
 
 def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
@@ -66,8 +84,9 @@ def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{path}: required and not given"
     message = item["msg"].removeprefix("Value error, ")
     shown = json.dumps(item.get("input"), default=str)
-    got = f" (got {shown})" if len(shown) <= SHOWN else ""
-    return f"{path or 'study'}: {message[0].lower() + message[1:]}{got}"
+    said = str(item.get("input")) in message or isinstance(item.get("input"), Mapping | list)
+    got = f" (got {shown})" if len(shown) <= SHOWN and not (item["type"] == "value_error" and said) else ""
+    return at(path or "study", f"{message[0].lower() + message[1:]}{got}")
 
 
 def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
@@ -177,8 +196,16 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def with_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+def with_settings(
+    data: Mapping[str, Any],
+    settings: Iterable[str],
+    *,
+    option: str = "--set",
+    example: str = "recipe.lr=0.01",
+) -> dict[str, Any]:
     """``data`` with each ``path=value`` of ``settings`` applied; values are TOML, else text.
+
+    An error names ``option``, which the settings were given by, and the ``example`` of one.
 
     >>> with_settings({"train": {"lr": 0.1}}, ["train.lr=0.2", "data.name=digits"])
     {'train': {'lr': 0.2}, 'data': {'name': 'digits'}}
@@ -187,20 +214,21 @@ def with_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str,
         ConfigError: If a setting is not of the form ``path=value``.
     """
     result = dict(data)
+    form = "path=value" if option == "--set" else "key=value"
     faults = []
     for setting in settings:
         path, equals, text = setting.partition("=")
         keys = path.strip().split(".")
         if not equals or not all(keys) or len(keys) > DEEPEST:
             shown = setting if len(setting) <= SHOWN else f"{setting[:SHOWN]}..."
-            faults.append(f"{shown!r}: expected path=value, such as train.lr=0.01")
+            faults.append(f"{shown!r}: expected {form}, such as {example}")
             continue
         value: Any = _toml_value(text.strip())
         for key in reversed(keys):
             value = {key: value}
         result = merged(result, value)
     if faults:
-        raise ConfigError.of("--set", faults)
+        raise ConfigError.of(option, faults)
     return result
 
 

@@ -65,6 +65,20 @@ class BequestError(Exception):
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 
+def in_one_line(error: BequestError) -> str:
+    """The error as one fault among others; a suggestion takes the place of the list of all names.
+
+    >>> in_one_line(DataError("labels are out of range", expected="0..9", got="12"))
+    'labels are out of range; expected 0..9; got 12'
+    >>> in_one_line(UnknownName("there is no view 'flop'", expected="...", remedy="did you mean 'flip'?"))
+    "there is no view 'flop'; did you mean 'flip'?"
+    """
+    remedy = error.remedy or ""
+    details = () if remedy.startswith("did you mean") else (("expected", error.expected), ("got", error.got))
+    parts = [error.message, *(f"{name} {value}" for name, value in details if value is not None)]
+    return " ".join("; ".join([*parts, remedy] if remedy else parts).split())
+
+
 def _rebuild(kind: type[BequestError], args: tuple[object, ...], state: dict[str, object]) -> BequestError:
     """Unpickle an error, so that worker processes can raise it in their parent."""
     error = kind.__new__(kind, *args)

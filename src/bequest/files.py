@@ -139,7 +139,7 @@ def unsealed(content: Any, path: str | Path) -> Any:
                 f"{path} is damaged, or was changed after it was written",
                 expected=f"SHA-256 {seal}",
                 got=f"SHA-256 {_seal(content)}",
-                remedy="run the same command again; what is damaged is made again",
+                remedy="repeat the command that wrote this folder: what is damaged is made again",
             )
     return content
 
@@ -162,7 +162,7 @@ def read_json(path: str | Path) -> Any:
         raise RunFolderError(
             f"{path} cannot be read as JSON",
             got=error,
-            remedy="run the same command again; what is damaged is made again",
+            remedy="repeat the command that wrote this folder: what is damaged is made again",
         ) from error
 
 

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Literal
 
 from bequest.errors import UnknownName
-from bequest.registry import Registry
+from bequest.registry import Registry, unknown
 
 Better = Literal["higher", "lower"]
 Group = Literal["property", "likeness", "representation", "derived"]
@@ -197,7 +197,8 @@ def measure_named(name: str) -> Measure:
     if tail and head in MEASURES and MEASURES[head].parametric:
         base = MEASURES[head]
         return replace(base, name=name, title=f"{base.title}, {tail.replace('_', ' ')}")
-    return MEASURES[name]  # raises, naming the nearest
+    derived = [f"{prefix}/{tail}" for prefix in PREFIXES] if tail in MEASURES else []
+    raise unknown("measure", name, [*MEASURES, *derived])
 
 
 def _at_part(head: str, of: str, part: str) -> Measure:

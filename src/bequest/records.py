@@ -380,7 +380,7 @@ def _checked(content: Any, kind: type[R], path: str | Path) -> R:
         raise RunFolderError(
             f"{path} is not a {kind.__name__}",
             got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            remedy="run the same command again; what is damaged is made again",
+            remedy="repeat the command that wrote this folder: what is damaged is made again",
         ) from None
 
 
@@ -391,7 +391,7 @@ def _refuse_newer(content: Any, path: str | Path) -> None:
             f"{path} has a damaged version",
             expected=f"a number up to {VERSION}",
             got=repr(version),
-            remedy="run the same command again; what is damaged is made again",
+            remedy="repeat the command that wrote this folder: what is damaged is made again",
         )
     if version > VERSION:
         raise RunFolderError(

@@ -42,7 +42,7 @@ def nearest(name: str, names: Iterable[str], *, count: int = 3) -> list[str]:
     ['test']
     """
     folded = {candidate.casefold(): candidate for candidate in sorted(names)}
-    close = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.5)
+    close = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.6)
     return [folded[candidate] for candidate in close]
 
 

@@ -174,17 +174,39 @@ def _case(student: Named, teacher: Named, data: Named, *, as_is: bool) -> _Case:
     from bequest.runs.fine_tuning import with_tokenizer
     from bequest.runs.networks import check_as_is, network_table
 
-    learner, options = network_table(student[0], _options(student[1])), _options(teacher[1])
+    options = _options(teacher[1], "--teacher-option", "dropout=0.1")
+    learner = network_table(student[0], _options(student[1], "--student-option", "dropout=0.1"))
     table = network_table(teacher[0], options)
-    spec, samples = with_tokenizer({"name": data[0], "options": _options(data[1])}, learner, table)
+    shown = _options(data[1], "--data-option", "size=160")
+    spec, samples = with_tokenizer({"name": data[0], "options": shown}, learner, table)
+    _check_made("--student", learner, samples)
+    _check_made("--teacher", table, samples)
     sentences = check_as_is(teacher[0], samples, options) if as_is else []
     return _Case(learner, table, spec, samples, sentences)
 
 
-def _options(settings: list[str] | None) -> dict[str, Any]:
+def _options(settings: list[str] | None, option: str = "--views", example: str = FLIP) -> dict[str, Any]:
     from bequest.config import with_settings
 
-    return with_settings({}, settings or ())
+    return with_settings({}, settings or (), option=option, example=example)
+
+
+def _check_made(option: str, network: dict[str, Any], samples: Dataset) -> None:
+    """Make a network as its cells will, so that an absent library or file is said before any training.
+
+    Raises:
+        InputError: If it cannot be made; names the option.
+    """
+    from bequest.errors import ConfigError, InputError
+    from bequest.models.catalogue import build_for
+
+    try:
+        build_for(network["family"], samples, seed=0, **network["options"])
+    except ConfigError:
+        return  # the study's own check names wrong options, with the key that they stand at
+    except InputError as error:
+        error.message = f"{option}: {error.message}"
+        raise
 
 
 def _stated(**values: float | None) -> dict[str, float]:

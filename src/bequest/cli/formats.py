@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickle
 import re
 import zipfile
 from collections.abc import Callable
@@ -105,7 +106,15 @@ def _safetensors(path: Path) -> Arrays:
 def _pt(path: Path) -> Arrays:
     import torch
 
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"{path} holds more than tensors, and is not opened: a pickle can run code",
+            expected="a tensor, or a dict of them",
+            got=_first_global(str(error)),
+            remedy="save the arrays alone, such as torch.save({'logits': logits, 'labels': labels}, FILE)",
+        ) from None
     if isinstance(content, torch.Tensor):
         return {NAMELESS: _numpy(content)}
     if not isinstance(content, dict):
@@ -117,6 +126,12 @@ def _pt(path: Path) -> Arrays:
         for name, value in content.items()
         if isinstance(value, (torch.Tensor, list, tuple))
     }
+
+
+def _first_global(message: str) -> str:
+    """What torch names as the class that it does not load; else the kind of the failure."""
+    found = re.search(r"GLOBAL ([\w.]+)", message)
+    return f"an object of {found[1]}" if found else "a pickle that torch.load(weights_only=True) refuses"
 
 
 def _numpy(tensor: Any) -> NDArray[Any]:

@@ -99,8 +99,9 @@ def parse_keys(texts: list[str]) -> dict[str, str]:
     for text in texts:
         role, equals, name = text.partition("=")
         if not equals or role not in ROLES or not name:
+            fault = f"there is no role {role!r}" if equals and name else "not of the form ROLE=NAME"
             raise DataError(
-                f"--key {text}: not of the form ROLE=NAME",
+                f"--key {text}: {fault}",
                 expected=f"ROLE=NAME with a role of {', '.join(ROLES)}",
                 remedy="such as --key logits=preds",
             )
@@ -137,8 +138,8 @@ def read_features(
         layers = [name for name in roles if name not in NOT_ACTIVATIONS]
         if len(layers) != 1:
             raise DataError(
-                f"{path} has no x",
-                expected="x (N, ...), and ids (N,) if there are any",
+                f"{path} has no activations x",
+                expected="activations x (N, ...), and ids (N,) if there are any",
                 got=", ".join(roles) or "nothing",
                 remedy="name the array: --key x=NAME",
             )
@@ -159,7 +160,7 @@ def paired(
         try:
             return pair(ids, other_ids)
         except DataError as error:
-            raise _in_file(error, both) from None
+            raise _in_file(_without_python(error), both) from None
     if ids is not None or other_ids is not None:
         bare = files[1] if other_ids is None else files[0]
         raise DataError(
@@ -209,16 +210,29 @@ def _predictions(file: str, roles: Arrays) -> Predictions:
         answers, labels, names = _hard(roles["predictions"], roles.get("labels"), names)
     else:
         raise DataError(
-            "there are neither logits nor probs nor predictions",
+            "there are no logits, probs or predictions",
             expected=FORM,
             got=", ".join(roles) or "nothing",
-            remedy="name them: --key logits=NAME",
+            remedy=_key_of_answers(roles),
         )
     present = {"labels": labels, "ids": ids}
-    same_length(predictions=answers, **{key: value for key, value in present.items() if value is not None})
+    told = next(role for role in ("logits", "probs", "predictions") if role in roles)
+    same_length(**{told: answers}, **{key: value for key, value in present.items() if value is not None})
     if ids is not None:
         pair(ids, ids)
     return Predictions(file, answers.astype(np.int64), labels, ids, probs, log_probs, names)
+
+
+def _key_of_answers(roles: Arrays) -> str:
+    """The option that names the array which most likely holds the answers."""
+    for name, array in roles.items():
+        if name in ROLES:
+            continue
+        if array.ndim == 2 and array.dtype.kind == "f":
+            return f"if {name!r} holds logits: --key logits={name} (or probs={name})"
+        if any(name.lower().startswith(start) for start in ("pred", "answer")):
+            return f"if {name!r} holds predicted classes: --key predictions={name}"
+    return "say which array holds them: --key logits=NAME, probs=NAME or predictions=NAME"
 
 
 def _scores(roles: Arrays) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -252,6 +266,13 @@ def _two_columns(array: NDArray[Any], role: str) -> NDArray[Any]:
         return array
     column = array.reshape(len(array))
     if role == "logits":
+        if array.dtype.kind in "iu":
+            raise DataError(
+                "logits are one whole number a sample",
+                expected="scores (N, C), or those of class 1 of two (N,), as floats",
+                got=f"{array.dtype} of shape {array.shape}",
+                remedy="if they are predicted classes: --key predictions=NAME",
+            )
         return np.stack([np.zeros_like(column), column], axis=1)
     if len(column) and not ((column >= 0) & (column <= 1)).all():
         raise DataError("probs are out of range", expected="0..1", got=f"{column.min()}..{column.max()}")
@@ -335,6 +356,12 @@ def _places(texts: NDArray[Any], names: NDArray[Any]) -> NDArray[np.int64]:
             got=unknown[0],
         )
     return np.array([place_of[text] for text in texts.tolist()], dtype=np.int64)
+
+
+def _without_python(error: DataError) -> DataError:
+    """The error without a remedy that is a keyword argument: there is none on the command line."""
+    remedy = (error.remedy or "").split(", or keep the common samples")[0]
+    return DataError(error.message, expected=error.expected, got=error.got, remedy=remedy or None)
 
 
 def _in_file(error: DataError, file: str) -> DataError:

@@ -225,14 +225,20 @@ def _asked(
                 "--teacher",
                 [f"{text}: neither an arm of a run (RUN_FOLDER:ARM) nor weights (MODEL:WEIGHTS_FILE)"],
             )
-    dataset = load_dataset(data, **with_settings({}, data_options or ())) if data else None
+    dataset = (
+        load_dataset(
+            data, **with_settings({}, data_options or (), option="--data-option", example="size=160")
+        )
+        if data
+        else None
+    )
     if dataset is None:
         # The data that the cell itself was trained on, which need not be its study's.
         trained_on = [cell[1].training.data for cell in cells.values() if cell is not None]
         dataset = load(trained_on[0]) if trained_on else None
     if dataset is None:
         raise ConfigError.of("--data", ["a teacher from a file of weights needs a data set: --data NAME"])
-    options = with_settings({}, model_options or ())
+    options = with_settings({}, model_options or (), option="--model-option", example="dropout=0.1")
     asked = []
     for text, cell in cells.items():
         name = cell[1].arm if cell is not None else text.partition(":")[0]

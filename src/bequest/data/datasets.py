@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import inspect
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from bequest.data.rows import LazyRows, blocks_of, rows_at
 from bequest.data.rows.items import READERS
 from bequest.data.text.tokenizer import Tokenizer
 from bequest.data.torch_items import Unlabelled, items_of
-from bequest.errors import DataError, UnknownName
+from bequest.errors import BequestError, DataError, UnknownName
 from bequest.registry import Registry, unknown
 
 __all__ = [
@@ -207,9 +208,27 @@ def load_dataset(name: str, **options: Any) -> Dataset:
     except TypeError as error:
         accepted = ", ".join(inspect.signature(factory).parameters)
         raise DataError(
-            f"wrong options for the dataset {family!r}", expected=f"options of {accepted}", got=error
+            f"wrong options for the dataset {family!r}: {str(error).removeprefix('got ')}",
+            expected=f"options of {accepted}",
         ) from None
-    return checked(factory(**place, **options))
+    return checked(_made(factory, {**place, **options}, name=family))
+
+
+def _made(factory: Callable[..., Dataset], options: dict[str, Any], *, name: str) -> Dataset:
+    """The dataset; what a user's own function raises names its line, since no other message would."""
+    if DATASETS.origin(name) is None:
+        return factory(**options)
+    try:
+        return factory(**options)
+    except (BequestError, MemoryError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"the function that makes the dataset {name!r} fails",
+            got=f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})",
+            remedy="mend that function, then run the same command again",
+        ) from error
 
 
 def _unknown_dataset(name: str, family: str) -> UnknownName:

@@ -130,7 +130,9 @@ def source_of(name: str) -> DataSource:
         UnknownName: If there is none.
     """
     if name not in SOURCES:
-        raise unknown("data set to fetch", name, SOURCES)
+        error = unknown("published data set", name, SOURCES)
+        error.remedy = error.remedy or "`bequest data` knows these; how to get others: docs/data.md"
+        raise error
     return SOURCES[name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -41,7 +42,7 @@ def fit(
     data: Any,
     *,
     seed: int = 0,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
     objective: Any = None,
     views: Any = None,
     checkpoint: str | Path | None = None,
@@ -57,7 +58,7 @@ def fit(
             copied.
         data: See :func:`bequest.load_dataset` and :func:`bequest.data.datasets.as_dataset`.
         seed: Seeds initial weights, order, views and dropout.
-        recipe: The loop.
+        recipe: The loop, or a table of its fields.
         objective: An objective, its name, or a table; default: cross-entropy.
         views: How the training images are shown; default: as they are.
         checkpoint: A file to keep the state of the run in; the same call goes on from there.
@@ -75,6 +76,7 @@ def fit(
     ['accuracy', 'nll']
     """
     load_parts()
+    seed = _whole(seed)
     dataset = as_dataset(data)
     network = named_network(model, dataset) if isinstance(model, str) else None
     lesson = Lesson(
@@ -103,7 +105,7 @@ def distill(
     queries: Any = None,
     active: ActiveSpec | None = None,
     seed: int = 0,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
     device: Device | None = None,
     progress: bool | None = None,
@@ -131,7 +133,7 @@ def distill(
             mixture.
         active: Ask only about the most telling part of the queries, chosen in rounds.
         seed: Seeds initial weights, order, views and dropout.
-        recipe: The loop.
+        recipe: The loop, or a table of its fields.
         checkpoint: A file to keep the state of the run in; the same call goes on from there.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; default: where the network is.
         progress: Show a bar; default: in a terminal and in a notebook.
@@ -143,10 +145,16 @@ def distill(
         TeacherChanged: If a teacher's parameters or buffers moved.
     """
     load_parts()
+    seed = _whole(seed)
     objective = as_objective(objective, KD(temperature=4.0))
     view = as_view(views)
     if (teachers and signal is not None) or not (teachers or signal or not objective.needs_teacher):
-        raise InputError("distill needs teachers or a signal", expected="exactly one of them")
+        both = bool(teachers) and signal is not None
+        raise InputError(
+            "distill got both teachers and a signal" if both else "distill got no teacher",
+            expected="teachers=[...], or signal=STORE: their stored answers",
+            remedy="leave one of them out" if both else "give one, such as teachers=[bq.fit('cnn', data)]",
+        )
     dataset = as_dataset(data)
     network = named_network(student, dataset) if isinstance(student, str) else None
     if isinstance(teachers, str | Fitted | AnyTeacher | nn.Module):
@@ -326,7 +334,16 @@ def _stored_sources(
     return tuple(replace(source, active=active) for source in store.sources(inputs, labelled=labelled))
 
 
-def _recipe(recipe: Recipe | None, options: Mapping[str, Any]) -> Recipe:
+def _whole(seed: object) -> int:
+    try:
+        return operator.index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError("the seed is not a whole number", expected="an int", got=repr(seed)[:80]) from None
+
+
+def _recipe(recipe: Recipe | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Recipe:
+    if isinstance(recipe, Mapping):
+        recipe = Recipe.parse(recipe, "the training recipe")
     base = (recipe or Recipe()).model_dump(exclude_unset=True)
     return Recipe.parse({**base, **options}, "the training recipe")
 

@@ -21,7 +21,7 @@ from bequest.distill.live import LiveTeachers
 from bequest.distill.model_queries import ModelQueries
 from bequest.distill.objectives import Objective
 from bequest.distill.parallel import Ranks
-from bequest.distill.preflight import check_labels, check_student
+from bequest.distill.preflight import check_labels, check_queries, check_student
 from bequest.distill.ranking import Ranking
 from bequest.distill.recipe import Recipe
 from bequest.distill.score import Scores, score
@@ -120,6 +120,7 @@ class Lesson:
                 signal.check(self.student, self.data, self.recipe)
                 records = signal.records(self.data)
             sentences = check_student(self.student, self.data, self.recipe)
+            check_queries(self.student, self.sources, self.data)
             identity = "" if checkpoint is None else self._identity(records)
             batches, trainer = self._trainer(signal)
             with closing(trainer), signal.reading_ahead(batches) if signal else nullcontext():

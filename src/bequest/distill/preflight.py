@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from bequest.data.batches import AnySource, Source
 from bequest.data.datasets import Dataset
+from bequest.data.views import Identity
 from bequest.distill.exchange import UNLABELLED, Exchange
 from bequest.distill.label_space import check_class_order, probabilities_for_logits
 from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
-from bequest.distill.teachers import AnyTeacher
+from bequest.distill.teachers import AnyTeacher, named
 from bequest.errors import DataError, ModelError, ObjectiveError
 from bequest.models.devices import device_of, to_device
 from bequest.models.modes import evaluating
@@ -98,6 +99,20 @@ def check_student(student: nn.Module, data: Dataset, recipe: Recipe) -> list[str
     check_network(student, to_device(data["validation"].x[:ROWS], device), classes=len(data.classes))
     with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(student):
         return probabilities_for_logits("the student", logits_of(student(x)))
+
+
+def check_queries(student: nn.Module, sources: Sequence[AnySource], data: Dataset) -> None:
+    """Refuse a pool of another shape than the training inputs, if the student does not take it.
+
+    Raises:
+        ModelError: Names the source.
+    """
+    for source in sources:
+        if not isinstance(source, Source) or source.split.x.shape[1:] == data["train"].x.shape[1:]:
+            continue
+        if isinstance(source.view, Identity):  # a view may bring inputs into shape
+            with named(f"{source.name}: inputs {tuple(source.split.x.shape)}"):
+                check_network(student, to_device(source.split.x[:ROWS], device_of(student)))
 
 
 def check_labels(sources: Sequence[AnySource], classes: int) -> None:

@@ -99,8 +99,9 @@ def _at_seed(cells: list[CellRecord], number: str | None, text: str) -> CellReco
     if number is None:
         return next(iter(by_seed.values()))
     if not (number.isdecimal() and int(number) in by_seed):
-        expected = f"expected a number from {min(by_seed)} to {max(by_seed)}"
-        raise ConfigError.of(text, [f"seed: {expected}, got {number!r}"])
+        raise ConfigError.of(
+            text, [f"there is no seed {number!r}; there are {min(by_seed)} to {max(by_seed)}"]
+        )
     return by_seed[int(number)]
 
 

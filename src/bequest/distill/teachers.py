@@ -19,7 +19,7 @@ from bequest.distill.recipe import Recipe
 from bequest.errors import ModelError, TeacherChanged
 from bequest.models.devices import device_of, to_device
 from bequest.models.modes import modes_of, set_modes
-from bequest.models.network_checks import explained
+from bequest.models.network_checks import checked_module, explained
 from bequest.models.taps import known_activations, tapped
 from bequest.models.tokens import full_precision, logits_of
 from bequest.models.weights import weights_digest
@@ -215,6 +215,7 @@ class Teacher(AnyTeacher):
         precision: Precision = "float32",
         classes: Sequence[str] | None = None,
     ) -> None:
+        model = checked_module(model, f"the teacher {name!r}")
         self.name = name
         self.mode = mode
         self._model = self._ask = model

@@ -206,7 +206,7 @@ class Readings:
             raise RunFolderError(
                 f"{path} cannot be read",
                 got=error,
-                remedy="run the same command again; what is damaged is made again",
+                remedy="repeat the command that wrote this folder: what is damaged is made again",
             ) from error
         return [{name: float(value) for name, value in row.items()} for row in rows]
 

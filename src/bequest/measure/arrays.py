@@ -134,8 +134,12 @@ def scores(array: Array, name: str, *, columns: int = 2) -> Floats:
             remedy="for two classes pass both, such as np.stack([1 - p, p], axis=1) for probabilities p",
         )
     if np.isnan(table).any() or np.isposinf(table).any():
+        bad = np.isnan(table).any(axis=1) | np.isposinf(table).any(axis=1)
         raise DataError(
-            f"{name} holds NaN or +inf", expected="finite numbers", remedy="find where they arise"
+            f"NaN or +inf among the {name}",
+            expected="finite numbers",
+            got=f"{int(bad.sum())} such rows of {len(table)}, the first row {int(bad.argmax())}",
+            remedy="mend the model or the file; rows are not dropped, since pairs of files must keep theirs",
         )
     return table.astype(np.float64)
 
@@ -204,13 +208,22 @@ def classes(array: Array, name: str, *, count: int | None = None) -> Integers:
     indices = plain(array, name)
     _refuse_shape(indices, 1, name, "(N,)")
     if indices.dtype.kind not in "iu":
-        raise DataError(f"{name} are not class indices", expected="an integer dtype", got=indices.dtype)
+        raise DataError(
+            f"{name} are not class indices",
+            expected="whole numbers of an integer dtype",
+            got=indices.dtype,
+            remedy=f"{name}.astype(int), if they are whole",
+        )
     if indices.size and (indices.min() < 0 or (count is not None and indices.max() >= count)):
+        wrong = (indices < 0) | (indices >= (np.inf if count is None else count))
+        row = int(wrong.argmax())
         raise DataError(
             f"{name} are out of range",
             expected="0 or more" if count is None else f"0..{count - 1}",
-            got=f"{indices.min()}..{indices.max()}",
-            remedy="leave unlabelled rows out first",
+            got=f"{indices[row]} in row {row}",
+            remedy="leave rows without a label out first"
+            if indices[row] < 0
+            else "number the classes from 0, in the order of the columns of the scores",
         )
     return indices.astype(np.int64)
 
@@ -245,7 +258,7 @@ def same_length(**arrays: NDArray[Any]) -> int:
             f"{' and '.join(lengths)} differ in length",
             expected="one row a sample in each",
             got=", ".join(f"{name} {length}" for name, length in lengths.items()),
-            remedy="pair the rows by sample id first (bequest.measure.pair)",
+            remedy="give all of them for the same samples, in the same order",
         )
     return next(iter(lengths.values()))
 

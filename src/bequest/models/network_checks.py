@@ -121,7 +121,10 @@ def _check_logits(logits: Tensor, rows: int, classes: int | None) -> None:
     fits = logits.ndim in (2, SEQUENCE_LOGITS_AXES) and len(logits) == rows
     if not fits or (classes is not None and logits.shape[-1] != classes):
         raise ModelError(
-            "the logits of the network have the wrong shape", expected=expected, got=tuple(logits.shape)
+            "the logits of the network have the wrong shape",
+            expected=expected,
+            got=tuple(logits.shape),
+            remedy=f"give its last layer {classes} outputs, one a class" if fits else None,
         )
     if not logits.is_floating_point():
         raise ModelError("the logits of the network are not real numbers", got=logits.dtype)

@@ -28,7 +28,7 @@ from bequest.report.titles import Titles
 R = TypeVar("R", bound=Record)
 S = TypeVar("S", Measurement, Curve)
 
-REMEDY = "run the same command again; finished cells are skipped"
+REMEDY = "repeat the command that wrote this folder: finished cells are skipped"
 MOST = 1e100
 MOST_PROFILE_ARMS = 4  # of a study that names none for its profile
 

@@ -75,7 +75,14 @@ class RunFolder:
                 remedy="check the path, or run the study first",
             )
         content = read_toml(self.configuration)
-        scale = str(content.pop("scale", "small"))
+        if "scale" not in content:  # as `bequest new` writes it: only resolved configurations have that key
+            raise RunFolderError(
+                f"{self.path} is not a run folder",
+                expected="a folder that bequest run wrote",
+                got="a study that somebody wrote",
+                remedy=f"bequest run {self.configuration}; its last line names the run folder",
+            )
+        scale = str(content.pop("scale"))
         use = content.get("use", [])
         if not isinstance(use, list) or not all(isinstance(file, str) for file in use):
             raise ConfigError.of(str(self.configuration), ["use: expected a list of Python files"])

@@ -50,8 +50,9 @@ def cell_named(text: str) -> tuple[Path, Cell] | None:
         raise unknown("arm", arm, plan.study.arms)
     seeds = plan.seeds_of(arm)
     if colon and not (number.isdecimal() and int(number) in seeds):
-        expected = f"expected a number from {seeds[0]} to {seeds[-1]}"
-        raise ConfigError.of(text, [f"seed: {expected}, got {number!r}"])
+        raise ConfigError.of(
+            text, [f"the arm {arm!r} has no seed {number!r}; it has {seeds[0]} to {seeds[-1]}"]
+        )
     cell = plan.cell(arm, int(number) if colon else seeds[0])
     if not state_of(folder.path, cell).trained:
         raise ModelError(
@@ -164,7 +165,7 @@ def check_classes(text: str, data: Dataset) -> None:
         differing = [f"{a} for {b}" for a, b in zip(theirs, ours, strict=False) if a != b]
         raise DataError(
             "the teacher was trained on other classes than the data has",
-            expected=f"{len(ours)} classes: {', '.join(ours[:8])}",
+            expected=f"{len(ours)} classes: {', '.join(ours[:8])}{', ...' if len(ours) > 8 else ''}",
             got=f"{len(theirs)} classes: " + "; ".join(differing[:8] or theirs[:8]),
             remedy="without --as-is the teacher gets a new head and is fine-tuned",
         )

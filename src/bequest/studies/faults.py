@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
+from bequest.config import at
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import DATASETS, located
 from bequest.data.outline import OUTLINES, splits_of
 from bequest.data.queries import TEACHERS_NEEDED
 from bequest.data.views import Identity
-from bequest.errors import ConfigError, InputError, UnknownName
+from bequest.errors import ConfigError, InputError, UnknownName, in_one_line
 from bequest.measures import measure_named
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
@@ -182,7 +183,7 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
     yield from _initial_faults(study, name)
     yield from _queried_faults(study, name)
     if arm.queries is not None and arm.queries not in study.queries:
-        yield f"{path}.queries: {not_known('queries', arm.queries, study.queries)}"
+        yield f"{path}.queries: {not_known('table of queries', arm.queries, study.queries)}"
     if arm.mode == "stored" and not arm.teachers:
         yield f"{path}.mode: only the answers of teachers can be stored, and there is none"
     yield from _asking_faults(study, name)
@@ -262,7 +263,7 @@ def measure_faults(path: str, measure: str) -> Iterator[str]:
     try:
         measure_named(measure)
     except UnknownName as error:
-        yield f"{path}: {error.message}; {error.remedy or 'see bequest ls measures'}"
+        yield f"{path}: {error.message}; {error.remedy or '`bequest ls measures` lists them'}"
 
 
 def _filled_in(text: str, values: Mapping[str, object]) -> None:
@@ -271,7 +272,7 @@ def _filled_in(text: str, values: Mapping[str, object]) -> None:
         text.format(n=0, **dict.fromkeys(values, ""))
     except (KeyError, IndexError, ValueError) as error:
         raise ConfigError.of(
-            "answer.text", [f"{{{error.args[0]}}} stands for no value; known: n, {', '.join(values)}"]
+            "answer.text", [f"{{{error.args[0]}}} is not in [answer.values]; known: n, {', '.join(values)}"]
         ) from None
 
 
@@ -303,9 +304,9 @@ def _trial(path: str, attempt: Callable[[], object]) -> Iterator[str]:
         attempt()
     except ConfigError as error:
         for fault in error.faults or (str(error),):
-            yield f"{path}: {fault}"
+            yield at(path, fault)
     except InputError as error:
-        yield f"{path}: {' '.join(str(error).split())}"
+        yield f"{path}: {in_one_line(error)}"
 
 
 def not_known(kind: str, name: str, names: Iterable[str]) -> str:

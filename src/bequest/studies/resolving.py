@@ -52,7 +52,10 @@ def read_study(study: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         return read_toml(path)
     if str(study) not in bundled():
         error = unknown("study", str(study), bundled())
-        error.remedy = f"{error.remedy or 'name a bundled study'} (or give the path of a TOML file)"
+        if (path / "study.toml").is_file():
+            error.remedy = f"did you mean {str(path / 'study.toml')!r}?"
+        else:
+            error.remedy = f"{error.remedy or 'name a bundled study'} (or give the path of a TOML file)"
         raise error
     folder = resources.files("bequest.studies") / str(study).replace("-", "_")
     return read_toml(Path(str(folder / "study.toml")))

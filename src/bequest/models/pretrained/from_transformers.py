@@ -179,7 +179,11 @@ def _loaded(library: Any, kind: str, options: TransformersOptions, **sizes: Any)
         else:
             model = auto.from_config(config, trust_remote_code=False)
     except FAILURES as error:
-        raise ModelError(f"transformers cannot make {network!r}", got=str(error)[:300]) from error
+        raise ModelError(
+            f"transformers cannot make {network!r}",
+            got=" ".join(str(error).split())[:300],
+            remedy="check the name; without a network connection give the folder of its files",
+        ) from error
     network_in_float32: nn.Module = model.float()
     return network_in_float32
 
