@@ -15,16 +15,18 @@ from torch import nn
 import bequest as bq
 from bequest.data.arrays import labels_of
 from bequest.data.compressed import gunzip
-from bequest.data.datasets import Split, from_arrays, load_dataset
+from bequest.data.datasets import DATASETS, Split, from_arrays, load_dataset
 from bequest.data.download import _receive
 from bequest.data.sequences import _filled
 from bequest.data.text.texts import text_columns
 from bequest.data.text.words import SPECIAL, WordTokenizer
 from bequest.distill.stores import job
 from bequest.distill.stores.manifest import read_manifest
+from bequest.distill.teachers import Teacher
 from bequest.distill.token_answers import sequences_read
 from bequest.errors import BequestError, ModelError, WorkerLost
 from bequest.models.pretrained.from_transformers import TransformersOptions, _check_tokens
+from bequest.parts import load_parts
 
 X, Y = np.zeros((30, 4), np.float32), np.arange(30) % 3
 
@@ -47,6 +49,22 @@ def no_manifest(folder: Path) -> None:
 def many_labels(folder: Path) -> None:
     np.savez(folder / "tokens.npz", x=np.zeros((30, 4), np.int64), y=np.zeros((30, 4), np.int64))
     load_dataset(f"npz:{folder / 'tokens.npz'}")
+
+
+def other_shape(_: Path) -> None:
+    bq.distill("mlp", (X, Y), teachers=[nn.Linear(4, 3)], queries=torch.randn(5, 3))
+
+
+def failing_dataset(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "from bequest.data.datasets import DATASETS\n\n\n"
+        '@DATASETS.register("failing")\ndef failing():\n    return [0][4]\n'
+    )
+    load_parts([folder / "mine.py"])
+    try:
+        load_dataset("failing")
+    finally:
+        DATASETS.forget(str(folder / "mine.py"))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +90,11 @@ def many_labels(folder: Path) -> None:
         (lambda _: WordTokenizer((*SPECIAL, "a")).inputs([3]), "the inputs are not texts"),
         (no_manifest, "not JSON: "),
         (lambda folder: _receive("ftp://there/a", folder / "a", None, print), "not an http or https address"),
+        (lambda _: bq.fit("mlp", (X, Y), seed="a"), "the seed is not a whole number"),
+        (lambda _: bq.fit("mlp", (X, Y), recipe={"epoch": 1}), "the training recipe: epoch: unknown key"),
+        (lambda _: Teacher(None), "the teacher 'teacher' is not an nn.Module"),
+        (other_shape, "queries: inputs (5, 3): the network does not take these inputs"),
+        (failing_dataset, "the function that makes the dataset 'failing' fails"),
         (
             lambda _: sequences_read(Split(torch.tensor(X), torch.tensor(Y), torch.arange(30)), 9),
             "these sequences have no labels",

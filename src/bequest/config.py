@@ -14,13 +14,11 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bequest.errors import ConfigError
+from bequest.errors import ConfigError, at
 from bequest.registry import nearest
 
 SHOWN = 80
 """Characters of a value that a message repeats."""
-
-_PLACE = re.compile(r"\d+: ")
 
 C = TypeVar("C", bound="Config")
 
@@ -64,15 +62,6 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     return [_fault(item, model) for item in items if item["type"] != "missing" or item["loc"] not in meant]
 
 
-def at(path: str, fault: str) -> str:
-    """``fault`` at ``path``; one that begins with a place in a list continues the path.
-
-    >>> at("arms", "empty"), at("views", "0: unknown key")
-    ('arms: empty', 'views.0: unknown key')
-    """
-    return f"{path}.{fault}" if _PLACE.match(fault) else f"{path}: {fault}"
-
-
 def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
     path = ".".join(str(step) for step in item["loc"])
     if item["type"] == "extra_forbidden":
@@ -84,8 +73,9 @@ def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{path}: required and not given"
     message = item["msg"].removeprefix("Value error, ")
     shown = json.dumps(item.get("input"), default=str)
-    said = str(item.get("input")) in message or isinstance(item.get("input"), Mapping | list)
-    got = f" (got {shown})" if len(shown) <= SHOWN and not (item["type"] == "value_error" and said) else ""
+    # Our own sentences name the value; a table that holds it would only be long.
+    repeats = str(item.get("input")) in message or isinstance(item.get("input"), Mapping | list)
+    got = f" (got {shown})" if len(shown) <= SHOWN and not (item["type"] == "value_error" and repeats) else ""
     return at(path or "study", f"{message[0].lower() + message[1:]}{got}")
 
 

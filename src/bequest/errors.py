@@ -21,7 +21,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+_PLACE = re.compile(r"\d+: ")
 
 
 class BequestError(Exception):
@@ -63,6 +66,15 @@ class BequestError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def at(path: str, fault: str) -> str:
+    """``fault`` at ``path``; one that begins with a place in a list continues the path.
+
+    >>> at("arms", "empty"), at("views", "0: unknown key")
+    ('arms: empty', 'views.0: unknown key')
+    """
+    return f"{path}.{fault}" if _PLACE.match(fault) else f"{path}: {fault}"
 
 
 def in_one_line(error: BequestError) -> str:
@@ -111,7 +123,7 @@ class ConfigError(InputError):
         """An error that lists all ``faults`` found in ``where``; a single one is the headline itself."""
         listed = tuple(faults)
         if len(listed) == 1:
-            error = cls(f"{where}: {listed[0]}")
+            error = cls(at(where, listed[0]))
         else:
             lines = [f"{where}: {len(listed)} errors", *(f"  {k}. {f}" for k, f in enumerate(listed, 1))]
             error = cls("\n".join(lines))

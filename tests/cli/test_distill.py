@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from bequest.cli.main import app
 from bequest.data.datasets import load_dataset
-from bequest.errors import DataError
+from bequest.errors import DataError, MissingExtra
 from bequest.models import build_model
 from bequest.models.weights import save_weights
 from bequest.records import RunRecord, StudyRecord, read_record
@@ -52,6 +53,19 @@ def finished(shapes, tmp_path_factory):
         "--epochs", 1, "--batch", 6, "--workers", 1, "--out", folder / "run",
     )  # fmt: skip
     return folder / "run", printed
+
+
+@pytest.mark.parametrize(("role", "other"), [("teacher", "student"), ("student", "teacher")])
+def test_an_absent_library_is_said_before_any_training(role, other, shapes, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # as where it is not installed
+    refused = CliRunner().invoke(
+        app,
+        ["distill", f"--{role}", "timm:resnet18", f"--{other}", "mlp", "--data", f"folder:{shapes}",
+         "--data-option", "size=16", "--out", str(tmp_path / "run")],
+    )  # fmt: skip
+    assert isinstance(refused.exception, MissingExtra)
+    assert refused.exception.message == f"--{role}: networks of timm need timm"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_pretrained_student_is_fine_tuned_beside_its_twin_under_the_teacher(finished):

@@ -91,7 +91,10 @@ def test_nothing_is_unpickled(tmp_path, capsys):
     torch.save({"x": Harmful()}, tmp_path / "a.pt")
     np.savez(tmp_path / "a.npz", x=np.array([Harmful()], dtype=object))
     np.save(tmp_path / "a.npy", np.array([Harmful()], dtype=object), allow_pickle=True)
-    for name in ("a.pt", "a.npz", "a.npy"):
+    with pytest.raises(DataError, match="holds more than tensors, and is not opened") as refused:
+        read_arrays(tmp_path / "a.pt")
+    assert "got:      an object of print" in str(refused.value)
+    for name in ("a.npz", "a.npy"):
         with pytest.raises(DataError, match="cannot be read"):
             read_arrays(tmp_path / name)
     assert "unpickled" not in capsys.readouterr().out

@@ -153,11 +153,11 @@ def test_files_that_do_not_fit_are_named(files, tmp_path):
     rng = np.random.default_rng(0)
     good = {"logits": rng.normal(size=(5, 3)), "labels": np.array([0, 1, 2, 0, 1])}
     cases = {
-        "neither.npz": ({"labels": good["labels"]}, "there are neither logits nor probs nor predictions"),
+        "neither.npz": ({"labels": good["labels"]}, "there are no logits, probs or predictions"),
         "unlabelled.npz": ({"logits": good["logits"]}, "has no labels"),
-        "short.npz": ({**good, "labels": good["labels"][:3]}, "predictions and labels differ in length"),
+        "short.npz": ({**good, "labels": good["labels"][:3]}, "logits and labels differ in length"),
         "wrong.npz": ({**good, "labels": good["labels"] + 1}, "labels are out of range"),
-        "nan.npz": ({**good, "logits": good["logits"] * math.nan}, "logits holds NaN"),
+        "nan.npz": ({**good, "logits": good["logits"] * math.nan}, "NaN or +inf among the logits"),
         "infinite.npz": ({**good, "logits": np.full((5, 3), -np.inf)}, "logits holds a row of -inf alone"),
         "softmax.npz": ({**good, "logits": special.softmax(good["logits"], 1)}, "logits are probabilities"),
         "sums.npz": ({"probs": good["logits"] ** 2, "labels": good["labels"]}, "not a distribution"),
@@ -174,7 +174,7 @@ def test_files_that_do_not_fit_are_named(files, tmp_path):
     assert "cannot be read" in refusal("accuracy", tmp_path / "text.npz")
     assert "one.npy has no labels" in refusal("accuracy", tmp_path / "one.npy")
     assert "no such file" in refusal("accuracy", tmp_path / "absent.npz")
-    assert "has no x" in refusal("similarity", files / "teacher.npz", files / "x.npz")
+    assert "has no activations x" in refusal("similarity", files / "teacher.npz", files / "x.npz")
 
 
 def test_pairs_that_do_not_fit_are_named(files, tmp_path):
@@ -294,7 +294,9 @@ def test_arrays_by_other_names(tmp_path, plain_file):
     (found,) = as_json("accuracy", tmp_path / "own.npz", *keys)
     assert found["measures"] == expected
     assert "has no array 'scores'" in refusal("accuracy", tmp_path / "own.npz", "--key", "logits=scores")
-    for wrong in ("logits", "nothing=preds", "logits="):
+    unknown = refusal("accuracy", tmp_path / "own.npz", "--key", "nothing=preds")
+    assert "--key nothing=preds: there is no role 'nothing'" in unknown
+    for wrong in ("logits", "logits="):
         assert "not of the form ROLE=NAME" in refusal("accuracy", tmp_path / "own.npz", "--key", wrong)
     np.save(tmp_path / "one.npy", logits)
     (found,) = as_json("agreement", tmp_path / "one.npy", tmp_path / "one.npy")

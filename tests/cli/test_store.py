@@ -115,7 +115,7 @@ def test_a_teacher_comes_from_a_run_with_its_data(tmp_path: Path) -> None:
     call("verify", tmp_path / "signals", "--teacher", f"{tmp_path / 'run'}:mlp:0")
     with pytest.raises(UnknownName, match="no arm 'cnn'"):
         call("verify", tmp_path / "signals", "--teacher", f"{tmp_path / 'run'}:cnn")
-    with pytest.raises(ConfigError, match="expected a number from 0 to 0, got '4'"):
+    with pytest.raises(ConfigError, match="has no seed '4'; it has 0 to 0"):
         call("verify", tmp_path / "signals", "--teacher", f"{tmp_path / 'run'}:mlp:4")
 
 

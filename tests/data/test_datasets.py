@@ -76,7 +76,7 @@ def test_bytes_are_pixels_and_integers_are_tokens():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x.fill_(float("nan")), y), "48 inputs hold NaN or infinity, the first in row 0"),
+        (lambda x, y: (x.fill_(float("nan")), y), "NaN or infinity in 48 of 48 inputs, the first in row 0"),
         (lambda x, y: (x, y[:-1]), "x has 60 rows and y has 59"),
         (lambda x, y: (x, y - 1), "labels must start at 0, got -1"),
         (lambda x, y: (x, y * 2), "no sample of class 1, 3"),
@@ -96,7 +96,7 @@ def test_several_faults_are_listed_at_once():
     with pytest.raises(DataError) as caught:
         as_dataset(Dataset("mine", {"train": Split(x, y, torch.arange(9)), "test": bad}, ("a", "b", "c")))
     text = str(caught.value)
-    assert "test: 9 inputs hold NaN or infinity" in text
+    assert "test: NaN or infinity in 9 of" in text
     assert "test: 8 ids are repeated" in text
     assert "test: labels: expected 0..2, got 7..9" in text
 
@@ -108,7 +108,7 @@ def test_what_is_no_data_is_named():
         load_dataset("digit")
     with pytest.raises(UnknownName, match="did you mean 'test'"):
         load_dataset("digits")["tset"]
-    with pytest.raises(DataError, match="query pool is wrong: 5 inputs hold NaN"):
+    with pytest.raises(DataError, match="query pool is wrong: NaN or infinity in 5 of 5 inputs"):
         as_pool(torch.full((5, 2), float("nan")))
 
 

@@ -159,9 +159,11 @@ def test_views_and_choices_belong_to_sources(network, toy):
 
 
 def test_teachers_or_a_signal_but_not_both(network, toy):
-    with pytest.raises(InputError, match="distill needs teachers or a signal") as caught:
+    with pytest.raises(InputError, match="distill got no teacher") as caught:
         bq.distill(network(1), toy)
-    assert "expected: exactly one of them" in str(caught.value)
+    assert "expected: teachers=[...], or signal=STORE" in str(caught.value)
+    with pytest.raises(InputError, match="distill got both teachers and a signal"):
+        bq.distill(network(1), toy, teachers=[network(2)], signal=lambda batch: None)
 
 
 def test_options_are_fields_of_the_recipe(network, toy):

@@ -108,7 +108,7 @@ def test_half_precision_and_bfloat16_are_read():
         (np.zeros((3, 2)), np.array([0, 1, -100]), "labels are out of range"),
         (np.zeros((3, 2)), np.zeros(3), "labels are not class indices"),
         (np.zeros((3, 2)), np.zeros((3, 1), int), "labels has the wrong shape"),
-        (np.array([[0.0, math.nan]]), np.zeros(1, int), "scores holds NaN or +inf"),
+        (np.array([[0.0, math.nan]]), np.zeros(1, int), "NaN or +inf among the scores"),
         (np.array([["a", "b"]]), np.zeros(1, int), "scores is not an array of numbers"),
         (torch.zeros(3, 2, device="meta"), np.zeros(3, int), "scores is not in CPU memory"),
     ],

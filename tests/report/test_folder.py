@@ -64,7 +64,7 @@ def test_a_file_with_another_digest_is_named_and_nothing_is_to_be_deleted(digits
     path.write_bytes(path.read_bytes().replace(b"0.9", b"0.8", 1) + b" ")
     with pytest.raises(
         RunFolderError,
-        match=rf"{name} is damaged, or was changed after the run[\s\S]*the same command again",
+        match=rf"{name} is damaged, or was changed after the run[\s\S]*repeat the command that wrote",
     ) as caught:
         write_report(digits_copy)
     assert "--fresh" not in str(caught.value)
@@ -73,7 +73,9 @@ def test_a_file_with_another_digest_is_named_and_nothing_is_to_be_deleted(digits
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_missing_file_and_a_folder_in_its_place_are_named(digits_copy, name):
     (digits_copy / name).unlink()
-    with pytest.raises(RunFolderError, match=rf"{name} is missing[\s\S]*run the same command again"):
+    with pytest.raises(
+        RunFolderError, match=rf"{name} is missing[\s\S]*repeat the command that wrote this folder"
+    ):
         read_run(digits_copy)
     (digits_copy / name).mkdir()
     with pytest.raises(RunFolderError, match=rf"{name} is not a file[\s\S]*a folder[\s\S]*move it away"):
@@ -100,7 +102,7 @@ def test_damage_without_digests_never_leads_to_starting_over(digits_copy, conten
     (without_digests(digits_copy) / "measurements.json").write_text(content)
     with pytest.raises(RunFolderError, match=message) as caught:
         read_run(digits_copy)
-    assert "run the same command again" in str(caught.value)
+    assert "repeat the command that wrote this folder" in str(caught.value)
     assert "--fresh" not in str(caught.value)
 
 
@@ -123,7 +125,9 @@ def test_an_id_that_no_file_system_takes_is_a_problem(digits_copy):
 
 def test_a_damaged_study_record_is_made_again_by_the_same_command(digits_copy):
     (digits_copy / "study.json").write_text('{"name": 3}')
-    with pytest.raises(RunFolderError, match=r"is not a StudyRecord[\s\S]*run the same command again"):
+    with pytest.raises(
+        RunFolderError, match=r"is not a StudyRecord[\s\S]*repeat the command that wrote this folder"
+    ):
         read_run(digits_copy)
 
 

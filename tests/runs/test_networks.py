@@ -58,7 +58,7 @@ def test_a_cell_of_a_run_is_named_by_arm_and_seed(finished):
     with pytest.raises(UnknownName, match="did you mean 'cnn'"):
         cell_named(f"{run}:cn")
     for seed in ("2", "x", "-1", ""):
-        with pytest.raises(ConfigError, match="seed: expected a number from 0 to 1"):
+        with pytest.raises(ConfigError, match="it has 0 to 1"):
             cell_named(f"{run}:cnn:{seed}")
 
 

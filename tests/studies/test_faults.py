@@ -32,11 +32,11 @@ def test_every_fault_is_listed_before_anything_runs(tiny):
     for part in (
         "data.name: there is no dataset 'digit'; did you mean 'digits'?",
         "models.mlp: hiden: unknown option; did you mean 'hidden'?",
-        "splits.moved.variants.0: there is no transform 'translat'; did you mean 'translate' or 'tint'?",
+        "splits.moved.variants.0: there is no transform 'translat'; did you mean 'translate'?",
         "queries.views: shares must sum to 1, not 0.75",
-        "queries.views.1.views: 0: pixel: unknown key; did you mean 'pixels'?",
+        "queries.views.1.views.0: pixel: unknown key; did you mean 'pixels'?",
         "arms.mlp<-cnn.teachers: there is no arm 'cn'; did you mean 'cnn'?",
-        "arms.mlp<-mlp.queries: there is no queries 'veiws'; did you mean 'views'?",
+        "arms.mlp<-mlp.queries: there is no table of queries 'veiws'; did you mean 'views'?",
         "arms.mlp.student: there is no model 'perceiver'",
         "arms.cnn.objective: smooth: unknown key; did you mean 'smoothing'?",
         "arms.cnn: lr: input should be greater than 0",
@@ -207,7 +207,7 @@ def test_faults_of_claims_and_of_the_answer_are_named(tiny):
         "claims.better.teacher: there is no arm 'cn'; did you mean 'cnn'?",
         "answer.values.share: there is no arm 'nn'; did you mean 'cnn'?",
         "answer.values.share.measure: there is no measure 'nl'; did you mean 'nll'",
-        "answer.text: {shear} stands for no value; known: n, share",
+        "answer.text: {shear} is not in [answer.values]; known: n, share",
     ):
         assert part in text
     assert len(faults) == 7

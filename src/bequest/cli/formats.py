@@ -130,8 +130,8 @@ def _pt(path: Path) -> Arrays:
 
 def _first_global(message: str) -> str:
     """What torch names as the class that it does not load; else the kind of the failure."""
-    found = re.search(r"GLOBAL ([\w.]+)", message)
-    return f"an object of {found[1]}" if found else "a pickle that torch.load(weights_only=True) refuses"
+    match = re.search(r"GLOBAL ([\w.]+)", message)
+    return f"an object of {match[1]}" if match else "a pickle that torch.load(weights_only=True) refuses"
 
 
 def _numpy(tensor: Any) -> NDArray[Any]:

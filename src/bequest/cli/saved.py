@@ -216,8 +216,8 @@ def _predictions(file: str, roles: Arrays) -> Predictions:
             remedy=_key_of_answers(roles),
         )
     present = {"labels": labels, "ids": ids}
-    told = next(role for role in ("logits", "probs", "predictions") if role in roles)
-    same_length(**{told: answers}, **{key: value for key, value in present.items() if value is not None})
+    role = next(role for role in ("logits", "probs", "predictions") if role in roles)
+    same_length(**{role: answers}, **{key: value for key, value in present.items() if value is not None})
     if ids is not None:
         pair(ids, ids)
     return Predictions(file, answers.astype(np.int64), labels, ids, probs, log_probs, names)

@@ -85,7 +85,7 @@ def input_faults(x: Tensor) -> list[str]:
             first = start + int(bad.nonzero()[0, 0]) if first < 0 else first
             count += int(bad.sum())
         start += len(part)
-    return [f"{count} inputs hold NaN or infinity, the first in row {first}"] if count else []
+    return [f"NaN or infinity in {count} of {len(x)} inputs, the first in row {first}"] if count else []
 
 
 def _normalised(split: Split, name: str) -> Split:

@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from bequest.config import at
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.datasets import DATASETS, located
 from bequest.data.outline import OUTLINES, splits_of
 from bequest.data.queries import TEACHERS_NEEDED
 from bequest.data.views import Identity
-from bequest.errors import ConfigError, InputError, UnknownName, in_one_line
+from bequest.errors import ConfigError, InputError, UnknownName, at, in_one_line
 from bequest.measures import measure_named
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest

@@ -259,7 +259,7 @@ def test_nan_in_an_item_is_found(lazily):
                 x[0, 0, 0] = np.nan
             return x, y
 
-    with pytest.raises(DataError, match="1 inputs hold NaN or infinity"):
+    with pytest.raises(DataError, match="NaN or infinity in 1 of"):
         as_dataset(Holes())
 
 

@@ -26,7 +26,7 @@ def test_faults_are_listed_with_their_place():
     assert str(caught.value).splitlines() == [
         "arms.a.views: 2 errors",
         "  1. 0: pixels: required and not given",
-        "  2. 1: there is no view 'flop'; did you mean 'flip' or 'crop'?",
+        "  2. 1: there is no view 'flop'; did you mean 'flip'?",
     ]
 
 
