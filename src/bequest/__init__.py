@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         VkD,
     )
     from bequest.distill.stores import build_store, open_store
+    from bequest.errors import BequestError
     from bequest.runs.run import run
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "DKD",
     "KD",
     "OFA",
+    "BequestError",
     "CrossEntropy",
     "Fitted",
     "Hard",
@@ -80,6 +82,7 @@ _OBJECTIVES = (
 
 _HOMES = {
     **dict.fromkeys(_OBJECTIVES, "bequest.distill.objectives"),
+    "BequestError": "bequest.errors",
     "Fitted": "bequest.distill.fitted",
     "Shift": "bequest.data.views",
     "build_store": "bequest.distill.stores",
