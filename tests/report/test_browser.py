@@ -218,7 +218,9 @@ def test_marks_and_lines_tell_their_numbers(opened):
     mark = page.locator("#inheritance-profile use[data-tip]").first
     mark.scroll_into_view_if_needed()
     mark.hover()
-    label = mark.locator("xpath=..").get_attribute("data-label")
+    arm = mark.locator("xpath=..").get_attribute("class").split()[1].removeprefix("arm-")
+    label = page.locator(f"#inheritance-profile .key[data-arm='{arm}']").inner_text().strip()
+    assert label
     assert page.inner_text("#tip") == f"{label}: {mark.get_attribute('data-tip')}"
     page.locator("#why-training summary").first.click()
     plot = page.locator("#chart-training .plot[data-stops]").first

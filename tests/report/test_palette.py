@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from bequest.records import ArmRecord
+from bequest.records import ArmRecord, Measurement
 from bequest.report.palette import BACKGROUND, DARK, LIGHT, styles
 
 # Machado, Oliveira and Fernandes 2009, table 1, severity 1.0; they act on linear RGB.
@@ -88,3 +88,19 @@ def test_a_name_of_no_arm_gets_a_style_too():
     assert found.label("arm0") == "Arm 0"
     assert found.label("unheard of") == "unheard of"
     assert found.label(None) == ""
+
+
+def test_beside_teachers_of_arms_that_are_not_charted_nothing_is_drawn():
+    arms = [ArmRecord(name=name, role="teacher", student="cnn", label=name, charted=False) for name in "ab"]
+    arms += [
+        ArmRecord(name=f"s<-{t}", role="taught", student="mlp", label=t, teachers=(t,), charted=t == "a")
+        for t in "ab"
+    ]
+    rows = [
+        Measurement(measure="agreement", arm=arm, teacher=teacher, value=0.5, n=2)
+        for arm in ("s<-a", "s<-b")
+        for teacher in ("a", "b", "elsewhere")
+    ]
+    drawn = [(m.arm, m.teacher) for m in styles(arms).charted(rows)]
+    assert drawn == [("s<-a", "a"), ("s<-a", "elsewhere")]
+    assert styles(arms).charted(rows[1:2]) == rows[1:2]  # rather all than none

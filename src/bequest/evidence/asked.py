@@ -129,7 +129,7 @@ def _subjects(name: str, readings: Readings) -> list[tuple[str, str | None, str 
         return [(arm, teacher, control) for arm, control, teacher in arms.taught if arm in arms.charted]
     if name in PROPERTIES:
         return [(arm, None, None) for arm in arms.charted]
-    teachers = {teacher for _, _, teacher in arms.taught}
+    teachers = {teacher for arm, _, teacher in arms.taught if arm in arms.charted}
     return [(arm, t, None) for arm, t in arms.pairs if arm in arms.charted and t in teachers]
 
 

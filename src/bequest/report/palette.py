@@ -62,16 +62,26 @@ class Style:
 
 
 class Styles(dict[str, Style]):
-    """Style by arm name, in the order of the page."""
+    """Style by arm name, in the order of the page.
+
+    Attributes:
+        teachers: Of charted arms: beside others no arm is drawn.
+    """
+
+    teachers: frozenset[str] = frozenset()
 
     def label(self, arm: str | None) -> str:
         """How the page names ``arm``."""
         return self[arm].label if arm is not None and arm in self else arm or ""
 
     def charted(self, measurements: Iterable[Measurement]) -> list[Measurement]:
-        """What is drawn of ``measurements``: those of charted arms, or all where no arm is charted."""
+        """What is drawn of ``measurements``: those of charted arms and teachers, or all if none is."""
         rows = list(measurements)
-        return [m for m in rows if m.arm not in self or self[m.arm].charted] or rows
+        return [m for m in rows if self._is_charted(m)] or rows
+
+    def _is_charted(self, m: Measurement) -> bool:
+        is_beside = m.teacher is None or m.teacher not in self or m.teacher in self.teachers
+        return is_beside and (m.arm not in self or self[m.arm].charted)
 
     def sorted(self, arms: Iterable[str]) -> list[Style]:
         """The styles of ``arms``, each once, in the order of the page."""
@@ -88,6 +98,7 @@ def styles(arms: Iterable[ArmRecord], others: Iterable[str] = ()) -> Styles:
         role: Role = "teacher" if other.startswith("teacher") else "taught"
         named.setdefault(other, (_spelt(other), role))
     by_name = Styles()
+    by_name.teachers = frozenset(teacher for arm in ordered if arm.charted for teacher in arm.teachers)
     counts: dict[Role, int] = dict.fromkeys(_ORDER, 0)
     for index, (name, (label, role)) in enumerate(named.items()):
         place = counts[role]

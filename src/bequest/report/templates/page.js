@@ -28,7 +28,9 @@ all(".key").forEach(key => key.addEventListener("click", () => {
   refresh(key.closest("figure"));
 }));
 
-/* Tips: of a mark, or of all arms at the nearest place on x. */
+/* Tips: of a mark, or of all arms at the nearest place on x. An arm's name stands in the legends. */
+const names = Object.fromEntries(all(".key").map(key => [key.dataset.arm, key.textContent.trim()]));
+const named = arm => arm.dataset.label || names[arm.classList[1].slice("arm-".length)] || "";
 const place = (text, event) => {
   tip.textContent = text;
   tip.hidden = false;
@@ -44,7 +46,7 @@ const read = (plot, event) => {
   const stops = plot.dataset.stops.split(" ").map(Number);
   let k = 0;
   stops.forEach((at, i) => { if (Math.abs(at - here) < Math.abs(stops[k] - here)) k = i; });
-  const lines = all("g.arm", plot).map(arm => [arm.dataset.label, arm.dataset.values.split("|")[k]]).filter(([, value]) => value);
+  const lines = all("g.arm", plot).map(arm => [named(arm), arm.dataset.values.split("|")[k]]).filter(([, value]) => value);
   const number = text => parseFloat(text.replace("−", "-").replace(",", ""));
   lines.sort((a, b) => number(b[1]) - number(a[1]));
   const cross = plot.querySelector(".cross");
@@ -59,8 +61,9 @@ const over = event => {
   const plot = target && target.closest(".panel .frame") && target.closest(".frame").querySelector("svg[data-stops]");
   const marked = target && target.closest("[data-tip]");
   if (marked && !plot) {
-    const arm = marked.closest("[data-label]");
-    place((arm ? arm.dataset.label + ": " : "") + marked.dataset.tip, event);
+    const arm = marked.closest(".arm");
+    const name = arm ? named(arm) : "";
+    place((name ? name + ": " : "") + marked.dataset.tip, event);
   }
   else if (plot) read(plot, event);
 };
