@@ -304,11 +304,9 @@ class CellRecord(Record):
 class StudyRecord(Record):
     """A study's run: ``study.json``. The report starts from here.
 
-    ``measures`` describes each measure by its name, ``sections`` each kind of evidence by its key;
-    ``picture`` names the chart that stands beside the answer, ``picture_teachers`` the teachers that the
-    answer is about, whose panels of it do, ``profile_arms`` the arms of the inheritance profile.
-    ``measuring_key`` is a hash of all that decides the measurements; ``files`` holds the SHA-256 of each
-    result by its name; ``rounds`` are the looks of a run with ``--until-decided``.
+    ``measures`` describes each measure by name, ``sections`` each kind of evidence by key; ``picture`` is the
+    chart beside the answer, which is about ``picture_teachers``; ``profile_arms`` are those of the profile;
+    ``measuring_key`` hashes what decides measurements; ``files`` has each result's SHA-256.
     """
 
     version: int = VERSION

@@ -20,8 +20,8 @@ def answer_sentence(spec: AnswerSpec, measurements: Sequence[Measurement], seeds
 
 def teachers_in(spec: AnswerSpec, measurements: Sequence[Measurement]) -> tuple[str, ...]:
     """The teachers that the values of the sentence are about."""
-    found = [find(measurements, v.measure, v.arm, v.split, v.teacher) for v in spec.values.values()]
-    return tuple(dict.fromkeys(m.teacher for m in found if m is not None and m.teacher is not None))
+    behind = [find(measurements, v.measure, v.arm, v.split, v.teacher) for v in spec.values.values()]
+    return tuple(dict.fromkeys(m.teacher for m in behind if m is not None and m.teacher is not None))
 
 
 def _shown(measurement: Measurement | None, *, percent: bool) -> str:
