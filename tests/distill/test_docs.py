@@ -49,3 +49,28 @@ def test_an_objective_of_one_s_own_works_as_shown():
     loss, parts = objective(Exchange(student, teacher_logits=(teacher,)))
     assert float(loss) == float(parts["margin"]) > 0
     assert float(objective(Exchange(teacher, teacher_logits=(teacher,)))[0]) == 0
+
+
+def test_the_objectives_shown_are_losses():
+    student, teacher = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    scope = {"student_logits": student, "teacher_logits": teacher}
+    exec(blocks(OBJECTIVES, "python")[0], scope)
+    exchange = Exchange(student, teacher_logits=(teacher,), labels=torch.tensor([0, 1, 2, 0]))
+    soft, both = scope["KD"](4.0)(exchange)[0], scope["objective"](exchange)[0]
+    hard = torch.nn.functional.cross_entropy(student, exchange.labels)
+    assert torch.allclose(scope["loss"], soft)
+    assert torch.allclose(both, 0.1 * hard + 0.9 * soft)
+
+
+def test_the_views_shown_give_images_and_what_is_mixed():
+    shape = (8, 3, 12, 12)
+    images, ids = torch.rand(shape, generator=torch.Generator().manual_seed(0)), torch.arange(8)
+    scope = {"images": images, "pool": (images, ids), "ids": ids, "view_id": 1}
+    plain, mixing = blocks(VIEWS, "python")
+    exec(plain, scope)
+    assert scope["x"].shape == shape
+    exec(mixing, scope)
+    assert scope["mixed"] is None
+    scope["view"] = parse_views("mixup")
+    exec(mixing, scope)
+    assert scope["partner_rows"].shape[0] == scope["label_weight"].shape[0] == 8

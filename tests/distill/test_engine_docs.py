@@ -54,6 +54,12 @@ def test_the_teachers_shown_teach(scope):
     exec(code, {**scope, "wide": Vision(3)})
 
 
+def test_the_first_python_of_the_readme_runs(capsys):
+    first = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    exec(first.replace("seed=0", "seed=0, epochs=1"), {})
+    assert "accuracy" in capsys.readouterr().out
+
+
 def transformers_vit() -> nn.Module:
     package = pytest.importorskip("transformers")
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
