@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,15 +21,23 @@ from bequest.data.compressed import gunzip
 from bequest.data.datasets import DATASETS, Split, from_arrays, load_dataset
 from bequest.data.download import _receive
 from bequest.data.sequences import _filled
+from bequest.data.text.documents import DocumentOptions
+from bequest.data.text.documents import _check_tokens as check_tokens
 from bequest.data.text.texts import text_columns
+from bequest.data.text.tokenizer import Tokenizer
 from bequest.data.text.words import SPECIAL, WordTokenizer
-from bequest.distill.stores import job
+from bequest.data.views.view import Key, partners_of
+from bequest.distill.stores import job, workers
 from bequest.distill.stores.manifest import read_manifest
 from bequest.distill.teachers import Teacher
 from bequest.distill.token_answers import sequences_read
-from bequest.errors import BequestError, ModelError, WorkerLost
+from bequest.errors import BequestError, ModelError, RunError, WorkerLost
+from bequest.models.export.onnx_file import _session
 from bequest.models.pretrained.from_transformers import TransformersOptions, _check_tokens
 from bequest.parts import load_parts
+from bequest.runs.engines.actors import _Crew
+from bequest.studies.datasets import _where
+from bequest.studies.spec import SplitSpec
 
 X, Y = np.zeros((30, 4), np.float32), np.arange(30) % 3
 
@@ -51,6 +62,17 @@ def many_labels(folder: Path) -> None:
     load_dataset(f"npz:{folder / 'tokens.npz'}")
 
 
+BARE = SimpleNamespace(name="bare", padding=None, start=None, end=None, mask=None)
+DOUBLE = SimpleNamespace(name="double", filler=2, start=2, end=2, vocabulary=("a", "b", "<s>"))
+RUNTIME = SimpleNamespace(SessionOptions=SimpleNamespace, InferenceSession=torch.load)
+
+
+def two_tests(folder: Path) -> None:
+    for name, rows in {"train": "1,a,train\n2,b,test\n" * 20, "test": "3,a,\n4,b,\n"}.items():
+        (folder / f"{name}.csv").write_text(f"x,label,split\n{rows}")
+    load_dataset(f"csv:{folder / 'train.csv'}", test=str(folder / "test.csv"))
+
+
 def other_shape(_: Path) -> None:
     bq.distill("mlp", (X, Y), teachers=[nn.Linear(4, 3)], queries=torch.randn(5, 3))
 
@@ -73,6 +95,24 @@ def failing_dataset(folder: Path) -> None:
         (lambda _: bq.fit("mlp", (torch.zeros(30, 4).to_sparse(), Y)), "the inputs are not a dense tensor"),
         (lambda _: labels_of(None), "give class indices; unlabelled inputs are queries, not training data"),
         (lambda _: bq.fit("mlp", Endless()), "the Dataset's len() fails"),
+        (lambda _: labels_of(np.zeros(3, complex)), "convert them to class indices"),
+        (lambda _: partners_of(Key(torch.arange(2), 0, 0), torch.arange(2)), "a mixing view needs a pool"),
+        (two_tests, "test is both a file and rows of the table"),
+        (lambda _: WordTokenizer(["a"]), "a word-level vocabulary begins with its special tokens"),
+        (lambda _: Tokenizer.filler.fget(BARE), "the tokenizer bare cannot fill rows up"),
+        (
+            lambda _: check_tokens(BARE, DocumentOptions(layout="packed")),
+            "the tokenizer bare cannot tell packed documents apart",
+        ),
+        (
+            lambda _: check_tokens(DOUBLE, DocumentOptions(layout="padded")),
+            "the tokenizer double begins texts with the token that would fill rows up",
+        ),
+        (
+            lambda _: _where(from_arrays(X, Y)["train"], SplitSpec(description="red", where={"colour": [1]})),
+            "nothing is known of 'colour' in the split 'test'",
+        ),
+        (lambda _: _session(RUNTIME, b""), "onnxruntime cannot open the exported network"),
         (many_labels, "multi-label samples cannot be split by class"),
         (
             lambda _: gunzip(gzip.compress(bytes(100))[:-9], "a.gz", most=1000),
@@ -120,3 +160,32 @@ def test_a_worker_of_a_build_ends_when_its_builder_is_gone(monkeypatch):
     monkeypatch.setattr("multiprocessing.parent_process", lambda: gone)
     with pytest.raises(WorkerLost, match="the builder of this worker is gone"):
         job.refuse_orphan()
+
+
+def test_a_build_whose_process_dies_is_one_message(monkeypatch):
+    class Dying(contextlib.nullcontext):
+        """A pool in which whoever takes a task is killed."""
+
+        def submit(self, *_: object) -> Future:
+            answer: Future = Future()
+            answer.set_exception(BrokenProcessPool())
+            return answer
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda *_: Dying(Dying()))
+    monkeypatch.setattr(workers, "_spooled", lambda *_: b"")
+    with pytest.raises(WorkerLost, match="a process of the build died"):
+        workers.answer_in_processes(SimpleNamespace(), [(0, 0)], 1, print)
+
+
+def test_an_actor_that_cannot_start_is_one_message():
+    class RayError(Exception):
+        """Of a library that is not needed here."""
+
+    def get(_: object) -> None:
+        raise RayError("the node is gone")
+
+    crew = object.__new__(_Crew)
+    crew.ray = SimpleNamespace(get=get, exceptions=SimpleNamespace(RayError=RayError))
+    crew._waiting = {"ref": None}
+    with pytest.raises(RunError, match="a worker of the Ray cluster cannot start"):
+        crew._begin("ref")

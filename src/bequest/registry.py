@@ -35,14 +35,14 @@ def _module_at_work() -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
-def nearest(name: str, names: Iterable[str], *, count: int = 3) -> list[str]:
-    """The ``count`` of ``names`` that look most like ``name``, best first.
+def nearest(name: str, names: Iterable[str], *, count: int = 3, likeness: float = 0.6) -> list[str]:
+    """The ``count`` of ``names`` that look most like ``name``, best first, of those of some ``likeness``.
 
     >>> nearest("tset", ["train", "test", "translated"])
     ['test']
     """
     folded = {candidate.casefold(): candidate for candidate in sorted(names)}
-    close = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.6)
+    close = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=likeness)
     return [folded[candidate] for candidate in close]
 
 

@@ -186,7 +186,9 @@ def test_pairs_that_do_not_fit_are_named(files, tmp_path):
     np.savez(tmp_path / "other.npz", logits=t["logits"], labels=t["labels"], ids=t["ids"] + 1)
     np.savez(tmp_path / "narrow.npz", logits=t["logits"][:, :2])
     np.savez(tmp_path / "shuffled.npz", logits=t["logits"], labels=t["labels"][::-1])
-    assert "bare.npz has no ids" in refusal("agreement", files / "teacher.npz", tmp_path / "bare.npz")
+    assert "bare.npz has no ids, and the other file has" in refusal(
+        "agreement", files / "teacher.npz", tmp_path / "bare.npz"
+    )
     assert "bare.npz has no ids" in refusal("agreement", tmp_path / "bare.npz", files / "teacher.npz")
     assert "samples are not paired" in refusal("agreement", files / "teacher.npz", tmp_path / "other.npz")
     assert "differ in length" in refusal("agreement", tmp_path / "bare.npz", tmp_path / "fewer.npz")

@@ -49,7 +49,7 @@ def test_a_test_split_of_its_own_and_validation_dealt_out(tmp_path):
 def test_channels_last_is_said(tmp_path):
     images = RNG.integers(0, 256, (40, 8, 9, 3), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", x=images, y=np.arange(40) % 2)
-    with pytest.raises(DataError, match="channels last"):
+    with pytest.raises(DataError, match="the images seem to have their channels last"):
         load_dataset(f"npz:{tmp_path / 'a.npz'}")
     data = load_dataset(f"npz:{tmp_path / 'a.npz'}", channels_last=True)
     row = int(data["train"].ids[0])

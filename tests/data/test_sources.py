@@ -91,7 +91,7 @@ def test_what_is_fetched_is_unpacked_checked_and_not_fetched_again(server, sourc
 
 def test_an_interrupted_download_goes_on_where_it_stopped(server, source, tmp_path):
     server.cut = 100
-    with pytest.raises(DataError, match="ended early"):
+    with pytest.raises(DataError, match="the connection ended early"):
         fetch(source, tmp_path)
     assert states(source, tmp_path) == ["absent", "absent"]
     server.cut = None

@@ -83,7 +83,7 @@ def test_numbers_are_classes_in_their_order(tmp_path):
         ("a,label,split\n1,x,test\n", {}, "leaves no training rows"),
         ("a,label\n1,x\n", {"standardize": True}, "did you mean 'standardise'"),
         ("a,label\nnan,x\n" + "1,x\n2,y\n" * 20, {}, "NaN or infinity"),
-        ("a,label\n\x00,x\n", {}, "not numbers|cannot be read"),
+        ("a,label\n\x00,x\n", {}, "are not numbers|cannot be read"),
     ],
 )
 def test_faults_are_one_message(tmp_path, text, options, message):
@@ -120,7 +120,7 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "a.parquet").write_bytes(b"")
-    with pytest.raises(BequestError, match="need pyarrow"):
+    with pytest.raises(BequestError, match="Parquet files need pyarrow"):
         load_dataset(f"parquet:{tmp_path / 'a.parquet'}")
     with pytest.raises(ConfigError, match="unknown key"):
         load_dataset(f"parquet:{tmp_path / 'a.parquet'}", size=3)

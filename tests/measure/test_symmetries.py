@@ -250,5 +250,5 @@ def test_units_of_recurrent_layers_change_places_through_all_gates(kind, bias):
 
 @pytest.mark.parametrize("options", [{"bidirectional": True}, {"proj_size": 3}])
 def test_projected_and_bidirectional_layers_are_refused(options):
-    with pytest.raises(ModelError, match="other symmetries"):
+    with pytest.raises(ModelError, match="these recurrent layers have other symmetries"):
         recurrent_units("states", nn.LSTM(5, 7, 2, **options), [])

@@ -51,7 +51,7 @@ def test_what_cannot_be_built_is_named():
         build_model("mpl", (4,), 2, seed=0)
     with pytest.raises(ConfigError, match="did you mean 'hidden'"):
         build_model("mlp", (4,), 2, seed=0, hiden=[3])
-    with pytest.raises(ModelError, match="needs images"):
+    with pytest.raises(ModelError, match="a cnn needs images"):
         build_model("cnn", (4,), 2, seed=0)
     with pytest.raises(ModelError, match="cannot be built"):
         build_model("mlp", (4,), 2, seed=0, hidden=[-3])
@@ -85,7 +85,7 @@ def test_maxout_keeps_the_largest_of_neighbouring_channels():
 @pytest.mark.parametrize(
     ("shape", "options", "said"),
     [
-        ((784,), {}, "needs images"),
+        ((784,), {}, "a maxout_cnn needs images"),
         ((1, 28, 28), {"pools": [2]}, "do not fit each other"),
         ((1, 28, 28), {"maxout": 7}, "do not fit each other"),
         ((1, 12, 12), {"pools": [2, 2, 2]}, "too small for so many pools"),

@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_refused(options, text) -> None:
 
 def test_inputs_and_kernels_that_do_not_fit_are_refused() -> None:
     x = torch.rand(1, 4, 6, 6)
-    with pytest.raises(ModelError, match="needs images"):
+    with pytest.raises(ModelError, match="a rednet needs images"):
         build_model("rednet", (144,), 10, seed=0)
     with pytest.raises(ModelError, match="do not fit the features"):
         involve(x, torch.rand(1, 3, 9, 6, 6))

@@ -40,5 +40,5 @@ def test_it_answers_on_images_and_refuses_anything_else() -> None:
     model = build_model("regnety_040", (1, 64, 64), 3, seed=0).eval()
     with torch.no_grad():
         assert model(torch.rand(2, 1, 64, 64)).shape == (2, 3)
-    with pytest.raises(ModelError, match="needs images"):
+    with pytest.raises(ModelError, match="a regnet needs images"):
         build_model("regnety_040", (64,), 3, seed=0)

@@ -51,7 +51,7 @@ def test_normalised_pixels_are_those_of_a_plain_network() -> None:
 @pytest.mark.parametrize(
     ("shape", "options", "text"),
     [
-        ((32,), {}, "needs images"),
+        ((32,), {}, "a resnet needs images"),
         (SHAPE, {"depth": 21}, r"6n \+ 2 layers"),
         (SHAPE, {"mean": (0.5, 0.5, 0.5)}, "mean and std go together"),
         (SHAPE, {"mean": (0.5,), "std": (0.5,)}, "mean and std go together"),

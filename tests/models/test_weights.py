@@ -94,7 +94,10 @@ def test_a_network_that_must_be_dense_and_is_not_is_named():
 def test_extra_state_without_a_digest_is_named():
     model = ODD["extra state"]()
     model.extra = object()
-    with pytest.raises(ModelError, match="no digest: _extra_state is extra state of type object"):
+    with pytest.raises(
+        ModelError,
+        match="the weights of the network have no digest: _extra_state is extra state of type object",
+    ):
         weights_digest(model)
 
 

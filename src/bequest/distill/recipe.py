@@ -185,7 +185,7 @@ def _refuse_sparse_gradients(student: nn.Module) -> None:
 
 def _no_parameter(pattern: str, named: Iterable[str]) -> str:
     names = sorted(named)
-    close = nearest(pattern, names, count=1)
+    close = nearest(pattern, names, count=1, likeness=0.5)  # its * stands for letters
     shown = ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
     hint = f"did you mean {close[0]!r}?" if close else f"there are {shown}"
     return f"{pattern!r} fits no parameter; {hint}"

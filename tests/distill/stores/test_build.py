@@ -426,7 +426,7 @@ def test_wrong_options_are_refused(
 def test_no_teacher_and_the_same_twice_are_refused(teacher: nn.Module, data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(SignalError, match="needs a teacher"):
         bq.build_store([], data, path=tmp_path)
-    with pytest.raises(SignalError, match="given twice"):
+    with pytest.raises(SignalError, match="the same teacher is given twice"):
         bq.build_store([Teacher(teacher), Teacher(teacher)], data, path=tmp_path)
 
 
