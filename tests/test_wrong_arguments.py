@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -73,8 +74,20 @@ def two_tests(folder: Path) -> None:
     load_dataset(f"csv:{folder / 'train.csv'}", test=str(folder / "test.csv"))
 
 
+LINEAR = nn.Linear(4, 3)
+
+
+def distilled(objective: Callable[..., Any]) -> None:
+    bq.distill("mlp", (X, Y), teachers=[LINEAR], objective=objective, epochs=1)
+
+
+def in_a_run(folder: Path) -> None:
+    (folder / "study.json").write_text("{}")
+    bq.build_store([LINEAR], (X, Y), path=folder)
+
+
 def other_shape(_: Path) -> None:
-    bq.distill("mlp", (X, Y), teachers=[nn.Linear(4, 3)], queries=torch.randn(5, 3))
+    bq.distill("mlp", (X, Y), teachers=[LINEAR], queries=torch.randn(5, 3))
 
 
 def failing_dataset(folder: Path) -> None:
@@ -133,6 +146,38 @@ def failing_dataset(folder: Path) -> None:
         (lambda _: bq.fit("mlp", (X, Y), seed="a"), "the seed is not a whole number"),
         (lambda _: bq.fit("mlp", (X, Y), recipe={"epoch": 1}), "the training recipe: epoch: unknown key"),
         (lambda _: Teacher(None), "the teacher 'teacher' is not an nn.Module"),
+        (
+            lambda _: bq.distill("mlp", (X, Y), teachers=[LINEAR], queries="digit"),
+            "there is no dataset 'digit'",
+        ),
+        (
+            lambda _: bq.fit("mlp", (X[:, 0], Y)),
+            "inputs have one axis, expected (N, features) or more: x[:, None]",
+        ),
+        (lambda _: bq.fit("mlp", (["a", "b", "c"] * 10, Y)), "got:      list of str"),
+        (
+            lambda _: bq.fit("mlp", (X, np.zeros(30, int))),
+            "a classifier needs two classes, and there is one: 0",
+        ),
+        (
+            lambda _: bq.fit("mlp", (X, Y), objective=bq.KD(), epochs=1),
+            "remedy:   give teachers (bq.distill)",
+        ),
+        (
+            lambda _: distilled(lambda one: one),
+            "objective: expected loss(student_logits, teacher_logits): too many",
+        ),
+        (lambda _: distilled(lambda one, _: one), "the function of the objective returns no scalar"),
+        (
+            lambda folder: bq.build_store([LINEAR], (X, Y), path=folder / "s", views="shfit"),
+            "views: there is no view 'shfit'; did you mean 'shift'",
+        ),
+        (in_a_run, "is a run folder, not a store"),
+        (lambda _: bq.run("digits", arms="cnn, mlpp"), "--arms: there is no arm 'mlpp'; did you mean 'mlp'?"),
+        (
+            lambda _: bq.run("digits", settings="lr"),
+            "--set: 'lr': expected path=value, such as recipe.lr=0.01",
+        ),
         (other_shape, "queries: inputs (5, 3): the network does not take these inputs"),
         (failing_dataset, "the function that makes the dataset 'failing' fails"),
         (

@@ -203,6 +203,7 @@ def with_settings(
     Raises:
         ConfigError: If a setting is not of the form ``path=value``.
     """
+    settings = [settings] if isinstance(settings, str) else settings  # a text is one, not its letters
     result = dict(data)
     form = "path=value" if option == "--set" else "key=value"
     faults = []

@@ -156,10 +156,14 @@ def _tensor(x: Any) -> Tensor:
             array = array.copy()
         return _shared(array)
     except (TypeError, ValueError, RuntimeError) as error:
+        first = x[0] if isinstance(x, list | tuple) and len(x) else None
         raise DataError(
             "the inputs are not an array",
             expected="numbers of one shape a row",
-            got=type(x).__name__,
+            got=type(x).__name__ if first is None else f"{type(x).__name__} of {type(first).__name__}",
+            remedy="give texts as a file, such as csv:FILE with a column of texts"
+            if isinstance(first, str)
+            else None,
         ) from error
 
 

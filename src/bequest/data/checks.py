@@ -74,6 +74,8 @@ def input_faults(x: Tensor) -> list[str]:
     """What is wrong with inputs."""
     if len(x) == 0:
         return ["no samples"]
+    if x.is_floating_point() and x.ndim == 1:
+        return ["inputs have one axis, expected (N, features) or more: x[:, None]"]
     if x.is_floating_point() and channels_last(tuple(x.shape)):
         return [f"the images seem to have their channels last: {tuple(x.shape)}; use {CHANNELS_LAST}"]
     if not x.is_floating_point() or (isinstance(x, LazyRows) and x.reader.finite):
@@ -178,7 +180,8 @@ def _class_faults(data: Dataset) -> list[str]:
     if labels.ndim > 1:
         return []  # a language has words that a training set never shows
     if len(data.classes) < 2:
-        return [f"a classifier needs two classes, and there is {', '.join(data.classes) or 'none'}"]
+        there_is = f"one: {data.classes[0]}" if data.classes else "none"
+        return [f"a classifier needs two classes, and there is {there_is}"]
     used = set(torch.unique(labels[labels != UNLABELLED]).tolist())
     empty = [each for index, each in enumerate(data.classes) if index not in used]
     more = f" and {len(empty) - SHOWN} more" if len(empty) > SHOWN else ""

@@ -294,6 +294,7 @@ def as_dataset(
 
 def as_pool(pool: Any) -> Split:
     """Unlabelled inputs, as a :class:`Split` without labels; ids of arrays and torch Datasets count rows."""
+    pool = load_dataset(pool) if isinstance(pool, str) else pool
     if isinstance(pool, Split):
         return pool.unlabelled()
     if isinstance(pool, Dataset):

@@ -206,7 +206,9 @@ def _classes(listings: Mapping[str, Listing], wanted: Sequence[str] | None) -> l
     order = list(wanted) if wanted is not None else train
     faults += [f"class {name!r} is named twice" for name in sorted({n for n in order if order.count(n) > 1})]
     if not faults and len(order) < 2:
-        faults.append(f"a classifier needs two classes, and there is {', '.join(order) or 'none'}")
+        faults.append(
+            f"a classifier needs two classes, and there is {f'one: {order[0]}' if order else 'none'}"
+        )
     if faults:
         raise DataError("the classes cannot be used", expected=f"of {', '.join(train)}", got=several(faults))
     return order

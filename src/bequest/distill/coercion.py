@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from bequest.distill.objectives.logit_objectives import AnswerObjective
 from bequest.distill.objectives.rows import paired
 from bequest.distill.run_networks import classes_of_run, network_of_run
 from bequest.distill.teachers import Teacher
-from bequest.errors import ConfigError, ModelError
+from bequest.errors import ConfigError, ModelError, ObjectiveError
 from bequest.models.catalogue import build_for, token_options
 from bequest.models.network_names import NetworkName, is_pretrained, parse_network_name
 from bequest.models.pretrained.from_transformers import named_classes
@@ -34,6 +35,14 @@ class OfFunction(AnswerObjective):
     name = "function"
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        try:
+            inspect.signature(function).bind(None, None)
+        except TypeError as error:
+            raise ConfigError.of(
+                "objective", [f"expected loss(student_logits, teacher_logits): {error}"]
+            ) from None
+        except ValueError:  # a builtin function without a signature
+            pass
         self._function = function
 
     def spec(self) -> Any:
@@ -43,7 +52,16 @@ class OfFunction(AnswerObjective):
 
     def loss(self, exchange: Exchange, teacher_logits: Tensor) -> Tensor:
         """See :meth:`AnswerObjective.loss`."""
-        return self._function(*paired(exchange.student_logits, teacher_logits, exchange.mask))
+        loss: object = self._function(*paired(exchange.student_logits, teacher_logits, exchange.mask))
+        if not isinstance(loss, Tensor) or loss.ndim:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ObjectiveError(
+                "the function of the objective returns no scalar",
+                expected="a tensor of shape (): the mean over rows",
+                got=shape,
+                remedy="end it with .mean()",
+            )
+        return loss
 
 
 def as_objective(objective: Any, default: Objective) -> Objective:

@@ -92,7 +92,7 @@ def matrix(array: Array, name: str) -> NDArray[Any]:
     """
     values = plain(array, name)
     if values.ndim < 2:
-        raise DataError(f"{name} has the wrong shape", expected="(N, ...)", got=values.shape)
+        raise DataError(f"{name} has the wrong shape", expected="(N, D), or more axes", got=values.shape)
     return values.reshape(len(values), -1) if len(values) else values.reshape(0, 0)
 
 
@@ -256,9 +256,9 @@ def same_length(**arrays: NDArray[Any]) -> int:
     if len(set(lengths.values())) != 1:
         raise DataError(
             f"{' and '.join(lengths)} differ in length",
-            expected="one row a sample in each",
+            expected="as many values in each",
             got=", ".join(f"{name} {length}" for name, length in lengths.items()),
-            remedy="give all of them for the same samples, in the same order",
+            remedy="give all of them for the same samples or seeds, in the same order",
         )
     return next(iter(lengths.values()))
 

@@ -20,7 +20,7 @@ def check_sequence(input_shape: Sequence[int], vocabulary: int, what: str) -> in
     """
     if len(input_shape) != SAMPLE_AXES or vocabulary < 1:
         raise ModelError(
-            f"a {what} needs token sequences",
+            f"the model {what!r} needs token sequences",
             expected="inputs (L,) and the size of their vocabulary",
             got=f"inputs {tuple(input_shape)}, vocabulary {vocabulary}",
             remedy="use a dataset with a vocabulary, such as agreement",

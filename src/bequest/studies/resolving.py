@@ -96,7 +96,7 @@ def resolve(
     if seeds_from is not None:
         resolved["seeds_from"] = seeds_from
     # Narrowing reads the study's tables, so their form comes first; the check of the plan says what is wrong.
-    chosen = arms or only
+    chosen = [arm.strip() for arm in arms.split(",")] if isinstance(arms, str) else arms or only
     return restricted(resolved, chosen) if chosen and _well_formed(resolved) else resolved
 
 

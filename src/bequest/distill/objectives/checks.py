@@ -34,7 +34,9 @@ def check_teachers(exchange: Exchange, count: int = 1) -> None:
             "the objective and the number of teachers do not fit",
             expected=f"{count} teacher{'s' if count > 1 else ''}, after combination",
             got=len(exchange.teacher_logits),
-            remedy="combine several teachers into one answer, or bind each to a token of its own",
+            remedy="combine several teachers into one answer, or bind each to a token of its own"
+            if exchange.teacher_logits
+            else "give teachers (bq.distill), or an objective of labels alone, such as cross_entropy",
         )
     for teacher_logits in exchange.teacher_logits:
         paired(exchange.student_logits.detach(), teacher_logits, exchange.mask)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bequest.data.batches import Source
 from bequest.data.datasets import Dataset, Split, as_dataset, as_pool
-from bequest.data.views import Identity, View
+from bequest.data.views import View, parse_views
 from bequest.distill.stores.codecs import Codec, parse_codec
 from bequest.distill.stores.folder import (
     BUILDING,
@@ -51,7 +51,7 @@ def build_store(
     data: Any,
     *,
     path: str | Path,
-    views: View | None = None,
+    views: Any = None,
     count: int = 1,
     codec: Codec | str | Mapping[str, Any] = "float16",
     queries: Any = None,
@@ -78,7 +78,7 @@ def build_store(
         teachers: A fitted model, a network, a :class:`bequest.distill.teachers.Teacher`, or several of them.
         data: See :func:`bequest.load_dataset`.
         path: The store's folder.
-        views: How the samples are shown; default: as they are, which takes one view.
+        views: A view, its name, a table, or a list of them; default: as they are, which takes one view.
         count: How many views; epoch e of a training shows view e modulo this count.
         codec: ``float32``, ``float16`` or ``bfloat16`` for all logits, or one of ``TopK``, ``Sampled``.
         queries: Ask about an unlabelled pool instead, or about a mixture of
@@ -117,7 +117,7 @@ def build_store(
             teacher.to(parse_device(devices[0]))
         job = _job(
             asked,
-            sources_of(as_dataset(data), queries, views or Identity(), split, count=count, seed=seed),
+            sources_of(as_dataset(data), queries, parse_views(views), split, count=count, seed=seed),
             Path(path),
             codec=parse_codec(codec),
             features=features,

@@ -91,6 +91,8 @@ def alone(path: Path, *, wait: bool) -> Iterator[None]:
     Raises:
         SignalError: If another build holds it.
     """
+    if (path / "study.json").is_file():
+        raise SignalError(f"{path} is a run folder, not a store", remedy="choose a folder of its own")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
