@@ -74,6 +74,11 @@ def test_unused_cells_are_refused_amended_or_deleted(copied, tiny):
         folder.prepare(fewer)
     text = str(refused.value)
     assert "this configuration would leave 4 finished cells of" in text
+    with pytest.raises(RunFolderError, match="holds a run of another study: 'tiny'") as refused:
+        folder.prepare(planned({**tiny, "name": "other"}, seeds=1))
+    assert "remedy:   choose another folder with --out; if only the name changed, --amend" in str(
+        refused.value
+    )
     assert "seeds: 2 there, 1 here" in text
     assert "unused: cnn seed 1, mlp seed 1" in text
     assert folder.plan().hash == plan.hash  # a refusal changes nothing

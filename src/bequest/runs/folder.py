@@ -260,6 +260,13 @@ class RunFolder:
             earlier: Mapping[str, Any] = read_toml(self.configuration)
         except ConfigError:
             earlier = {}
+        if earlier.get("name", plan.study.name) != plan.study.name:  # everything differs: that says more
+            return RunFolderError(
+                f"{self.path} holds a run of another study: {earlier['name']!r}",
+                expected=f"a run of {plan.study.name!r}, or a new folder",
+                got=f"{len(unused)} of its cells finished",
+                remedy="choose another folder with --out; if only the name changed, --amend",
+            )
         differing = differences(earlier, {"scale": plan.scale, **plan.resolved})
         differing += self._changed_parts(plan, unused)
         cells = [f"{cell.arm} seed {cell.seed}" for cell in unused]
