@@ -17,7 +17,7 @@ import pytest
 
 import bequest as bq
 from bequest.config import to_toml
-from bequest.errors import ConfigError, RunFolderError
+from bequest.errors import ConfigError, DataError, RunFolderError
 from bequest.evidence.readings import Readings
 from bequest.files import read_json
 from bequest.records import RunRecord, StudyRecord, read_record
@@ -207,6 +207,14 @@ def test_training_paths_are_the_only_evidence_that_trains_again(finished, tmp_pa
     assert (result.trained, result.read) == (2, 0)  # the same weights have the same readings
     assert [cell_folder(root, cell.id).weights.read_bytes() for cell in cells] == weights
     assert cell_folder(root, cells[0].id).snapshot(1).is_file()
+
+
+def test_a_file_of_data_that_is_not_here_is_one_message_and_no_failed_cells(tiny, tmp_path):
+    absent, updates = {**tiny, "data": {"name": f"npz:{tmp_path / 'absent.npz'}"}}, []
+    with pytest.raises(DataError, match=r"no such file or folder: .*absent\.npz"):
+        bq.run(absent, out=tmp_path / "run", progress=updates.append)
+    assert updates == []
+    assert not list((tmp_path / "run").glob("cells/*/record.json"))
 
 
 def test_a_configuration_that_leaves_finished_cells_unused_is_refused_with_the_difference(finished, tmp_path):

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bequest.data.datasets import located
+from bequest.data.folders import existing
 from bequest.errors import ConfigError
 
 # Importing the kinds registers them, before a study that names one is parsed.
 from bequest.evidence import kinds as kinds
 from bequest.parts import load_parts
 from bequest.runs.networks import with_named_networks
+from bequest.runs.survey import Job
 from bequest.studies.plan import Plan, make_plan
 from bequest.studies.resolving import read_study, resolve
 
@@ -58,6 +61,24 @@ def with_parts(raw: Mapping[str, Any], study: Study, use: Sequence[str | Path] =
     files = [str((folder / file).resolve()) for file in named] + [str(Path(file).resolve()) for file in use]
     load_parts(files)
     return {**raw, "use": files} if files else dict(raw)
+
+
+FILES = ("csv", "folder", "idx", "npy", "npz", "parquet", "token")
+"""Families of datasets whose path is one of this machine."""
+
+
+def check_files(plan: Plan, jobs: Sequence[Job]) -> None:
+    """Refuse jobs whose data lies in a file that is not here, instead of one failure for each cell.
+
+    Raises:
+        DataError: Names the file.
+    """
+    if plan.study.theory is not None:
+        return
+    for name in sorted({job.cell.training.data.name for job in jobs}):
+        family, place = located(name)
+        if family in FILES and "path" in place:
+            existing(place["path"])
 
 
 def _name(study: Study) -> str:

@@ -28,7 +28,7 @@ from bequest.runs.engines.choice import Choice
 from bequest.runs.folder import CLAIMS, MEASUREMENTS, RunFolder
 from bequest.runs.jobs.leases import Leases
 from bequest.runs.jobs.queue import Engine, JobQueue
-from bequest.runs.planning import Study, planned
+from bequest.runs.planning import Study, check_files, planned
 from bequest.runs.ranks import follow, leading
 from bequest.runs.rounds import (
     Durations,
@@ -275,6 +275,8 @@ def _devices(ranks: Ranks, device: Device, workers: int | None, per_device: int 
 def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
     folder = crew.folder
     inventory = survey(plan, folder.path)
+    if crew.choice.name == "local":
+        check_files(plan, inventory.jobs)
     step = _last_step(plan, folder, inventory, at)  # before this run's record takes the place of the last one
     crew.progress(Update(inventory, 0, len(inventory.jobs), 0.0, conclusion=step, at=at))
     if step == "nothing":
