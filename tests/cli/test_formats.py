@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_nothing_is_unpickled(tmp_path, capsys):
     np.save(tmp_path / "a.npy", np.array([Harmful()], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="holds more than tensors, and is not opened") as refused:
         read_arrays(tmp_path / "a.pt")
-    assert "got:      an object of print" in str(refused.value)
+    assert re.search(r"got: +an object of (builtins\.)?print", str(refused.value))
     for name in ("a.npz", "a.npy"):
         with pytest.raises(DataError, match="cannot be read"):
             read_arrays(tmp_path / name)

@@ -47,7 +47,7 @@ def words(dataset, split):
 )
 def test_each_label_is_the_state_that_the_letters_leave_one_after_the_other(kind, letters, seed):
     name, order = kind
-    options = {**SIZES, "trained": (4, 8), "asked": (9,), "tested": (12,), "labelled": True}
+    options = {**FEW, "trained": (4, 8), "asked": (9,), "tested": (12,), "labelled": True}
     dataset = tracking(group=name, order=order, letters=letters, seed=seed, **options)
     group = group_of(name, order)
     places = {label: element for element, label in enumerate(group.labels)}

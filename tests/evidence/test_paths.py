@@ -8,6 +8,7 @@ import pytest
 from bequest.errors import ConfigError
 from bequest.evidence.kinds import snapshot_cells
 from bequest.evidence.paths import Paths
+from bequest.evidence.readings import Readings
 from bequest.measure import path_map, representation_distances
 from bequest.models.taps import PENULTIMATE, activations
 from bequest.runs.planning import planned
@@ -58,6 +59,25 @@ def test_the_map_is_of_all_checkpoints_together_and_says_what_it_is_worth(readin
         assert note.startswith(f"seed {seed}: {told}")
         assert "from itself" in note
     assert [point.label for point in drawn[0].points] == ["0", "1", "2", "3"]
+
+
+def test_a_dead_network_costs_the_map_its_checkpoints_and_no_others(readings, monkeypatch):
+    """The first MLP that a study trains too fast must not end the measuring of all others."""
+    plain = Readings.snapshots
+
+    def snapshots(self, arm, seed):
+        taken = plain(self, arm, seed)
+        return {e: np.zeros_like(x) if arm == "mlp" and e > 1 else x for e, x in taken.items()}
+
+    monkeypatch.setattr(Readings, "snapshots", snapshots)
+    paths = Paths(arms=ARMS)
+    drawn = [curve for curve in paths.curves(readings, []) if curve.seed == "0"]
+    assert {curve.split for curve in drawn} == {"seed 0, 2 checkpoints of constant activations left out"}
+    labels = {curve.arm: [point.label for point in curve.points] for curve in drawn}
+    assert labels == {"cnn": ["0", "1", "2", "3"], "mlp": ["0", "1"], "mlp<-cnn": ["0", "1", "2", "3"]}
+    by_pair = {(m.arm, m.teacher): m for m in paths.measurements(readings)}
+    assert "constant" in by_pair["mlp", "cnn"].reason
+    assert by_pair["mlp<-cnn", "cnn"].value is not None
 
 
 def test_a_network_is_not_far_from_itself(readings):

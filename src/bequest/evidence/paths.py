@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import ClassVar
 
+import numpy as np
 from typing_extensions import override
 
 from bequest.evidence.estimates import over_seeds
 from bequest.evidence.kind import Kind
 from bequest.evidence.readings import Array, Readings
-from bequest.measure import approach, path_map, representation_distances
+from bequest.measure import approach, cka, path_map, representation_distances
+from bequest.measure.undefined import Undefined
 from bequest.measures import add
 from bequest.models.taps import PENULTIMATE
 from bequest.records import Curve, Measurement, Point, SectionRecord
@@ -101,15 +103,19 @@ class Paths(Kind):
         Distances between all checkpoints of all arms at a seed are chords of CKA on the same test samples;
         the plane is metric MDS, points are labelled with their epochs. The note carries the stress, its null,
         whether the map shows a path at all, and the floor: how far the networks are from themselves, asked
-        twice. Several seeds on one map would be too many distances for a plane.
+        twice. Several seeds on one map would be too many distances for a plane. Checkpoints whose activations
+        are the same for all samples are like no other, and are left out.
         """
         for number, on_map in enumerate(self.maps, 1):
             for seed in readings.plan.seeds[:MOST_SEEDS]:
                 arms = [arm for arm in on_map if seed in readings.seeds(arm)]
-                snapshots = {arm: readings.snapshots(arm, seed) for arm in arms}
+                taken = {arm: readings.snapshots(arm, seed) for arm in arms}
+                varied = {arm: by_epoch for arm in arms if (by_epoch := _varied(taken[arm]))}
                 name = f"seed {seed}" + (f", map {number}" if number > 1 else "")
-                if sum(map(len, snapshots.values())) >= LEAST:
-                    yield from _map(readings, seed, snapshots, name)
+                constant = _count(taken) - _count(varied)
+                name += f", {constant} checkpoints of constant activations left out" if constant else ""
+                if _count(varied) >= LEAST:
+                    yield from _map(readings, seed, varied, name)
 
 
 def _pairs(study: StudySpec, arms: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -120,6 +126,15 @@ def _pairs(study: StudySpec, arms: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield from ((arm, teacher) for arm in arms if spec[arm].student != spec[teacher].student)
 
 
+def _varied(snapshots: Mapping[int, Array]) -> dict[int, Array]:
+    """The checkpoints that can be compared with others; none is comparable with samples all alike."""
+    return {epoch: x for epoch, x in snapshots.items() if not isinstance(cka(x, x), Undefined)}
+
+
+def _count(snapshots: Mapping[str, Mapping[int, Array]]) -> int:
+    return sum(map(len, snapshots.values()))
+
+
 def _map(
     readings: Readings, seed: int, snapshots: Mapping[str, Mapping[int, Array]], name: str
 ) -> Iterator[Curve]:
@@ -127,7 +142,7 @@ def _map(
     checkpoints = [x for by_epoch in snapshots.values() for x in by_epoch.values()]
     drawn = path_map(representation_distances(checkpoints), paths=_rows(snapshots))
     null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
-    floor = max(_floor(readings, arm, seed) for arm in snapshots)
+    floor = np.nanmax([0.0, *(_floor(readings, arm, seed) for arm in snapshots)])
     note = (
         f"{name}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
         f"{floor:.2g} from itself; "
@@ -150,7 +165,7 @@ def _map(
 
 def _rows(snapshots: Mapping[str, Mapping[int, Array]]) -> list[list[int]]:
     """For each arm the rows of its checkpoints among those of all arms."""
-    numbers = iter(range(sum(map(len, snapshots.values()))))
+    numbers = iter(range(_count(snapshots)))
     return [list(itertools.islice(numbers, len(by_epoch))) for by_epoch in snapshots.values()]
 
 
@@ -162,5 +177,8 @@ def _floor(readings: Readings, arm: str, seed: int) -> float:
 def _approach(readings: Readings, arm: str, teacher: str, seed: int) -> float:
     student, goal = (readings.snapshots(name, seed) for name in (arm, teacher))
     first, last, target = student[min(student)], student[max(student)], goal[max(goal)]
+    for x in (first, last, target):
+        if isinstance(own := cka(x, x), Undefined):
+            return own
     distances = representation_distances([first, last, target])
     return approach(distances[:2, 2])
