@@ -34,8 +34,17 @@ def test_every_name_in_code_exists():
         assert hasattr(theory, name)
 
 
-def test_the_commands_are_those_of_the_program():
-    commands = re.findall(r"^bequest theory (point .*)$", PAGE, re.MULTILINE)
-    assert commands
+def test_the_commands_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^bequest theory (.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
+    assert {command.split()[0] for command in commands} == {
+        "point",
+        "sweep",
+        "simulate",
+        "optimise",
+        "queries",
+    }
     for command in commands:
-        assert CliRunner().invoke(app, command.split()).exit_code == 0
+        done = CliRunner().invoke(app, command.split())
+        assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
+    assert {path.name for path in tmp_path.iterdir()} == {"sweep.csv", "sweep.svg"}
