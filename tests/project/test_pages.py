@@ -151,9 +151,13 @@ def words_of(line: str) -> list[str]:
 
 def commands_in(line: str) -> list[list[str]]:
     """What follows ``bequest`` in a line of a shell, in each of its commands, quoted ones included."""
-    commands, words = [], words_of(line)
+    commands, words = (
+        [],
+        words_of(re.sub(r"\[(bequest, .*?)\]", lambda found: found[1].replace(",", ""), line)),
+    )
     for place, word in enumerate(words):
-        starts = place == 0 or words[place - 1] in {"-m", "do", "nohup", "srun", "$", "&&", ";"}
+        before = words[place - 1] if place else "exec"
+        starts = before in {"exec", "command:", "-m", "do", "nohup", "srun", "$", "&&", ";"}
         if word == "bequest" and starts:
             rest = itertools.takewhile(lambda each: not re.fullmatch(r"[;&|<>()]+", each), words[place + 1 :])
             commands.append(list(rest))
@@ -198,6 +202,7 @@ def test_commands_are_found_in_every_form():
         ["work", "/x"]
     ]
     assert commands_in("pip install -e . && bequest run digits") == [["run", "digits"]]
+    assert commands_in("RANK=$K exec bequest ls") == commands_in("command: [bequest, ls]") == [["ls"]]
     assert len(WITH_COMMANDS) >= 15
     for wrong in (["rum", "digits"], ["run", "digits", "--scal", "x"], ["run"], ["run", "a", "--seeds", "x"]):
         with pytest.raises((AssertionError, typer.BadParameter)):

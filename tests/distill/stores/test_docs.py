@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+import bequest as bq
+from bequest.cli.main import app
 from bequest.distill.stores.codecs import Codec, parse_codec
 from bequest.distill.stores.manifest import Manifest
 
@@ -25,6 +29,16 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     manifest = json.loads((tmp_path / "signals" / "manifest.json").read_text())
     text = json.dumps({k: v for k, v in manifest.items() if k != "sha256"}, indent=1, ensure_ascii=False)
     assert hashlib.sha256((text + "\n").encode()).hexdigest() == manifest["sha256"]
+
+
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    bq.run("digits", scale="smoke", seeds=1, arms=["cnn"], out="runs/digits-small", workers=1)
+    commands = re.findall(r"^bequest store (.*)$", PAGE, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["build", "info", "verify"]
+    for command in commands:
+        done = CliRunner().invoke(app, ["store", *shlex.split(command)])
+        assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
 
 
 def test_every_codec_and_every_entry_has_its_place() -> None:
