@@ -34,6 +34,7 @@ from bequest.cli import (
 from bequest.cli.output import OutputError, lasting_output
 from bequest.errors import BequestError, InputError
 from bequest.interrupts import like_ctrl_c
+from bequest.memory import collect_seldom
 from bequest.printable import safe
 
 INTERRUPTED = 130
@@ -82,6 +83,7 @@ app.add_typer(theory.app, name="theory")
 
 def main() -> None:
     """Run the command line: one message and an exit code for whatever is wrong."""
+    collect_seldom()
     try:
         with lasting_output(), like_ctrl_c():
             _run()

@@ -7,10 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from bequest.errors import DataError
 from bequest.measure.arrays import Floats, at_least, share
+from bequest.measure.intervals import t_quantile
 
 
 def look_levels(seeds: Sequence[int], *, level: float = 0.95) -> Float[np.ndarray, " k"]:
@@ -68,7 +69,7 @@ def detectable_effect(n: int, *, sd: float = 1.0, level: float = 0.95, power: fl
     _in_range(sd, level, power)
     if at_least(n, 1, "n") == 1:
         return float("inf")
-    threshold = float(stats.t.ppf((1 + level) / 2, n - 1))
+    threshold = t_quantile(level, n)
 
     def lacking(shift: float) -> float:
         return _power(shift, threshold, n) - power
@@ -98,7 +99,7 @@ def seeds_needed(
     size = abs(effect) / sd
 
     def enough(n: int) -> bool:
-        threshold = float(stats.t.ppf((1 + level) / 2, n - 1))
+        threshold = t_quantile(level, n)
         return _power(float(np.sqrt(n)) * size, threshold, n) >= power
 
     if size == 0 or most < 2 or not enough(most):
@@ -118,11 +119,11 @@ def _power(shift: float, threshold: float, n: int) -> float:
     return float(special.ndtr(shift - threshold * _deviations(n - 1)).mean())
 
 
-@lru_cache(maxsize=64)  # the same few n come again for every claim, and a quantile takes milliseconds
+@lru_cache(maxsize=64)  # the same few n come again for every claim, and quantiles take a millisecond
 def _deviations(freedom: int) -> Floats:
     """2,000 equally likely standard deviations of a sample whose true one is 1."""
     nodes = (np.arange(2000) + 0.5) / 2000
-    quantiles: Floats = np.sqrt(stats.chi2.ppf(nodes, freedom) / freedom)
+    quantiles: Floats = np.sqrt(2 * special.gammaincinv(freedom / 2, nodes) / freedom)
     return quantiles
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.manifold import MDS
 
 from bequest.errors import DataError
 from bequest.measure.alignment import cka
@@ -284,6 +282,9 @@ def _checked(distances: Array, *, least: int = 3) -> Floats:
 
 
 def _mapped(table: Floats) -> tuple[Floats, float]:
+    from sklearn.exceptions import ConvergenceWarning  # slow to import, and needed here alone
+    from sklearn.manifold import MDS
+
     scale = table.max()
     scaling = MDS(
         n_components=2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bequest.errors import DataError
 from bequest.measure.arrays import Array, Floats, plain, share
@@ -43,7 +43,7 @@ def seed_intervals(
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(present, values, 0.0).sum(axis=0) / count
         spread = np.sqrt((np.where(present, values - mean, 0.0) ** 2).sum(axis=0) / (count - 1))
-        half = stats.t.ppf((1 + level) / 2, np.maximum(count - 1, 1)) * spread / np.sqrt(count)
+        half = special.stdtrit(np.maximum(count - 1, 1), (1 + level) / 2) * spread / np.sqrt(count)
     half[count < 2] = np.nan
     low, high = (mean - half, mean + half) if bounds is None else logit_ends(mean, half, half, *bounds)
     return mean, low, high

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.linear_model import RidgeClassifierCV
 
 from bequest.errors import DataError
 from bequest.measure.arrays import Array, classes, same_length
@@ -60,6 +59,8 @@ def linear_probe(
         return Undefined(reason, Reason.TOO_FEW)
     if not len(truth):
         return no_samples("test samples")
+    from sklearn.linear_model import RidgeClassifierCV  # slow to import, and needed here alone
+
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     varied = deviation > 1e-12 * np.abs(x).max(axis=0)
     if not varied.any():

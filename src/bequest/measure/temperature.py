@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import softmax
+from scipy.special import ndtri, softmax
 
 from bequest.errors import DataError
 from bequest.measure.arrays import Array, Floats, classes, refuse_probabilities, same_length, scores, share
@@ -71,7 +70,7 @@ def temperature_interval(logits: Array, labels: Array, *, level: float = 0.95) -
         few = Undefined("too few samples for an interval", Reason.TOO_FEW)
         return without_interval(value, len(lead), level, "sandwich, log", few)
     error = slopes.std(ddof=1) / np.sqrt(len(lead)) / curvature / inverse
-    factor = float(np.exp(stats.norm.ppf((1 + level) / 2) * error))
+    factor = float(np.exp(ndtri((1 + level) / 2) * error))
     return Estimate(value, len(lead), value / factor, value * factor, level, "sandwich, log")
 
 

@@ -13,9 +13,13 @@ import signal
 import sys
 from pathlib import Path
 
+from bequest.memory import collect_seldom, keep_heap
+
+if __name__ == "__main__":  # whoever imports this file keeps its own ways
+    collect_seldom()
+
 import torch
 
-from bequest.memory import keep_heap
 from bequest.models.devices import prefer_determinism
 from bequest.runs.folder import RunFolder
 from bequest.runs.jobs.machine import end_with

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from math import ceil, log2, sqrt
 from typing import Any
 
-from scipy import stats
-
 from bequest.config import content_hash
 from bequest.errors import ConfigError
 from bequest.measure import detectable_effect, look_levels, seeds_needed
+from bequest.measure.intervals import t_quantile
 from bequest.measures import Reason, measure_named
 from bequest.records import LookRecord, RoundsRecord, Verdict
 from bequest.studies.claim_spec import ClaimSpec
@@ -304,7 +303,7 @@ def distance_from_margin(claim: ClaimSpec, verdict: Verdict) -> float | None:
     half = high - value if margin > value else value - low
     if half <= 0:
         return None
-    return abs(value - margin) * float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) / (half * sqrt(n))
+    return abs(value - margin) * t_quantile(LEVEL, n) / (half * sqrt(n))
 
 
 @dataclass(frozen=True)
