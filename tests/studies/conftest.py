@@ -9,8 +9,8 @@ from bequest.runs.planning import planned
 
 
 @pytest.fixture(scope="module")
-def smoke_run(request, tmp_path_factory):
-    """The study, run in one worker process."""
+def smoke_run(request, tmp_path_factory, one_worker_here_all_along):
+    """The study, run in this process."""
     out = tmp_path_factory.mktemp("run") / "run"
     return bq.run(request.module.STUDY, scale="smoke", workers=1, out=out)
 

@@ -39,7 +39,7 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory, one_worker_here_all_along):
     """A run at scale smoke, with its page."""
     folder = tmp_path_factory.mktemp("agreement") / "run"
     result = bq.run(STUDY, scale="smoke", out=folder, workers=1)

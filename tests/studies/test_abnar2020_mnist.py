@@ -41,7 +41,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
+def smoke(tmp_path_factory, one_worker_here_all_along):
     """One run at scale smoke, which needs no MNIST; its folder, plan and measurements by name."""
     folder = tmp_path_factory.mktemp("abnar") / "run"
     result = bq.run(NAME, scale="smoke", out=folder, workers=1)

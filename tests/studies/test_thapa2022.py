@@ -13,8 +13,8 @@ ARMS = MEASURED | {"teacher", "twin", "teacher, same images", "TL+self", "TL+twi
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The study at smoke scale, in one worker process."""
+def finished(tmp_path_factory, one_worker_here_all_along):
+    """The study at smoke scale, run in this process."""
     return bq.run("thapa2022", scale="smoke", workers=1, out=tmp_path_factory.mktemp("run") / "run")
 
 
