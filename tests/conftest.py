@@ -30,6 +30,10 @@ WITH_SHAPES = tuple(
 if Version(version("torch")) >= Version("2.13"):  # PyTorch 2.6 cannot trace the checks when it exports
     install_import_hook(WITH_SHAPES, "beartype.beartype")
 
+from bequest.memory import collect_seldom  # noqa: E402
+
+collect_seldom()
+
 import torch  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
