@@ -18,6 +18,8 @@ from bequest.measure import expected_calibration_error
 from bequest.records import Measurement, read_records
 from bequest.runs.planning import planned
 
+pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
+
 NOUNS, VERBS = ("cats", "dogs", "birds"), ("see", "hear", "like")
 
 

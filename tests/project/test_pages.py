@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
+import hashlib
 import importlib.util
 import inspect
 import itertools
@@ -25,6 +27,7 @@ from typer.testing import CliRunner
 
 import bequest
 import bequest.models
+from bequest import parts
 from bequest.cli.main import app
 from bequest.config import merged
 from bequest.registry import Registry, registering
@@ -88,8 +91,16 @@ def test_the_commands_of_the_how_to_page_run(tmp_path, monkeypatch):
                 assert done.exit_code == 0, f"{line}\n{done.output}"
 
 
+def command_here(line: str, folder: Path) -> None:
+    """Run a line that begins with ``bequest`` in this process: another takes seconds to import PyTorch."""
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert done.exit_code == 0, f"{line}\n{done.output}"
+
+
 def follow(folder: Path, runs: bool) -> Path:
     """Do what the tutorial says; without ``runs`` whatever trains, or reads what was trained, is left out."""
+    command = bequest_command if runs else command_here
     for language, content in blocks(DOCS / "tutorial.md"):
         if language == "diff":
             name, *lines = content.splitlines()
@@ -105,13 +116,23 @@ def follow(folder: Path, runs: bool) -> Path:
                     line.split()[1] in {"run", "show", "report", "export"} and "--dry" not in line
                 )
                 if runs or not needs_training:
-                    bequest_command(line, folder)
+                    command(line, folder)
         elif FOLDER.match(content):
             folder = folder / FOLDER.match(content)[1]
     return folder
 
 
-def test_the_tutorial_leads_to_a_study_without_a_fault(tmp_path):
+@pytest.fixture
+def parts_forgotten():
+    """What files registered here is forgotten: other tests list what there is."""
+    before = set(parts.loaded_files())
+    yield
+    for file in set(parts.loaded_files()) - before:
+        module = parts.PREFIX + hashlib.sha256(file.encode()).hexdigest()[:12]
+        parts._forget(file, module)
+
+
+def test_the_tutorial_leads_to_a_study_without_a_fault(tmp_path, parts_forgotten):
     folder = follow(tmp_path, runs=False)
     study = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
     assert study["data"]["name"] == "npz:mine.npz"

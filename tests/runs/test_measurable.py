@@ -10,6 +10,8 @@ from bequest.files import read_json
 from bequest.runs.measurable import measurable
 from bequest.runs.planning import planned
 
+pytestmark = pytest.mark.usefixtures("one_worker_here")
+
 PARTS = """
 from bequest.data.corruptions import CORRUPTIONS
 from bequest.data.transforms import Transform

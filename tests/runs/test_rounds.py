@@ -30,7 +30,7 @@ from bequest.runs.survey import TRAIN, Job
 from bequest.studies.cell import cell_folder
 from bequest.studies.looks import planned_rounds
 
-pytestmark = pytest.mark.usefixtures("one_worker_here")
+pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
 
 LOOKS = (3, 6)
 CLAIM = {"source": "nowhere", "measure": "error", "split": "base", "direction": "below"}

@@ -13,6 +13,8 @@ from bequest.runs.planning import planned
 from bequest.runs.survey import READ, TRAIN, Job, record_of_cell, state_of, survey
 from bequest.studies.cell import cell_folder
 
+pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
+
 
 @pytest.fixture
 def copied(finished, tmp_path):

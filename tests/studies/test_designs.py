@@ -13,6 +13,8 @@ from bequest.records import Measurement, read_records
 from bequest.runs.planning import planned
 from bequest.studies import datasets
 
+pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
+
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "designs"
 STUDIES = {"mnist": "moved", "agreement": "far"}
 
