@@ -222,6 +222,12 @@ def one_worker_here_all_along():
 
 
 @pytest.fixture(scope="session")
+def one_worker_here_while():
+    """A context manager that does as ``one_worker_here``, for fixtures of a whole session."""
+    return one_worker_in_this_process
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """One uninterrupted run: its folder (study.toml and run/), its result and the updates it sent."""
     folder = tmp_path_factory.mktemp("finished")

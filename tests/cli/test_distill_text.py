@@ -19,7 +19,10 @@ from bequest.records import Measurement, RunRecord, StudyRecord, read_record, re
 from bequest.studies.datasets import load
 from bequest.studies.spec import DataSpec
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, about itself
+pytestmark = [
+    pytest.mark.usefixtures("one_worker_here"),
+    pytest.mark.filterwarnings("ignore"),  # of transformers, about itself
+]
 
 if find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)

@@ -125,7 +125,7 @@ def study():
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, one_worker_here_while):
     """The finished run; no test may change it."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -136,7 +136,8 @@ def folder(tmp_path_factory):
         with exclusive_lock(place / ".once") as acquired:
             if acquired:
                 (place / "study.toml").write_text(to_toml(STUDY))
-                result = bq.run(place / "study.toml", out=place / "run", workers=2)
+                with one_worker_here_while():
+                    result = bq.run(place / "study.toml", out=place / "run", workers=1)
                 assert result.failed == ()
                 return place / "run"
         time.sleep(0.2)
