@@ -12,7 +12,10 @@ from bequest.data.natural import LINZEN
 from bequest.data.sources import data_root
 from bequest.records import Measurement, read_records
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, about itself
+pytestmark = [
+    pytest.mark.usefixtures("one_worker_here"),
+    pytest.mark.filterwarnings("ignore"),  # of transformers, about itself
+]
 
 
 @pytest.fixture

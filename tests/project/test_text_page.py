@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-import bequest
+from bequest.cli.main import app
 from bequest.distill.model_queries import Written
 from bequest.studies.source import SourceSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "text.md"
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, about itself
+pytestmark = [
+    pytest.mark.usefixtures("one_worker_here"),
+    pytest.mark.filterwarnings("ignore"),  # of transformers, about itself
+]
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -31,17 +32,13 @@ def test_python_and_commands_run_in_order(tmp_path, monkeypatch):
     if importlib.util.find_spec("transformers") is None:
         pytest.skip("transformers is not installed")
     monkeypatch.chdir(tmp_path)
-    path = os.pathsep.join([str(Path(bequest.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     names: dict = {"__name__": "page"}
     for language, content in blocks():
         if language == "python":
             exec(content, names)
         for line in content.splitlines() if language == "sh" else ():
-            done = subprocess.run(
-                [sys.executable, "-m", *shlex.split(line)],
-                env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-            )  # fmt: skip
-            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+            done = CliRunner().invoke(app, shlex.split(line)[1:])
+            assert done.exit_code == 0, f"{line}\n{done.output}"
     assert (tmp_path / "runs" / "distill" / "report.html").is_file()
     assert names["own"].record.weights_digest != names["reverse"].record.weights_digest
     assert 0 <= names["ece"] <= 1
