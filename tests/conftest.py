@@ -44,12 +44,38 @@ from bequest.runs.folder import RunFolder  # noqa: E402
 from bequest.runs.jobs.queue import serve  # noqa: E402
 from bequest.runs.work import Workbench  # noqa: E402
 
+LONGEST = (
+    "test_second_device.py",
+    "studies/test_abnar2020_mnist.py",
+    "studies/test_habib2023.py",
+    "runs/test_run.py",
+    "runs/jobs/test_taking.py",
+    "runs/test_ranks.py",
+    "runs/test_growth.py",
+    "test_platforms.py",
+    "distill/test_parallel.py",
+    "project/test_text_benchmark.py",
+    "cli/test_received_folders.py",
+    "studies/test_thapa2022.py",
+    "studies/test_queries.py",
+    "studies/test_abnar2020_agreement.py",
+)
+"""The files of ten seconds or more: a process that began one last would keep the other waiting."""
+
 # Whoever imports it has a second device from then on, and the search for doctests imports every file.
 collect_ignore = ["second_device.py"]
 
 torch.set_num_threads(1)
 # A plugin of pytest has imported NumPy before the environment above could limit its threads.
 threadpool_limits(1)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first; the others, and the tests of each file, stay in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    assert all(path.is_file() for path in places)
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 TINY = {
     "name": "tiny",
