@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -115,11 +116,20 @@ def _hear_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def killed_and_started_again(root, instants):
-    """Three workers of which two are killed after so many seconds each; then all end by themselves."""
+def trained(root, count):
+    """Waits until so many cells are trained, and not all is done."""
+    deadline = time.monotonic() + 120
+    while len(list(root.glob("cells/*/record.json"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not (root / RESULTS[0]).exists()  # something is left to do
+
+
+def killed_and_started_again(root, moments):
+    """Three workers of which two are killed once each call returns; then all end by themselves."""
     workers = [start(root) for _ in range(3)]
-    for number, seconds in enumerate(instants):
-        time.sleep(seconds)
+    for number, wait in enumerate(moments):
+        wait()
         place = 1 + number % 2
         workers[place].kill()
         workers[place].wait()
@@ -131,8 +141,7 @@ def test_three_workers_of_which_two_are_killed_leave_the_same_bytes(finished, tm
     folder, _, _ = finished
     root = tmp_path / "run"
     prepared(folder / "study.toml", root)
-    chance = random.Random(0)
-    assert killed_and_started_again(root, [chance.uniform(2, 6) for _ in range(2)]) == [0, 0, 0]
+    assert killed_and_started_again(root, [partial(trained, root, count) for count in (1, 4)]) == [0, 0, 0]
     assert results(root) == results(folder / "run")
     assert list((root / ".jobs").rglob("*.*")) == []
 
@@ -145,7 +154,8 @@ def test_digits_by_three_workers_killed_five_times_has_the_bytes_of_a_local_run(
     subprocess.run(command, check=True, capture_output=True)
     prepared(study, tmp_path / "shared")
     chance = random.Random(1)
-    codes = killed_and_started_again(tmp_path / "shared", [chance.uniform(3, 12) for _ in range(5)])
+    instants = [chance.uniform(3, 12) for _ in range(5)]
+    codes = killed_and_started_again(tmp_path / "shared", [partial(time.sleep, each) for each in instants])
     assert codes == [0, 0, 0]
     assert results(tmp_path / "shared") == results(tmp_path / "local")
 
