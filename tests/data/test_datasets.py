@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -31,12 +30,6 @@ def test_digits_are_scikit_learns_with_a_border_and_their_row_numbers():
         assert np.array_equal(inner, source.images[split.ids.numpy()])
         assert np.array_equal(split.y.numpy(), source.target[split.ids.numpy()])
         assert float(split.x.sum()) == pytest.approx(inner.sum() / 16)
-
-
-def test_digits_are_the_same_where_scikit_learn_keeps_its_file_elsewhere(monkeypatch):
-    expected = load_dataset("digits").digest
-    monkeypatch.setattr(sys.modules["bequest.data.digits"], "FILE", "sklearn/moved.csv.gz")
-    assert load_dataset("digits").digest == expected
 
 
 def test_digits_never_change():

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import distribution
-from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.functional import pad
 
 from bequest.data.datasets import DATASETS, Dataset, Split
@@ -20,8 +16,6 @@ from bequest.errors import DataError
 
 SIZES = {"train": 1297, "validation": 150, "test": 350}
 BRIGHTEST = 16.0
-FILE = "sklearn/datasets/data/digits.csv.gz"
-"""Where scikit-learn has them: a row is 64 grey levels and a label."""
 
 
 @OUTLINES.register("digits")
@@ -67,34 +61,24 @@ def digits(
     Raises:
         DataError: If there is no such digit, or fewer than two.
     """
-    rows = torch.from_numpy(_rows())
-    images = rows[:, :-1].float().reshape(-1, 1, 8, 8) / BRIGHTEST
-    labels, ids = rows[:, -1].long(), torch.arange(len(rows))
+    from sklearn.datasets import load_digits  # slow to import, and needed here alone
+
+    source = load_digits()
+    images = torch.tensor(source.images, dtype=torch.float32)[:, None] / BRIGHTEST
+    labels, ids = torch.tensor(source.target).long(), torch.arange(len(images))
     images = pad(images, (border,) * 4)
     if moved or turned:
         other = parse_views([*([Shift(moved)] if moved else []), *([Rotate(turned)] if turned else [])])
         images = other(images, ids, 0, seed=seed)
     whole = Split(images, labels, ids)
     splits = {name: whole.take(rows) for name, rows in stratified(labels, SIZES, seed=0).items()}
-    names = [str(digit) for digit in range(10)]
+    names = [str(name) for name in source.target_names]
     if classes is not None:
         splits = {name: _only(split, classes) for name, split in splits.items()}
         names = [names[digit] for digit in classes]
     if per_class is not None:
         splits["train"] = subset(splits["train"], per_class, seed=seed)
     return Dataset("digits", splits, tuple(names))
-
-
-def _rows() -> NDArray[np.float64]:
-    """All digits with their labels, (1797, 65)."""
-    path = Path(str(distribution("scikit-learn").locate_file(FILE)))
-    if path.is_file():  # importing scikit-learn takes a second, and reading its file does not need it
-        rows: NDArray[np.float64] = np.loadtxt(path, delimiter=",")
-        return rows
-    from sklearn.datasets import load_digits
-
-    source = load_digits()
-    return np.column_stack((source.data, source.target))
 
 
 def _only(split: Split, classes: Sequence[int]) -> Split:

@@ -180,12 +180,10 @@ def proportion_interval(correct: Array, *, level: float = 0.95) -> Estimate:
     share(level, "level")
     if not len(hits):
         return without_interval(no_samples(), 0, level, "wilson")
-    n, p, z = len(hits), float(hits.mean()), float(special.ndtri((1 + level) / 2))
-    middle = (2 * n * p + z**2) / (2 * (n + z**2))
-    half = z / (2 * (n + z**2)) * sqrt(4 * n * p * (1 - p) + z**2)
-    # An end at 0 or 1 is there exactly; rounding would leave it a little beside.
-    low, high = middle - half if hits.any() else 0.0, 1.0 if hits.all() else middle + half
-    return Estimate(p, n, low, high, level, "wilson")
+    from scipy.stats import binomtest  # slow to import, and needed here alone
+
+    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
+    return Estimate(float(hits.mean()), len(hits), float(interval.low), float(interval.high), level, "wilson")
 
 
 def bootstrap_interval(

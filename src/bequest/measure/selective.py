@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from bequest.measure.arrays import Array, Booleans, Floats, classes, flags, probabilities, same_length, vector
-from bequest.measure.ranks import mean_ranks
 from bequest.measure.undefined import Undefined, no_samples
 from bequest.measures import Reason
 
@@ -132,7 +131,9 @@ def roc_auc(probs: Array, labels: Array) -> float:
 
 def _area(values: Floats, positive: Booleans) -> float:
     """P(value of a positive > value of a negative) + P(equal) / 2, by ranks (Mann & Whitney 1947)."""
-    ranks = mean_ranks(values)
+    from scipy.stats import rankdata  # slow to import, and needed here alone
+
+    ranks = rankdata(values)
     positives = int(positive.sum())
     above = ranks[positive].sum() - positives * (positives + 1) / 2
     return float(above / (positives * (len(values) - positives)))

@@ -12,7 +12,6 @@ from scipy import linalg
 
 from bequest.measure.alignment import ROUNDING, Centred, centred, cka, cka_matrix, cross_product
 from bequest.measure.arrays import Array, Floats, at_least, features, matrix, one_of, same_length
-from bequest.measure.ranks import mean_ranks
 from bequest.measure.undefined import Undefined, no_samples
 from bequest.measures import Reason
 from bequest.seeding import numpy_generator
@@ -258,7 +257,9 @@ def _pairs(side: Floats, name: str, between: str, comparison: str) -> Floats | U
     if np.ptp(values) < 10.0**-DECIMALS:
         return Undefined(f"the samples of {name} are all equally alike", Reason.CONSTANT)
     if comparison == "spearman":
-        values = mean_ranks(values.round(DECIMALS))
+        from scipy.stats import rankdata  # slow to import, and needed here alone
+
+        values = rankdata(values.round(DECIMALS))
     return values if comparison == "cosine" else np.subtract(values, values.mean())
 
 
