@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +39,7 @@ import torch  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
 import bequest as bq  # noqa: E402
+from bequest import parts  # noqa: E402
 from bequest.config import to_toml  # noqa: E402
 from bequest.runs.engines.choice import Choice  # noqa: E402
 from bequest.runs.folder import RunFolder  # noqa: E402
@@ -251,6 +253,16 @@ def one_worker_here_all_along():
 def one_worker_here_while():
     """A context manager that does as ``one_worker_here``, for fixtures of a whole session."""
     return one_worker_in_this_process
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parts_stay_in_their_file():
+    """Parts that a file of tests loads are taken back at its end: other tests list what there is."""
+    before = parts.loaded_files()
+    yield
+    for module in [*parts._contents]:
+        if (file := str(sys.modules[module].__file__)) not in before:
+            parts._forget(file, module)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 from typer.testing import CliRunner
 
 import bequest as bq
-from bequest import parts
 from bequest.cli.main import app
 from bequest.errors import RunFolderError
 from bequest.files import read_json
@@ -21,12 +18,10 @@ pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")
 def mine(tmp_path_factory):
     """The new study, and its run at scale smoke."""
     folder = tmp_path_factory.mktemp("new") / "mine"
-    module = parts.PREFIX + hashlib.sha256(str((folder / "parts.py").resolve()).encode()).hexdigest()[:12]
     result = CliRunner().invoke(app, ["new", str(folder)])
     assert result.exit_code == 0, result.output
     assert "next: bequest run" in result.output
-    yield folder, bq.run(folder / "study.toml", scale="smoke", out=folder / "run", workers=1)
-    parts._forget(str((folder / "parts.py").resolve()), module)  # other tests list what there is
+    return folder, bq.run(folder / "study.toml", scale="smoke", out=folder / "run", workers=1)
 
 
 def test_it_runs_as_it_is_with_the_users_parts_on_its_page(mine):
