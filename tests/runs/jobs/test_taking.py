@@ -126,24 +126,30 @@ def trained(root, count):
 
 
 def killed_and_started_again(root, moments):
-    """Three workers of which two are killed once each call returns; then all end by themselves."""
-    workers = [start(root) for _ in range(3)]
+    """Three workers of which two are killed once each call returns; then all end by themselves.
+
+    Returns their exit codes, and the process numbers of the killed.
+    """
+    workers, killed = [start(root) for _ in range(3)], []
     for number, wait in enumerate(moments):
         wait()
         place = 1 + number % 2
         workers[place].kill()
         workers[place].wait()
+        killed.append(workers[place].pid)
         workers[place] = start(root)
-    return [worker.wait(timeout=600) for worker in workers]
+    return [worker.wait(timeout=600) for worker in workers], killed
 
 
 def test_three_workers_of_which_two_are_killed_leave_the_same_bytes(finished, tmp_path):
     folder, _, _ = finished
     root = tmp_path / "run"
     prepared(folder / "study.toml", root)
-    assert killed_and_started_again(root, [partial(trained, root, count) for count in (1, 4)]) == [0, 0, 0]
+    codes, killed = killed_and_started_again(root, [partial(trained, root, count) for count in (1, 4)])
+    assert codes == [0, 0, 0]
     assert results(root) == results(folder / "run")
-    assert list((root / ".jobs").rglob("*.*")) == []
+    for left in (root / ".jobs").rglob("*.*"):  # a killed worker cannot take its claim to a finished job back
+        assert any(f"-{number}-" in left.name + left.read_text() for number in killed)
 
 
 @pytest.mark.slow
@@ -155,7 +161,7 @@ def test_digits_by_three_workers_killed_five_times_has_the_bytes_of_a_local_run(
     prepared(study, tmp_path / "shared")
     chance = random.Random(1)
     instants = [chance.uniform(3, 12) for _ in range(5)]
-    codes = killed_and_started_again(tmp_path / "shared", [partial(time.sleep, each) for each in instants])
+    codes, _ = killed_and_started_again(tmp_path / "shared", [partial(time.sleep, each) for each in instants])
     assert codes == [0, 0, 0]
     assert results(tmp_path / "shared") == results(tmp_path / "local")
 

@@ -106,12 +106,12 @@ def test_a_process_of_this_machine_that_is_gone_is_dead_at_once_and_for_ever(tmp
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     name = process.stdout.readline().strip()
-    assert Watch(tmp_path).proven(name)
+    watch = Watch(tmp_path, clock=clock)
+    assert watch.proven(name)
     process.communicate()
     assert not Watch(tmp_path).alive(name)
-    watch = Watch(tmp_path, clock=clock)
-    assert watch.workers() == []
-    watch.sweep()
+    assert Watch(tmp_path).workers() == []
+    watch.sweep()  # though it saw the worker alive a moment ago
     assert list((tmp_path / WORKERS).iterdir()) == []
     clock.now += 2  # beyond what was read last; whoever sweeps need not wait for the silence of the dead
     assert not watch.alive(name)

@@ -7,6 +7,7 @@ own, so that no two machines need the same time.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import secrets
@@ -218,8 +219,10 @@ class Watch:
         return [record for record in records if record is not None and self.alive(record.name)]
 
     def sweep(self) -> None:
-        """Delete what dead workers left."""
+        """Delete what dead workers left, also those that died since they were looked at."""
         for path in (self.root / WORKERS).glob("*.json"):
+            if path.stem in self._seen:
+                self._seen[path.stem].looked = -math.inf
             if not self.alive(path.stem):
                 path.unlink(missing_ok=True)
 
