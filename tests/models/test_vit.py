@@ -159,6 +159,7 @@ def test_what_does_not_fit_is_refused(shape, options, text) -> None:
     [
         ({"drop_path": 1.0}, "share of the samples"),
         ({"depth": -1}, "a vit has blocks"),
+        ({"mlp": 0.0}, "each block of a vit has hidden units"),
         ({"patch": 0}, "into patches"),
     ],
 )

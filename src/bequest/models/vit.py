@@ -317,6 +317,10 @@ def _check_sizes(input_shape: Sequence[int], options: VitOptions) -> None:
         raise ModelError(
             "a vit has blocks", expected="width and depth of 1 or more", got=(width, options.depth)
         )
+    if not round(width * options.mlp) >= 1:
+        raise ModelError(
+            "each block of a vit has hidden units", expected="width · mlp of 1 or more", got=options.mlp
+        )
     if heads < 1 or width % heads:
         raise ModelError("heads share the width", expected=f"a multiple of {heads}", got=width)
 
