@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bequest.errors import ConfigError, at
 from bequest.registry import nearest
+
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+MISSING_KEY = ("missing", "missing_argument")
+"""What pydantic calls them, of a model and of a dataclass."""
 
 SHOWN = 80
 """Characters of a value that a message repeats."""
@@ -52,14 +56,25 @@ class Config(BaseModel):
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each fault: path, what is wrong, what came, the nearest known key."""
+    items = single_faults(error, lambda path: _known_keys(model, path))
+    return [_fault(item, model) for item in items]
+
+
+def single_faults(
+    error: ValidationError, known_keys: Callable[[tuple[str | int, ...]], Iterable[str]]
+) -> list[dict[str, Any]]:
+    """The errors that pydantic lists, one for each mistake: a key that is misspelt is missing too.
+
+    Args:
+        error: Of a model, or of a dataclass.
+        known_keys: The keys that there are at a path.
+    """
     items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
     meant = {
-        (*item["loc"][:-1], *nearest(str(item["loc"][-1]), _known_keys(model, item["loc"][:-1]), count=1))
-        for item in items
-        if item["type"] == "extra_forbidden"
+        (*path, *nearest(str(key), known_keys(tuple(path)), count=1))
+        for *path, key in (item["loc"] for item in items if item["type"] in UNKNOWN_KEY)
     }
-    # A key that is misspelt is missing too: one mistake is one fault.
-    return [_fault(item, model) for item in items if item["type"] != "missing" or item["loc"] not in meant]
+    return [item for item in items if item["type"] not in MISSING_KEY or item["loc"] not in meant]
 
 
 def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:

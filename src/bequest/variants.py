@@ -16,7 +16,7 @@ import pydantic.dataclasses
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from bequest.config import content_hash
+from bequest.config import content_hash, single_faults
 from bequest.errors import ConfigError, UnknownName
 from bequest.registry import Registry, nearest
 
@@ -141,28 +141,11 @@ def strict(cls: type[T]) -> type[T]:
         try:
             check(self, **dict(zip(fields, values, strict=False)), **named)
         except ValidationError as error:
-            raise ConfigError.of(
-                cls.__name__, _faults([dict(item) for item in error.errors()], fields)
-            ) from None
+            faults = [_fault(item, fields) for item in single_faults(error, lambda _: fields)]
+            raise ConfigError.of(cls.__name__, faults) from None
 
     checked_class.__init__ = init  # type: ignore[method-assign]
     return cast("type[T]", checked_class)
-
-
-def _faults(items: list[dict[str, Any]], fields: list[str]) -> list[str]:
-    """One line for each fault; a field that is misspelt is missing too, and one fault."""
-    meant = {
-        name
-        for item in items
-        if item["type"] == "unexpected_keyword_argument"
-        for name in nearest(".".join(map(str, item["loc"])), fields, count=1)
-    }
-    missing = ("missing", "missing_argument")
-    return [
-        _fault(item, fields)
-        for item in items
-        if item["type"] not in missing or meant.isdisjoint(map(str, item["loc"]))
-    ]
 
 
 def _fault(item: dict[str, Any], fields: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -13,7 +12,6 @@ from bequest.evidence.estimates import over_seeds
 from bequest.evidence.kind import Kind
 from bequest.evidence.readings import Array, Readings
 from bequest.measure import approach, cka, path_map, representation_distances
-from bequest.measure.undefined import Undefined
 from bequest.measures import add
 from bequest.models.taps import PENULTIMATE
 from bequest.records import Curve, Measurement, Point, SectionRecord
@@ -109,13 +107,10 @@ class Paths(Kind):
         for number, on_map in enumerate(self.maps, 1):
             for seed in readings.plan.seeds[:MOST_SEEDS]:
                 arms = [arm for arm in on_map if seed in readings.seeds(arm)]
-                taken = {arm: readings.snapshots(arm, seed) for arm in arms}
-                varied = {arm: by_epoch for arm in arms if (by_epoch := _varied(taken[arm]))}
+                snapshots = {arm: readings.snapshots(arm, seed) for arm in arms}
                 name = f"seed {seed}" + (f", map {number}" if number > 1 else "")
-                constant = _count(taken) - _count(varied)
-                name += f", {constant} checkpoints of constant activations left out" if constant else ""
-                if _count(varied) >= LEAST:
-                    yield from _map(readings, seed, varied, name)
+                if sum(map(len, snapshots.values())) >= LEAST:
+                    yield from _map(readings, seed, snapshots, name)
 
 
 def _pairs(study: StudySpec, arms: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -126,31 +121,33 @@ def _pairs(study: StudySpec, arms: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield from ((arm, teacher) for arm in arms if spec[arm].student != spec[teacher].student)
 
 
-def _varied(snapshots: Mapping[int, Array]) -> dict[int, Array]:
-    """The checkpoints that can be compared with others; none is comparable with samples all alike."""
-    return {epoch: x for epoch, x in snapshots.items() if not isinstance(cka(x, x), Undefined)}
-
-
-def _count(snapshots: Mapping[str, Mapping[int, Array]]) -> int:
-    return sum(map(len, snapshots.values()))
-
-
 def _map(
     readings: Readings, seed: int, snapshots: Mapping[str, Mapping[int, Array]], name: str
 ) -> Iterator[Curve]:
-    """The paths of one seed on one map."""
-    checkpoints = [x for by_epoch in snapshots.values() for x in by_epoch.values()]
-    drawn = path_map(representation_distances(checkpoints), paths=_rows(snapshots))
+    """The paths of one seed on one map; nothing if too few of the checkpoints can be compared."""
+    distances = representation_distances([x for by_epoch in snapshots.values() for x in by_epoch.values()])
+    every = [(arm, epoch) for arm, by_epoch in snapshots.items() for epoch in by_epoch]
+    varied = np.flatnonzero(~np.isnan(np.diag(distances)))
+    if len(varied) < LEAST:
+        return
+    if constant := len(every) - len(varied):
+        name += f", {constant} checkpoints of constant activations left out"
+    rows: dict[str, list[int]] = {}
+    for row, place in enumerate(varied):
+        rows.setdefault(every[place][0], []).append(row)
+    drawn = path_map(distances[np.ix_(varied, varied)], paths=list(rows.values()))
     null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
-    floor = np.nanmax([0.0, *(_floor(readings, arm, seed) for arm in snapshots)])
+    floor = np.nanmax([0.0, *(_floor(readings, arm, seed) for arm in rows)])
     note = (
         f"{name}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
         f"{floor:.2g} from itself; "
         f"{'the map shows paths' if drawn.shows_path else drawn.reason or 'the map shows no path'}"
     )
-    rows = iter(drawn.points.tolist())
-    for arm, by_epoch in snapshots.items():
-        places = zip(by_epoch, rows, strict=False)
+    points = [
+        Point(x=x, y=y, label=str(every[place][1]))
+        for place, (x, y) in zip(varied, drawn.points.tolist(), strict=True)
+    ]
+    for arm, of_arm in rows.items():
         yield Curve(
             chart="path",
             arm=arm,
@@ -158,15 +155,9 @@ def _map(
             split=name,
             x_title="first dimension of the map",
             y_title="second dimension of the map",
-            points=tuple(Point(x=x, y=y, label=str(epoch)) for epoch, (x, y) in places),
+            points=tuple(points[row] for row in of_arm),
             note=note,
         )
-
-
-def _rows(snapshots: Mapping[str, Mapping[int, Array]]) -> list[list[int]]:
-    """For each arm the rows of its checkpoints among those of all arms."""
-    numbers = iter(range(_count(snapshots)))
-    return [list(itertools.islice(numbers, len(by_epoch))) for by_epoch in snapshots.values()]
 
 
 def _floor(readings: Readings, arm: str, seed: int) -> float:
@@ -177,8 +168,8 @@ def _floor(readings: Readings, arm: str, seed: int) -> float:
 def _approach(readings: Readings, arm: str, teacher: str, seed: int) -> float:
     student, goal = (readings.snapshots(name, seed) for name in (arm, teacher))
     first, last, target = student[min(student)], student[max(student)], goal[max(goal)]
-    for x in (first, last, target):
-        if isinstance(own := cka(x, x), Undefined):
-            return own
     distances = representation_distances([first, last, target])
+    for x, own in zip((first, last, target), np.diag(distances), strict=True):
+        if np.isnan(own):
+            return cka(x, x)  # which says why
     return approach(distances[:2, 2])
