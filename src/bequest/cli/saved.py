@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bequest.cli.formats import NAMELESS, Arrays, read_arrays
 from bequest.errors import DataError
 from bequest.measure import pair
+from bequest.measure.pairing import Unpaired
 
 FORM = "logits or probs (N, C) or predictions (N,), labels (N,), and ids (N,) if there are any"
 ROLES = ("logits", "probs", "predictions", "labels", "ids", "classes", "x")
@@ -159,8 +160,11 @@ def paired(
     if ids is not None and other_ids is not None:
         try:
             return pair(ids, other_ids)
+        except Unpaired as error:  # its remedy in Python is a keyword argument
+            error.remedy = "compare the same split"
+            raise _in_file(error, both) from None
         except DataError as error:
-            raise _in_file(_without_python(error), both) from None
+            raise _in_file(error, both) from None
     if ids is not None or other_ids is not None:
         bare = files[1] if other_ids is None else files[0]
         raise DataError(
@@ -356,12 +360,6 @@ def _places(texts: NDArray[Any], names: NDArray[Any]) -> NDArray[np.int64]:
             got=unknown[0],
         )
     return np.array([place_of[text] for text in texts.tolist()], dtype=np.int64)
-
-
-def _without_python(error: DataError) -> DataError:
-    """The error without a remedy that is a keyword argument: there is none on the command line."""
-    remedy = (error.remedy or "").split(", or keep the common samples")[0]
-    return DataError(error.message, expected=error.expected, got=error.got, remedy=remedy or None)
 
 
 def _in_file(error: DataError, file: str) -> DataError:

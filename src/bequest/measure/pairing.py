@@ -11,6 +11,10 @@ from bequest.errors import DataError
 from bequest.measure.arrays import Integers
 
 
+class Unpaired(DataError):
+    """One set of samples has some that the other lacks."""
+
+
 def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) -> tuple[Integers, Integers]:
     """Row numbers that put two sets of samples in the same order, by sample id.
 
@@ -22,7 +26,7 @@ def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) ->
         common: Keep the ids that both sets have, instead of refusing others.
 
     Raises:
-        DataError: If an id occurs twice, or one set has ids that the other lacks.
+        DataError: If an id occurs twice; :class:`Unpaired` if one set has ids that the other lacks.
 
     >>> rows, other_rows = pair(np.array([3, 1, 2]), np.array([1, 2, 3]))
     >>> rows.tolist(), other_rows.tolist()
@@ -84,7 +88,7 @@ def _checked(ids: NDArray[Any], name: str) -> NDArray[Any]:
 def _refuse_unpaired(first: NDArray[Any], second: NDArray[Any]) -> None:
     alone, other_alone = np.setdiff1d(first, second), np.setdiff1d(second, first)
     example = (alone if len(alone) else other_alone)[0]
-    raise DataError(
+    raise Unpaired(
         "samples are not paired",
         expected="the same ids on both sides",
         got=f"{len(alone)} on one side only and {len(other_alone)} on the other only, such as {example}",
