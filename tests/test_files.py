@@ -11,6 +11,7 @@ from bequest.files import (
     tidy,
     write_bytes,
     write_json,
+    write_json_list,
     write_sealed,
     write_whole,
 )
@@ -51,9 +52,38 @@ def test_partials_are_removed(tmp_path):
     assert read_json(tmp_path / "kept.json") == {"a": 1}
 
 
-def test_nan_never_reaches_a_file(tmp_path):
+@pytest.mark.parametrize("write", [write_json, lambda path, value: write_json_list(path, [value])])
+def test_nan_never_reaches_a_file(tmp_path, write):
     with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "a.json", {"a": float("nan")})
+        write(tmp_path / "a.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "items", [[], [1], [{}], [[]], [{"a": [1, {"b": "x\ny"}], "é": None}, [], "\n", {"c": 1e-300}]]
+)
+def test_a_list_is_written_item_by_item_with_the_bytes_of_the_whole(tmp_path, items):
+    whole = json.dumps(items, indent=1, ensure_ascii=False) + "\n"
+    assert write_json(tmp_path / "a.json", items).read_bytes() == whole.encode()
+    assert write_json_list(tmp_path / "b.json", iter(items)).read_bytes() == whole.encode()
+
+
+def test_no_two_items_of_a_list_are_in_memory_at_once(tmp_path):
+    class Item(dict):
+        alive = 0
+
+        def __init__(self):
+            super().__init__(a=1)
+            Item.alive += 1
+            most.append(Item.alive)
+
+        def __del__(self):
+            Item.alive -= 1
+
+    most = []
+    write_json_list(tmp_path / "a.json", (Item() for _ in range(5)))
+    assert len(most) == 5
+    assert max(most) <= 2  # the next is made before the last one's name is bound anew
 
 
 @pytest.mark.parametrize("content", ["{", "\xff", "1" * 5000, "[" * 100_000])

@@ -111,6 +111,18 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
+def check_counts(**options: int | None) -> None:
+    """Refuse options of a command that are neither None nor a whole number of 1 or more.
+
+    Raises:
+        ConfigError: Names the first such option, as the command line spells it.
+    """
+    for name, count in options.items():
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError.of(option, [f"expected a whole number of 1 or more, got {count!r}"])
+
+
 def content_hash(value: Any, *, length: int = 16) -> str:
     """The first ``length`` hex digits of the SHA-256 of ``value`` as canonical JSON.
 

@@ -11,8 +11,9 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +32,7 @@ SYNCED_FROM = 1.0
 """What took so many seconds to make is put on the disk at once; less costs about as much as the waiting."""
 
 _synced: ContextVar[bool] = ContextVar("synced", default=True)
+_encoder = json.JSONEncoder(indent=1, allow_nan=False, ensure_ascii=False)
 
 
 def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
@@ -107,9 +109,35 @@ def write_text(path: str | Path, content: str) -> Path:
     return write_bytes(path, content.encode())
 
 
+def write_text_pieces(path: str | Path, pieces: Iterable[str]) -> Path:
+    """Write one piece after another, as UTF-8, so that the whole text is never in memory."""
+
+    def write(file: IO[bytes]) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        text.writelines(pieces)
+        text.detach()  # flushes, and leaves the file open
+
+    return write_whole(path, write)
+
+
 def write_json(path: str | Path, value: Any) -> Path:
     """Write ``value`` whole, as indented JSON. NaN is refused: records write null and a reason."""
-    return write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    return write_text_pieces(path, chain(_encoder.iterencode(value), "\n"))
+
+
+def write_json_list(path: str | Path, items: Iterable[Any]) -> Path:
+    """Write what :func:`write_json` writes of a list, item after item: they need not be there together."""
+    return write_text_pieces(path, _list_pieces(items))
+
+
+def _list_pieces(items: Iterable[Any]) -> Iterator[str]:
+    before = "[\n "
+    for item in items:
+        yield before
+        # No string of JSON has a line break in it, so that each begins a line of the layout.
+        yield from (piece.replace("\n", "\n ") for piece in _encoder.iterencode(item))
+        before = ",\n "
+    yield "[]\n" if before.startswith("[") else "\n]\n"
 
 
 def write_sealed(path: str | Path, content: Mapping[str, Any]) -> Path:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bequest.errors import RunFolderError
-from bequest.files import read_json, read_sealed, unsealed, write_json, write_sealed
+from bequest.files import read_json, read_sealed, unsealed, write_json_list, write_sealed
 from bequest.provenance import Provenance
 
 VERSION = 2
@@ -338,7 +338,7 @@ class StudyRecord(Record):
 
 def write_records(path: str | Path, records: Iterable[Record]) -> Path:
     """Write a JSON list of records, whole; its version is the one in ``study.json``."""
-    return write_json(path, [record.model_dump(mode="json") for record in records])
+    return write_json_list(path, (record.model_dump(mode="json") for record in records))
 
 
 def write_record(path: str | Path, record: Record) -> Path:

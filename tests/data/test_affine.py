@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from bequest.data.affine import affine, interpolate, mirror, pick, translate
+from bequest.data.affine import affine, check_move, interpolate, mirror, pick, translate
 from bequest.errors import DataError
 
 PAD = {"zeros": "constant", "edge": "edge", "reflect": "reflect", "wrap": "wrap"}
@@ -34,6 +34,22 @@ def test_translation_equals_padding_and_cutting(by, fill):
     got = translate(x, dx, dy, fill=fill)
     for k, (right, down) in enumerate(by):
         np.testing.assert_array_equal(got[k].numpy(), moved(x[k].numpy(), right, down, fill))
+
+
+@pytest.mark.parametrize("fill", ["zeros", "edge", "reflect", "wrap"])
+@pytest.mark.parametrize("move", [(5, 0), (-5, 0), (0, 6), (0, -99)])
+def test_a_move_is_refused_exactly_if_nothing_of_an_image_is_left(move, fill):
+    x = images(h=6, w=5)
+    nearest = tuple(min(max(by, 1 - size), size - 1) for by, size in zip(move, (5, 6), strict=True))
+    check_move(x, *nearest, fill)
+    left = np.isin(translate(x, *move, fill=fill).numpy()[:, :, 1:-1, 1:-1], x.numpy()[:, :, 1:-1, 1:-1])
+    if fill in ("zeros", "edge"):
+        assert not left.any()
+        with pytest.raises(DataError, match="a move takes every pixel out of the image"):
+            check_move(x, *move, fill)
+    else:
+        assert left.any()
+        check_move(x, *move, fill)
 
 
 def test_one_number_moves_every_sample_and_far_away_is_black():

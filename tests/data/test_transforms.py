@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bequest.data.transforms import Rotate, Scale, Translate, parse_transform
-from bequest.errors import ConfigError
+from bequest.errors import ConfigError, DataError
 
 X = torch.rand(3, 1, 9, 9, generator=torch.Generator().manual_seed(0))
 
@@ -14,6 +14,12 @@ def test_translate_moves_by_whole_pixels():
     assert torch.equal(moved[:, :, :-1, 2:], X[:, :, 1:, :-2])
     assert float(moved[:, :, :, :2].abs().max()) == 0.0
     assert torch.equal(Translate(-2, 1)(moved)[:, :, 1:, :-2], X[:, :, 1:, :-2])
+
+
+def test_a_translation_that_leaves_nothing_is_refused():
+    assert float(Translate(dx=8)(X).abs().max()) > 0
+    with pytest.raises(DataError, match=r"(?s)every pixel out .*got: +0 to the right and -9 down"):
+        Translate(dy=-9)(X)
 
 
 def test_a_quarter_turn_is_rot90():

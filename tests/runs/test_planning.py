@@ -21,6 +21,19 @@ def test_a_content_that_is_planned_is_not_changed(tiny):
     assert repr(tiny) == before
 
 
+def test_one_file_stands_for_a_list_of_one(tiny, tmp_path):
+    part = tmp_path / "part.py"
+    part.write_text("")
+    for file in (part, str(part)):
+        assert planned(tiny, use=file).hash == planned(tiny, use=[part]).hash
+
+
+@pytest.mark.parametrize("study", [None, 3, ["digits"]])
+def test_what_is_no_study_is_refused(study):
+    with pytest.raises(ConfigError, match=f"expected a name, a path or a table, got {type(study).__name__}"):
+        planned(study)
+
+
 def test_faults_name_the_study(tiny, write_study):
     tiny["seeds"] = 0
     with pytest.raises(ConfigError, match="tiny: "):

@@ -257,7 +257,7 @@ def test_budgets(text, seconds):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "20", "m", "20x", "0s", "-5m", "1m1h", 0.0, -1.0, float("inf"), float("nan")]
+    "text", ["", "20", "m", "20x", "0s", "-5m", "1m1h", 0.0, -1.0, float("inf"), float("nan"), [], (1,)]
 )
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ConfigError, match="expected a time such as 90s, 20m or 1h30m"):

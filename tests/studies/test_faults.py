@@ -197,6 +197,7 @@ def test_what_is_wrong_with_a_start_is_found_before_anything_runs(tiny):
 
 def test_faults_of_claims_and_of_the_answer_are_named(tiny):
     tiny["claims"].append({**tiny["claims"][0], "measure": "acuracy", "against": "mlpp", "teacher": "cn"})
+    tiny["claims"].append({**tiny["claims"][0], "id": "worded", "text": "{of.label} over {teacher.label}"})
     tiny["answer"]["values"]["share"] |= {"arm": "nn", "measure": "inheritance/nl"}
     tiny["answer"]["text"] = "It took {shear}."
     text, faults = faults_in(tiny)
@@ -205,12 +206,13 @@ def test_faults_of_claims_and_of_the_answer_are_named(tiny):
         "claims.better.measure: there is no measure 'acuracy'; did you mean 'accuracy'",
         "claims.better.against: there is no arm 'mlpp'; did you mean 'mlp'?",
         "claims.better.teacher: there is no arm 'cn'; did you mean 'cnn'?",
+        "claims.worded.text: {of.label} is no arm of this claim; known: ",
         "answer.values.share: there is no arm 'nn'; did you mean 'cnn'?",
         "answer.values.share.measure: there is no measure 'nl'; did you mean 'nll'",
         "answer.text: {shear} is not in [answer.values]; known: n, share",
     ):
         assert part in text
-    assert len(faults) == 7
+    assert len(faults) == 9
 
 
 def test_a_profile_is_of_measures(tiny):

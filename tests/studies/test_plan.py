@@ -112,6 +112,25 @@ def test_a_text_for_readers_changes_the_hash_and_no_measurement(tiny):
     assert planned(tiny).measuring_key != plan.measuring_key
 
 
+def test_a_claim_names_arms_by_their_labels(tiny):
+    tiny["arms"]["mlp"]["label"] = "an MLP"
+    tiny["arms"]["mlp<-cnn"]["label"] = "its student"
+    claim = {
+        "id": "c",
+        "source": "s",
+        "measure": "agreement",
+        "arm": "mlp<-cnn",
+        "against": "mlp",
+        "teacher": "cnn",
+    }
+    text = "{arm.label} agrees with {teacher.label} more than {against.label} {does}."
+    tiny["claims"] = [{**claim, "text": text}, {**claim, "id": "d", "text": "As it is."}]
+    worded = [claim.text for claim in planned(tiny).study.claims]
+    assert worded == ["its student agrees with cnn more than an MLP {does}.", "As it is."]
+    tiny["arms"]["mlp"]["label"] = "the MLP"
+    assert planned(tiny).study.claims[0].text.endswith("more than the MLP {does}.")
+
+
 def test_a_claim_on_what_is_measured_only_where_it_is_named_decides_the_measurements(tiny):
     tiny["claims"] = []
     plan = planned(tiny)

@@ -183,6 +183,24 @@ def _grid(value: Number | Tensor, x: Tensor) -> Tensor:
     return torch.as_tensor(value, device=x.device, dtype=torch.float32).view(-1, 1, 1)
 
 
+def check_move(x: Tensor, dx: int, dy: int, fill: Fill = "zeros") -> None:
+    """Refuse a move that leaves nothing of the images ``x`` but what comes in at the border.
+
+    Raises:
+        DataError: If ``x`` is not a batch of images, or the move is as wide or as high as they are, and they
+            do not come in again by ``fill``.
+    """
+    check_images(x)
+    height, width = x.shape[-2:]
+    if fill in ("zeros", "edge") and (abs(dx) >= width or abs(dy) >= height):
+        raise DataError(
+            "a move takes every pixel out of the image",
+            expected=f"fewer than {width} pixels to a side and {height} up or down",
+            got=f"{dx} to the right and {dy} down",
+            remedy='choose a smaller move, or fill = "wrap"',
+        )
+
+
 def check_images(x: Tensor) -> None:
     """Refuse what is not a batch of images.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor
 
-from bequest.data.affine import affine, translate
+from bequest.data.affine import affine, check_move, translate
 from bequest.data.colour import tinted
 from bequest.variants import Variant, strict
 
@@ -29,7 +29,8 @@ class Translate(Transform, name="translate"):
     dy: int = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """``x`` moved."""
+        """``x`` moved; refused where that leaves nothing of the images."""
+        check_move(x, self.dx, self.dy)
         return translate(x, self.dx, self.dy)
 
 

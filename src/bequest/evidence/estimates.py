@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ def measurement_of(
         method=estimate.method,
         reason=estimate.reason,
         reason_code=estimate.code,
-        per_seed={str(seed): value for seed, value in by_seed.items()},
+        # Of thousands of seeds every measurement has the same names.
+        per_seed={sys.intern(str(seed)): value for seed, value in by_seed.items()},
         **where,
     )
 

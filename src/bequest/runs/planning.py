@@ -33,9 +33,14 @@ def planned(
 ) -> Plan:
     """The checked plan of a study at a scale; see :func:`bequest.runs.run.run`.
 
+    ``use`` may be one file.
+
     Raises:
         InputError: If there is no such study, or anything in it is wrong; lists every fault.
     """
+    if not isinstance(study, str | Path | Mapping):
+        raise ConfigError.of("study", [f"expected a name, a path or a table, got {type(study).__name__}"])
+    use = [use] if isinstance(use, str | Path) else use
     raw = with_parts(read_study(study), study, use)
     resolved = resolve(raw, scale=scale, seeds=seeds, seeds_from=seeds_from, arms=arms, settings=settings)
     return make_plan(with_named_networks(resolved), scale=scale, where=_name(study))

@@ -53,7 +53,7 @@ def budget_seconds(budget: str | float) -> float:
     if isinstance(budget, int | float):
         seconds = float(budget)
     else:
-        match = _TIME.fullmatch(budget.strip())
+        match = _TIME.fullmatch(str(budget).strip())
         parts = [float(part or 0) for part in match.groups()] if match else [0.0]
         seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
     if not 0 < seconds < float("inf"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from bequest.config import check_counts
 from bequest.distill.parallel import Ranks
 from bequest.interrupts import like_ctrl_c
 from bequest.models.devices import Device, parse_device, worker_devices
@@ -199,6 +200,7 @@ def run(
     Returns:
         The result; ``result.failed`` names the cells that failed.
     """
+    check_counts(workers=workers, per_device=per_device, most_seeds=most_seeds)
     plan = planned(
         study, scale=scale, seeds=seeds, seeds_from=seeds_from, arms=arms, settings=settings, use=use
     )

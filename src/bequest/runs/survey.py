@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ class Job:
     action: Action
     cell: Cell
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A name that no other job of the run has."""
         return f"{self.action} {self.cell.id}"

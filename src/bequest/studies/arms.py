@@ -14,6 +14,7 @@ class Arms:
 
     Attributes:
         shown: The arms of every table and chart, in the study's order.
+        labels: What readers see of every arm: its label, or its name.
         charted: Those whose curves are drawn.
         order: All arms such that each comes after the arms it needs; empty if there is a circle.
         circle: The arms that need each other in a circle.
@@ -28,6 +29,7 @@ class Arms:
     def __init__(self, study: StudySpec) -> None:
         self._study = study
         self.shown = [name for name, arm in study.arms.items() if not arm.aside and arm.task == "target"]
+        self.labels = {name: arm.label or name for name, arm in study.arms.items()}
         wanted = study.measures.charted
         self.charted = [name for name in self.shown if not wanted or name in wanted]
         self.order, self.circle = self._ordered()
@@ -139,7 +141,7 @@ class Arms:
             name=name,
             role=self._role(name, arm),
             student=arm.student,
-            label=arm.label or name,
+            label=self.labels[name],
             teachers=arm.teachers,
             control=self.control[name],
             queries=arm.queries,

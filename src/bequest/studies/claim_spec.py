@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -10,13 +12,17 @@ from bequest.config import Config
 
 Direction = Literal["above", "below", "within"]
 
+LABEL = re.compile(r"\{(\w+)\.label\}")
+"""Stands in a claim's text for the label of an arm."""
+
 
 class ClaimSpec(Config):
     """A sentence that the evidence will judge.
 
     Attributes:
         id: Its name; no two claims have the same.
-        text: The sentence, as a reader sees it.
+        text: The sentence, as a reader sees it; ``{arm.label}``, ``{against.label}`` and ``{teacher.label}``
+            stand for the labels of these arms.
         source: Where it comes from.
         measure: What is measured: a name of ``bequest ls measures``, also ``inheritance/NAME``.
         arm: Whose value it is.
@@ -52,6 +58,18 @@ class ClaimSpec(Config):
     expected: float | None = None
     exploratory: bool = False
     exact: bool = False
+
+    @property
+    def named_arms(self) -> dict[str, str]:
+        """The arms that the claim names, by key."""
+        arms = {"arm": self.arm, "against": self.against, "teacher": self.teacher}
+        return {key: arm for key, arm in arms.items() if arm is not None}
+
+    def worded(self, labels: Mapping[str, str]) -> ClaimSpec:
+        """The claim with the ``labels`` of arms in its text."""
+        named = self.named_arms
+        text = LABEL.sub(lambda match: labels[named[match[1]]], self.text)
+        return self.model_copy(update={"text": text})
 
 
 class ValueSpec(Config):

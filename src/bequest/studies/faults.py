@@ -16,6 +16,7 @@ from bequest.measures import measure_named
 from bequest.models.catalogue import MODELS, check_options
 from bequest.registry import nearest
 from bequest.studies.arms import Arms
+from bequest.studies.claim_spec import LABEL
 from bequest.studies.solvable import theory_faults
 from bequest.studies.source import SourceSpec
 from bequest.studies.spec import DataSpec, ModelSpec, SplitSpec, StudySpec
@@ -248,6 +249,10 @@ def _claim_faults(study: StudySpec) -> Iterator[str]:
         quoted += [(f"answer.values.{name}", value.arm, value.split) for name, value in values]
         measures |= {f"answer.values.{name}.measure": value.measure for name, value in values}
         yield from _trial("answer.text", partial(_filled_in, study.answer.text, study.answer.values))
+    for claim in study.claims:
+        for key in sorted(set(LABEL.findall(claim.text)) - {*claim.named_arms}):
+            labels = ", ".join(f"{each}.label" for each in claim.named_arms)
+            yield f"claims.{claim.id}.text: {{{key}.label}} is no arm of this claim; known: {labels}"
     for path, arm, split in quoted:
         if arm not in study.arms:
             yield f"{path}: {not_known('arm', arm, study.arms)}"

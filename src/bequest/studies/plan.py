@@ -112,6 +112,7 @@ def make_plan(resolved: Mapping[str, Any], *, scale: str, where: str = "the stud
     if faults or study is None:
         raise ConfigError.of(where, list(dict.fromkeys(faults)))
     arms = Arms(study)
+    study = study.model_copy(update={"claims": tuple(each.worded(arms.labels) for each in study.claims)})
     cells: dict[tuple[str, int], Cell] = {}
     configs: dict[tuple[str, str | None], CellConfig] = {}  # cells of one arm share theirs
     for seed in study.seed_range:

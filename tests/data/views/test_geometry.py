@@ -5,7 +5,17 @@ import torch
 from scipy import stats
 
 from bequest.data.affine import affine, translate
-from bequest.data.views import Crop, Flip, ResizedCrop, Rotate, Scale, Shear, Shift, ShiftEach
+from bequest.data.views import (
+    Crop,
+    Flip,
+    ResizedCrop,
+    Rotate,
+    Scale,
+    Shear,
+    Shift,
+    ShiftAmong,
+    ShiftEach,
+)
 from bequest.errors import ConfigError, DataError
 
 X = torch.rand(4000, 1, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.01
@@ -38,6 +48,16 @@ def test_shift_each_takes_the_moves_one_after_another():
 def test_shift_each_has_one_list_of_moves(options):
     with pytest.raises(ConfigError, match="give pixels, or a list of moves"):
         ShiftEach(**options)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [Shift(4), ShiftEach(moves=[[0, -4]]), ShiftAmong(moves=[[1, 0], [4, 1]])],
+    ids=lambda view: view.name,
+)
+def test_a_view_that_may_leave_nothing_is_refused(view):
+    with pytest.raises(DataError, match="a move takes every pixel out of the image"):
+        view(X, IDS, 0, seed=0)
 
 
 def test_shift_fills_as_it_is_told():

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import override
 
-from bequest.data.affine import Fill, affine, check_images, interpolate, mirror, translate
+from bequest.data.affine import Fill, affine, check_images, check_move, interpolate, mirror, translate
 from bequest.data.views.view import Key, View
 from bequest.variants import Listed, strict
 
@@ -74,7 +74,9 @@ class ShiftEach(View, name="shift_each"):
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
         moves = self.every_move
-        return translate(x, *moves[key.view_id % len(moves)], fill=self.fill)
+        dx, dy = moves[key.view_id % len(moves)]
+        check_move(x, dx, dy, self.fill)
+        return translate(x, dx, dy, fill=self.fill)
 
 
 @strict
@@ -92,6 +94,8 @@ class ShiftAmong(View, name="shift_among"):
 
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
+        for dx, dy in self.moves:
+            check_move(x, dx, dy, self.fill)
         drawn = key.integers("shift_among", 1, low=0, high=len(self.moves) - 1)[:, 0]
         by = torch.tensor(self.moves, device=x.device)[drawn]
         return translate(x, by[:, 0], by[:, 1], fill=self.fill)
@@ -219,6 +223,7 @@ def _symmetric(key: Key, name: str, most: float) -> Tensor:
 
 
 def _shifted(x: Tensor, key: Key, pixels: int, fill: Fill) -> Tensor:
+    check_move(x, pixels, pixels, fill)
     by = key.integers("shift", 2, low=-pixels, high=pixels)
     return translate(x, by[:, 0], by[:, 1], fill=fill)
 

@@ -42,13 +42,11 @@ class Choice:
         """The engine, if there is one of that name, and the device, if this machine needs it.
 
         Raises:
-            ConfigError: If there is none, or ``workers`` is not positive.
+            ConfigError: If there is none.
         """
         if name not in ENGINES:
             known = ", ".join(ENGINES)
             raise ConfigError.of("--engine", [f"there is no engine {name!r}; expected one of {known}"])
-        if workers is not None and workers < 1:
-            raise ConfigError.of("--workers", [f"expected 1 or more, got {workers}"])
         if ray_address is not None and name != "ray":
             raise ConfigError.of("--ray-address", [f"needs --engine ray, not --engine {name}"])
         if name == "local":

@@ -46,12 +46,12 @@ class Schedule:
         self._jobs = tuple(jobs)
         self._place = {job.id: place for place, job in enumerate(self._jobs)}
         ours = self._place.keys()
-        self._pending = {job.id: job.follows & ours for job in self._jobs}
+        self._pending = {job.id: pending for job in self._jobs if (pending := job.follows & ours)}
         self._followers: dict[str, list[Job]] = {}
         for job in self._jobs:
-            for other in self._pending[job.id]:
+            for other in self._pending.get(job.id, ()):
                 self._followers.setdefault(other, []).append(job)
-        self._ready: list[int] = [place for place, job in enumerate(self._jobs) if not self._pending[job.id]]
+        self._ready = [place for place, job in enumerate(self._jobs) if job.id not in self._pending]
         self._started = set[str]()
         self._ended = set[str]()
         self._failed = set[str]()
