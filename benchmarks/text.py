@@ -29,7 +29,8 @@ from bequest.data.views import Identity
 from bequest.distill.model_queries import ModelQueries, written_by
 from bequest.distill.score import predict
 from bequest.measure import seed_interval
-from bequest.records import Measurement, read_records
+from bequest.record_files import read_records
+from bequest.records import Measurement
 from bequest.runs.networks import load_named
 from bequest.seeding import torch_generator
 

@@ -12,7 +12,8 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from bequest.records import StudyRecord, Verdict, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import StudyRecord, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ROOT / "src" / "bequest" / "studies"

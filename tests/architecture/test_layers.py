@@ -16,6 +16,7 @@ BASE = {
     "seeding",
     "record_table",
     "records",
+    "record_files",
     "registry",
     "files",
     "interrupts",

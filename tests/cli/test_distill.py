@@ -15,7 +15,8 @@ from bequest.data.datasets import load_dataset
 from bequest.errors import DataError, MissingExtra
 from bequest.models import build_model
 from bequest.models.weights import save_weights
-from bequest.records import RunRecord, StudyRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord, StudyRecord
 from bequest.runs.networks import check_classes
 
 pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from bequest.cli.main import app
 from bequest.data.datasets import load_dataset
 from bequest.errors import DataError, InputError
-from bequest.records import Measurement, RunRecord, StudyRecord, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import Measurement, RunRecord, StudyRecord
 from bequest.studies.datasets import load
 from bequest.studies.spec import DataSpec
 

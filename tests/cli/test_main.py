@@ -13,7 +13,8 @@ from rich.text import Text
 import bequest
 from bequest.cli.main import app, main
 from bequest.measure import detectable_effect, look_levels
-from bequest.records import Verdict, read_records
+from bequest.record_files import read_records
+from bequest.records import Verdict
 
 pytestmark = pytest.mark.usefixtures("one_worker_here")
 

@@ -6,15 +6,8 @@ from typer.testing import CliRunner
 from bequest.cli.main import app
 from bequest.errors import RunFolderError
 from bequest.provenance import Provenance
-from bequest.records import (
-    ArmRecord,
-    CellRecord,
-    Measurement,
-    StudyRecord,
-    Verdict,
-    write_record,
-    write_records,
-)
+from bequest.record_files import write_record, write_records
+from bequest.records import ArmRecord, CellRecord, Measurement, StudyRecord, Verdict
 
 
 def run_folder(folder, *, question="Is it?", value=0.75, **study):

@@ -6,14 +6,8 @@ from typer.testing import CliRunner
 
 from bequest.cli.main import app
 from bequest.provenance import Provenance
-from bequest.records import (
-    ArmRecord,
-    CellRecord,
-    Measurement,
-    StudyRecord,
-    write_record,
-    write_records,
-)
+from bequest.record_files import write_record, write_records
+from bequest.records import ArmRecord, CellRecord, Measurement, StudyRecord
 
 HOSTILE = "[bold]x[/] [/] \x1b[2J"
 SPELT = r"[bold]x[/] [/] \x1b[2J"

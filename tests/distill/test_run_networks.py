@@ -15,7 +15,8 @@ from bequest.errors import ConfigError, DataError, InputError, ModelError, Unkno
 from bequest.files import read_sealed, write_sealed
 from bequest.models import build_model
 from bequest.models.weights import load_weights
-from bequest.records import RunRecord, StudyRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord, StudyRecord
 
 QUICK = {"batch": 64, "epochs": 1}
 

@@ -12,7 +12,8 @@ import bequest as bq
 from bequest.config import to_toml
 from bequest.evidence.readings import Readings
 from bequest.locks import exclusive_lock
-from bequest.records import Curve, Measurement, read_records
+from bequest.record_files import read_records
+from bequest.records import Curve, Measurement
 from bequest.runs.planning import planned
 
 STUDY = {

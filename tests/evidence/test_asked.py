@@ -14,7 +14,8 @@ from bequest.evidence.asked import Distance, Maps
 from bequest.evidence.kinds import kinds_of
 from bequest.evidence.readings import Readings
 from bequest.measure import map_correlation
-from bequest.records import Curve, Measurement, StudyRecord, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import Curve, Measurement, StudyRecord
 from bequest.runs.planning import planned
 
 pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from bequest.distill.score import predict
 from bequest.errors import RunFolderError
 from bequest.evidence.readings import OBJECT_BYTES, Predictions, Readings, finished
+from bequest.evidence.values import Values
 from bequest.files import load_arrays
 from bequest.studies.cell import cell_folder
 from bequest.studies.networks import initial_network
@@ -62,6 +64,18 @@ def test_readings_beyond_what_is_held_are_loaded_again(readings, held, loaded, m
         answers = few.predictions("mlp", seed, "test")
         np.testing.assert_array_equal(answers.logits, expected[seed].logits)
     assert len(loads) == loaded
+
+
+def test_what_is_forgotten_is_let_go_of_and_read_again(readings):
+    forgetful = Readings(readings.plan, readings.root)
+    values = forgetful.shared(Values)
+    before = values.property("accuracy", "mlp", "test")
+    held = [weakref.ref(values), weakref.ref(forgetful.predictions("mlp", 0, "test"))]
+    del values
+    assert all(each() is not None for each in held)
+    forgetful.forget()
+    assert [each() for each in held] == [None, None]
+    assert forgetful.shared(Values).property("accuracy", "mlp", "test").by_seed == before.by_seed
 
 
 def test_penultimate_activations_are_flat(readings):

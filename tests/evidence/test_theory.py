@@ -11,7 +11,8 @@ from bequest.errors import ConfigError
 from bequest.evidence.theory import BEST, Theory, _at_best, _lines, _strands
 from bequest.files import read_json
 from bequest.measure import inheritance
-from bequest.records import Curve, Measurement, StudyRecord, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import Curve, Measurement, StudyRecord
 from bequest.report import write_report
 from bequest.runs.folder import RunFolder
 from bequest.runs.planning import planned

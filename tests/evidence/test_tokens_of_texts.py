@@ -15,7 +15,8 @@ from bequest.distill.score import predict
 from bequest.evidence.readings import Readings
 from bequest.evidence.values import _by_sequence
 from bequest.measure import expected_calibration_error
-from bequest.records import Measurement, read_records
+from bequest.record_files import read_records
+from bequest.records import Measurement
 from bequest.runs.planning import planned
 
 pytestmark = pytest.mark.usefixtures("one_worker_here_all_along")

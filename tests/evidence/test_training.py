@@ -9,7 +9,8 @@ import pytest
 
 from bequest.evidence.training import Forgetting, Seconds, Training, epochs_to
 from bequest.measure import reason_of
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.planning import planned
 from bequest.studies.cell import cell_folder
 

@@ -10,7 +10,8 @@ import pytest
 
 from bequest.data.natural import LINZEN
 from bequest.data.sources import data_root
-from bequest.records import Measurement, read_records
+from bequest.record_files import read_records
+from bequest.records import Measurement
 
 pytestmark = [
     pytest.mark.usefixtures("one_worker_here"),

@@ -17,6 +17,7 @@ import pytest
 from bequest.files import write_text
 from bequest.measures import Reason, measure_named
 from bequest.provenance import Provenance
+from bequest.record_files import write_record, write_records
 from bequest.records import (
     ArmRecord,
     CellRecord,
@@ -31,8 +32,6 @@ from bequest.records import (
     StudyRecord,
     TeacherRecord,
     Verdict,
-    write_record,
-    write_records,
 )
 
 SEEDS = (0, 1, 2, 3, 4)

@@ -13,6 +13,7 @@ import pytest
 
 import bequest
 from bequest.errors import RunFolderError
+from bequest.record_files import read_record
 from bequest.records import (
     ArmRecord,
     Curve,
@@ -22,7 +23,6 @@ from bequest.records import (
     SectionRecord,
     StudyRecord,
     TeacherRecord,
-    read_record,
 )
 from bequest.report import page, reproduction, write_report
 from bequest.report.comparison_page import write_comparison

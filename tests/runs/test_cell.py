@@ -10,7 +10,8 @@ import pytest
 from bequest.evidence.kinds import readings_of
 from bequest.files import file_digest
 from bequest.models.weights import save_weights
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.cell import run_cell
 from bequest.runs.planning import planned
 from bequest.runs.reading import Made, read_cell

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from bequest.files import file_digest, read_json
-from bequest.records import Measurement, RunRecord, StudyRecord, read_record, write_record
+from bequest.record_files import read_record, write_record
+from bequest.records import Measurement, RunRecord, StudyRecord
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import RESULTS, RunFolder
 from bequest.runs.jobs.schedule import Answer

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import bequest as bq
-from bequest.records import Measurement, read_records
+from bequest.record_files import read_records
+from bequest.records import Measurement
 from bequest.runs.folder import MEASUREMENTS
 
 

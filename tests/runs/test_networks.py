@@ -10,7 +10,8 @@ from bequest.data.datasets import load_dataset
 from bequest.errors import ConfigError, DataError, ModelError, UnknownName
 from bequest.models import build_model
 from bequest.models.weights import save_weights, weights_digest
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.folder import RunFolder
 from bequest.runs.networks import cell_named, check_classes, load_named, network_table, with_named_networks
 from bequest.runs.planning import planned

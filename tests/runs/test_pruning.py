@@ -8,7 +8,8 @@ import pytest
 
 import bequest as bq
 from bequest.errors import RunFolderError
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.folder import RunFolder
 from bequest.runs.planning import planned
 from bequest.runs.pruning import prune

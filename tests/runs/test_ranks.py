@@ -11,7 +11,8 @@ import pytest
 from bequest.distill.parallel import Ranks
 from bequest.errors import RunError
 from bequest.evidence.readings import Readings
-from bequest.records import RunRecord, StudyRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord, StudyRecord
 from bequest.runs import ranks
 from bequest.runs.folder import RunFolder
 from bequest.runs.jobs.leases import at_work

@@ -10,7 +10,8 @@ from bequest.errors import RunFolderError
 from bequest.evidence.kinds import readings_of
 from bequest.evidence.reading import Answers, Network
 from bequest.files import file_digest
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs import reading
 from bequest.runs.planning import planned
 from bequest.runs.reading import Made, read_cell

@@ -19,7 +19,8 @@ from bequest.config import to_toml
 from bequest.errors import ConfigError, RunFolderError
 from bequest.files import read_json
 from bequest.measure import look_levels
-from bequest.records import Verdict, read_records
+from bequest.record_files import read_records
+from bequest.records import Verdict
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.folder import CLAIMS, RESULTS, RunFolder
 from bequest.runs.jobs.schedule import Answer

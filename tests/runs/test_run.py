@@ -20,7 +20,8 @@ from bequest.config import to_toml
 from bequest.errors import ConfigError, DataError, RunFolderError
 from bequest.evidence.readings import Readings
 from bequest.files import read_json
-from bequest.records import RunRecord, StudyRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord, StudyRecord
 from bequest.runs.folder import RESULTS, RunFolder
 from bequest.runs.planning import planned
 from bequest.studies.cell import cell_folder

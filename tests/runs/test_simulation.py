@@ -6,7 +6,8 @@ import pytest
 
 import bequest as bq
 from bequest.files import file_digest, read_json
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.planning import planned
 from bequest.studies.cell import cell_folder
 from bequest.studies.solvable import model_point

@@ -17,7 +17,8 @@ from bequest.distill.recipe import Recipe
 from bequest.errors import ConfigError
 from bequest.evidence.readings import Readings
 from bequest.models import build_model
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.planning import planned
 from bequest.runs.store import seeded
 from bequest.studies.cell import cell_folder

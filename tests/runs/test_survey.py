@@ -8,7 +8,8 @@ import pytest
 
 import bequest as bq
 from bequest.evidence.kinds import readings_of
-from bequest.records import RunRecord, read_record, write_record
+from bequest.record_files import read_record, write_record
+from bequest.records import RunRecord
 from bequest.runs.planning import planned
 from bequest.runs.survey import READ, TRAIN, Job, record_of_cell, state_of, survey
 from bequest.studies.cell import cell_folder

@@ -18,7 +18,8 @@ from bequest.files import read_json
 from bequest.measure import cka, expected_calibration_error, mean_confidence_gap
 from bequest.models.catalogue import build_model, parameter_count
 from bequest.models.taps import PENULTIMATE, tapped
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.report.page import write_report
 from bequest.runs.cell import run_cell
 from bequest.runs.planning import planned

@@ -26,7 +26,8 @@ from bequest.measure import (
 )
 from bequest.models import build_model
 from bequest.models.taps import PENULTIMATE, activations
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.report import write_report
 from bequest.runs.cell import run_cell
 from bequest.runs.folder import RunFolder

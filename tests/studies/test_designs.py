@@ -9,7 +9,8 @@ import pytest
 import bequest as bq
 from bequest.data.views import ShiftEach
 from bequest.evidence.efficiency import Budget
-from bequest.records import Measurement, read_records
+from bequest.record_files import read_records
+from bequest.records import Measurement
 from bequest.runs.planning import planned
 from bequest.studies import datasets
 

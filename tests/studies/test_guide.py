@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from bequest.records import RunRecord, Verdict, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import RunRecord, Verdict
 from bequest.studies.networks import initial_network, trained_network
 
 STUDY = "guide"

@@ -19,7 +19,8 @@ from bequest.evidence.readings import Readings
 from bequest.files import read_json
 from bequest.measure import attention_distance, cka
 from bequest.models.taps import activations
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.report.folder import read_run
 from bequest.runs.folder import RunFolder
 from bequest.runs.planning import planned

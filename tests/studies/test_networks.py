@@ -11,7 +11,8 @@ from bequest.errors import ConfigError, ModelError, RunFolderError
 from bequest.models import build_model
 from bequest.models.taps import head_of
 from bequest.models.weights import save_weights, weights_digest
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.planning import planned
 from bequest.studies.cell import cell_folder
 from bequest.studies.networks import initial_network, trained_network

@@ -9,7 +9,8 @@ import bequest as bq
 from bequest.data.streams import ChosenStream
 from bequest.data.views import ShiftEach
 from bequest.files import read_json
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.report.folder import read_run
 from bequest.runs.cell import _sources
 from bequest.runs.planning import planned

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bequest.measures import Reason
-from bequest.records import Verdict, read_records
+from bequest.record_files import read_records
+from bequest.records import Verdict
 from bequest.studies.networks import trained_network
 
 STUDY = "saglietti2020-networks"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from bequest.data.colour import intensity, tinted
-from bequest.records import RunRecord, Verdict, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import RunRecord, Verdict
 from bequest.studies import datasets
 from bequest.studies.networks import trained_network
 

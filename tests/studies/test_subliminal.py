@@ -7,7 +7,8 @@ import torch
 
 from bequest.evidence.reading import answers_on
 from bequest.models.taps import head_of
-from bequest.records import RunRecord, Verdict, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import RunRecord, Verdict
 from bequest.studies import datasets
 from bequest.studies.networks import initial_network, trained_network
 

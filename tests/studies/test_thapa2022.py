@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import bequest as bq
-from bequest.records import Curve, Measurement, RunRecord, Verdict, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import Curve, Measurement, RunRecord, Verdict
 from bequest.report import write_report
 
 MEASURED = {"scratch", "TL", "KD", "TL+KD", "TL+KD degraded", "TL degraded"}

@@ -6,7 +6,8 @@ import torch
 
 from bequest.data.tracking import PADDING
 from bequest.evidence.reading import answers_on
-from bequest.records import RunRecord, Verdict, read_record, read_records
+from bequest.record_files import read_record, read_records
+from bequest.records import RunRecord, Verdict
 from bequest.studies import datasets
 
 STUDY = "tracking"

@@ -223,7 +223,8 @@ class _Watch:
 
     def update(self, now: Update) -> None:
         """Say what ended, and how well it does on the validation split."""
-        from bequest.records import RunRecord, read_record
+        from bequest.record_files import read_record
+        from bequest.records import RunRecord
         from bequest.studies.cell import cell_folder
 
         if now.job is None or now.job.action != "train" or now.error is not None:

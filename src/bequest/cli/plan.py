@@ -72,7 +72,8 @@ def show_plan(plan: Plan, folder: Path, *, begun: RoundsRecord | None, as_json: 
 
 def _verdicts_in(folder: Path) -> dict[str, Verdict]:
     """The verdicts of the run in ``folder`` by the claim's id; none if there are none that can be read."""
-    from bequest.records import Verdict, read_records
+    from bequest.record_files import read_records
+    from bequest.records import Verdict
 
     try:
         return {verdict.id: verdict for verdict in read_records(folder / "claims.json", Verdict)}

@@ -20,7 +20,8 @@ from bequest.models.export import load_pretrained, save_pretrained
 from bequest.models.export.model_folder import CONFIG, WEIGHTS
 from bequest.models.network_checks import explained
 from bequest.models.weights import load_weights, save_weights, weights_digest
-from bequest.records import RunRecord, read_record, write_record
+from bequest.record_files import read_record, write_record
+from bequest.records import RunRecord
 
 RECORD = "record.json"
 FITTED = "fitted.json"

@@ -12,7 +12,8 @@ from bequest.errors import ConfigError, ModelError, RunFolderError
 from bequest.files import file_digest
 from bequest.models.network_names import NetworkName
 from bequest.parts import load_parts
-from bequest.records import CellRecord, RunRecord, StudyRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import CellRecord, RunRecord, StudyRecord
 from bequest.registry import unknown
 
 WEIGHTS = "weights.safetensors"

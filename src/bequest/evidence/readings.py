@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ from bequest.evidence.reading import (
 from bequest.files import load_arrays, read_json
 from bequest.measure import predictions_of
 from bequest.models.taps import PENULTIMATE
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.studies.cell import Cell, CellFolder, cell_folder
 from bequest.studies.datasets import load
 from bequest.studies.networks import trained_network
@@ -127,6 +129,12 @@ class Readings:
         if make not in self._shared:
             self._shared[make] = make(self)
         return cast("T", self._shared[make])
+
+    def forget(self) -> None:
+        """Let go of all that was loaded or computed; whoever asks again waits again."""
+        for held in (self._arrays, self._predictions, self._shared):
+            held.clear()
+        gc.collect()  # what is shared refers to itself by its caches
 
     def arrays(self, arm: str, seed: int, reading: Reading) -> dict[str, Array]:
         """The answer to one reading."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bequest.errors import RunFolderError
+from bequest.record_files import read_record, read_records
 from bequest.records import (
     CellRecord,
     Curve,
@@ -20,8 +21,6 @@ from bequest.records import (
     StudyRecord,
     TeacherRecord,
     Verdict,
-    read_record,
-    read_records,
 )
 from bequest.report.titles import Titles
 

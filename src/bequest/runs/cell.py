@@ -29,7 +29,8 @@ from bequest.measure import checkpoint_epochs
 from bequest.models.devices import Device
 from bequest.models.taps import PENULTIMATE
 from bequest.models.weights import save_weights
-from bequest.records import RunRecord, read_record, write_record
+from bequest.record_files import read_record, write_record
+from bequest.records import RunRecord
 from bequest.runs.simulation import simulated
 from bequest.runs.store import from_store
 from bequest.runs.survey import record_of_cell, state_of

@@ -14,6 +14,7 @@ from bequest.evidence.values import Values
 from bequest.files import file_digest
 from bequest.measures import measure_named
 from bequest.provenance import Provenance, command_line
+from bequest.record_files import write_record, write_records
 from bequest.records import (
     CellRecord,
     Measurement,
@@ -22,8 +23,6 @@ from bequest.records import (
     RunRecord,
     StudyRecord,
     Verdict,
-    write_record,
-    write_records,
 )
 from bequest.runs.folder import CLAIMS, CURVES, MEASUREMENTS, RESULTS, RunFolder
 from bequest.runs.jobs.schedule import Answer
@@ -78,6 +77,7 @@ class Conclusion:
         """Judge the claims, and write the study's record."""
         study = self.plan.study
         write_records(self.folder / CLAIMS, self._verdicts(measurements))
+        self._readings.forget()  # a page of many cells takes as much memory again
         answer = None
         if study.answer is not None:
             answer = answer_sentence(study.answer, measurements, _seeds_behind(study.answer, self.plan))

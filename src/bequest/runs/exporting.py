@@ -11,7 +11,8 @@ from bequest.models.catalogue import token_options
 from bequest.models.export import export_onnx, loading_code, save_pretrained, save_program
 from bequest.models.export.model_folder import CONFIG, WEIGHTS
 from bequest.models.export.plain_pytorch import PROGRAM, needs_program
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.networks import cell_named
 from bequest.studies.cell import cell_folder
 from bequest.studies.datasets import PROBE_SPLIT, load

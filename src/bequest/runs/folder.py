@@ -16,15 +16,8 @@ from bequest.errors import ConfigError, RunFolderError
 from bequest.evidence import kinds as kinds
 from bequest.files import file_digest, tidy, write_text
 from bequest.parts import load_parts
-from bequest.records import (
-    VERSION,
-    CellRecord,
-    Record,
-    RunRecord,
-    StudyRecord,
-    read_record,
-    read_records,
-)
+from bequest.record_files import read_record, read_records
+from bequest.records import VERSION, CellRecord, Record, RunRecord, StudyRecord
 from bequest.runs.jobs.leases import DRIVER, Leases, at_work
 from bequest.runs.jobs.workers import AT_WORK
 from bequest.studies.cell import cell_folder

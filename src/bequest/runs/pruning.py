@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bequest.errors import RunFolderError
 from bequest.evidence.kinds import readings_of, snapshot_cells
-from bequest.records import RunRecord, write_record
+from bequest.record_files import write_record
+from bequest.records import RunRecord
 from bequest.runs.folder import CELLS, STORES, RunFolder
 from bequest.runs.survey import READINGS, SNAPSHOTS, record_of_cell, refuse_links
 from bequest.studies.cell import cell_folder

@@ -10,7 +10,7 @@ from pathlib import Path
 from bequest.errors import BequestError, RunFolderError
 from bequest.evidence.reading import Network, Reading, as_plain_arrays
 from bequest.files import SYNCED_FROM, file_digest, save_arrays, unsynced
-from bequest.records import write_record
+from bequest.record_files import write_record
 from bequest.runs.survey import record_of_cell, state_of
 from bequest.studies.cell import Cell, CellFolder, cell_folder
 

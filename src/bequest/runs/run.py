@@ -14,16 +14,9 @@ from bequest.config import check_counts
 from bequest.distill.parallel import Ranks
 from bequest.interrupts import like_ctrl_c
 from bequest.models.devices import Device, parse_device, worker_devices
+from bequest.record_files import read_records
 from bequest.record_table import RecordTable
-from bequest.records import (
-    CellRecord,
-    Measurement,
-    Record,
-    RoundsRecord,
-    StudyRecord,
-    Verdict,
-    read_records,
-)
+from bequest.records import CellRecord, Measurement, Record, RoundsRecord, StudyRecord, Verdict
 from bequest.runs.conclusion import Conclusion
 from bequest.runs.engines.choice import Choice
 from bequest.runs.folder import CLAIMS, MEASUREMENTS, RunFolder

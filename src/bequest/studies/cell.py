@@ -16,7 +16,8 @@ from bequest.distill.objectives import Objective
 from bequest.distill.recipe import Recipe
 from bequest.distill.stores.codecs import Codec
 from bequest.errors import RunFolderError
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.seeding import derive
 from bequest.studies.source import SourceSpec
 from bequest.studies.spec import DataSpec, Initial, Mode, StartSpec

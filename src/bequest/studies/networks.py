@@ -11,7 +11,8 @@ from bequest.errors import ModelError, RunFolderError
 from bequest.models.catalogue import build_for
 from bequest.models.taps import head_of
 from bequest.models.weights import load_weights, weights_digest
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.studies.cell import Cell, NetworkSpec, cell_folder
 from bequest.studies.datasets import load
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from bequest.distill.parallel import Ranks
 from bequest.evidence.readings import Readings
-from bequest.records import RunRecord, read_record
+from bequest.record_files import read_record
+from bequest.records import RunRecord
 from bequest.runs.folder import RunFolder
 from bequest.runs.jobs import launched
 from bequest.runs.jobs.launched import LaunchingBench, workbench

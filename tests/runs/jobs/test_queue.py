@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from bequest.records import write_record
+from bequest.record_files import write_record
 from bequest.runs.jobs.leases import at_work
 from bequest.runs.jobs.queue import JobQueue, serve
 from bequest.runs.jobs.schedule import Answer

@@ -10,7 +10,8 @@ from pathlib import Path
 from bequest.config import read_toml, to_toml
 from bequest.errors import RunFolderError
 from bequest.files import file_digest, write_bytes
-from bequest.records import RunRecord, parse_record
+from bequest.record_files import parse_record
+from bequest.records import RunRecord
 from bequest.runs.folder import RunFolder
 from bequest.runs.jobs.launched import workbench
 from bequest.runs.jobs.schedule import Answer
