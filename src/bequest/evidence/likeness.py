@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,10 +50,11 @@ class Likenesses(Kind):
         """Answers of both; of students also before training, for the null on the compared splits."""
         study = plan.study
         grouped = {split for parts in study.measures.groups.values() for split in parts}
-        for cell, trained in _networks(plan):
+        for arm, trained in _networks(plan):
             for split in study.splits:
                 if split in study.compared_splits or (trained and split in grouped):
-                    yield cell, answers_on(study, split, arm=cell.arm, trained=trained)
+                    reading = answers_on(study, split, arm=arm, trained=trained)
+                    yield from ((cell, reading) for cell in cells_of(plan, arm))
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
@@ -80,8 +81,9 @@ class Representations(Kind):
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
         """Representations of both; of students also before training, for the null."""
-        for cell, trained in _networks(plan):
-            yield cell, probe_activations(plan.study, arm=cell.arm, trained=trained)
+        for arm, trained in _networks(plan):
+            reading = probe_activations(plan.study, arm=arm, trained=trained)
+            yield from ((cell, reading) for cell in cells_of(plan, arm))
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
@@ -90,11 +92,11 @@ class Representations(Kind):
                 yield from _with_marks(readings, name, arm, teacher, PROBE_SPLIT)
 
 
-def _networks(plan: Plan) -> Iterator[tuple[Cell, bool]]:
-    """Cells of all compared arms and whether they are asked after training, or before."""
-    for arm, teacher in plan.arms.pairs:
-        yield from ((cell, True) for name in (arm, teacher) for cell in cells_of(plan, name))
-        yield from ((cell, False) for cell in cells_of(plan, arm))
+def _networks(plan: Plan) -> Iterable[tuple[str, bool]]:
+    """All compared arms, each once, and whether they are asked after training, or before."""
+    return dict.fromkeys(
+        asked for arm, teacher in plan.arms.pairs for asked in ((arm, True), (teacher, True), (arm, False))
+    )
 
 
 def _with_marks(readings: Readings, name: str, arm: str, teacher: str, split: str) -> Iterator[Measurement]:

@@ -42,12 +42,9 @@ class Properties(Kind):
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
         for arm in plan.arms.shown:
-            language_model = _is_language_model(plan.study, arm)
-            for cell in cells_of(plan, arm):
-                for split in plan.study.splits:
-                    yield cell, answers_on(plan.study, split, arm=arm)
-                if language_model:
-                    yield cell, Perplexity()
+            asked: list[Reading] = [answers_on(plan.study, split, arm=arm) for split in plan.study.splits]
+            asked += [Perplexity()] if _is_language_model(plan.study, arm) else []
+            yield from ((cell, reading) for reading in asked for cell in cells_of(plan, arm))
 
     @override
     def measurements(self, readings: Readings) -> Iterator[Measurement]:

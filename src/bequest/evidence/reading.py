@@ -139,8 +139,12 @@ class Reading(Config):
 
     def id_for(self, cell_id: str) -> str:
         """The id of this reading of that cell."""
-        question = {"format": READING_FORMAT, "what": self.what, "code": code_digest(self), **self.plain()}
-        return content_hash({"cell": cell_id, "parts": self.used_parts(), **question})
+        return content_hash({"cell": cell_id, "parts": self.used_parts(), **self.question})
+
+    @cached_property
+    def question(self) -> dict[str, Any]:
+        """What is asked, as plain values; thousands of cells are asked the same."""
+        return {"format": READING_FORMAT, "what": self.what, "code": code_digest(self), **self.plain()}
 
     def used_parts(self) -> dict[str, str]:
         """Digests of what else decides the answer: users' parts, and data on disk."""
