@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,14 +112,14 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
-def check_counts(**options: int | None) -> None:
+def check_counts(**options: object) -> None:
     """Refuse options of a command that are neither None nor a whole number of 1 or more.
 
     Raises:
         ConfigError: Names the first such option, as the command line spells it.
     """
     for name, count in options.items():
-        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+        if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 1):
             option = f"--{name.replace('_', '-')}"
             raise ConfigError.of(option, [f"expected a whole number of 1 or more, got {count!r}"])
 
