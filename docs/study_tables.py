@@ -9,6 +9,7 @@ marks of its name, from a run at any scale.
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ROOT / "src" / "bequest" / "studies"
 SIGNS = {"upheld": "✓ upheld", "contradicted": "✗ contradicted", "undecided": "? undecided"}
 CLAIMS = "claims"
+MOST = 0.8
 PAPERS = ROOT / "docs" / "papers.md"
 OURS = (
     "not in the paper",
@@ -101,9 +103,25 @@ def of_the_paper(study: StudyRecord, verdicts: list[Verdict]) -> str:
     counted = f"{decided} of {len(theirs)} claims that papers make are decided"
     command = f"bequest run {study.name}" + ("" if study.scale == "small" else f" --scale {study.scale}")
     told = f"`{command}`: {len(study.cells)} trainings, up to {len(study.seeds)} seeds; {counted}."
+    told += what_most_would_take(study, theirs)
     lines = [f"{row(verdict)[:-1]}| {needed(verdict)} |" for verdict in theirs]
     head = "| claim | told | ours | adjusted | verdict | seeds it would take |\n|---|---|---|---|---|---|"
     return "\n".join([told, "", head, *lines])
+
+
+def what_most_would_take(study: StudyRecord, verdicts: list[Verdict]) -> str:
+    """The seeds by which MOST of the claims would be decided, and their training at the run's own pace."""
+    undecided = [verdict for verdict in verdicts if verdict.verdict == "undecided"]
+    missing = math.ceil(MOST * len(verdicts)) - (len(verdicts) - len(undecided))
+    if missing <= 0:
+        return ""
+    told = f" For {100 * MOST:.0f} % of them to be decided it would take "
+    known = sorted(verdict.seeds_needed for verdict in undecided if verdict.seeds_needed is not None)
+    if len(known) < missing:
+        return f"{told}more than 1,000 seeds."
+    seeds = known[missing - 1]
+    hours = seeds * sum(cell.seconds or 0.0 for cell in study.cells) / len(study.seeds) / 3600
+    return f"{told}{seeds} seeds, up to {max(hours, 1):.0f} hours of training at the pace of this run."
 
 
 def needed(verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bequest.records import Verdict
+from bequest.records import CellRecord, StudyRecord, Verdict
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,6 +51,21 @@ def test_only_what_is_between_the_marks_is_written(tables):
     once = tables.written_between(text, "claims", "new")
     assert once == "before\n<!-- claims -->\n\nnew\n\n<!-- end of claims -->\nafter"
     assert tables.written_between(once, "claims", "new") == once
+
+
+def test_what_most_would_take_is_told_of_studies_that_are_mostly_undecided(tables):
+    cells = [CellRecord(id=str(k), arm="a", seed=k, status="done", seconds=1800.0) for k in range(4)]
+    study = StudyRecord.model_construct(cells=tuple(cells), seeds=(0, 1))  # an hour a seed
+    decided, never = [verdict()], [verdict(verdict="undecided")]
+
+    def told(*seeds):
+        rest = [verdict(verdict="undecided", seeds_needed=each) for each in seeds]
+        return tables.what_most_would_take(study, decided + rest + never)
+
+    assert tables.what_most_would_take(study, 4 * decided + never) == ""
+    assert " 80 % of them to be decided it would take 9 seeds, up to 9 hours of training" in told(9, 4, 5)
+    assert "it would take 5 seeds, up to 5 hours" in told(5, 4, 4)
+    assert "more than 1,000 seeds" in told(5, 4)
 
 
 def test_seeds_are_told_for_what_is_undecided(tables):
