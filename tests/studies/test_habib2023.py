@@ -210,3 +210,12 @@ def test_fifty_steps_of_the_full_size_models_on_two_ranks(tmp_path):
     plan = RunFolder(tmp_path / "run").plan()
     logits = Readings(plan, tmp_path / "run").predictions("cit<-cnn&inn", record.seed, "test").logits
     assert logits.shape == (8, 4)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "decide", "folder", "paper"])
+def test_moved_images_count_as_asked_only_where_an_arm_asks_about_them(scale):
+    study = planned("habib2023", scale=scale).study
+    asks = any(arm.queries in ("asked", "labelled") for arm in study.arms.values())
+    assert study.splits["down"].asked == asks
+    assert not study.splits["up"].asked
+    assert not study.splits["further"].asked
