@@ -58,9 +58,8 @@ class Network:
         self.cell = cell
         self.device = torch.device(device)
         self.root = root
-        self._with_features = {
-            _place(r.data, r.split, r.trained) for r in readings if isinstance(r, Activations)
-        }
+        asked = [reading for reading in readings if isinstance(reading, Activations)]
+        self._with_features = {_place(each.data, each.split, each.trained) for each in asked}
         self._features: dict[str, Tensor] = {}
 
     @cached_property
@@ -242,9 +241,8 @@ class Activations(OfSplit):
     def read(self, network: Network) -> Arrays:
         """See :class:`Activations`."""
         features, samples = network.penultimate(self.data, self.split, trained=self.trained), self.samples
-        if of_tokens(samples):
-            return {"penultimate": features}
-        return {"ids": samples.ids, "penultimate": features}
+        ids = {} if of_tokens(samples) else {"ids": samples.ids}
+        return {**ids, "penultimate": features}
 
 
 class LayerActivations(OfSplit):
@@ -262,8 +260,8 @@ class LayerActivations(OfSplit):
     def read(self, network: Network) -> Arrays:
         """See :class:`LayerActivations`."""
         module = network.module(trained=self.trained)
-        x, padding = self.samples.x[: self.first], network.padding
-        caught = activations(module, x, list(self.layers), padding=padding)
+        x = self.samples.x[: self.first]
+        caught = activations(module, x, list(self.layers), padding=network.padding)
         return {name: _pooled(caught[name]) for name in self.layers}
 
 
@@ -284,10 +282,8 @@ class AttentionDistances(OfSplit):
             return {"distances": np.empty(0)}
         names = [f"blocks.{k}.attention.weights" for k in range(len(module.blocks))]
         weights = activations(module, self.samples.x[: self.first], names)
-        patch = float(module.patch)
-        distances = [
-            attention_distance(weights[name].numpy(), module.grid, patch=patch).mean() for name in names
-        ]
+        grid, patch = module.grid, float(module.patch)
+        distances = [attention_distance(weights[name].numpy(), grid, patch=patch).mean() for name in names]
         return {"distances": np.array(distances)}
 
 
