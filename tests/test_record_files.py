@@ -27,7 +27,7 @@ def listed(tmp_path_factory):
     return tmp_path_factory.mktemp("records") / "m.json"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30))
 def test_no_digit_of_a_number_is_lost(listed, values):
     per_seed = {str(seed): value for seed, value in enumerate(values)}

@@ -68,14 +68,14 @@ def test_readings_beyond_what_is_held_are_loaded_again(readings, held, loaded, m
 
 def test_what_is_forgotten_is_let_go_of_and_read_again(readings):
     forgetful = Readings(readings.plan, readings.root)
-    values = forgetful.shared(Values)
-    before = values.property("accuracy", "mlp", "test")
-    held = [weakref.ref(values), weakref.ref(forgetful.predictions("mlp", 0, "test"))]
-    del values
+    accuracy = forgetful.shared(Values).property("accuracy", "mlp", "test")
+    before = dict(accuracy.by_seed)
+    held = [weakref.ref(accuracy), weakref.ref(forgetful.predictions("mlp", 0, "test"))]
+    del accuracy
     assert all(each() is not None for each in held)
     forgetful.forget()
     assert [each() for each in held] == [None, None]
-    assert forgetful.shared(Values).property("accuracy", "mlp", "test").by_seed == before.by_seed
+    assert forgetful.shared(Values).property("accuracy", "mlp", "test").by_seed == before
 
 
 def test_penultimate_activations_are_flat(readings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -114,10 +113,9 @@ class Readings:
         self.root = root
         self.device = torch.device(device)
         self._failed = failed
-        self._arrays: LRUCache[Any, dict[str, Array]] = LRUCache(HELD_BYTES, getsizeof=_held)
-        self._predictions: LRUCache[Any, Predictions] = LRUCache(
-            HELD_BYTES, getsizeof=attrgetter("held_bytes")
-        )
+        self._caches: list[LRUCache[Any, Any]] = []
+        self._arrays: LRUCache[Any, dict[str, Array]] = self.cache(HELD_BYTES, _held)
+        self._predictions: LRUCache[Any, Predictions] = self.cache(HELD_BYTES, attrgetter("held_bytes"))
         self._shared: dict[object, Any] = {}
 
     def seeds(self, *arms: str) -> list[int]:
@@ -132,9 +130,15 @@ class Readings:
 
     def forget(self) -> None:
         """Let go of all that was loaded or computed; whoever asks again waits again."""
-        for held in (self._arrays, self._predictions, self._shared):
-            held.clear()
-        gc.collect()  # what is shared refers to itself by its caches
+        for cache in self._caches:
+            cache.clear()
+        self._shared.clear()
+
+    def cache(self, most: int, size: Callable[[Any], int] | None = None) -> LRUCache[Any, Any]:
+        """A cache that :meth:`forget` empties too; ``size`` is that of a value, by default 1."""
+        cache: LRUCache[Any, Any] = LRUCache(most, getsizeof=size)
+        self._caches.append(cache)
+        return cache
 
     def arrays(self, arm: str, seed: int, reading: Reading) -> dict[str, Array]:
         """The answer to one reading."""

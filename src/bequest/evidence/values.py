@@ -137,8 +137,8 @@ class Values:
     def __init__(self, readings: Readings) -> None:
         self._readings = readings
         self._groups = readings.study.measures.groups
-        self._rsa_sides: LRUCache[Asked, Array | None] = LRUCache(RSA_SIDES)
-        self._by_key: LRUCache[tuple[str, ...], SeedValues] = LRUCache(4 * HELD_BYTES, getsizeof=_held)
+        self._rsa_sides: LRUCache[Asked, Array | None] = readings.cache(RSA_SIDES)
+        self._by_key: LRUCache[tuple[str, ...], SeedValues] = readings.cache(4 * HELD_BYTES, _held)
 
     def properties_of(self, arm: str, split: str) -> list[str]:
         """The properties of ``arm`` that are measured on a split, or on every split of a group."""
