@@ -116,10 +116,10 @@ def what_most_would_take(study: StudyRecord, verdicts: list[Verdict]) -> str:
     if missing <= 0:
         return ""
     told = f" For {100 * MOST:.0f} % of them to be decided it would take "
-    known = sorted(verdict.seeds_needed for verdict in undecided if verdict.seeds_needed is not None)
-    if len(known) < missing:
+    counts = sorted(verdict.seeds_needed for verdict in undecided if verdict.seeds_needed is not None)
+    if len(counts) < missing:
         return f"{told}more than 1,000 seeds."
-    seeds = known[missing - 1]
+    seeds = counts[missing - 1]
     hours = seeds * sum(cell.seconds or 0.0 for cell in study.cells) / len(study.seeds) / 3600
     return f"{told}{seeds} seeds, up to {max(hours, 1):.0f} hours of training at the pace of this run."
 

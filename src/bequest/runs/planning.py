@@ -33,14 +33,9 @@ def planned(
 ) -> Plan:
     """The checked plan of a study at a scale; see :func:`bequest.runs.run.run`.
 
-    ``use`` may be one file.
-
     Raises:
         InputError: If there is no such study, or anything in it is wrong; lists every fault.
     """
-    if not isinstance(study, str | Path | Mapping):
-        raise ConfigError.of("study", [f"expected a name, a path or a table, got {type(study).__name__}"])
-    use = [use] if isinstance(use, str | Path) else use
     raw = with_parts(read_study(study), study, use)
     resolved = resolve(raw, scale=scale, seeds=seeds, seeds_from=seeds_from, arms=arms, settings=settings)
     return make_plan(with_named_networks(resolved), scale=scale, where=_name(study))
@@ -49,12 +44,15 @@ def planned(
 def with_parts(raw: Mapping[str, Any], study: Study, use: Sequence[str | Path] = ()) -> dict[str, Any]:
     """Import the parts that a study and ``use`` name, before anything else of the study is looked at.
 
+    ``use`` may be one file.
+
     Returns:
         The study with the paths of its files written out, so that every process finds them.
 
     Raises:
         ConfigError: If a file is absent, or fails to import.
     """
+    use = [use] if isinstance(use, str | Path) else use
     named = raw.get("use", [])
     if not isinstance(named, list) or not all(isinstance(file, str) for file in named):
         raise ConfigError.of(_name(study), ["use: expected a list of Python files"])

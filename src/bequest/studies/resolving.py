@@ -43,10 +43,12 @@ def read_study(study: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         UnknownName: If it is neither.
-        ConfigError: If the file is not TOML.
+        ConfigError: If the file is not TOML, or it is no name, path or table.
     """
     if isinstance(study, Mapping):
         return dict(study)
+    if not isinstance(study, str | Path):
+        raise ConfigError.of("study", [f"expected a name, a path or a table, got {type(study).__name__}"])
     path = Path(study)
     if path.suffix == ".toml" or path.is_file():
         return read_toml(path)
