@@ -34,17 +34,17 @@ import bequest  # noqa: E402
 
 PAGE = """# Reliability
 
-What becomes of a run, a store and a command when something goes wrong: {count} faults of {kinds} kinds, one
-by one, each in a process and a folder of its own. Promises broken: **{broken}**. The promises are those of
-`SECURITY.md` in the repository.
+This page shows how runs, stores and commands behave when something goes wrong. {count} faults of {kinds}
+kinds were injected one by one, each in a process and a folder of its own. Promises broken: **{broken}**. The
+promises are those of `SECURITY.md` in the repository.
 
-After a fault the same command is given again, and every file of the results must then have the bytes of a
-run in which nothing went wrong.
+After a fault the same command is run again, and every file of the results must then have the same bytes as
+in a run without faults.
 
 This page is written by `python benchmarks/faults.py --seed {seed} --page docs/reliability.md`. The same seed
-makes the same faults; only the instant at which a process is killed differs between machines.
-`--kinds "driver killed,store"` makes some of them happen; with `--earlier FILE` those that are not made stand
-as the run before left them in its `--json FILE`. Of this table the last run made {ran}.
+injects the same faults; only the instant at which a process is killed differs between machines.
+`--kinds "driver killed,store"` injects only some of them; with `--earlier FILE`, the outcomes of the others
+are taken from an earlier run's `--json FILE`. For this table, the last run injected {ran}.
 
 ## What an outcome means
 
@@ -52,7 +52,7 @@ The first {good} keep every promise, the others break one.
 
 {meanings}
 
-## What came of each kind
+## Outcomes by kind
 
 {table}"""
 

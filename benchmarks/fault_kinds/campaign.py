@@ -28,20 +28,20 @@ from typing import Any
 
 GOOD = {
     "same": "nothing was lost, and the results have the bytes of an undisturbed run.",
-    "resumed": "likewise, after the same command was given again.",
-    "mended": "the same command made again what was damaged, and nothing else.",
+    "resumed": "as `same`, after the same command was run again.",
+    "mended": "the same command redid the damaged parts, and nothing else.",
     "named": "one message says what is wrong, and nothing is changed.",
-    "answered": "to the program it is no fault: it answers, and rightly.",
+    "answered": "for the program this is not a fault; it answers correctly.",
 }
 """Outcomes that keep every promise."""
 
 BAD = {
     "traceback": "the command ended in a traceback.",
-    "silent": "another result without a word.",
-    "lost": "more was made again than was damaged.",
+    "silent": "a different result, without a message.",
+    "lost": "more was redone than was damaged.",
     "outside": "a file outside the folder was written, or code was run.",
-    "hang": "no end within a minute, or ten times what a run takes.",
-    "wrong": "an exit code, or a message, that is not the right one.",
+    "hang": "the command did not end within a minute, or ten times the duration of a run.",
+    "wrong": "a wrong exit code or message.",
 }
 """Outcomes that break one."""
 
