@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -20,8 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ROOT / "src" / "bequest" / "studies"
 SIGNS = {"upheld": "✓ upheld", "contradicted": "✗ contradicted", "undecided": "? undecided"}
 CLAIMS = "claims"
+TALLY = "tally"
 MOST = 0.8
 PAPERS = ROOT / "docs" / "papers.md"
+INTERVALS = (
+    "Intervals are at 95 %. The adjusted ones hold jointly for all claims of the study, and decide the "
+    "verdict; (outside) marks a published number that its adjusted interval excludes."
+)
 OURS = (
     "not in the paper",
     "not in the thesis",
@@ -52,15 +58,15 @@ def interval(low: float | None, high: float | None) -> str:
 
 def row(verdict: Verdict) -> str:
     """One claim as a line of the table."""
-    told = "–"
+    published = "–"
     if verdict.published is not None:
-        told = number(verdict.published)
+        published = number(verdict.published) + (" (outside)" if verdict.published_outside else "")
     elif verdict.expected is not None:
-        told = f"pilot {number(verdict.expected)}"
+        published = f"pilot {number(verdict.expected)}"
     decided = SIGNS[verdict.verdict] + (" (exploratory)" if verdict.exploratory else "")
     cells = [
         f"{verdict.text} ({verdict.contrast})",
-        told,
+        published,
         f"{number(verdict.value)} {interval(verdict.low, verdict.high)}",
         interval(verdict.adjusted_low, verdict.adjusted_high),
         decided,
@@ -71,19 +77,16 @@ def row(verdict: Verdict) -> str:
 def summary(study: StudyRecord, verdicts: list[Verdict]) -> str:
     """What was run, how long it took, and how the claims were judged."""
     counts = Counter(verdict.verdict for verdict in verdicts if not verdict.exploratory)
-    told = ", ".join(f"{counts[word]} {word}" for word in SIGNS)
+    counted = ", ".join(f"{counts[word]} {word}" for word in SIGNS)
     minutes = sum(cell.seconds or 0.0 for cell in study.cells) / 60
     seeds = f"seeds {study.seeds[0]} to {study.seeds[-1]}"
-    told_of = f"{len(study.cells)} trainings, {minutes:.0f} minutes of them added up"
-    return (
-        f"Scale `{study.scale}`, {seeds}; {told_of}. Of {sum(counts.values())} claims {told}. Intervals are "
-        "95 % ones; the adjusted ones hold together for all claims of the study, and decide."
-    )
+    cost = f"{len(study.cells)} trainings, {minutes:.0f} minutes of training in total"
+    return f"Scale `{study.scale}`, {seeds}; {cost}. Of {sum(counts.values())} claims: {counted}. {INTERVALS}"
 
 
 def table(study: StudyRecord, verdicts: list[Verdict]) -> str:
     """The summary and the table."""
-    head = "| claim | told | ours | adjusted | verdict |\n|---|---|---|---|---|"
+    head = "| claim | published | measured | adjusted | verdict |\n|---|---|---|---|---|"
     answer = [f"> {study.answer}", ""] if study.answer else []
     return "\n".join([*answer, summary(study, verdicts), "", head, *map(row, verdicts)])
 
@@ -100,13 +103,16 @@ def of_the_paper(study: StudyRecord, verdicts: list[Verdict]) -> str:
     """The claims that papers make alone, with the command and how many of them are decided."""
     theirs = [verdict for verdict in verdicts if not verdict.source.startswith(OURS)]
     decided = sum(verdict.verdict != "undecided" for verdict in theirs)
-    counted = f"{decided} of {len(theirs)} claims that papers make are decided"
+    counted = f"{decided} of the {len(theirs)} claims made by papers are decided"
     command = f"bequest run {study.name}" + ("" if study.scale == "small" else f" --scale {study.scale}")
-    told = f"`{command}`: {len(study.cells)} trainings, up to {len(study.seeds)} seeds; {counted}."
-    told += what_most_would_take(study, theirs)
+    text = f"`{command}`: {len(study.cells)} trainings, up to {len(study.seeds)} seeds; {counted}."
+    outside = sum(verdict.verdict == "undecided" and verdict.published_outside for verdict in theirs)
+    if outside:
+        text += f" Of the undecided ones {outside} exclude the size that the paper prints."
+    text += what_most_would_take(study, theirs)
     lines = [f"{row(verdict)[:-1]}| {needed(verdict)} |" for verdict in theirs]
-    head = "| claim | told | ours | adjusted | verdict | seeds it would take |\n|---|---|---|---|---|---|"
-    return "\n".join([told, "", head, *lines])
+    head = "| claim | published | measured | adjusted | verdict | seeds needed |\n|---|---|---|---|---|---|"
+    return "\n".join([text, "", head, *lines])
 
 
 def what_most_would_take(study: StudyRecord, verdicts: list[Verdict]) -> str:
@@ -115,13 +121,13 @@ def what_most_would_take(study: StudyRecord, verdicts: list[Verdict]) -> str:
     missing = math.ceil(MOST * len(verdicts)) - (len(verdicts) - len(undecided))
     if missing <= 0:
         return ""
-    told = f" For {100 * MOST:.0f} % of them to be decided it would take "
+    goal = f" Deciding {100 * MOST:.0f} % of them would take "
     counts = sorted(verdict.seeds_needed for verdict in undecided if verdict.seeds_needed is not None)
     if len(counts) < missing:
-        return f"{told}more than 1,000 seeds."
+        return f"{goal}more than 1,000 seeds."
     seeds = counts[missing - 1]
     hours = seeds * sum(cell.seconds or 0.0 for cell in study.cells) / len(study.seeds) / 3600
-    return f"{told}{seeds} seeds, up to {max(hours, 1):.0f} hours of training at the pace of this run."
+    return f"{goal}{seeds} seeds, up to {max(hours, 1):.0f} hours of training at the pace of this run."
 
 
 def needed(verdict: Verdict) -> str:
@@ -129,6 +135,27 @@ def needed(verdict: Verdict) -> str:
     if verdict.verdict != "undecided":
         return ""
     return "–" if verdict.seeds_needed is None else str(verdict.seeds_needed)
+
+
+def tally(papers: str) -> str:
+    """How many claims of each study docs/papers.md shows as decided, counted on its own rows."""
+    head = "| study | claims | upheld | contradicted | undecided | of these, published size excluded |"
+    lines = [head, "|---|" + 5 * "--:|"]
+    total: Counter[str] = Counter()
+    for name in re.findall(r"<!-- end of (\S+) -->", papers):
+        if name == TALLY:
+            continue
+        rows = papers.split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0].splitlines()
+        counts = Counter(word for row in rows for word, sign in SIGNS.items() if f"| {sign} " in row)
+        counts["excluded"] = sum(f"| {SIGNS['undecided']} " in row and "(outside)" in row for row in rows)
+        total += counts
+        lines.append(_tallied(f"`{name}`", counts))
+    return "\n".join([*lines, _tallied("all", total)])
+
+
+def _tallied(name: str, counts: Counter[str]) -> str:
+    columns = [counts[word] for word in SIGNS]
+    return f"| {name} | " + " | ".join(map(str, [sum(columns), *columns, counts["excluded"]])) + " |"
 
 
 def main() -> None:
@@ -143,7 +170,8 @@ def main() -> None:
             readme.write_text(written_between(readme.read_text(), CLAIMS, table(study, verdicts)))
         papers = PAPERS.read_text()
         if f"<!-- {study.name} -->" in papers:
-            PAPERS.write_text(written_between(papers, study.name, of_the_paper(study, verdicts)))
+            papers = written_between(papers, study.name, of_the_paper(study, verdicts))
+            PAPERS.write_text(written_between(papers, TALLY, tally(papers)))
 
 
 if __name__ == "__main__":

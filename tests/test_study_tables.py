@@ -37,11 +37,12 @@ def test_numbers_are_short_and_their_sign_is_a_minus(tables):
     assert shown == [".500", "−.123", ".000", ".000", "12.3", "–"]
 
 
-def test_a_line_has_what_was_told_both_intervals_and_the_verdict(tables):
+def test_a_row_has_the_published_number_both_intervals_and_the_verdict(tables):
     line = tables.row(
         verdict(value=0.1, low=0.05, high=0.15, adjusted_low=0.01, adjusted_high=0.2, published=0.3)
     )
-    assert line == "| More. (accuracy: a − b) | .300 | .100 [.050, .150] | [.010, .200] | ✓ upheld |"
+    measured = ".100 [.050, .150] | [.010, .200] | ✓ upheld |"
+    assert line == f"| More. (accuracy: a − b) | .300 (outside) | {measured}"
     pilot = tables.row(verdict(expected=0.2, verdict="undecided", exploratory=True))
     assert "| pilot .200 | – – | – | ? undecided (exploratory) |" in pilot
 
@@ -53,19 +54,29 @@ def test_only_what_is_between_the_marks_is_written(tables):
     assert tables.written_between(once, "claims", "new") == once
 
 
+def test_undecided_claims_that_exclude_the_published_number_are_counted(tables):
+    study = StudyRecord.model_construct(name="s", scale="decide", cells=(), seeds=(0, 1))
+    ends = {"low": -0.1, "high": 0.1, "adjusted_low": -0.1, "adjusted_high": 0.1}
+    undecided = verdict(verdict="undecided", published=0.3, **ends)
+    within = verdict(verdict="undecided", published=0.05, **ends)
+    text = tables.of_the_paper(study, [undecided, undecided, within, verdict(published=0.3, **ends)])
+    assert "1 of the 4 claims made by papers are decided. Of the undecided ones 2 exclude the size" in text
+    assert "undecided ones" not in tables.of_the_paper(study, [within])
+
+
 def test_what_most_would_take_is_told_of_studies_that_are_mostly_undecided(tables):
     cells = [CellRecord(id=str(k), arm="a", seed=k, status="done", seconds=1800.0) for k in range(4)]
     study = StudyRecord.model_construct(cells=tuple(cells), seeds=(0, 1))  # an hour a seed
     decided, never = [verdict()], [verdict(verdict="undecided")]
 
-    def told(*seeds):
+    def text(*seeds):
         rest = [verdict(verdict="undecided", seeds_needed=each) for each in seeds]
         return tables.what_most_would_take(study, decided + rest + never)
 
     assert tables.what_most_would_take(study, 4 * decided + never) == ""
-    assert " 80 % of them to be decided it would take 9 seeds, up to 9 hours of training" in told(9, 4, 5)
-    assert "it would take 5 seeds, up to 5 hours" in told(5, 4, 4)
-    assert "more than 1,000 seeds" in told(5, 4)
+    assert "Deciding 80 % of them would take 9 seeds, up to 9 hours of training" in text(9, 4, 5)
+    assert "would take 5 seeds, up to 5 hours" in text(5, 4, 4)
+    assert "more than 1,000 seeds" in text(5, 4)
 
 
 def test_seeds_are_told_for_what_is_undecided(tables):
@@ -74,10 +85,28 @@ def test_seeds_are_told_for_what_is_undecided(tables):
     assert tables.needed(verdict(verdict="undecided")) == "–"
 
 
+def test_claims_are_tallied_from_the_rows_of_the_page(tables):
+    rows = [
+        tables.row(verdict()),
+        tables.row(verdict(verdict="contradicted")),
+        tables.row(
+            verdict(verdict="undecided", published=0.3, low=0, high=0.1, adjusted_low=0, adjusted_high=0.1)
+        ),
+        tables.row(verdict(verdict="undecided", text="Others are ✓ upheld.")),
+    ]
+    page = "\n".join(["<!-- a -->", *rows, "<!-- end of a -->", "<!-- b -->", rows[0], "<!-- end of b -->"])
+    lines = tables.tally(f"<!-- tally -->\n<!-- end of tally -->\n{page}").splitlines()
+    assert lines[2:] == [
+        "| `a` | 4 | 1 | 1 | 2 | 1 |",
+        "| `b` | 1 | 1 | 0 | 0 | 0 |",
+        "| all | 5 | 2 | 1 | 2 | 1 |",
+    ]
+
+
 def test_every_readme_of_a_study_and_every_paper_has_its_marks():
     for readme in (ROOT / "src" / "bequest" / "studies").glob("*/README.md"):
         # Both, or none where the table stands otherwise.
         assert len(re.findall(r"<!-- (?:end of )?claims -->", readme.read_text())) in (0, 2), readme
     papers = (ROOT / "docs" / "papers.md").read_text()
     for name in re.findall(r"<!-- end of (\S+) -->", papers):
-        assert (ROOT / "src" / "bequest" / "studies" / name.replace("-", "_")).is_dir()
+        assert name == "tally" or (ROOT / "src" / "bequest" / "studies" / name.replace("-", "_")).is_dir()

@@ -153,6 +153,17 @@ class Verdict(Record):
             content["expected"] = content.pop("paper_value")
         return content
 
+    @property
+    def published_outside(self) -> bool:
+        """Whether the adjusted interval excludes the published number: the effect here is of another size.
+
+        False without such a number, without an interval, and with one of zero width.
+        """
+        low, high = self.adjusted_low, self.adjusted_high
+        if self.published is None or low is None or high is None or low == high:
+            return False
+        return not low <= self.published <= high
+
 
 class LookRecord(Record):
     """One of the looks of a run in rounds; they are all planned before the first.

@@ -48,6 +48,16 @@ def test_published_and_expected_numbers_are_not_taken_for_each_other():
     assert undefined.value == ""
 
 
+@pytest.mark.parametrize(
+    ("published", "low", "high", "outside"),
+    [(0.12, -0.1, 0.1, True), (-0.12, -0.1, 0.1, True), (0.1, -0.1, 0.1, False), (0.1, 0.0, 0.0, False)],
+)
+def test_a_published_number_outside_the_adjusted_interval_is_marked(published, low, high, outside):
+    claim = claims_of([verdict(published=published, adjusted_low=low, adjusted_high=high)]).confirmatory[0]
+    assert claim.verdict.published_outside is outside
+    assert claim.published.endswith("outside the adjusted interval") is outside
+
+
 def rounds_of(*looks: LookRecord, judged_before: bool = False) -> RoundsRecord:
     return RoundsRecord(key="k", looks=looks, judged_before=judged_before)
 

@@ -219,7 +219,8 @@ def test_claims_have_a_word_a_sign_and_both_numbers(digits_page):
     assert "✗ contradicted" in words
     assert "? undecided" in words
     assert "ours 0.998 [0.984, 1.01] adjusted [0.979, 1.02] own pilot 0.95 margin 0.8 n 5" in words
-    assert "ours −0.003 [−0.011, 0.005] adjusted [−0.013, 0.007] published 0.12 margin 0.02 n 5" in words
+    published = "published 0.12, outside the adjusted interval"
+    assert f"ours −0.003 [−0.011, 0.005] adjusted [−0.013, 0.007] {published} margin 0.02 n 5" in words
     assert "ours undefined" in words
     assert "Source of every claim that names no other: Abnar et al. 2020, section 4." in words
     assert "the measurement is undefined: no gap" in words

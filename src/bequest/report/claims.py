@@ -29,8 +29,11 @@ class Claim:
 
     @property
     def published(self) -> str:
-        """What the cited paper prints."""
-        return "" if self.verdict.published is None else as_written(self.verdict.published)
+        """What the cited paper prints, and whether the adjusted interval excludes it."""
+        if self.verdict.published is None:
+            return ""
+        outside = ", outside the adjusted interval" if self.verdict.published_outside else ""
+        return as_written(self.verdict.published) + outside
 
     @property
     def expected(self) -> str:
