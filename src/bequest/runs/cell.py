@@ -1,4 +1,4 @@
-"""Training one cell: its folder is complete when its record says so; the record names every file."""
+"""Train one cell: its folder is complete once its record says so, and the record names every file."""
 
 from __future__ import annotations
 
@@ -43,18 +43,19 @@ from bequest.studies.starts import begin
 
 PATH_SAMPLES = 100
 CHECKPOINT_SECONDS = 20.0
+"""Seconds between two checkpoints: about what a killed training has to repeat."""
 
 
 def run_cell(
     plan: Plan, cell: Cell, root: Path, *, snapshots: bool = False, device: Device = "cpu"
 ) -> RunRecord:
-    """Train and record. A failure becomes a record too; only an interrupt passes through.
+    """Train a cell and write its record. A failure is recorded too; only an interrupt propagates.
 
     Args:
         plan: The study.
         cell: The cell.
         root: The run folder.
-        snapshots: Keep what the network shows after some epochs, for its training path.
+        snapshots: Keep the network's activations after some epochs, for its training path.
         device: Where it trains.
     """
     folder = cell_folder(root, cell.id)
@@ -77,7 +78,7 @@ def run_cell(
 
 
 def train_cell(plan: Plan, cell: Cell, root: Path, *, device: Device = "cpu") -> None:
-    """The training of a cell that another rank leads: nothing is written here."""
+    """Take part in training a cell that the first rank leads; nothing is written here."""
     if plan.study.theory:
         return  # the first rank draws the solvable model alone
     lesson, _ = _lesson(plan, cell, root, device)
@@ -86,7 +87,7 @@ def train_cell(plan: Plan, cell: Cell, root: Path, *, device: Device = "cpu") ->
 
 
 def _begin(student: nn.Module, cell: Cell, root: Path) -> str | None:
-    """Load the pretrained weights that a student starts from, where it does; says what became of them."""
+    """Load the pretrained weights that a student starts from; returns a note on them, None if it has none."""
     start = cell.training.start
     if start is None:
         return None
@@ -101,8 +102,10 @@ def _train(
     prepared = time.perf_counter()
     start = _begin(lesson.student, cell, root)
     taking = [_snapshots(plan, lesson, folder)] if snapshots else []
-    # A checkpoint of a training without snapshots lacks the first ones: it is one of another run.
+    # A training without snapshots took none of the early epochs, so its checkpoint must not be resumed here.
     run = f"{cell.id} with snapshots" if snapshots else cell.id
+    # A request to end is only noted in this block: the training saves a checkpoint, then the interrupt is
+    # raised.
     with deferred() as ending:
         checkpoint = checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS, run=run, ending=ending)
         trained = lesson.run(callbacks=taking, checkpoint=checkpoint)
@@ -134,6 +137,7 @@ def _write_files(folder: CellFolder, lesson: Lesson, trained: Trained, *, snapsh
     rows = [json.dumps(row) + "\n" for row in trained.outcome.history]
     write_text(folder.metrics, "".join(rows))
     save_weights(folder.weights, lesson.student)
+    # Only after the weights are written: a kill between the two then costs no training.
     folder.checkpoint.unlink(missing_ok=True)
     paths = [folder.metrics, folder.weights]
     if lesson.data.tokenizer is not None:
@@ -144,19 +148,20 @@ def _write_files(folder: CellFolder, lesson: Lesson, trained: Trained, *, snapsh
 
 
 def _readings_of_same_weights(root: Path, cell: Cell, weights_digest: str | None) -> dict[str, str]:
-    """The undamaged readings that an earlier training of this cell left, if it came to the same weights."""
+    """The undamaged readings of an earlier training of this cell, if that ended with the same weights."""
     folder = cell_folder(root, cell.id)
     earlier = record_of_cell(folder, cell)
     if earlier is None or earlier.weights_digest != weights_digest:
         return {}
-    # Whoever sees the new record takes the readings that it names for made: a damaged one must not be there.
+    # Other processes trust the readings that the new record names, so a damaged one must not be among them.
     names = {folder.relative(folder.reading(each)) for each in state_of(root, cell).readings}
     return {name: digest for name, digest in earlier.files.items() if name in names}
 
 
 def _lesson(plan: Plan, cell: Cell, root: Path, device: Device) -> tuple[Lesson, str | None]:
-    """All that decides the training, and the name of the store that it learns from, if it does."""
+    """Everything that decides the training, and the name of the store that it learns from, if any."""
     config, data = cell.training, load(cell.training.data)
+    # An online teacher learns from the labels of each batch even if the student's objective ignores them.
     labelled = config.objective.needs_labels or config.mode == "online"
     lesson = Lesson(
         initial_network(cell, root),
@@ -185,6 +190,8 @@ def _source(spec: SourceSpec, index: int, data: Dataset, *, seed: int, labelled:
     part, name = part_of(data, spec, seed=seed), f"{spec.of}/{index}"
     if spec.generate is not None:
         if spec.count is None:
+            # Without a count the inputs are made for each step and never repeat; with one they are a fixed
+            # pool.
             return Generated(name, spec.generate.bind(part), spec.share, spec.generate.spec())
         part = generated_split(spec.generate, part, spec.count, seed=seed, name=name)
     student_view = None if isinstance(spec.student_views, Identity) else spec.student_views
@@ -212,7 +219,7 @@ def _teacher(cell: Cell, taught: Cell, root: Path) -> AnyTeacher:
 
 
 def _plain_accuracy(cell: Cell, root: Path) -> float | None:
-    """Validation accuracy of the student that was trained alone, where the study has one."""
+    """Validation accuracy of the student trained alone, if the study has one; a teacher should exceed it."""
     if cell.plain is None:
         return None
     path = cell_folder(root, cell.plain).record
@@ -223,16 +230,17 @@ def _plain_accuracy(cell: Cell, root: Path) -> float | None:
 
 
 def _snapshots(plan: Plan, lesson: Lesson, folder: CellFolder) -> Callback:
-    """Keeps activations after epochs 0, 1, 2, 4 ... and the last; a resumed run finds the earlier ones."""
+    """Save activations after epochs 0, 1, 2, 4 ... and the last; a resumed run finds the earlier files."""
     samples = len(lesson.data["train"])
     last = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
     due = set(checkpoint_epochs(last))
+    # The study's own inputs, even for a model with other data: all networks of one map answer the same ones.
     data = load(plan.study.data)
     probe, at_verb = data[PROBE_SPLIT].x[:PATH_SAMPLES], lesson.data.next_token and not data.next_token
 
     def keep(epoch: int, student: nn.Module) -> None:
         if epoch in due:
-            # Asked twice, since the floor of the map is how far a network is from itself.
+            # Twice: the distance between two passes of one network is the noise floor of the map.
             asked = [
                 penultimate(student, probe, next_token=at_verb, padding=lesson.padding) for _ in range(2)
             ]

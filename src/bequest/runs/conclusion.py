@@ -41,12 +41,12 @@ Status = Literal["prepared", "running", "complete", "partial", "interrupted"]
 
 @dataclass
 class Conclusion:
-    """Writes what came of a run.
+    """Measures and judges a run, and writes its records.
 
     Attributes:
         plan: The study.
         folder: The run folder.
-        device: Where networks are that a measure still needs.
+        device: Device of the networks that a measure still has to load.
         failed: Answers of the jobs that failed, by job id.
         at: The look that the run is at; None where claims are judged once.
         rounds: The looks, with this one once it is taken.
@@ -81,10 +81,12 @@ class Conclusion:
         answer = None
         if study.answer is not None:
             answer = answer_sentence(study.answer, measurements, _seeds_behind(study.answer, self.plan))
+        # Last: the record holds the digests of all results, so a run killed before this line is concluded
+        # again.
         return self.write("partial" if self.failed else "complete", measurements, answer)
 
     def _verdicts(self, measurements: Sequence[Measurement]) -> list[Verdict]:
-        """One verdict for each claim, and the look is taken."""
+        """One verdict for each claim; in a run in rounds this takes the look."""
         sampled = self._readings.shared(Values).named
 
         def judging(claims: Sequence[ClaimSpec], level: float) -> list[Verdict]:
@@ -128,6 +130,7 @@ class Conclusion:
             profile_arms=_claimed_arms(plan),
             picture=study.answer.picture if study.answer else None,
             picture_teachers=teachers_in(study.answer, measurements) if study.answer else (),
+            # Until the run is judged the files on disk may be those of an earlier study: none is vouched for.
             measuring_key=plan.measuring_key if judged else None,
             files={name: file_digest(self.folder / name) for name in RESULTS} if judged else {},
             rounds=self.rounds,
@@ -137,7 +140,7 @@ class Conclusion:
 
     @cached_property
     def _part(self) -> Measurable:
-        """What can be measured of the study."""
+        """The part of the study that can be measured."""
         return measurable(self.plan, self.folder.path, self.failed)
 
     @cached_property
@@ -146,7 +149,7 @@ class Conclusion:
         return Readings(self._part.plan, self.folder.path, self._part.without, device=self.device)
 
     def _summaries(self) -> dict[str, _Summary]:
-        """What the records of the cells say, by id; of 10,000 whole records the memory would be full."""
+        """A few fields of each cell's record, by id: 10,000 whole records would fill the memory."""
         summaries = {}
         for cell in self.plan.cells:
             record = record_of_cell(cell_folder(self.folder.path, cell.id), cell)
@@ -156,6 +159,7 @@ class Conclusion:
 
     def _lines(self, summaries: Mapping[str, _Summary]) -> list[CellRecord]:
         """The cells' lines in the study's record; a failed reading counts as its cell's failure."""
+        # Reversed, so that of several failed jobs of a cell the error of the first one stays.
         lost = {answer.job.cell.id: answer.error for answer in reversed(self.failed.values())}
         lines = []
         for cell in self.plan.cells:
@@ -172,7 +176,7 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class _Summary:
-    """What the study's record needs of a cell's."""
+    """The fields of a cell's record that the study's record needs."""
 
     status: str
     seconds: float | None
@@ -192,14 +196,14 @@ class _Summary:
 
 
 def _seeds_behind(answer: AnswerSpec, plan: Plan) -> str:
-    """How many seeds the arms of the answer have: one number, or from where to where."""
+    """How many seeds the arms of the answer have: one number, or a range as ``3 to 5``."""
     arms = [value.arm for value in answer.values.values() if value.arm in plan.study.arms]
     counts = sorted({len(plan.seeds_of(arm)) for arm in arms}) or [plan.study.seeds]
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _devices(summaries: Mapping[str, _Summary]) -> str:
-    """Where the cells were trained; with the names of GPUs."""
+    """The devices that the cells were trained on, with the names of GPUs."""
     named = {summary.device for summary in summaries.values() if summary.device is not None}
     return ", ".join(sorted(named)) or "cpu"
 
@@ -229,7 +233,7 @@ def _claimed_arms(plan: Plan) -> tuple[str, ...]:
 
 
 def _notes(plan: Plan, summaries: Mapping[str, _Summary]) -> tuple[str, ...]:
-    """The first warning of each shown arm and how many seeds had one; arms with the same share a line."""
+    """The first warning of each shown arm, and how many it has; arms with equal notes share a line."""
     by_arm: dict[str, list[str]] = {}
     for cell in plan.cells:  # the record names the arm that it was trained for, which may be gone
         summary = summaries.get(cell.id)

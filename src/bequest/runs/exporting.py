@@ -25,7 +25,7 @@ ROWS = 4
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """An exported network.
 
     Attributes:
         files: The files, the configuration first.

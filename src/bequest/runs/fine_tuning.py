@@ -23,8 +23,9 @@ PRETRAINED: dict[Samples, dict[str, float]] = {
     "texts": {"lr": 5e-5, "head_rate": 15.0},
     "tokens": {"lr": 5e-5, "head_rate": 1.0},
 }
-"""Rates by what is answered. A language model keeps what it knows only at small ones, and its head is no new
-one where it answers tokens."""
+"""Learning rates by what the network predicts. A language model keeps what it knows only at small rates; its
+head is not new if it predicts tokens. New heads learn 15 times as fast as the layers below: with one rate for
+all, teachers ended behind their students (docs/negative-results.md)."""
 
 ALONE, TAUGHT, TEACHER = "alone", "taught", "teacher"
 
@@ -53,11 +54,11 @@ def fine_tuning_study(
         objective: The objective of the taught student.
         views: The source of ``[queries]``: how samples are shown to both.
         seeds: How many seeds.
-        as_is: The teacher knows these classes already; it is not trained.
-        samples: What the data holds, for the reader.
+        as_is: The teacher predicts these classes already, and is not trained.
+        samples: What the data holds, for the texts of the study.
     """
     start = teacher.get("start")
-    if as_is and start:  # networks of a library bring their heads, files need to be told
+    if as_is and start:  # a network of a library keeps its head; for weights of a file it must be asked for
         start = {**start, "keep_head": True}
     teacher_fields = {"epochs": 0, "steps": 0} if as_is else dict(teacher_recipe)
     taught = {"student": "student", "teachers": [TEACHER], "queries": samples, "objective": dict(objective)}
@@ -95,7 +96,7 @@ def fine_tuning_study(
 
 
 def samples_of(data: Dataset) -> Samples:
-    """What is answered: images, texts, or each token of texts."""
+    """What one prediction is about: an image, a text, or a token of a text."""
     if data.next_token:
         return "tokens"
     return "texts" if data.vocabulary else "images"
@@ -116,7 +117,7 @@ def default_rates(network: Mapping[str, Any], data: Dataset) -> dict[str, float]
 def with_tokenizer(
     data: Mapping[str, Any], student: Mapping[str, Any], teacher: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Dataset]:
-    """``data`` with the tokenizer of its networks, where it holds texts and names none; and the Dataset.
+    """``data`` with the tokenizer of its networks, if it holds texts and names none; and the Dataset.
 
     Args:
         data: A study's ``[data]``.
@@ -132,6 +133,7 @@ def with_tokenizer(
     if not texts or not names or "tokenizer" in spec["options"]:
         return spec, load_dataset(spec["name"], **spec["options"])
     without = None
+    # Whether a table holds texts is known once it is loaded; a token file always does, and needs a tokenizer.
     if located(spec["name"])[0] != "token":
         without = load_dataset(spec["name"], **spec["options"])
         if without.tokenizer is None:
@@ -143,7 +145,7 @@ def with_tokenizer(
 
 
 def _tokenizer_name(network: Mapping[str, Any]) -> str | None:
-    """Whose tokenizer a network reads: its own, or the one kept beside its weights."""
+    """The name of a network's tokenizer: its own, or the one stored next to its weights; None without."""
     if network["family"] == "transformers":
         return (
             str(network["options"]["network"]) if is_pretrained("transformers", network["options"]) else None

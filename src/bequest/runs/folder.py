@@ -91,16 +91,16 @@ class RunFolder:
         within: Plan | None = None,
         leases: Leases | None = None,
     ) -> None:
-        """Make the folder ready for ``plan``; what another interrupted run left half-written is deleted.
+        """Make the folder ready for ``plan``; half-written files of an interrupted run are deleted.
 
-        A changed configuration takes the place of the old one, and whatever both need is used again.
+        A changed configuration replaces the old one, and whatever both need is reused.
 
         Args:
             plan: The study.
             fresh: Delete the run that is there.
-            amend: Go on even if finished cells are then used by nothing.
+            amend: Go on even if that leaves finished cells unused.
             within: A plan of which ``plan`` is a part, and whose other cells may be used later.
-            leases: Of the jobs of the folder, which others may be at work on.
+            leases: The leases of the folder's jobs, which other processes may hold.
 
         Raises:
             RunFolderError: If finished cells would be left unused, or the folder cannot be written.
@@ -114,17 +114,18 @@ class RunFolder:
             unused = [] if amend else self._left_unused(within or plan)
             if unused:
                 raise self._refusal(plan, unused)
-            if leases is None or not leases.others_at_work():  # what they are writing is theirs
+            if leases is None or not leases.others_at_work():  # their half-written files are still in use
                 tidy(self.path)
         else:
             self._refuse_foreign()
         configuration = to_toml({"scale": plan.scale, **plan.resolved})
+        # Equal content is not written again: `bequest watch` takes a newer file for a run that has grown.
         if not self.configuration.is_file() or self.configuration.read_bytes() != configuration.encode():
             write_text(self.configuration, configuration)
 
     @property
     def holds_run(self) -> bool:
-        """Whether a run wrote this folder; a study that a user wrote beside other files is no run."""
+        """Whether a run wrote this folder; a user's own study.toml among other files is no run."""
         if self.study.exists():
             return True
         try:
@@ -140,7 +141,7 @@ class RunFolder:
         return self._whole(CLAIMS, record)
 
     def concluded(self, plan: Plan, failed: Collection[str]) -> bool:
-        """True if the study of ``plan`` was measured and judged, without the cells ``failed`` only."""
+        """True if the study of ``plan`` was measured and judged with all cells but those in ``failed``."""
         record = self.readable_record()
         if not failed or record is None:
             return self.complete(plan)
@@ -149,7 +150,7 @@ class RunFolder:
         return partial and lost == set(failed) and all(self._whole(name, record) for name in RESULTS)
 
     def measured(self, plan: Plan) -> bool:
-        """True if measurements and curves are there that another measuring would give again."""
+        """True if the folder has the measurements and curves that measuring again would give."""
         record = self.readable_record()
         if record is None or record.status != "complete" or record.measuring_key != plan.measuring_key:
             return False
@@ -174,11 +175,11 @@ class RunFolder:
     def locked(self, *, alone: bool = False) -> Iterator[Leases]:
         """Hold the folder for one run at a time; in a folder that holds something else nothing is written.
 
-        Gives the leases of the folder's jobs, of which this is one: unlike a lock of the platform it holds on
-        every machine that sees the folder.
+        Yields the leases of the folder's jobs. The hold on the folder is a lease too: unlike a lock of the
+        platform it is valid on every machine that sees the folder.
 
         Args:
-            alone: Refuse also if ``bequest work`` is at work in it.
+            alone: Refuse also if ``bequest work`` processes are at work in it.
 
         Raises:
             RunFolderError: If another process holds it, it cannot be written, or it is somebody else's.
@@ -192,6 +193,7 @@ class RunFolder:
                 got=None if taken else error.strerror,
                 remedy="choose another folder with --out",
             ) from error
+        # Before `at_work` writes its first file: a foreign folder stays as it is.
         if not self.holds_run:
             self._refuse_foreign()
         with at_work(self.path, DRIVER) as leases:
@@ -210,6 +212,7 @@ class RunFolder:
         return path.is_file() and file_digest(path) == record.files.get(name)
 
     def _clear(self) -> None:
+        # Both are looked at before either is deleted, since the error says that nothing was.
         for name in (CELLS, STORES):
             if (self.path / name).is_symlink():
                 raise RunFolderError(
@@ -221,14 +224,15 @@ class RunFolder:
             if (self.path / name).exists():
                 shutil.rmtree(self.path / name)
         logs = [log.name for log in self.path.glob("worker-*.log")]
+        # The last two make it a run folder: if this is killed, the next --fresh still knows what to delete.
         for name in (*RESULTS, "report.html", *logs, "study.json", "study.toml"):
             (self.path / name).unlink(missing_ok=True)
 
     def _left_unused(self, plan: Plan) -> list[CellRecord]:
-        """Finished cells of the run that is here which ``plan`` does not need.
+        """Finished cells of the run in this folder that ``plan`` does not need.
 
-        The study's record says which cells it needs; whether they are finished, their own records say, since
-        a run that was killed had no time to note it. Without a readable record every finished cell counts.
+        Which cells the run has is in the study's record; whether they are finished is in their own, since a
+        killed run had no time to note it. Without a readable study record every finished cell counts.
         """
         record = self.readable_record()
         if record is not None and record.version < VERSION:
@@ -253,7 +257,7 @@ class RunFolder:
             earlier: Mapping[str, Any] = read_toml(self.configuration)
         except ConfigError:
             earlier = {}
-        if earlier.get("name", plan.study.name) != plan.study.name:  # everything differs: that says more
+        if earlier.get("name", plan.study.name) != plan.study.name:  # a list of differences would be useless
             return RunFolderError(
                 f"{self.path} holds a run of another study: {earlier['name']!r}",
                 expected=f"a run of {plan.study.name!r}, or a new folder",
@@ -273,7 +277,7 @@ class RunFolder:
         )
 
     def _changed_parts(self, plan: Plan, unused: list[CellRecord]) -> list[str]:
-        """One line for each of the user's parts whose code is not what the unused cells were trained with."""
+        """One line for each of the user's parts that has changed since the unused cells were trained."""
         current = {part: digest for cell in plan.cells for part, digest in _parts_of(cell.config.plain())}
         changed: dict[str, None] = {}
         for line in unused:
@@ -284,6 +288,7 @@ class RunFolder:
         return [f"the {part} has changed" for part in changed]
 
     def _refuse_foreign(self) -> None:
+        # AT_WORK is our lease's
         entries = [entry.name for entry in self.path.iterdir() if entry.name != AT_WORK]
         if entries:
             raise RunFolderError(
@@ -294,7 +299,7 @@ class RunFolder:
 
 
 def refuse_others(path: Path, leases: Leases) -> None:
-    """Refuse what would delete the work of others.
+    """Refuse to go on while other processes are at work in the folder.
 
     Raises:
         RunFolderError: If other processes are at work in the folder; names them.

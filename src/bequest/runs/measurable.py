@@ -1,4 +1,4 @@
-"""What of a study can be measured although some of its readings failed."""
+"""Which part of a study can be measured although some of its readings failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Measurable:
     Attributes:
         plan: The study without splits that could not be made, and kinds of evidence that could not be read.
         without: Ids of the cells that are left out.
-        notes: What else is left out, one sentence each.
+        notes: The splits and kinds of evidence that are left out, one sentence each.
     """
 
     plan: Plan
@@ -59,7 +59,9 @@ def measurable(plan: Plan, root: Path, failed: Mapping[str, Answer]) -> Measurab
 
 
 def _broken_splits(study: StudySpec) -> dict[str, str]:
-    """The splits that cannot be made, and why."""
+    """The splits that cannot be made, with the reason."""
+    # A failed job leaves a text only, which does not say whether a split or one network was at fault: try
+    # again.
     broken = {}
     sources = [study.data, *(study.data_of(name) for name, model in study.models.items() if model.own_splits)]
     for name, spec in study.splits.items():
@@ -72,7 +74,7 @@ def _broken_splits(study: StudySpec) -> dict[str, str]:
 
 
 def _unread(kind: Kind, plan: Plan, read: Mapping[str, frozenset[str]]) -> bool:
-    """Whether a question of a kind was answered by no cell."""
+    """Whether one of a kind's questions was answered by no cell at all."""
     answered: dict[str, bool] = {}
     for cell, reading in kind.readings(plan):
         if cell.id in read:

@@ -33,7 +33,7 @@ from bequest.studies.starts import located_weights
 def cell_named(text: str) -> tuple[Path, Cell] | None:
     """The run folder and the cell that ``RUN:ARM[:SEED]`` names; None if ``text`` is not of that form.
 
-    Without a seed it is the first one of the study.
+    Without a seed the first one of the arm is taken.
 
     Raises:
         UnknownName: If the run has no such arm.
@@ -87,7 +87,7 @@ def network_table(text: str, options: Mapping[str, Any] | None = None) -> dict[s
 
 
 def with_named_networks(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in which ``network = "TEXT"`` of each model stands written out.
+    """A configuration in which each model's ``network = "TEXT"`` is expanded to family, options and start.
 
     Raises:
         InputError: See :func:`network_table`.
@@ -122,11 +122,11 @@ def load_named(text: str, data: Dataset, options: Mapping[str, Any] | None = Non
 
 
 def check_as_is(text: str, data: Dataset, options: Mapping[str, Any] | None = None) -> list[str]:
-    """Refuse a network that cannot teach ``data`` as it is; the sentences that a reader should know.
+    """Refuse a network that cannot teach ``data`` as it is; returns warnings for the reader.
 
     Args:
         text: Its name.
-        data: What it shall teach.
+        data: The data that it will teach.
         options: Options of its family.
 
     Raises:

@@ -42,7 +42,7 @@ def planned(
 
 
 def with_parts(raw: Mapping[str, Any], study: Study, use: Sequence[str | Path] = ()) -> dict[str, Any]:
-    """Import the parts that a study and ``use`` name, before anything else of the study is looked at.
+    """Import the parts that a study and ``use`` name, before the rest of the study is checked.
 
     ``use`` may be one file.
 
@@ -56,6 +56,7 @@ def with_parts(raw: Mapping[str, Any], study: Study, use: Sequence[str | Path] =
     named = raw.get("use", [])
     if not isinstance(named, list) or not all(isinstance(file, str) for file in named):
         raise ConfigError.of(_name(study), ["use: expected a list of Python files"])
+    # pathlib answers a null character with a bare ValueError, which would be a traceback.
     impossible = [file for file in [*named, *map(str, use)] if "\0" in file]
     if impossible:
         faults = [f"use: {file!r} is not the name of a file" for file in impossible]
@@ -67,11 +68,11 @@ def with_parts(raw: Mapping[str, Any], study: Study, use: Sequence[str | Path] =
 
 
 FILES = ("csv", "folder", "idx", "npy", "npz", "parquet", "token")
-"""Families of datasets whose path is one of this machine."""
+"""Families of datasets that are read from a path on this machine."""
 
 
 def check_files(plan: Plan, jobs: Sequence[Job]) -> None:
-    """Refuse jobs whose data lies in a file that is not here, instead of one failure for each cell.
+    """Refuse jobs whose data file is absent, with one error instead of one failure per cell.
 
     Raises:
         DataError: Names the file.

@@ -21,13 +21,13 @@ from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import Job
 
 ATTEMPTS = 2
-"""How often a job is started before the death of its worker counts as its failure."""
+"""How many workers may die on a job before it counts as lost; the first death may be chance."""
 
 SAVING = 5.0
-"""Seconds in which a training may save when its run is interrupted."""
+"""Seconds that a training has to save a checkpoint when its run is interrupted."""
 
 PAUSE = 0.5
-"""Seconds after which there is another look at what others do."""
+"""Seconds between two looks at the jobs of other processes."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class LocalPool:
     Args:
         root: The run folder.
         devices: The device of each process.
-        budget: Says which jobs fit beside those that are running; asked once, while the processes start.
+        budget: Gives the memory budget of concurrent jobs; called once, while the processes start.
     """
 
     root: Path
@@ -53,7 +53,7 @@ class LocalPool:
     _running: list[_Worker] = field(default_factory=list)
 
     def run(self, queue: JobQueue) -> Iterator[Answer]:
-        """Do the jobs of ``queue``; yields how each ended, as they end, those that others do included.
+        """Do the jobs of ``queue``; yields the result of each as it ends, also of jobs that others did.
 
         A job whose worker dies is started once more.
         """
@@ -61,6 +61,7 @@ class LocalPool:
         with selectors.DefaultSelector() as selector, self._stopping():
             for _ in range(min(len(self.devices), queue.schedule.left)):
                 self._hire(selector)
+            # After the processes are started: the estimate builds networks while they import PyTorch.
             budget = self.budget()
             while not queue.empty:
                 yield from queue.elsewhere()
@@ -75,12 +76,13 @@ class LocalPool:
                     yield answer
 
     def _hand_out(self, queue: JobQueue, selector: selectors.BaseSelector, budget: MemoryBudget) -> None:
+        # Room before job: a job that is taken is leased, and would wait here while others could do it.
         while (
             self._has_room() and (job := queue.take(lambda job: budget.fits(job, self._jobs()))) is not None
         ):
             worker = self._idle(selector)
             worker.job = job
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError):  # a dead worker; `_collect` sees its pipe end
                 assert worker.process.stdin is not None
                 worker.process.stdin.write(f"{job.id}\n".encode())
                 worker.process.stdin.flush()
@@ -89,7 +91,7 @@ class LocalPool:
         return len(self._jobs()) < len(self.devices)
 
     def _jobs(self) -> list[Job]:
-        """Those that are being done."""
+        """The jobs that are being done."""
         return [worker.job for worker in self._running if worker.job is not None]
 
     def _idle(self, selector: selectors.BaseSelector) -> _Worker:
@@ -99,7 +101,7 @@ class LocalPool:
         return self._hire(selector)
 
     def _hire(self, selector: selectors.BaseSelector) -> _Worker:
-        # A worker that died leaves its device to the next.
+        # The device of a worker that died is free again.
         alive = Counter(each.device for each in self._running if each.process.poll() is None)
         (device, *_) = (Counter(self.devices) - alive).elements()
         worker = _Worker(self._start(len(self._running), device), device)
@@ -109,6 +111,8 @@ class LocalPool:
         return worker
 
     def _start(self, index: int, device: str) -> subprocess.Popen[bytes]:
+        # One thread each: every process adds up in the same order. Unbuffered: a log survives the kill of its
+        # worker.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with open_regular(self.root / f"worker-{index}.log", append=True) as log:
             return subprocess.Popen(
@@ -133,7 +137,7 @@ class LocalPool:
                 if job is not None:
                     yield Answer(job, *ending)
                 continue
-            worker.process.kill()  # it is dead, or what it says is none of ours
+            worker.process.kill()  # it is dead, or wrote something that is not an answer
             selector.unregister(worker.process.stdout)
             self._running.remove(worker)
             code = _ended(worker)
@@ -145,9 +149,10 @@ class LocalPool:
         try:
             yield
         finally:
+            # Idle workers need no signal: they end when their standard input is closed.
             busy = [worker.process for worker in self._running if worker.job is not None]
             for process in busy:
-                process.terminate()  # a training is saved, anything else ends at once
+                process.terminate()  # a training saves first, a reading ends at once
             _wait(busy, SAVING)
             for worker in self._running:
                 if worker.job is not None:
@@ -164,7 +169,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
 
 
 def _ending(line: bytes) -> tuple[str, str | None, int] | None:
-    """What a worker's line says; None if it was cut, or there is none."""
+    """Status, error and count of readings from a worker's line; None if it is cut or empty."""
     try:
         status, error, readings = json.loads(line)
         return str(status), error, int(readings)

@@ -1,4 +1,4 @@
-"""Deleting what the study of a run folder no longer asks for."""
+"""Delete what the study of a run folder no longer needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bequest.studies.plan import Plan
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was deleted, or would be.
+    """What was deleted, or in a dry run would be.
 
     Attributes:
         paths: Files and folders.
@@ -56,7 +56,7 @@ def prune(folder: Path, *, dry_run: bool = False) -> Pruned:
 
 
 def _refuse_changed(run: RunFolder, plan: Plan) -> None:
-    """Refuse to prune by a plan that is not the one of the last run: a part or a file of weights has changed.
+    """Refuse to prune by a plan that is not that of the last run, as after a change of a part or of weights.
 
     Raises:
         RunFolderError: If the plan asks for a cell that the last run did not have.
@@ -95,7 +95,7 @@ def _unused_files(root: Path, plan: Plan, records: dict[str, RunRecord]) -> Iter
 
 
 def _forget_deleted(root: Path, records: dict[str, RunRecord]) -> None:
-    """Take what is gone out of the cells' records."""
+    """Remove deleted files from the cells' records."""
     for cell_id, record in records.items():
         folder = cell_folder(root, cell_id)
         files = {
@@ -117,7 +117,7 @@ def _size(path: Path) -> int:
 
 
 def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    if path.is_dir() and not path.is_symlink():  # of a link, only the link goes
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""A study under torchrun: one cell at a time, all ranks at work on it.
+"""A study under torchrun: all ranks train one cell at a time.
 
-The first rank runs the study and writes its folder; the others follow: they train the cells that it names.
+The first rank runs the study and writes its folder; the others train the cells that it names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bequest.studies.plan import Plan
 
 @dataclass(frozen=True)
 class RankPool:
-    """Does the jobs of a plan one after another; each cell is trained by all ranks, and read by the first."""
+    """Does the jobs of a plan one after another: all ranks train each cell, and the first one reads it."""
 
     plan: Plan
     root: Path
@@ -45,7 +45,7 @@ class RankPool:
 
 
 class RankedBench(Workbench):
-    """A workbench of the first rank, with which the others train: it names each cell to them."""
+    """The workbench of the first rank: it names each cell to the others, which train it with this one."""
 
     def __init__(self, plan: Plan, root: Path, device: str, ranks: Ranks) -> None:
         super().__init__(plan, root, device)
@@ -59,10 +59,13 @@ class RankedBench(Workbench):
 
 
 def in_step(answers: Iterable[Answer], ranks: Ranks) -> Iterator[Answer]:
-    """``answers``, as long as none tells of a job that failed here.
+    """``answers``, as long as no job failed here.
+
+    A failure elsewhere costs these ranks nothing; after one here they may wait for each other at different
+    places.
 
     Raises:
-        RunError: If one does: the ranks may then be at different places.
+        RunError: If a job failed here.
     """
     for answer in answers:
         if answer.status != "done" and not answer.elsewhere:
@@ -81,17 +84,19 @@ def leading() -> Iterator[Ranks]:
     """Join the other ranks, if there are any, as the one that leads; dismiss them at the end."""
     with joined() as ranks:
         yield ranks
+        # Not after an error: the others may then be inside a training, and wait for gradients, not for an
+        # order.
         ranks.ordered(None)
 
 
 def follow(device: Device = "cpu") -> bool:
-    """Do what the first rank asks until it needs no more; False at once in the first rank, or alone.
+    """Train what the first rank names until it has no more; False at once in the first rank, or alone.
 
     Args:
         device: Where this rank computes; ``auto`` and ``cuda`` are the GPU that has its number.
 
     Raises:
-        BequestError: What ended a cell here; the first rank then loses this one.
+        BequestError: If a training fails here; the first rank then loses this one.
     """
     if not following():
         return False
@@ -100,6 +105,6 @@ def follow(device: Device = "cpu") -> bool:
         nothing: tuple[str, str] | None = None
         while (order := ranks.ordered(nothing)) is not None:
             root, cell_id = Path(order[0]), order[1]
-            plan = RunFolder(root).plan()
+            plan = RunFolder(root).plan()  # with every order: the next look has more cells
             train_cell(plan, plan.by_id[cell_id], root, device=device)
     return True

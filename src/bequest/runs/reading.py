@@ -1,4 +1,4 @@
-"""Making the readings that a cell lacks."""
+"""Make the readings that a cell lacks."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Made:
 
 
 def read_cell(cell: Cell, root: Path, wanted: Mapping[str, Reading], *, device: str = "cpu") -> Made:
-    """Make those of ``wanted``, by their ids, that the cell lacks; the record then names them and the device.
+    """Make those of ``wanted`` (by id) that the cell lacks, and name them and the device in its record.
 
-    One that cannot be made keeps no other from it.
+    A reading that fails does not stop the others.
 
     Raises:
         RunFolderError: If the folder cannot be written.
@@ -60,7 +60,7 @@ def read_cell(cell: Cell, root: Path, wanted: Mapping[str, Reading], *, device: 
             with unsynced(when=time.perf_counter() - started < SYNCED_FROM):
                 save_arrays(path, arrays)
             digests[folder.relative(path)] = file_digest(path)
-    finally:
+    finally:  # also after Ctrl-C: what no record names would be read again
         if digests:
             _note(folder, cell, digests, device)
     return Made(len(digests), tuple(failures))
@@ -76,7 +76,7 @@ def _note(folder: CellFolder, cell: Cell, digests: Mapping[str, str], device: st
         read_on = tuple(sorted({*provenance.read_on, device}))
         provenance = provenance.model_copy(update={"read_on": read_on})
     files = {**record.files, **digests}
-    # Should the power fail while it takes the place of the old one, the training must not be lost with both.
+    # A power failure during the rename must not cost a training that took longer than the sync does.
     with unsynced(when=record.durations.get("total", 0.0) < SYNCED_FROM):
         write_record(folder.record, record.model_copy(update={"files": files, "provenance": provenance}))
 

@@ -1,7 +1,7 @@
 """Runs in rounds: further seeds for the arms of undecided claims, at looks that are planned before the first.
 
-The record of the looks stands in ``study.json`` and is carried through every status that is written there, so
-that a run that was killed goes on with the looks, levels and verdicts that it had.
+The record of the looks is part of ``study.json`` and is kept in every status that is written there, so that
+a run that was killed goes on with the looks, levels and verdicts that it had.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def budget_seconds(budget: str | float) -> float:
     if isinstance(budget, int | float):
         seconds = float(budget)
     else:
+        # Every unit is optional, so that the pattern matches "" too; as 0 seconds it is refused below.
         match = _TIME.fullmatch(str(budget).strip())
         parts = [float(part or 0) for part in match.groups()] if match else [0.0]
         seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
@@ -80,8 +81,8 @@ class Round:
     Attributes:
         study: The study as it is written.
         rounds: All looks.
-        look: The look that is taken, or was taken last, counted from 0; None where the seeds are none of a
-            look's, so that nothing can be decided.
+        look: The look to take, or the last one taken, counted from 0; None if the seeds are not those of a
+            look, so that nothing can be decided.
     """
 
     study: Plan
@@ -106,15 +107,16 @@ class Round:
     def judged(
         self, judging: Judging, finished: Collection[str], seconds: float
     ) -> tuple[list[Verdict], RoundsRecord]:
-        """The verdicts, and the looks with this one taken if it could be.
+        """The verdicts, and the looks, with this one marked as taken if it could be.
 
-        A look is taken once, on all seeds that it was planned for: without a cell that an undecided claim
-        needs it is put off, since later seeds at that cell would change what was judged.
+        A look is taken once, on all seeds that it was planned for. If a cell that an undecided claim needs is
+        missing it is put off: judging without that cell and once more with it would be two looks, of which
+        only one is paid for.
 
         Args:
             judging: Judges claims by what was measured.
             finished: Ids of the cells that are finished.
-            seconds: What the trainings of this look took.
+            seconds: How long the trainings of this look took.
         """
         claims = self.plan.study.claims
         if self.look is None:
@@ -181,8 +183,10 @@ def begun_rounds(plan: Plan, folder: RunFolder, most: int | None, *, amend: bool
         return earlier
     rounds = planned_rounds(plan, most)
     if earlier is not None and earlier.key == rounds.key:
+        # The same looks, none taken yet: by now claims.json may be their own, of a look that was put off.
         judged_before = earlier.judged_before
     else:
+        # Judging before the looks were planned was a look that no level was spent on; the page says so.
         judged_before = (folder / CLAIMS).is_file()
     return rounds.model_copy(update={"judged_before": judged_before})
 
@@ -190,7 +194,7 @@ def begun_rounds(plan: Plan, folder: RunFolder, most: int | None, *, amend: bool
 def earlier_round(plan: Plan, folder: RunFolder, *, amend: bool) -> Round | None:
     """For a run that takes no look: the last look in its folder, whose verdicts stay; None without one.
 
-    A verdict at 95 % beside them would be a further look that nothing was kept for.
+    A verdict at 95 % alongside them would be a further look, for which no error probability is left.
 
     Raises:
         RunFolderError: If looks were taken at other claims or networks than the plan's.
@@ -211,7 +215,7 @@ def _rounds_in(folder: RunFolder) -> RoundsRecord | None:
 
 
 def _same_claims(plan: Plan, rounds: RoundsRecord, folder: RunFolder, *, amend: bool) -> bool:
-    """Whether looks were taken at what the plan claims; without ``amend`` others are refused."""
+    """Whether the looks were taken at the plan's claims; if not, without ``amend`` they are refused."""
     same = rounds.key == judged_key(plan)
     if not same and not amend:
         raise RunFolderError(
@@ -226,7 +230,7 @@ def _same_claims(plan: Plan, rounds: RoundsRecord, folder: RunFolder, *, amend: 
 
 @dataclass(frozen=True)
 class Durations:
-    """What trainings take, by the records of those that are done.
+    """How long trainings take, from the records of those that are done.
 
     Attributes:
         root: The run folder.
@@ -239,11 +243,11 @@ class Durations:
         return {cell.id for cell in plan.by_id.values() if self._seconds(cell) is None}
 
     def spent(self, plan: Plan, ids: Collection[str]) -> float:
-        """Seconds that the trainings of some cells took, added up; those without a result count nothing."""
+        """Total seconds of the trainings of some cells; those without a result count as 0."""
         return fsum(self._seconds(plan.by_id[cell_id]) or 0.0 for cell_id in ids)
 
     def expected(self, plan: Plan, workers: int) -> float:
-        """Seconds that the missing cells of a plan will take: the mean of their arm's, shared by workers."""
+        """Expected seconds of the missing cells: their arm's mean (0 without one), over the workers."""
         by_arm: dict[str, list[float]] = {}
         missing = []
         for cell in plan.by_id.values():

@@ -1,4 +1,4 @@
-"""Running a study: check it, see what its folder lacks, do that, measure, judge."""
+"""Run a study: check it, see what its folder lacks, do that, measure, judge."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Update:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        survey: What was there when it began, and what was to be done.
+        survey: What was in the folder when the run began, and what was left to do.
         done: Jobs that are done; a job trains a cell or makes the readings that a cell lacks.
         total: All jobs.
         seconds: How long it has taken.
         failed: Jobs that failed.
         job: The job that ended last; None before the first one.
         conclusion: What follows the jobs: ``nothing``, ``verdicts``, or ``measuring`` and then verdicts.
-        error: Why that one failed.
-        at: In a run in rounds, the look that it is at.
+        error: Why the last job failed.
+        at: In a run in rounds, its current look.
     """
 
     survey: Survey
@@ -69,7 +69,7 @@ class Update:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds that are left, as far as the jobs so far tell."""
+        """Seconds that are left, extrapolated from the jobs so far; None before the first has ended."""
         ended = self.done + self.failed
         return None if ended == 0 else self.seconds / ended * (self.total - ended)
 
@@ -85,7 +85,7 @@ class Result:
         read: How many readings this call made.
         conclusion: What this call did besides: ``nothing``, ``verdicts``, or ``measuring`` and then verdicts.
         failed: The cells that failed, with their errors.
-        not_begun: What the next look would take, in seconds, where the budget ended the run.
+        not_begun: Seconds that the next look would take, if the budget ended the run.
     """
 
     folder: Path
@@ -103,12 +103,12 @@ class Result:
 
     @property
     def measurements(self) -> RecordTable[Measurement]:
-        """What was measured, as it stands in the folder now; empty before anything is."""
+        """The measurements that are in the folder now; empty before there are any."""
         return self._table(MEASUREMENTS, Measurement)
 
     @property
     def claims(self) -> RecordTable[Verdict]:
-        """The study's claims with their verdicts, as they stand in the folder now."""
+        """The study's claims with the verdicts that are in the folder now."""
         return self._table(CLAIMS, Verdict)
 
     def _table(self, name: str, kind: type[R]) -> RecordTable[R]:
@@ -165,14 +165,14 @@ def run(
     Args:
         study: A bundled name (``bequest ls studies``), the path of a TOML file, or its content.
         scale: ``smoke``, ``small`` or ``paper``.
-        seeds: Seeds an arm; default: the study's.
+        seeds: Seeds per arm; default: the study's.
         seeds_from: The first seed; default: the study's.
         arms: Run these only, with what they need.
         out: The run folder; default ``runs/NAME-SCALE``.
-        workers: Worker processes; default: one a GPU, or on the CPU one a core.
-        device: ``auto`` (the GPUs, where there are any), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or ``mps``;
-            no part of a cell's id; the record names it.
-        per_device: How many workers a device has at most; default: one a GPU.
+        workers: Worker processes; default: one per GPU, or on the CPU one per core.
+        device: ``auto`` (the GPUs, where there are any), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or ``mps``.
+            It is not part of a cell's id; the record names it.
+        per_device: The most workers of one device; default: one per GPU.
         engine: Who does the jobs: worker processes of this machine (``local``), an array of Slurm jobs or
             actors of a Ray cluster with the study's ``[resources]`` (``slurm``, ``ray``), or ``none``: the
             folder is prepared, and left to any number of ``bequest work``, the last of which concludes.
@@ -185,7 +185,7 @@ def run(
             looks are planned before the first, and all of them together err as often as one.
         budget: Begin no further round that would end after so much time: seconds, or ``"20m"``, ``"1h30m"``.
         most_seeds: Seeds at the last look; default: four times the study's.
-        progress: Told what is there and how far the run is.
+        progress: Called with an :class:`Update` at the beginning and after every job.
 
     Raises:
         InputError: If anything asked for is wrong, before anything runs.
@@ -200,15 +200,15 @@ def run(
     limit = time_limit(until_decided, budget, most_seeds)
     choice = Choice.of(engine, device, ray_address=ray_address, workers=workers)
     if until_decided:
-        planned_rounds(plan, most_seeds)  # what is wrong with them is said before --fresh deletes anything
+        planned_rounds(plan, most_seeds)  # raises what is wrong with them before --fresh deletes anything
     folder = RunFolder(Path(out) if out is not None else Path("runs") / f"{plan.study.name}-{scale}")
-    if follow(device):
+    if follow(device):  # not the first rank: it has trained what that one named, and wrote nothing
         return Result(folder.path, folder.record())
     with like_ctrl_c(), leading() as ranks, folder.locked() as leases:
         elsewhere = (str(device),) * plan.study.resources.array
         devices = _devices(ranks, device, workers, per_device) if engine == "local" else elsewhere
         crew = Crew(folder, leases, ranks, devices, progress or (lambda _: None), choice)
-        if fresh:
+        if fresh:  # before the looks are read: those of the deleted run do not count
             folder.prepare(plan, fresh=True, leases=leases)
         if until_decided:
             rounds = begun_rounds(plan, folder, most_seeds, amend=amend)
@@ -226,10 +226,10 @@ def _prepared(plan: Plan, crew: Crew, at: Round | None = None, *, amend: bool) -
 
 
 def _until_decided(plan: Plan, rounds: RoundsRecord, crew: Crew, limit: float, *, amend: bool) -> Result:
-    """Take one look after another, until all is decided, the looks or the time are used up, or cells fail."""
+    """Take looks until every claim is decided, the looks or the time are used up, or cells fail."""
     started, durations = time.perf_counter(), Durations(crew.folder.path)
     result: Result | None = None
-    besides = 0.0  # what the last look took besides its trainings
+    besides = 0.0  # seconds of the last look for reading and measuring
     while True:
         at = round_of(plan, rounds)
         spent, expected = time.perf_counter() - started, durations.expected(at.plan, crew.workers) + besides
@@ -246,6 +246,7 @@ def _until_decided(plan: Plan, rounds: RoundsRecord, crew: Crew, limit: float, *
         took = time.perf_counter() - started - spent
         besides = max(0.0, took - durations.spent(at.plan, missing) / crew.workers)
         rounds, before = latest.study.rounds, rounds.taken
+        # a look that failed cells put off, or the last
         if rounds.taken == before or next_look(rounds) is None:
             return result
 
@@ -300,14 +301,14 @@ def _finish(plan: Plan, crew: Crew, at: Round | None = None) -> Result:
 
 @dataclass(frozen=True)
 class Crew:
-    """Who does the jobs of a run.
+    """The processes that do the jobs of a run.
 
     Attributes:
         folder: The run folder.
-        leases: Who does which job, other processes on the same folder included.
+        leases: Which process does which job, including other processes on the same folder.
         ranks: The processes that train together.
-        devices: The device of each worker process on this machine; with another engine what was asked for.
-        progress: Told how far the run is.
+        devices: The device of each worker process on this machine; with another engine the requested one.
+        progress: Called with every :class:`Update`.
         choice: Which engine does the jobs.
     """
 
@@ -334,7 +335,7 @@ class Crew:
 
 
 def _last_step(plan: Plan, folder: RunFolder, inventory: Survey, at: Round | None) -> Step:
-    """What is to be done after the jobs; a look that is still to be taken judges at its own level."""
+    """What is to be done after the jobs; a pending look always judges, since it has its own level."""
     if inventory.jobs or not folder.measured(plan):
         return "measuring"
     pending = at is not None and at.pending
@@ -342,17 +343,18 @@ def _last_step(plan: Plan, folder: RunFolder, inventory: Survey, at: Round | Non
 
 
 def _do_all(inventory: Survey, conclusion: Conclusion, crew: Crew) -> tuple[int, int]:
-    """Do the jobs, and those that follow from them: a teacher that came to other weights has new students.
+    """Do the jobs and those that follow from them: a teacher with other weights needs new students.
 
     Returns:
         How many cells were trained here, and how many readings made.
     """
     trained = read = 0
-    for _ in range(1 + len(conclusion.plan.study.arms)):  # in so many generations at most
+    for _ in range(1 + len(conclusion.plan.study.arms)):  # no chain of teachers is longer than the arms
         if not inventory.jobs:
             break
         trained_now, read_now = _do(inventory, conclusion, crew)
         trained, read = trained + trained_now, read + read_now
+        # this run wrote the files itself
         inventory = survey(conclusion.plan, conclusion.folder.path, verify=False)
         left = tuple(job for job in inventory.jobs if job.id not in conclusion.failed)
         inventory = replace(inventory, jobs=left)
@@ -360,7 +362,7 @@ def _do_all(inventory: Survey, conclusion: Conclusion, crew: Crew) -> tuple[int,
 
 
 def _do(inventory: Survey, conclusion: Conclusion, crew: Crew) -> tuple[int, int]:
-    """Do the jobs; those that fail are noted in the conclusion.
+    """Do the jobs; failures are noted in the conclusion.
 
     Returns:
         How many cells were trained here, and how many readings made.

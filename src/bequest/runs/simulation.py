@@ -1,4 +1,4 @@
-"""The work of a cell of the solvable model: one draw at each of its points."""
+"""A cell of the solvable model: one draw at each of its points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bequest.theory import simulate_chain
 
 
 def simulated(cell: Cell, folder: CellFolder, started: float) -> RunRecord:
-    """Draw the solvable model at each point of the cell; measure the arm, and write what it does."""
+    """Draw the solvable model at each point of the cell, measure the arm, and write its observables."""
     config = cell.config
     assert isinstance(config, SimulationConfig)
     by_key = {}
@@ -26,10 +26,12 @@ def simulated(cell: Cell, folder: CellFolder, started: float) -> RunRecord:
             inputs=config.inputs,
             seeds=[cell.seed],
             samples=config.samples,
-            workers=1,
+            workers=1,  # the cells are spread over processes already
         )
+        # The last learner of the chain is the arm itself, those before it are its teachers.
         observables = {name: float(values[0]) for name, values in simulation.measured[-1].items()}
         by_key[point.key] = {
+            # no NaN in JSON
             name: value if np.isfinite(value) else None for name, value in observables.items()
         }
     write_json(folder.simulation, by_key)

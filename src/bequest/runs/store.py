@@ -29,6 +29,7 @@ def from_store(lesson: Lesson, root: Path, codec: Codec) -> tuple[Lesson, str]:
         ConfigError: If the lesson's inputs are made for each step.
     """
     sources = seeded(lesson)
+    # Without the labels: arms with and without them ask the same and share the store.
     asked = [[s.name, s.view.spec(), s.view_count, s.split.unlabelled().digest, s.share] for s in sources]
     names = [[teacher.name, teacher.digest] for teacher in lesson.teachers]
     features = lesson.objective.teacher_features
@@ -43,7 +44,7 @@ def from_store(lesson: Lesson, root: Path, codec: Codec) -> tuple[Lesson, str]:
         feature_dtype="float32",
         path=root / STORES / identity,
         fresh="damaged",  # what this name holds follows from the lesson: anything else is damage
-        wait=True,
+        wait=True,  # cells that share it may start at the same time
         device=lesson.device,
     )
     return replace(lesson, sources=sources, signal=store, teachers=()), identity

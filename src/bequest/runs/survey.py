@@ -1,4 +1,4 @@
-"""What of a plan is in its run folder, verified, and what is left to do."""
+"""Which parts of a plan are in its run folder, undamaged, and what is left to do."""
 
 from __future__ import annotations
 
@@ -44,22 +44,25 @@ class Job:
 
     @property
     def follows(self) -> set[str]:
-        """Jobs that should end before it, whether or not they succeed."""
+        """Jobs that should end before it, whether or not they succeed.
+
+        The plain student's accuracy is only compared with the teachers', so that a training can do without.
+        """
         plain = self.cell.plain if self.action == TRAIN else None
         return self.requires | ({f"{TRAIN} {plain}"} if plain else set())
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a run folder holds of a plan.
+    """Which parts of a plan a run folder holds.
 
     Attributes:
         cells: How many cells the plan has.
         trained: Ids of the cells whose training is complete and undamaged.
-        again: Of the cells to train, those that were trained, and lack only what is taken while training.
+        again: Of the cells to train, those that are trained and lack only the snapshots of training.
         jobs: What is left to do, in an order in which it can be done.
         readings: How many readings are missing.
-        damaged: Files that are there and do not have the digest that their record names.
+        damaged: Files whose digest is not the one that their record names.
     """
 
     cells: int
@@ -75,7 +78,7 @@ class Survey:
         return sum(job.action == TRAIN for job in self.jobs)
 
     def sentence(self) -> str:
-        """What is there and what will be done, for the terminal."""
+        """What the folder has and what will be done, for the terminal."""
         if not self.jobs:
             return f"all {self.cells} cells and their readings are there"
         again = f" ({len(self.again)} of them again, for their training paths)" if self.again else ""
@@ -86,7 +89,7 @@ class Survey:
 
 
 class Demand:
-    """What a plan asks of its cells.
+    """What a plan needs of its cells.
 
     Args:
         plan: The study.
@@ -105,11 +108,11 @@ class Demand:
         return [each for each in self.readings(state.cell.id) if each not in state.readings]
 
     def path(self, cell_id: str) -> bool:
-        """Whether a cell's network is asked while it trains."""
+        """Whether snapshots are taken while a cell trains."""
         return cell_id in self._with_paths
 
     def again(self, state: CellState) -> bool:
-        """Whether a cell is trained, and lacks only what is taken while it trains."""
+        """Whether a cell is trained, and lacks only the snapshots of its training."""
         return state.trained and not state.snapshots and self.path(state.cell.id)
 
     def jobs(self, state: CellState) -> list[Job]:
@@ -125,7 +128,7 @@ def survey(plan: Plan, root: Path, *, verify: bool = True) -> Survey:
     Args:
         plan: The study.
         root: The run folder.
-        verify: Compare every file with its digest; without, what the cells' records say is believed.
+        verify: Compare every file with its digest; otherwise the cells' records are believed.
     """
     demand = Demand(plan)
     trained, again = set[str](), set[str]()
@@ -147,7 +150,7 @@ def survey(plan: Plan, root: Path, *, verify: bool = True) -> Survey:
 
 
 def refuse_links(root: Path, plan: Plan) -> None:
-    """Refuse a folder of the run that is a symbolic link: what is written there lies outside.
+    """Refuse a folder of the run that is a symbolic link: files written there would lie outside.
 
     Raises:
         RunFolderError: Names the link.
@@ -166,7 +169,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class CellState:
-    """What is on disk of one cell.
+    """The files of one cell that are on disk.
 
     Attributes:
         cell: The cell.
@@ -189,7 +192,7 @@ class CellState:
 
 
 def state_of(root: Path, cell: Cell, *, verify: bool = True) -> CellState:
-    """What is on disk of ``cell``, compared with the digests in its record, or as the record says."""
+    """The state of ``cell`` on disk: verified by the digests in its record, or as the record says."""
     folder = cell_folder(root, cell.id)
     record = record_of_cell(folder, cell)
     if record is None or record.status != "done":
@@ -210,13 +213,13 @@ def state_of(root: Path, cell: Cell, *, verify: bool = True) -> CellState:
 
 
 def _taught_by_these(root: Path, record: RunRecord) -> bool:
-    """Whether the teachers that are there have the weights that taught a cell.
+    """Whether the teachers in the folder still have the weights that taught a cell.
 
-    One that is not there, or has a damaged record or another cell's, is trained again, and compared then.
+    A teacher that is absent, or whose record is damaged or foreign, is trained again and compared then.
     """
     for teacher in record.teachers:
         if teacher.mode == "online" or Path(teacher.cell).name != teacher.cell:
-            continue  # it began with its initial weights
+            continue  # an online teacher began with initial weights; a name with a path would lead outside
         trained = cell_folder(root, teacher.cell).readable_record()
         if trained is None or trained.id != teacher.cell or trained.status != "done":
             continue
@@ -239,7 +242,7 @@ def _training_files(folder: CellFolder, cell: Cell) -> set[str]:
 
 
 def _checked(folder: CellFolder, record: RunRecord) -> tuple[set[str], list[Path]]:
-    """The names of the files that are whole, and the paths of those that are there and are not."""
+    """The names of the files that match their digest, and the paths of those that exist and do not."""
     whole, damaged = set[str](), list[Path]()
     for name, digest in record.files.items():
         if not PLAIN.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Doing one job of a run, in whatever process."""
+"""Do one job of a run, in any process."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Workbench:
         self.device = device
 
     def do(self, job: Job, *, readings: Collection[str] | None = None) -> Answer:
-        """Train a cell or make its readings; says how that ended.
+        """Train a cell or make its readings; returns how that ended.
 
         Args:
             job: What to do.
-            readings: The ids of those that are to be made; default: all that the cell lacks here.
+            readings: The ids of the readings to make; default: all that the cell lacks here.
         """
         if job.action == READ:
             wanted = self._demand.readings(job.cell.id)

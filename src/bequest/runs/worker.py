@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bequest.memory import collect_seldom, keep_heap
 
-if __name__ == "__main__":  # whoever imports this file keeps its own ways
+if __name__ == "__main__":  # before torch is imported; a program that imports this file keeps its settings
     collect_seldom()
 
 import torch
@@ -29,10 +29,12 @@ from bequest.runs.work import Workbench
 def main(folder: str, device: str) -> None:
     """Serve until standard input closes, or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # On the descriptor, not sys.stdout: C libraries print there too, and would write between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     torch.set_num_threads(1)
     keep_heap()
+    # Nothing reads standard input during a training, so that the end of a killed driver would go unnoticed.
     end_with(os.getppid())
     root = Path(folder)
     bench = Workbench(RunFolder(root).plan(), root, device)

@@ -1,4 +1,4 @@
-"""``--engine ray``: one long-lived actor a device pulls jobs; files travel through Ray's object store."""
+"""``--engine ray``: one long-lived actor per device does jobs; files travel through Ray's object store."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from bequest.runs.jobs.schedule import Answer
 from bequest.runs.survey import READ, Job
 
 ATTEMPTS = 3
-"""How often a job is started before the death of its actor, or of its node, counts as its failure."""
+"""How many actors (or their nodes) may die on a job before it counts as lost."""
 
 PAUSE = 0.5
 """Seconds between two looks at what others do, and at new nodes."""
 
 HELD = 64
-"""So many files are held in the object store; the least recently needed one goes first."""
+"""How many files are held in the object store; the least recently used one is dropped first."""
 
 
 class Hand:
-    """An actor: does jobs of one run in a scratch folder of its node, which its actors share.
+    """An actor: does jobs of one run in a scratch folder of its node, shared by the actors of the node.
 
     Args:
         luggage: The study.
@@ -58,7 +58,7 @@ class Hand:
         return metadata.version("bequest")
 
     def do(self, job: str, readings: list[str], pieces: list[Piece], contents: dict[str, Any]) -> Delivery:
-        """Do a job; ``contents`` refers to the files that it needs, by digest."""
+        """Do a job; ``contents`` are references to the files that it needs, by digest."""
         import ray
 
         return self._scratch.do(job, readings, pieces, lambda piece: bytes(ray.get(contents[piece.digest])))
@@ -85,10 +85,10 @@ class RayEngine:
     workers: int | None = None
 
     def run(self, queue: JobQueue) -> Iterator[Answer]:
-        """Do the jobs of ``queue``; yields how each ended.
+        """Do the jobs of ``queue``; yields the result of each.
 
-        The death of an actor or of its node frees its job for another; actors that wait for a node begin when
-        there is one.
+        If an actor or its node dies, its job goes to another; actors that wait for a node begin when there is
+        one.
 
         Raises:
             MissingExtra: If Ray is not installed.
@@ -148,6 +148,7 @@ class _Crew:
         needs = self.engine.resources
         count = min(self.engine.fitting(self.ray.nodes()), max(1, self.queue.schedule.left))
         self._luggage = self.ray.put(Luggage.of(self.queue.root))
+        # With the process: a second driver of the same study on these nodes gets scratch folders of its own.
         self._run = content_hash([str(self.queue.root.resolve()), self.queue.plan.hash, os.getpid()])
         self._class = self.ray.remote(Hand).options(
             num_cpus=needs.cores, num_gpus=self.engine.gpus, memory=self.engine.memory
@@ -165,7 +166,7 @@ class _Crew:
             self._busy[actor.do.remote(job.id, readings, pieces, contents)] = (actor, job)
 
     def collect(self) -> Iterator[Answer]:
-        """What ended within a moment; actors that began are idle then."""
+        """The results of jobs that ended within a moment; actors that have started become idle."""
         pending = [*self._waiting, *self._busy]
         ready, _ = self.ray.wait(pending, num_returns=1, timeout=PAUSE) if pending else ([], [])
         for ref in ready:
@@ -211,10 +212,10 @@ class _Crew:
     def _received(self, ref: Any, actor: Any, job: Job) -> Iterator[Answer]:
         try:
             answer = self.ray.get(ref).unpack(self.queue.root, job)
-        except self.ray.exceptions.RayTaskError as error:  # the actor itself lives
+        except self.ray.exceptions.RayTaskError as error:  # the job raised; the actor itself is alive
             answer = Answer(job, "failed", _last_line(error))
             self._idle.append(actor)
-        except self.ray.exceptions.RayError as error:  # the actor died, or its node, or what it sent is lost
+        except self.ray.exceptions.RayError as error:  # the actor or its node died, or its answer is lost
             self._deaths[job.id] += 1
             self._hire()
             if self._deaths[job.id] < ATTEMPTS:
@@ -241,7 +242,7 @@ class _Crew:
 def _cluster(address: str | None) -> Iterator[Any]:
     """Ray, connected to a cluster or started on this machine: on the loopback interface, without dashboard.
 
-    One that the caller has connected is used, and left as it is.
+    A connection that the caller has made is used, and stays open.
     """
     try:
         import ray

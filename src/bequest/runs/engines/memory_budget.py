@@ -1,4 +1,4 @@
-"""Which jobs fit into this machine's memory beside those that are running, by the cost estimate."""
+"""Which jobs fit into this machine's memory alongside those that are running, by the cost estimate."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ COPIES = 2
 """A data set is held as it was loaded and as it is shown."""
 
 SHARE = 0.9
-"""The part of the available memory that workers may take; the rest is the file system's."""
+"""The share of the available memory that workers may take; the rest is left to the file system."""
 
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """What the worker processes of this machine may take together.
+    """How much memory the worker processes of this machine may take together.
 
     Attributes:
         limit: Bytes.
-        needs: Bytes of a training, by the arm of its cell; an arm without estimate counts as a process alone.
+        needs: Bytes of a training, by the arm of its cell; without an estimate only the process counts.
     """
 
     limit: float = inf
@@ -41,14 +41,14 @@ class MemoryBudget:
     def of(cls, plan: Plan, *, workers: int, on_cpu: bool) -> MemoryBudget:
         """The budget of this machine for a plan; without limit for one worker, which always fits.
 
-        On a GPU a training takes little of this memory, and its GPU is its own.
+        On a GPU a training takes little of this memory.
         """
         if workers < 2 or not on_cpu:
             return cls()
         if plan.study.theory is not None:
             return cls()
         if any(cell.training.data.name not in OUTLINES for cell in plan.cells):
-            return cls()  # it would have to be loaded here to know its size
+            return cls()  # the driver would have to load the data to know its size
         try:
             costs = study_cost(plan)
             needs = {cost.arm: PROCESS + cost.memory + _data_bytes(plan, cost.arm) for cost in costs}
@@ -57,18 +57,18 @@ class MemoryBudget:
         return cls(SHARE * available_memory(), needs)
 
     def fits(self, job: Job, running: Iterable[Job]) -> bool:
-        """Whether a job can start beside those that are running; alone it always can."""
+        """Whether a job can start alongside those that are running; alone it always can."""
         others = [self.need(other) for other in running]
         return not others or sum(others) + self.need(job) <= self.limit
 
     def need(self, job: Job) -> int:
-        """Bytes that a job takes: a reading about as much as a training, whose gradients it lacks."""
+        """Bytes that a job takes; a reading counts as half a training, since it has no gradients."""
         need = self.needs.get(job.cell.arm, PROCESS)
         return need if job.action == TRAIN else PROCESS + (need - PROCESS) // 2
 
 
 def available_memory() -> float:
-    """Bytes that new processes can have here: of the machine, or of the container if that is less."""
+    """Bytes available to new processes: those of the machine, or of the container if that is less."""
     limits = [_of_machine(), _of_container()]
     return min(limits)
 
@@ -84,12 +84,12 @@ def _of_machine() -> float:
 
 
 def _of_container(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """What the control group leaves, in its second or first version; without limit outside of one."""
+    """Bytes that the control group (version 2 or 1) leaves; infinite outside of one."""
     for limit, usage in (
         (root / "memory.max", root / "memory.current"),
         (root / "memory" / "memory.limit_in_bytes", root / "memory" / "memory.usage_in_bytes"),
     ):
-        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit  # in version 2, "max" is no limit
             return float(int(limit.read_text()) - int(usage.read_text()))
     return inf
 

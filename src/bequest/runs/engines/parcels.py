@@ -1,4 +1,4 @@
-"""What travels with a job where machines share no disk: files of the run, by digests of their contents."""
+"""The files that travel with a job between machines that share no disk, by the digest of their content."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Piece:
 
 
 def pieces_for(root: Path, job: Job) -> list[Piece]:
-    """The files that a job reads of other cells, and of its own.
+    """The files of its own and of other cells that a job reads.
 
     A training reads the networks that teach it or that it starts from, the record of the plain student, and
     its own checkpoint; a reading its network and the one that it started from.
@@ -57,7 +57,7 @@ def pieces_for(root: Path, job: Job) -> list[Piece]:
 
 @dataclass(frozen=True)
 class Luggage:
-    """What a machine without the run folder needs of the study itself.
+    """The files of the study itself that a machine without the run folder needs.
 
     Attributes:
         study: The configuration as resolved.
@@ -69,17 +69,18 @@ class Luggage:
 
     @classmethod
     def of(cls, root: Path) -> Luggage:
-        """That of the run in the folder ``root``."""
+        """The luggage of the run in the folder ``root``."""
         folder = RunFolder(root)
         files = [Path(file) for file in read_toml(folder.configuration).get("use", [])]
         parts = tuple((file.name, file.read_bytes()) for file in files)
         return cls(folder.configuration.read_bytes(), parts)
 
     def unpack(self, root: Path) -> None:
-        """Write it to a folder, which then is a run folder with nothing in it."""
+        """Write it to a folder, which then is a run folder without any cells."""
         folder = RunFolder(root)
         write_bytes(folder.configuration, self.study)
         if self.parts:
+            # A numbered folder each: files of different folders may have the same name.
             paths = [
                 write_bytes(root / "parts" / str(k) / name, text) for k, (name, text) in enumerate(self.parts)
             ]
@@ -89,7 +90,7 @@ class Luggage:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of a job.
+    """The result of a job, with the files that it wrote.
 
     Attributes:
         status: See :class:`bequest.runs.jobs.schedule.Answer`.
@@ -104,7 +105,7 @@ class Delivery:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     def unpack(self, root: Path, job: Job) -> Answer:
-        """Write the files to the run folder, the record last, each compared with its digest there.
+        """Write the files to the run folder, each verified by the digest in the record, and the record last.
 
         Raises:
             RunFolderError: If a file is not the one that the record names.
@@ -137,7 +138,7 @@ def _write_named(folder: CellFolder, name: str, content: bytes, record: RunRecor
 
 
 class Scratch:
-    """A folder of a machine that does jobs of a run which lies elsewhere.
+    """A folder in which a machine does jobs of a run whose folder is elsewhere.
 
     Args:
         root: The folder.
@@ -158,11 +159,11 @@ class Scratch:
         pieces: list[Piece],
         fetch: Callable[[Piece], bytes],
     ) -> Delivery:
-        """Do a job; what it needs is fetched unless it is there.
+        """Do a job; files that it needs are fetched unless they are present.
 
         Args:
             job_id: The job.
-            readings: The ids of the readings that it is to make.
+            readings: The ids of the readings to make.
             pieces: The files that it needs.
             fetch: Gives the content of one.
         """
@@ -170,7 +171,7 @@ class Scratch:
         folder = cell_folder(self.root, job.cell.id)
         if not any(
             piece.path(self.root) == folder.record for piece in pieces
-        ):  # one of an earlier attempt that did not arrive
+        ):  # the driver has none: this one is of an earlier attempt whose delivery did not arrive
             folder.record.unlink(missing_ok=True)
         for piece in pieces:
             self._fetch(piece, fetch)
@@ -191,12 +192,13 @@ class Scratch:
             self._present[path] = piece.digest
 
     def _written(self, folder: CellFolder, readings: list[str]) -> dict[str, bytes]:
-        """The record, and what it names: the readings that were asked for, or the files of the training."""
+        """The record and the files that it names: the requested readings, or the files of the training."""
         record = folder.readable_record()
         if record is None:
             return {}
         training = [name for name in record.files if not name.startswith(READINGS)]
         names = [name for name in readings if name in record.files] if readings else training
+        # The job has rewritten both: they are no longer the files that were fetched.
         for path in (folder.record, folder.weights):
             self._present.pop(path, None)
         files = {name: (folder.path / name).read_bytes() for name in names}

@@ -20,7 +20,7 @@ PAUSE = 5.0
 """Seconds between two looks at the run folder, which every other node writes."""
 
 SIGNAL = 120
-"""Seconds before the end of its time in which a task saves and is queued again."""
+"""Seconds before the end of its time limit at which a task is told to save, and is queued again."""
 
 
 @runtime_checkable
@@ -48,11 +48,11 @@ class WorkTask:
         self.root, self.device = root, device
 
     def __call__(self) -> int:
-        """Work; returns how many jobs were done here."""
+        """Do jobs; returns how many this task did."""
         return len(work(Path(self.root), device=self.device).answers)
 
     def checkpoint(self) -> Any:
-        """What submitit queues again when the time of a task is over, or a node is taken away."""
+        """The task that submitit queues again at a time limit, or when a node is preempted."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -85,9 +85,11 @@ class SlurmEngine:
         tasks, left = list[Task](), queue.schedule.left
         try:
             while not queue.empty:
-                over = all(task.done() for task in tasks)  # asked first: what they did last is then seen
+                over = all(task.done() for task in tasks)  # before looking: their last results are then seen
                 yield from map(queue.as_ours, queue.elsewhere(thorough=True))
                 if over and not queue.empty:
+                    # Whatever stops the tasks (an import, the data) would stop the next array too: do not
+                    # submit for ever.
                     if tasks and queue.schedule.left == left:
                         raise _useless(queue)
                     tasks, left = self._submitted(queue), queue.schedule.left
@@ -99,7 +101,7 @@ class SlurmEngine:
                     task.cancel()
 
     def parameters(self, tasks: int) -> dict[str, Any]:
-        """The resources in submitit's words."""
+        """The resources as parameters of submitit."""
         needs = self.resources
         parameters: dict[str, Any] = {
             "name": "bequest",

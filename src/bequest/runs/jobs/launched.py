@@ -26,11 +26,11 @@ from bequest.studies.cell import cell_folder
 from bequest.studies.plan import Plan
 
 ENDING = 60.0
-"""Seconds that processes which are asked to end have to save a training."""
+"""Seconds that the processes have to save a training when they are asked to end."""
 
 
 def workbench(plan: Plan, root: Path, device: str = "cpu", ranks: Ranks | None = None) -> Workbench:
-    """What a worker needs to do jobs: with the other ranks, with processes of its own, or alone."""
+    """The workbench of a worker: one that trains with other ranks, with processes of its own, or alone."""
     if ranks is not None and ranks.world > 1:
         return RankedBench(plan, root, device, ranks)
     return (LaunchingBench if plan.study.resources.processes > 1 else Workbench)(plan, root, device)
@@ -44,6 +44,7 @@ class LaunchingBench(Workbench):
         if job.action != TRAIN:
             return super().do(job, readings=readings)
         path = cell_folder(self.root, job.cell.id).record
+        # Processes that die before they begin leave an earlier record behind, whose "done" is not theirs.
         earlier = path.read_bytes() if path.is_file() else None
         exit_code, last_line = self._launched(job)
         record = record_of_cell(cell_folder(self.root, job.cell.id), job.cell)
@@ -54,7 +55,7 @@ class LaunchingBench(Workbench):
     def _launched(self, job: Job) -> tuple[int, str]:
         """The exit code of torchrun, and the last line that the processes wrote."""
         processes = self.plan.study.resources.processes
-        # With "cuda", each takes the GPU of its number.
+        # Not "cuda:N": with "cuda" each rank takes the GPU of its own number.
         rank_device = "cuda" if self.device.startswith("cuda") else self.device
         launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         arguments = ["bequest.runs.jobs.launched", str(self.root), job.id, rank_device, str(os.getpid())]
@@ -90,7 +91,7 @@ def main(folder: str, job: str, device: str, parent: str) -> None:
     with leading() as ranks:
         bench = RankedBench(RunFolder(root).plan(), root, device, ranks)
         if bench.do(bench.job(job)).status != "done":
-            os._exit(1)  # the others may be at different places: torchrun ends them
+            os._exit(1)  # past `leading`, which would wait for ranks at other places; torchrun ends those
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Who does which job of a run folder: leases, taken by creating a file that must not exist yet.
+"""Leases say who does which job of a run folder; one is taken by creating a file that must not exist yet.
 
-A job's leases are numbered. Number 0 is created by whoever takes the job; when its holder is dead, whoever
-creates the next number takes it over, so that of several that try one succeeds and nobody deletes another's
-file. The highest number counts. This needs no ``flock`` and no equal clocks, and so works on network file
-systems. A lease saves work; it decides no result: a job that two processes do by accident leaves the same
-bytes twice.
+A job's leases are numbered. The process that takes the job creates number 0; when that process is dead,
+another takes the job over by creating the next number, so that of several that try one succeeds and nobody
+deletes another's file. The highest number counts. This needs no ``flock`` and no synchronised clocks, and so
+works on network file systems. A lease saves work and decides no result: a job that two processes do by
+accident leaves the same bytes twice.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from bequest.records import Record
 from bequest.runs.jobs.workers import AT_WORK, BEAT, SILENCE, WORKERS, Presence, Watch, WorkerRecord
 
 LEASES = f"{AT_WORK}/leases"
-"""Where the leases of a run lie."""
+"""The folder of a run's leases."""
 
 DRIVER = "run"
 """The lease, and the role, of the one process that prepares and concludes the run."""
 
 PAUSE = 0.5
-"""Seconds between two looks at a driver that keeps silent."""
+"""Seconds between two looks at a driver that gives no sign of life."""
 
 FAILED = ".failed"
-"""Ends the name of a file that says why a job failed."""
+"""Suffix of a file that says why a job failed."""
 
 LEASE_NAME = re.compile(r"(?P<key>[a-z]+(?:-[A-Za-z0-9]+)?)\.(?P<number>[0-9]+)")
 
@@ -43,9 +43,9 @@ R = TypeVar("R", bound=Record)
 
 
 class LeaseRecord(Record):
-    """The content of a lease: who holds it, and how many of its holders died before without any progress.
+    """The content of a lease: its holder, and how many earlier holders died without any progress.
 
-    ``progress`` changes when a job that goes on from a checkpoint comes further.
+    ``progress`` changes whenever the job's checkpoint does.
     """
 
     holder: str = ""
@@ -101,6 +101,7 @@ class Leases:
                 numbers[key] = max(number, numbers.get(key, -1))
             elif name.endswith(FAILED):
                 self._failed.add(name.removesuffix(FAILED))
+        # Only new numbers are read: what a lease says changes with its number (`_held` knows the exception).
         self._latest = {
             key: lease
             if (lease := self._latest.get(key)) is not None and lease.number == number
@@ -108,12 +109,12 @@ class Leases:
             for key, number in numbers.items()
         }
         for lease in self._latest.values():
-            self._watch.alive(lease.record.holder)  # from now on its silence is measured
+            self._watch.alive(lease.record.holder)  # the first look starts the clock of its silence
 
     def lead(self) -> bool:
         """Become the one process that prepares and concludes the run; False if another one is.
 
-        One of another machine that keeps silent is waited for until it gives a sign of life or is dead.
+        A driver on another machine is waited for until it gives a sign of life or counts as dead.
         """
         while True:
             self.refresh()
@@ -133,7 +134,7 @@ class Leases:
         """The other workers of the folder that are alive, or may be.
 
         Args:
-            prove: Wait until of each it is certain.
+            prove: Wait until it is certain of each.
         """
         while True:
             workers = [each for each in self._watch.workers() if each.name != self._presence.name]
@@ -154,7 +155,7 @@ class Leases:
 
         Args:
             job: Its id.
-            progress: What changes as soon as the job comes further, such as the state of its checkpoint.
+            progress: A text that changes when the job gets further, such as the state of its checkpoint.
         """
         key = key_of(job)
         if key in self._ours or self._held(key):
@@ -165,6 +166,8 @@ class Leases:
             number = before.number + 1
             deaths = 1 + (before.record.deaths if before.record.progress == progress else 0)
         record = LeaseRecord(holder=self._presence.name, deaths=deaths, progress=progress)
+        # A holder that was only slow frees its number and those below, though its job was taken over under a
+        # higher one: whoever creates a number in that gap holds nothing.
         if not self._create(key, number, record) or self._highest(key) > number:
             return None
         self._ours[key] = number
@@ -182,6 +185,7 @@ class Leases:
         number = self._ours.pop(key, None)
         if number is None:
             return
+        # Not the higher ones: if this process was taken for dead, they are another's.
         for earlier in range(number, -1, -1):
             with contextlib.suppress(OSError):
                 self._path(key, earlier).unlink()
@@ -194,7 +198,7 @@ class Leases:
             self.free(key)
 
     def note_failure(self, job: str, status: str, error: str | None) -> None:
-        """Say to all that a job failed."""
+        """Let all processes see that a job failed."""
         record = FailureRecord(status=status, error=error)
         write_text(self.folder / f"{key_of(job)}{FAILED}", record.model_dump_json() + "\n")
 
@@ -219,7 +223,7 @@ class Leases:
             return False
         if self._watch.alive(lease.record.holder):
             return True
-        # The job may have been given back, and taken again under the same number by somebody who is alive.
+        # The job may have been given back, and taken again under the same number by a living process.
         again = self._latest[key] = self._read(key, lease.number)
         return again.record.holder != lease.record.holder and self._watch.alive(again.record.holder)
 
@@ -242,8 +246,8 @@ class Leases:
 
     def _read(self, key: str, number: int) -> Lease:
         path = self._path(key, number)
-        # One that cannot be read is being written, or its holder died then: by its own name, which is no
-        # worker's, it is believed for as long as a worker that keeps silent.
+        # An unreadable lease is being written, or its holder died while writing. The made-up name of a holder
+        # that no worker has lets the watch believe it for a while, as it does any unknown worker.
         return Lease(key, number, _record_in(path, LeaseRecord) or LeaseRecord(holder=f"?{path.name}"))
 
     def _path(self, key: str, number: int) -> Path:
@@ -252,17 +256,17 @@ class Leases:
 
 @contextlib.contextmanager
 def at_work(root: Path, role: str, *, beat: float = BEAT, silence: float = SILENCE) -> Iterator[Leases]:
-    """Be one of the workers of a run folder; at the end every lease is given back.
+    """Make this process a worker of a run folder; at the end every lease is given back.
 
     Args:
         root: The run folder.
-        role: What this process is there: ``run`` or ``work``.
+        role: The role of this process: ``run`` or ``work``.
         beat: Seconds between two signs of life.
         silence: Seconds without one after which another worker counts as dead.
     """
     for folder in (AT_WORK, LEASES, WORKERS):
         refuse_link(root / folder)
-    tidy(root / AT_WORK, partials=False)
+    tidy(root / AT_WORK, partials=False)  # others are writing their signs of life there
     with Presence(root, role, beat=beat) as presence:
         leases = Leases(root, presence, Watch(root, silence))
         try:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 @cache
 def machine() -> str:
-    """What two processes have in common exactly if one can see whether the other lives.
+    """A text that two processes share exactly if one can see whether the other is alive.
 
     The host's name alone is not enough: containers may share one and not see each other's processes, and
-    process numbers begin anew with every boot.
+    process numbers start over with every boot.
     """
     boot = _first_line(Path("/proc/sys/kernel/random/boot_id"))
     try:
@@ -26,14 +26,15 @@ def machine() -> str:
 
 
 def birth(process: int) -> str | None:
-    """What tells a process from an earlier one of the same number; None if there is no such process."""
+    """A text that tells a process from an earlier one of its number; None if there is no such process."""
     try:
+        # From the last parenthesis on: the program's name before it may hold spaces and parentheses itself.
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
         return None if Path("/proc/self").exists() else _signalled(process)
     except OSError:
         return ""
-    # Fields are counted from 3 here, the state: 22 is the start time. A zombie is dead, and waits to be told.
+    # fields[0] is the third of proc(5), the state, and fields[19] the 22nd, the start time. A zombie is dead.
     return None if fields[0] in "ZX" else fields[19]
 
 
@@ -45,18 +46,18 @@ def end_with(process: int) -> None:
 def _end_with(process: int, born: str | None) -> None:
     while born is not None and birth(process) == born:
         time.sleep(0.5)
-    os._exit(1)
+    os._exit(1)  # sys.exit would end this thread alone
 
 
 def _signalled(process: int) -> str | None:
-    """As :func:`birth`, where the system has no list of processes as files."""
+    """As :func:`birth`, on systems without ``/proc``."""
     if os.name == "nt":  # there, os.kill ends processes
         return ""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return None
-    except OSError:  # it is another user's
+    except OSError:  # it exists, and belongs to another user
         pass
     return ""
 

@@ -1,4 +1,4 @@
-"""``bequest watch``: what of a run is done, what is being done and by whom, and what is left."""
+"""``bequest watch``: what is done of a run, what is being done and by whom, and what is left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Progress = Literal["done", "at work", "failed", "waiting"]
 
 @dataclass(frozen=True)
 class Overview:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         name: The study.
@@ -30,11 +30,11 @@ class Overview:
         status: What its record says; ``prepared`` without one.
         cells: How many cells of each arm are done, at work, failed and waiting.
         readings: How many readings are made, and how many there will be.
-        workers: Who is at work.
-        doing: What each job in hand is, by its id: arm and seed.
+        workers: The processes at work.
+        doing: The jobs that are being done, by id.
         errors: Why jobs failed, by arm and seed.
-        left: Seconds until all jobs are done, if every worker goes on as the cells so far took; None if
-            that cannot be told.
+        left: Seconds until all jobs are done, by the mean duration of each arm's cells so far; None if an arm
+            has none yet, or nobody is at work.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Overview:
 
 
 class Observer:
-    """Looks at a run folder again and again; what was seen to be finished is not read twice.
+    """Observes a run folder repeatedly; cells that are finished are not read again.
 
     Args:
         root: The run folder.
@@ -65,7 +65,7 @@ class Observer:
 
     def __init__(self, root: Path) -> None:
         self._folder, self._watch = RunFolder(root), Watch(root)
-        # Its presence is never entered: who only looks on is no worker.
+        # The presence is never entered, so that it writes no file: an observer is no worker.
         self._leases = Leases(root, Presence(root, "watch"), self._watch)
         self._version: int | None = None
         self._take_up_plan()
@@ -92,7 +92,7 @@ class Observer:
             {
                 f"{answer.job.cell.arm} seed {answer.job.cell.seed}": answer.error or answer.status
                 for answer in failed.values()
-                if key_of(answer.job.id) in self._leases.failed()  # without what only follows from another
+                if key_of(answer.job.id) in self._leases.failed()  # not those that only follow from another
             },
             self._left([job for job in jobs if job.id not in failed], len(doing)),
         )
@@ -118,7 +118,7 @@ class Observer:
             self._finished.add(cell.id)
 
     def _jobs(self) -> list[Job]:
-        """Those that are left, in the order of the plan."""
+        """The jobs that are left, in the order of the plan."""
         return [
             job
             for cell_id in self._plan.by_id
@@ -127,7 +127,7 @@ class Observer:
         ]
 
     def _failed(self, jobs: Sequence[Job]) -> dict[str, Answer]:
-        """Those that failed, and those that cannot be done since one that they require did."""
+        """The jobs that failed, and those that cannot be done because one that they require failed."""
         schedule, answers = Schedule(jobs), dict[str, Answer]()
         for job in jobs:
             if key_of(job.id) in self._leases.failed() and (failure := self._leases.failure(job.id)):
@@ -150,14 +150,14 @@ class Observer:
         return counts
 
     def _made(self) -> int:
-        """Readings of the plan that are there."""
+        """How many readings of the plan are made."""
         return sum(
             len(self._demand.readings(cell_id)) - len(self._demand.lacking(state))
             for cell_id, state in self._states.items()
         )
 
     def _left(self, jobs: Sequence[Job], hands: int) -> float | None:
-        """The trainings that are left, each as long as its arm's mean so far, shared by those at work."""
+        """Seconds of the remaining trainings by their arm's mean so far, divided by the jobs in progress."""
         by_arm: dict[str, list[float]] = {}
         for cell_id, seconds in self._seconds.items():
             by_arm.setdefault(self._plan.by_id[cell_id].arm, []).append(seconds)

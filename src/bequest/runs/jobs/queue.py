@@ -1,4 +1,4 @@
-"""The jobs of a run that are left, shared with every other process that works on the same folder."""
+"""The remaining jobs of a run, shared with all other processes that work on the same folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bequest.studies.cell import cell_folder
 from bequest.studies.plan import Plan
 
 DEATHS = 3
-"""After so many deaths of its workers without any progress between them a job is lost."""
+"""A job is lost after so many deaths of its workers without any progress in between."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two looks for a job, which grow while there is none."""
 
 
 class JobQueue:
-    """Gives out jobs that can start and that nobody else does, and notes how they ended.
+    """Gives out jobs that can start and that nobody else is doing, and notes how they ended.
 
     Args:
         plan: The study.
@@ -38,23 +38,23 @@ class JobQueue:
         self.schedule = Schedule(inventory.jobs)
         self._demand = Demand(plan)
         self._jobs = {key_of(job.id): job for job in inventory.jobs}
-        # A cell whose files are damaged has a record that calls it done: only a later one counts.
+        # The record of a cell with damaged files still calls it done: only a record written later counts.
         self._before = {job.id: self._version(job) for job in inventory.jobs}
         self._elsewhere = deque[Answer]()
         self._others = set[str]()
 
     @property
     def empty(self) -> bool:
-        """Whether every job ended, and :meth:`elsewhere` has told of all that ended there."""
+        """Whether every job has ended, and :meth:`elsewhere` has reported all that ended elsewhere."""
         return not self.schedule.left and not self._elsewhere
 
     @property
     def untaken(self) -> int:
-        """How many jobs are left that nobody does, at the last look."""
+        """How many jobs are left that nobody was doing at the last look."""
         return self.schedule.waiting - sum(not self.schedule.ended(self._jobs[key]) for key in self._others)
 
     def take(self, fits: Callable[[Job], bool] = lambda _: True) -> Job | None:
-        """A job to do now, which nobody else then does; None if there is none at present.
+        """Take a job to do now, which nobody else then does; None if there is none at present.
 
         Args:
             fits: Says whether this process can do a job now.
@@ -66,6 +66,7 @@ class JobQueue:
                 self._others.add(key_of(job.id))
                 self.schedule.put_back(job)
                 continue
+            # Files win over leases: whoever held the job until a moment ago may have finished it.
             answer = self._ended(job)
             if answer is None and lease.deaths >= DEATHS:
                 answer = Answer(job, "lost", f"its worker process died {lease.deaths} times; see its log")
@@ -80,6 +81,7 @@ class JobQueue:
         """Note how a job ended that was taken here, and let others see it."""
         job, failed = answer.job, answer.status != "done"
         if failed:
+            # Before the lease is free: whoever takes the job next must see that it failed.
             self.leases.note_failure(job.id, answer.status, answer.error)
         self.leases.free(job.id, failed=failed)
         self.schedule.end(answer)
@@ -98,23 +100,24 @@ class JobQueue:
         return [each for each in wanted if each not in state.readings or each in damaged]
 
     def as_ours(self, answer: Answer) -> Answer:
-        """How a job ended that a process did which this one had started."""
+        """The result of a job as this process's own: a process that it started did it."""
         done = answer.status == "done" and answer.job.action == READ
         readings = len(self._demand.readings(answer.job.cell.id)) if done else 0
         return replace(answer, elsewhere=False, readings=readings)
 
     def elsewhere(self, *, thorough: bool = False) -> Iterator[Answer]:
-        """How jobs ended that others did, or that cannot be done; each once.
+        """The results of jobs that others did, or that cannot be done; each once.
 
         Args:
-            thorough: Look at every job that could start, not only at those that somebody was seen to do.
+            thorough: Look at every job that could start, not only at those that somebody was seen doing:
+                a job that is begun and ended between two looks is never seen under a lease.
         """
         before = self._others
         self._refresh()
         for key in (before - self._others) | (self.leases.failed() & self._jobs.keys()):
             self._look(self._jobs[key])
         left = None
-        while thorough and left != self.schedule.left:  # what ended may let others start that ended too
+        while thorough and left != self.schedule.left:  # each job that ended may free others that ended too
             left = self.schedule.left
             for job in self.schedule.ready():
                 if self._is_free(job):
@@ -139,7 +142,7 @@ class JobQueue:
         self._elsewhere.extend(self.schedule.given_up())
 
     def _ended(self, job: Job) -> Answer | None:
-        """How a job ended elsewhere, as the folder says; None if it is left to do."""
+        """The result of a job that ended elsewhere, from the folder; None if it is left to do."""
         if key_of(job.id) in self.leases.failed() and (failure := self.leases.failure(job.id)):
             return Answer(job, failure.status, failure.error, elsewhere=True)
         if self._version(job) == self._before[job.id]:
@@ -149,14 +152,17 @@ class JobQueue:
         return None if is_left else Answer(job, "done", elsewhere=True)
 
     def _version(self, job: Job) -> tuple[int, ...]:
-        """What changes with every writing of the record of a job's cell."""
+        """Changes whenever the record of a job's cell is written.
+
+        With the inode, since file systems with coarse times may give two records the same one.
+        """
         with contextlib.suppress(OSError):
             status = cell_folder(self.root, job.cell.id).record.stat()
             return status.st_mtime_ns, status.st_ino, status.st_size
         return ()
 
     def _progress(self, job: Job) -> str:
-        """What changes as soon as the checkpoint of a training does."""
+        """Changes whenever the checkpoint of a training does."""
         if job.action == TRAIN:
             with contextlib.suppress(OSError):
                 status = cell_folder(self.root, job.cell.id).checkpoint.stat()
@@ -166,7 +172,7 @@ class JobQueue:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Something that does the jobs of a run."""
+    """Does the jobs of a run, on this machine or on others."""
 
     def run(self, queue: JobQueue) -> Iterator[Answer]:
         """Do the jobs of ``queue``; yields how each ended, as they end."""
@@ -176,13 +182,13 @@ class Engine(Protocol):
 def serve(queue: JobQueue, do: Callable[[Job], Answer], *, once: bool = False) -> Iterator[Answer]:
     """Do the jobs of ``queue`` in this process, one after another, until none is left.
 
-    Yields how each ended, those that others did included. While there is no job to do, since others do them
-    or what it requires, this waits.
+    Yields the result of each, also of jobs that others did. Waits while others do the remaining jobs, or the
+    jobs that these require.
 
     Args:
         queue: The jobs.
-        do: Does one.
-        once: End after one job, or as soon as others do all that is left.
+        do: Does one job.
+        once: End after one job, or as soon as others are doing all that is left.
     """
     pause = SHORTEST_PAUSE
     while not queue.empty:
@@ -198,7 +204,7 @@ def serve(queue: JobQueue, do: Callable[[Job], Answer], *, once: bool = False) -
         pause = SHORTEST_PAUSE
         try:
             answer = do(job)
-        except BaseException:
+        except BaseException:  # Ctrl-C included: another process can go on from the checkpoint
             queue.give_back(job)
             raise
         queue.end(answer)

@@ -15,7 +15,7 @@ Ending = Literal["done", "failed", "lost"]
 
 @dataclass(frozen=True)
 class Answer:
-    """How a job ended.
+    """The result of a job.
 
     Attributes:
         job: The job.
@@ -33,13 +33,13 @@ class Answer:
 
 
 class Schedule:
-    """The jobs of a run in the order of a plan, each ready when those that it follows have ended.
+    """The jobs of a run in the order of a plan, each ready once those that it follows have ended.
 
-    What a job follows and is not among ``jobs`` has ended already. Every operation takes a time that does not
-    grow with the number of jobs, but for a logarithm.
+    Jobs that others follow and that are not among ``jobs`` have ended already. Starting and ending a job take
+    time logarithmic in the number of jobs.
 
     Args:
-        jobs: What is to be done.
+        jobs: The jobs to do.
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
@@ -114,6 +114,8 @@ class Schedule:
             pending.discard(job.id)
             if follower.id in self._ended:
                 continue
+            # A plain student is followed and not required: if it failed, what waited for it starts all the
+            # same.
             if job.id in self._failed and job.id in follower.requires:
                 hopeless = Answer(follower, "failed", _why(follower, self._failed))
                 self._hopeless.append(hopeless)
@@ -122,7 +124,7 @@ class Schedule:
                 heapq.heappush(self._ready, self._place[follower.id])
 
     def given_up(self) -> Iterator[Answer]:
-        """The jobs that cannot be done because one that they require failed, each once."""
+        """The results of jobs that cannot be done because one that they require failed, each once."""
         while self._hopeless:
             yield self._hopeless.popleft()
 

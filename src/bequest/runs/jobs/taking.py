@@ -1,4 +1,4 @@
-"""``bequest work``: take jobs of a run folder until none is left, beside any number of other processes."""
+"""``bequest work``: take jobs of a run folder until none is left, alongside any number of other processes."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from bequest.runs.survey import Job, Survey, survey
 from bequest.runs.work import Workbench
 
 Progress = Callable[[Answer, int], object]
-"""Called with how a job ended that this process did, and how many are left."""
+"""Called with the result of each job that this process did, and the number of jobs left."""
 
 
 @dataclass
 class Worked:
-    """What a worker did, and what it left.
+    """The jobs that a worker did, and how many are left.
 
     Attributes:
         folder: The run folder.
-        answers: How the jobs ended that this process did.
+        answers: The results of the jobs that this process did.
         failed: Jobs that failed, here or elsewhere, by id.
-        left: Jobs that others do, or that nobody did.
+        left: How many jobs others are doing, or nobody has done.
         study: The study's record, if this process was the last and concluded the run.
     """
 
@@ -57,9 +57,9 @@ def work(
 ) -> Worked:
     """Do jobs of a run folder until none is left; the last of all workers then measures and judges.
 
-    While ``bequest run`` is at work in the folder, or where the run is in rounds, that is left to it. Under
-    ``torchrun`` all ranks are one worker: the first takes jobs, and every cell is trained by all of them;
-    where ``[resources]`` names processes, each training starts so many itself.
+    While ``bequest run`` is at work in the folder, or if the run is in rounds, that is left to it. Under
+    ``torchrun`` all ranks are one worker: the first takes jobs, and all of them train every cell. If
+    ``[resources]`` names processes, each training starts that many itself.
 
     Args:
         folder: A run folder, as ``bequest run`` prepared it.
@@ -74,16 +74,17 @@ def work(
         RunError: Under ``torchrun``, if a cell fails: the ranks may then be at different places.
     """
     run, worked, place = RunFolder(folder), Worked(folder), str(parse_device(device))
-    run.plan()  # before anything is written: the folder may hold no run
+    run.plan()  # raises before anything is written, if the folder holds no run
     if follow(device):
         return worked
     prefer_determinism(place)
     keep_heap()
     with leading() as ranks, at_work(folder, "work", silence=silence) as leases:
         while True:
+            # The digest first: if the study is replaced between the two, the loop only goes round once more.
             version, plan = file_digest(run.configuration), run.plan()
             bench = workbench(plan, folder, place, ranks)
-            inventory = survey(plan, folder, verify=False)  # of many, not each reads all that is there
+            inventory = survey(plan, folder, verify=False)  # else each of many workers would hash every file
             with _one_thread():
                 _take(worked, bench, inventory, leases, once=once, progress=progress)
             if (once and worked.answers) or file_digest(run.configuration) == version:
@@ -95,7 +96,7 @@ def work(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute as the workers of ``bequest run`` do: the same sums in the same order."""
+    """Use one thread, as the workers of ``bequest run`` do: sums are then in the same order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -139,12 +140,13 @@ def _concluded(
     plan = bench.plan
     record = run.readable_record()
     if record is not None and record.rounds is not None:
-        return None  # it is in rounds: what a look judges, and at which level, is the driver's to say
+        return None  # only the driver knows which look is due, and at which level
     lost = {answer.job.cell.id for answer in worked.failed.values()}
+    # Asked again as the leader: another worker may have concluded while this one waited to lead.
     if run.concluded(plan, lost) or not leases.lead() or run.concluded(plan, lost):
         return None
     failed = dict(worked.failed)
-    inventory = survey(plan, run.path)  # what is measured is compared with its digest
+    inventory = survey(plan, run.path)  # verified: measurements rest on undamaged files only
     damaged = tuple(job for job in inventory.jobs if job.id not in failed)
     if damaged:
         with _one_thread():

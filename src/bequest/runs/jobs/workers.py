@@ -1,7 +1,7 @@
-"""The processes at work in a run folder: each tells what it does in a file of its own, again and again.
+"""The processes at work in a run folder: each writes a file of its own, with its jobs, every few seconds.
 
-A worker is alive as long as the content of its file changes. Whoever asks measures that by a clock of their
-own, so that no two machines need the same time.
+A worker is alive as long as the content of its file changes. Each observer measures that by its own clock, so
+that no two machines need the same time.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ AT_WORK = ".jobs"
 """The folder of a run with the files of the processes at work in it."""
 
 WORKERS = f"{AT_WORK}/workers"
-"""Where they say what they do."""
+"""The folder of their files."""
 
 BEAT = 5.0
 """Seconds between two signs of life of a worker."""
 
 SILENCE = 60.0
-"""Seconds without one after which its jobs are taken over; network file systems show changes late."""
+"""Seconds without one after which a worker's jobs are taken over; network file systems show changes late."""
 
 UNSIGNED = 2 * BEAT
-"""Seconds after which a worker is dead whose file is not there, or damaged: a living one would have written
-it anew. No worker holds a lease before its file is there."""
+"""Seconds after which a worker whose file is absent or damaged counts as dead: a living one would have
+written it again. No worker holds a lease before its file exists."""
 
 LOOK = 1.0
-"""Seconds for which what was read of a worker is believed."""
+"""Seconds for which the content of a worker's file is cached."""
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 class WorkerRecord(Record):
-    """What a process at work says of itself.
+    """The content of a worker's file.
 
-    ``beat`` changes with every sign of life; ``started`` is the wall time of its machine, for readers only.
+    ``beat`` changes with every sign of life; ``started`` is the wall time of its machine, for display only.
     ``doing`` are the ids of its jobs, ``done`` and ``failed`` count those that ended.
     """
 
@@ -73,7 +73,7 @@ class WorkerRecord(Record):
 
 
 def read_worker(path: Path) -> WorkerRecord | None:
-    """What a worker says of itself; None if that is absent or damaged."""
+    """The content of a worker's file; None if it is absent or damaged."""
     try:
         return _parsed(path.read_bytes())
     except OSError:
@@ -85,7 +85,7 @@ class Presence:
 
     Args:
         root: The run folder.
-        role: What it is: ``run``, ``work`` ...
+        role: Its role: ``run``, ``work`` ...
         beat: Seconds between two signs of life.
     """
 
@@ -118,17 +118,17 @@ class Presence:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join()  # first: a late sign of life would write the file again
         with contextlib.suppress(OSError):
-            self.path.unlink()  # its folder stays: another worker may be about to write there
+            self.path.unlink()  # not the folder: another worker may be about to write there
 
     def begin(self, job: str) -> None:
-        """Say that a job was begun."""
+        """Note that a job has begun."""
         with self._lock:
             self._record = self._record.model_copy(update={"doing": (*self._record.doing, job)})
 
     def end(self, job: str, *, failed: bool | None) -> None:
-        """Say that a job ended, or with None that it was given back."""
+        """Note that a job ended, or if ``failed`` is None that it was given back."""
         with self._lock:
             record = self._record
             self._record = record.model_copy(
@@ -149,7 +149,7 @@ class Presence:
             seconds = round(time.monotonic() - self._began, 1)
             self._record = self._record.model_copy(update={"beat": self._record.beat + 1, "seconds": seconds})
             content = self._record.model_dump_json()
-        # Not synced: a sign of life that a crash of the machine loses is none.
+        # Not synced: a sign of life that a crash of the machine loses needs no saving.
         partial = self.path.with_name(f".{self.name}.part")
         with open_regular(partial) as file:
             file.truncate()
@@ -168,7 +168,7 @@ class _Sight:
 
 @dataclass
 class Watch:
-    """Sees which workers of a run folder are alive.
+    """Observes which workers of a run folder are alive.
 
     Attributes:
         root: The run folder.
@@ -182,10 +182,10 @@ class Watch:
     _seen: dict[str, _Sight] = field(default_factory=dict, repr=False)
 
     def alive(self, name: str) -> bool:
-        """Whether a worker is alive, or may be: of an unknown one that is known after ``silence`` only.
+        """Whether a worker is alive, or may be: of one seen for the first time that shows after ``silence``.
 
-        A process of this machine that is gone is dead at once, and one that says nothing readable of itself
-        soon.
+        A process of this machine that is gone is dead at once. One whose file cannot be read counts as dead
+        after :data:`UNSIGNED` seconds.
         """
         now = self.clock()
         sight = self._seen.get(name)
@@ -194,7 +194,7 @@ class Watch:
             if sight is None:
                 sight = _Sight(content, now, signs=0)
             elif content != sight.content:
-                # Whoever is gone stays so when its file is swept away: no two workers share a name.
+                # The dead stay dead when their file is swept away: no two workers share a name.
                 sight = _Sight(content, now, signs=sight.signs + 1, dead=sight.dead)
             sight.looked = now
             sight.dead = sight.dead or _gone(content)
@@ -210,18 +210,19 @@ class Watch:
         return sight.signs > 0 or _on_this_machine(sight.content)
 
     def record(self, name: str) -> WorkerRecord | None:
-        """What a worker says of itself; None if it says nothing."""
+        """The content of a worker's file; None if there is none."""
         return _parsed(self._content(name))
 
     def workers(self) -> list[WorkerRecord]:
-        """What all workers that are alive, or may be, say of themselves."""
+        """The records of all workers that are alive, or may be."""
         records = [read_worker(path) for path in sorted((self.root / WORKERS).glob("*.json"))]
         return [record for record in records if record is not None and self.alive(record.name)]
 
     def sweep(self) -> None:
-        """Delete what dead workers left, also those that died since they were looked at."""
+        """Delete the files of dead workers, also of those that died since they were last looked at."""
         for path in (self.root / WORKERS).glob("*.json"):
             if path.stem in self._seen:
+                # the cached content may be of a worker that died since
                 self._seen[path.stem].looked = -math.inf
             if not self.alive(path.stem):
                 path.unlink(missing_ok=True)
@@ -236,7 +237,7 @@ class Watch:
 
 
 def _gone(content: bytes | None) -> bool:
-    """True if the worker ran on this machine, and does no more."""
+    """True if the worker ran on this machine and its process has ended."""
     record = _parsed(content)
     return record is not None and record.machine == machine() and birth(record.process) != record.birth
 
