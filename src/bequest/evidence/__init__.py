@@ -1,1 +1,1 @@
-"""What a run shows: one file for each kind of evidence, and what is read of its networks."""
+"""What a run shows: one file per kind of evidence, and the readings of its networks."""

@@ -1,4 +1,4 @@
-"""How far from what was asked: values over the distance of the test inputs, and over a grid of transforms."""
+"""Values over the distance of test inputs from what was asked, and over a grid of transforms."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ add(
 class Distance(Kind):
     """Values over the distance of a split's inputs from training, asked and unasked inputs apart.
 
-    Splits say how far they lie with ``distance``, and with ``asked`` whether the queries ask about such
-    inputs; several splits of one distance are averaged.
+    A split's ``distance`` says how far it is, and ``asked`` whether the queries contain such inputs; splits
+    of equal distance are averaged.
 
     Attributes:
         title: What the distance is, with its unit, such as ``largest move in pixels``.
@@ -83,7 +83,7 @@ class Distance(Kind):
 
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
-        """Answers of all arms and of those that they are set beside."""
+        """Answers of all shown arms, and of those that they are compared with."""
         splits = [split for places in _by_distance(plan.study).values() for split in places]
         beside = {arm for pair in plan.arms.pairs for arm in pair}
         for arm in dict.fromkeys([*plan.arms.shown, *sorted(beside)]):
@@ -114,7 +114,7 @@ class Distance(Kind):
 
 
 def _by_distance(study: StudySpec) -> dict[tuple[bool | None, float], list[str]]:
-    """The splits of each distance, those that were asked about apart from the others."""
+    """The splits of each distance, asked and unasked ones apart, the asked ones first."""
     places: dict[tuple[bool | None, float], list[str]] = {}
     for name, spec in study.splits.items():
         if spec.distance is not None:
@@ -129,6 +129,7 @@ def _subjects(name: str, readings: Readings) -> list[tuple[str, str | None, str 
         return [(arm, teacher, control) for arm, control, teacher in arms.taught if arm in arms.charted]
     if name in PROPERTIES:
         return [(arm, None, None) for arm in arms.charted]
+    # Without the teachers of arms that are not charted: large studies would not fit into a page of 2 MB.
     teachers = {teacher for arm, _, teacher in arms.taught if arm in arms.charted}
     return [(arm, t, None) for arm, t in arms.pairs if arm in arms.charted and t in teachers]
 
@@ -153,19 +154,19 @@ def _point(
 
 
 class Maps(Kind):
-    """Accuracy and agreement over a grid of two parameters of a transform; how alike the maps are.
+    """Accuracy and agreement over a grid of two parameters of a transform, and how alike the maps are.
 
-    The correlation of two maps of accuracy is taken within cells of equal distance (the larger of the two
-    parameters' sizes, in steps of the grid): what falls off from the centre alike in every network says
-    nothing about where a network's strengths come from.
+    The correlation of two maps of accuracy is taken within cells of equal distance from the centre (the
+    larger of the two offsets, in steps of the grid): the accuracy of every network falls off with the
+    distance, which says nothing about where its strengths come from.
 
     Attributes:
         transform: A transform (``bequest ls transforms``), such as ``translate``.
         over: Its two parameters with their values: ``{ dx = [-1, 0, 1], dy = [-1, 0, 1] }``.
-        titles: What the two are, for the axes; default: their names.
+        titles: Titles of the two axes; default: the parameters' names.
         of: ``accuracy``, ``agreement`` with the teacher, or both; a chart each.
-        arms: Whose maps are drawn, first the teacher; correlations are those of every pair of arms.
-        first: On how many samples of the test split; default: all.
+        arms: The arms with maps, the teacher first; correlations are those of every pair of arms.
+        first: How many samples of the test split are used; default: all.
     """
 
     key = "maps"
@@ -264,7 +265,7 @@ class Maps(Kind):
                     )
 
     def _mapped(self, name: str, readings: Readings) -> list[tuple[str, str | None]]:
-        """The arms of one chart, with the teacher that agreement is with: that of the first taught arm."""
+        """The arms of one chart; for agreement with their teacher, which is that of the first taught arm."""
         taught = [(arm, teacher) for arm, _, teacher in readings.arms.taught if arm in self.arms]
         if name != "agreement" or not taught:
             return [(arm, None) for arm in self.arms] if name != "agreement" else []
@@ -280,7 +281,7 @@ class Maps(Kind):
         return readings.seeds(*(arm for arm in arms if arm))
 
     def _map(self, readings: Readings, name: str, arm: str, teacher: str | None, seed: int) -> Array:
-        """One number a cell of the grid, (K,)."""
+        """One number per cell of the grid, (K,)."""
         answers = readings.arrays(arm, seed, self._reading(readings.study))
         if name == "accuracy" or teacher is None:
             return np.asarray((answers["classes"] == answers["labels"]).mean(axis=1))
@@ -312,13 +313,13 @@ class Maps(Kind):
         }
 
     def _distances(self) -> Array:
-        """How many steps of the grid each cell is from the centre, on the axis where it is further."""
+        """The distance of each cell from the centre: the larger of its steps along the two axes."""
         places = [np.arange(len(values)) - len(values) // 2 for values in self.over.values()]
         return np.array([max(map(abs, cell)) for cell in product(*(p.tolist() for p in places))])
 
 
 def _asked_cells(study: StudySpec, grid: Sequence[Transform]) -> set[int]:
-    """The cells that a split which was asked about has among its variants."""
+    """The cells whose transform is a variant of an asked split."""
     asked = [variant for split in study.splits.values() if split.asked for variant in split.variants]
     return {place for place, cell in enumerate(grid) if cell in asked}
 
@@ -326,7 +327,7 @@ def _asked_cells(study: StudySpec, grid: Sequence[Transform]) -> set[int]:
 def _cells(
     cells: Sequence[Mapping[str, float | int]], by_seed: Array, asked: Collection[int]
 ) -> Iterator[Point]:
-    """A point for each cell, from one column of values for each seed."""
+    """A point per cell, from one column of values per seed."""
     for place, (cell, values) in enumerate(zip(cells, by_seed.tolist(), strict=True)):
         x, y = cell.values()
         at: dict[str, Any] = {"label": "asked"} if place in asked else {}

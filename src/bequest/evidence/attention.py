@@ -70,7 +70,7 @@ def _reading(study: StudySpec) -> AttentionDistances:
 
 
 def _distances(readings: Readings, arm: str) -> dict[int, Array]:
-    """One distance a block, by seed; empty for arms whose students are no vision transformers."""
+    """One distance per block, by seed; empty for arms whose students are no vision transformers."""
     reading = _reading(readings.study)
     by_seed = {seed: readings.arrays(arm, seed, reading)["distances"] for seed in readings.seeds(arm)}
     return {seed: blocks for seed, blocks in by_seed.items() if len(blocks)}

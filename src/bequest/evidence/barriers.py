@@ -29,7 +29,7 @@ from bequest.studies.spec import StudySpec
 
 POINTS = 11
 NORM_SAMPLES = 1000
-"""Training inputs on which BatchNorm's statistics are estimated anew at every point."""
+"""Training inputs on which BatchNorm's statistics are re-estimated at every point of the line."""
 
 FORMS = {"barrier": False, "barrier/matched": True}
 """Measure names, and whether hidden units are matched first."""
@@ -41,7 +41,7 @@ class Barriers(Kind):
     """The height of the loss barrier in nats between the solutions of arms, before and after weight matching.
 
     Attributes:
-        pairs: Arms of one architecture; an arm with itself stands for neighbouring seeds.
+        pairs: Pairs of arms of one architecture; an arm with itself means neighbouring seeds.
     """
 
     key = "barriers"
@@ -79,6 +79,7 @@ class Barriers(Kind):
                 by_seed = {
                     seed: line.height for seed, line in _lines(readings, first, second, matched).items()
                 }
+                # Neighbouring seeds share a network, so that their heights are not independent.
                 values = seed_values(by_seed, ring=first == second)
                 yield over_seeds(values, measure=name, arm=first, teacher=second, split=PROBE_SPLIT)
 
@@ -100,7 +101,7 @@ class Barriers(Kind):
 
 
 def _lines(readings: Readings, first: str, second: str, matched: bool) -> dict[int, Barrier]:
-    """The line of each seed; an arm with itself goes from each seed to the next."""
+    """The line of each seed; for an arm with itself, from each seed to the next."""
     by_pair = readings.shared(_lines_by_pair)
     key = (first, second, matched)
     if key not in by_pair:
@@ -114,7 +115,7 @@ def _lines(readings: Readings, first: str, second: str, matched: bool) -> dict[i
 
 
 def _lines_by_pair(readings: Readings) -> dict[tuple[str, str, bool], dict[int, Barrier]]:
-    """The lines of every pair, filled as they are asked for."""
+    """The lines of every pair, filled when first needed: measurements and curves show the same ones."""
     del readings
     return {}
 
@@ -124,6 +125,8 @@ def _line(readings: Readings, one: tuple[str, int], other: tuple[str, int], matc
     if matched:
         end = match_weights(end, start, symmetries=written_symmetries(end)).model
     start, end = start.to(readings.device), end.to(readings.device)  # units are matched on the CPU
+    # The data that the networks were trained on: a language model has a loss on texts, not on the study's
+    # classes.
     data = load(readings.study.data_of(readings.study.arms[one[0]].student))
     inputs = torch.split(to_device(data["train"].x[:NORM_SAMPLES], readings.device), NORM_SAMPLES // 4)
     test, padding = data[PROBE_SPLIT], data.padding
@@ -135,10 +138,10 @@ def _line(readings: Readings, one: tuple[str, int], other: tuple[str, int], matc
 
 
 def written_symmetries(model: nn.Module) -> tuple[Symmetry, ...] | None:
-    """The symmetries of a network for sentences, whose modules do not show them; None for other networks.
+    """The symmetries of a network for sentences, which its modules do not show; None for other networks.
 
-    Of a Transformer the features of its residual stream, the heads of each block and the units of its
-    feed-forward layer; of an LSTM the features of the embedding and the units of each layer.
+    For a Transformer these are the features of its residual stream, the heads of each block and the units of
+    its feed-forward layer; for an LSTM the features of the embedding and the units of each layer.
     """
     if isinstance(model, Transformer):
         return (_stream(model), *(each for k in range(len(model.blocks)) for each in _of_block(model, k)))
@@ -153,7 +156,7 @@ def written_symmetries(model: nn.Module) -> tuple[Symmetry, ...] | None:
 
 
 def _stream(model: Transformer) -> Symmetry:
-    """The features of the residual stream, which LayerNorm treats alike."""
+    """The features of the residual stream: LayerNorm treats all alike, so that they may be permuted."""
     norms = ["norm"]
     places = [*_embedded(model.head), Place("positions.weight", 1)]
     places += [] if model.first is None else [Place("first", 0)]
@@ -169,7 +172,7 @@ def _stream(model: Transformer) -> Symmetry:
 
 
 def _embedded(head: nn.Module) -> list[Place]:
-    """The features of the embedding; a tied head has the same weights under a second name."""
+    """The features of the embedding; the state dict has a tied head's weights under a second name too."""
     names = ["embedding.weight", *(["head.tokens.weight"] if isinstance(head, TiedHead) else [])]
     return [Place(name, 1) for name in names]
 

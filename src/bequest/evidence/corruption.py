@@ -49,7 +49,7 @@ class Corruptions(OfArms):
 
     Attributes:
         families: Names of corruptions (``bequest ls corruptions``).
-        samples: With how many samples of the test split, chosen at random once; default: all.
+        samples: How many samples of the test split are used, the same random ones for all; default: all.
     """
 
     key = "corruptions"
@@ -113,7 +113,7 @@ class Corruptions(OfArms):
                     )
 
     def _of(self, shown: Sequence[str]) -> list[str]:
-        """Those of the shown arms that are measured."""
+        """The shown arms that are measured."""
         return [arm for arm in shown if not self.arms or arm in self.arms]
 
     def _reading(self, study: StudySpec, family: str) -> Severity:
@@ -126,7 +126,7 @@ class Corruptions(OfArms):
 
 
 def _mean(curves: list[Array]) -> float:
-    return float(np.mean([levels[1:] for levels in curves]))
+    return float(np.mean([levels[1:] for levels in curves]))  # level 0 is the clean images
 
 
 def _left(curves: list[Array]) -> float:

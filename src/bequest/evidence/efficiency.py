@@ -1,4 +1,4 @@
-"""Charts of arms over an amount: of queries that are asked, of samples that are trained on."""
+"""Charts of arms over the number of queries that they ask, or of samples that they are trained on."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ Part = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Lines(Kind):
-    """The base of charts whose lines go through arms.
+    """The base of charts whose lines connect arms.
 
     Attributes:
-        split: Where the accuracy is read.
-        lines: Names of lines to their arms.
+        split: The split on which accuracy is measured.
+        lines: The arms of each line, by the line's name.
     """
 
     split: str = "test"
@@ -71,7 +71,7 @@ class Lines(Kind):
                     yield f"{path}.lines.{line}: {arm} {lacking}"
 
     def lacking(self, study: StudySpec, arm: str) -> str | None:
-        """What ``arm`` lacks to stand on the chart; None if nothing."""
+        """Why ``arm`` cannot be on the chart; None if it can."""
         del study, arm
         return None
 
@@ -88,15 +88,15 @@ class Lines(Kind):
 
 
 class Budget(Lines):
-    """Inheritance against the number of queries, one line for each way to choose them.
+    """Inheritance against the number of queries, one line per way to choose them.
 
-    A go-between is a teacher that was itself taught: the queries that count are then those about which it
-    asked, and what is handed over is that of the teacher which it asked.
+    A go-between is a teacher that was itself taught. Its student's queries are then the ones that the
+    go-between asked, and inheritance is that from the teacher which the go-between asked.
 
     Attributes:
         of: The properties and likenesses whose inheritance is drawn, a chart each.
-        whole: The arm that asked about the whole pool. With it each arm has its share of what that arm hands
-            over, and each line the queries that it needs for a part of it.
+        whole: The arm that asked about the whole pool. If given, each arm gets its share of what that arm
+            inherits, and each line the number of queries that it needs for a part of it.
         parts: The parts, such as a half; see :func:`queries_for`.
     """
 
@@ -143,7 +143,7 @@ class Budget(Lines):
 
     @override
     def restricted(self, arms: Collection[str]) -> KindSpec | None:
-        """Only whole: a line without some of its budgets would mislead."""
+        """Itself if all its arms remain, else None: a line without some of its budgets would mislead."""
         return self if set(self.arms) <= set(arms) else None
 
     @override
@@ -156,7 +156,7 @@ class Budget(Lines):
 
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
-        """Those of every line, and of the teachers that go-betweens asked."""
+        """The readings of every line, and of the teachers that go-betweens asked."""
         yield from super().readings(plan)
         asked = (_asked(plan.study, arm)[1] for arm in self.arms)
         for teacher in dict.fromkeys(asked):
@@ -173,12 +173,12 @@ class Budget(Lines):
                 yield from self._of_whole(readings, name)
 
     def _roles(self, readings: Readings, name: str, arm: str) -> list[SeedValues]:
-        """The values of ``arm``, of its control, and of the teacher that was asked."""
+        """The values of ``arm``, of its control, and of the teacher that answered its queries."""
         control, (_, teacher) = readings.arms.control[arm], _asked(readings.study, arm)
         return readings.shared(Values).roles(name, arm, str(control), teacher, self.split)
 
     def _of_whole(self, readings: Readings, name: str) -> Iterator[Measurement]:
-        """Shares of what the whole pool hands over, and the queries that lines need for parts of it."""
+        """Shares of what the whole pool hands over, and the queries that each line needs for parts of it."""
         whole, *_ = self._roles(readings, name, str(self.whole))
         by_arm: dict[str, dict[int, float]] = {}
         for arm in self.arms:
@@ -194,6 +194,8 @@ class Budget(Lines):
             )
         for part in self.parts:
             needed = {line: self._needed(readings, by_arm, line, part) for line in self.lines}
+            # Queries are also given relative to those of the first line, which a study makes its random
+            # choice.
             first = next(iter(needed.values()), {})
             for line, by_seed in needed.items():
                 relative = {seed: _quotient(queries, first[seed]) for seed, queries in by_seed.items()}
@@ -228,15 +230,15 @@ class Budget(Lines):
 
 
 def queries_for(part: float, queries: Sequence[int], shares: Sequence[float]) -> float:
-    """The queries at which ``shares`` first reach ``part``, linear in their logarithm between two budgets.
+    """The queries at which ``shares`` first reach ``part``, interpolated linearly in their logarithm.
 
     Args:
         part: Such as 0.5.
-        queries: Budgets in rising order.
-        shares: What each of them hands over.
+        queries: Budgets in increasing order.
+        shares: The share that each of them hands over.
 
     Returns:
-        NaN with a reason where the first budget reaches it already, or none does.
+        NaN with a reason if the first budget reaches ``part`` already, or none does.
 
     >>> round(queries_for(0.5, [100, 400], [0.25, 0.75]), 6)
     200.0
@@ -256,13 +258,13 @@ def queries_for(part: float, queries: Sequence[int], shares: Sequence[float]) ->
 
 
 def _quotient(one: float, other: float) -> float:
-    """The first through the other; where one of them is undefined, that one."""
+    """``one / other``; if one of them is undefined, that one with its reason."""
     undefined = [value for value in (one, other) if np.isnan(value)]
     return undefined[0] if undefined else one / other
 
 
 def _geometric(by_seed: Mapping[int, float], **where: Any) -> Measurement:
-    """The geometric mean over seeds with the t-interval of the logarithm."""
+    """The geometric mean over seeds with the t-interval of the logarithm: needs are compared as ratios."""
     logs = seed_interval([float(np.log(value)) for value in by_seed.values()])
     undefined = [value for value in by_seed.values() if np.isnan(value)]
     reason, code = (reason_of(undefined[0]), code_of(undefined[0])) if undefined else (logs.reason, logs.code)
@@ -274,12 +276,12 @@ def _geometric(by_seed: Mapping[int, float], **where: Any) -> Measurement:
 
 
 def _active(study: StudySpec, arm: str) -> list[SourceSpec]:
-    """The sources of ``arm`` that choose among a pool."""
+    """The sources of ``arm`` that choose their queries from a pool."""
     return [source for source in study.sources_of(arm) if source.active]
 
 
 def _asked(study: StudySpec, arm: str) -> tuple[str, str]:
-    """Who asked the first teacher on behalf of ``arm``, itself or its go-between, and that teacher."""
+    """The arm that asked the first teacher, ``arm`` itself or its go-between, and that teacher."""
     asker, teacher = arm, study.arms[arm].teachers[0]
     while study.arms[teacher].teachers:
         asker, teacher = teacher, study.arms[teacher].teachers[0]
@@ -287,7 +289,7 @@ def _asked(study: StudySpec, arm: str) -> tuple[str, str]:
 
 
 def _queries(readings: Readings, arm: str) -> int:
-    """Answers asked besides those on the training samples, those that served to choose among them."""
+    """Answers asked besides those on the training samples, including those used only to rank the pool."""
     asker, _ = _asked(readings.study, arm)
     return sum(
         source.active.answers(len(part_of(readings.data, source, seed=0)) * (source.view_count or 1))

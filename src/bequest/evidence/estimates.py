@@ -13,10 +13,10 @@ from bequest.measures import measure_named
 from bequest.records import Measurement, Point
 
 BySeed = Mapping[int, float]
-"""One value a seed."""
+"""One value per seed."""
 
 Number = float | int
-"""Written out, since the tests check types strictly: an int is no float there."""
+"""Both written out: beartype, which checks annotations in the tests, does not take an int for a float."""
 
 
 def measurement_of(
@@ -28,9 +28,10 @@ def measurement_of(
     arm: str,
     **where: Any,
 ) -> Measurement:
-    """A measurement out of an estimate over seeds; ``where`` gives split, teacher and layer.
+    """A measurement from an estimate over seeds; ``where`` gives split, teacher and layer.
 
-    ``seed_only`` is the estimate that says nothing of other samples, where ``estimate`` does.
+    ``seed_only`` is the estimate whose interval is over seeds alone, if that of ``estimate`` is over samples
+    too.
     """
     beside = seed_only is not None and seed_only.method != estimate.method
     return Measurement(
@@ -46,16 +47,16 @@ def measurement_of(
         method=estimate.method,
         reason=estimate.reason,
         reason_code=estimate.code,
-        # Of thousands of seeds every measurement has the same names.
+        # Interned: every measurement of a run has the same seeds as names, thousands of them in large runs.
         per_seed={sys.intern(str(seed)): value for seed, value in by_seed.items()},
         **where,
     )
 
 
 def over_seeds(values: SeedValues | BySeed, *, measure: str, arm: str, **where: Any) -> Measurement:
-    """The mean over seeds with its interval; where one is undefined, the reason says why.
+    """The mean over seeds with its interval; if a seed's value is undefined, the reason says why.
 
-    Numbers by seed alone get the bounds of their measure.
+    Plain numbers by seed get the bounds of their measure.
     """
     if not isinstance(values, SeedValues):
         values = seed_values(values, bounds=measure_named(measure).bounds)
@@ -88,7 +89,7 @@ def inherited(name: str, by_role: Sequence[SeedValues], *, arm: str, **where: An
 
 
 def gap_ratios(taught: SeedValues, control: SeedValues, teacher: SeedValues) -> dict[int, float]:
-    """The share of the gap at each seed that all three have."""
+    """The share of the gap at each seed that all three have; NaN where there is no gap."""
     p, c, t = taught.by_seed, control.by_seed, teacher.by_seed
     return {seed: _ratio(p[seed] - c[seed], t[seed] - c[seed]) for seed in p if seed in c and seed in t}
 
@@ -104,13 +105,13 @@ def point(x: Number, values: SeedValues | Iterable[Number], **details: Any) -> P
 
 
 def point_of(x: Number, estimate: Estimate, **details: Any) -> Point:
-    """A point of a curve out of an estimate; ``details`` override its fields."""
+    """A point of a curve from an estimate; ``details`` override its fields."""
     fields = {"y": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
     return Point(x=x, **{**fields, **details})
 
 
 def points(xs: Iterable[Number], by_seed: Iterable[Sequence[Number]]) -> tuple[Point, ...]:
-    """One point for each x, from one row of values for each seed."""
+    """One point per x, from one row of values per seed."""
     return tuple(point(x, column) for x, column in zip(xs, zip(*by_seed, strict=True), strict=False))
 
 

@@ -1,4 +1,4 @@
-"""How much of each of its teacher's properties a student took over, beyond its control."""
+"""How much of each of its teacher's properties a student inherited, beyond its control."""
 
 from __future__ import annotations
 

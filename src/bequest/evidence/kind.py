@@ -32,12 +32,12 @@ class Kind(KindSpec):
     section: ClassVar[SectionRecord | None] = None
 
     def section_in(self, study: StudySpec) -> SectionRecord | None:
-        """How the page of ``study`` presents it."""
+        """The section of the page of ``study``; None for a kind without one."""
         del study
         return self.section
 
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
-        """What must be read of which cells."""
+        """The readings that it needs, each with its cell."""
         del plan
         yield from ()
 
@@ -53,10 +53,10 @@ class Kind(KindSpec):
 
 
 class OfArms(Kind):
-    """The base of kinds that may be asked for of some arms alone.
+    """The base of kinds that can be limited to some arms.
 
     Attributes:
-        arms: Of which arms; default: of all that are shown.
+        arms: The arms that are measured; default: all that are shown.
     """
 
     arms: tuple[str, ...] = ()
@@ -83,5 +83,5 @@ def not_shown(path: str, arms: Iterable[str], study: StudySpec) -> Iterator[str]
 
 
 def cells_of(plan: Plan, arm: str) -> list[Cell]:
-    """The cells of ``arm``, one a seed."""
+    """The cells of ``arm``, one per seed."""
     return [plan.cell(arm, seed) for seed in plan.seeds_of(arm)]

@@ -54,11 +54,11 @@ KINDS: tuple[type[Kind], ...] = (
     Paths,
     Barriers,
 )
-"""Ours; those of users follow them in the order in which they were registered."""
+"""Built-in kinds; those of users follow in the order in which they were registered."""
 
 
 def registered_kinds() -> list[type[Kind]]:
-    """Every kind of evidence that can be asked for."""
+    """Every kind of evidence that a study may name."""
     registry: Registry[type[KindSpec]] = KindSpec.registered
     others = [registry[key] for key in registry.in_order() if registry[key] not in KINDS]
     return [*KINDS, *(kind for kind in others if issubclass(kind, Kind))]
@@ -71,7 +71,10 @@ def kinds_of(study: StudySpec) -> list[Kind]:
 
 
 def readings_of(plan: Plan) -> dict[str, dict[str, Reading]]:
-    """What must be read of each cell that trains a network, by the ids of cell and reading."""
+    """The readings that each cell needs, by the ids of cell and reading.
+
+    Two kinds that ask the same of a cell share a reading, since equal questions have equal ids.
+    """
     by_cell: dict[str, dict[str, Reading]] = {}
     for kind in kinds_of(plan.study):
         for cell, reading in kind.readings(plan):
@@ -80,7 +83,7 @@ def readings_of(plan: Plan) -> dict[str, dict[str, Reading]]:
 
 
 def snapshot_cells(plan: Plan) -> set[str]:
-    """The ids of the cells whose networks are asked while they train."""
+    """The ids of the cells of which snapshots are taken while they train."""
     arms = {arm for kind in kinds_of(plan.study) for arm in kind.snapshot_arms()}
     return {cell.id for cell in plan.cells if cell.arm in arms}
 
@@ -113,7 +116,7 @@ def study_curves(readings: Readings, measurements: Sequence[Measurement]) -> lis
 
 @contextmanager
 def _named(kind: Kind) -> Iterator[None]:
-    """Say which kind of evidence failed: a user's measure may raise anything."""
+    """Name the kind of evidence in whatever a user's measure raises; our own errors pass unchanged."""
     try:
         yield
     except BequestError:
@@ -127,6 +130,6 @@ def _named(kind: Kind) -> Iterator[None]:
 
 
 def sections_of(study: StudySpec) -> dict[str, SectionRecord]:
-    """How the page presents each kind of evidence of a study, by its key."""
+    """The page's section of each kind of evidence of a study, by its key."""
     by_key = {kind.key: kind.section_in(study) for kind in kinds_of(study)}
     return {key: section for key, section in by_key.items() if section is not None}

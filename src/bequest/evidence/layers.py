@@ -43,8 +43,8 @@ class Layers(Kind):
     The null is the untrained student, the ceiling another seed of the teacher's family.
 
     Attributes:
-        models: Models to their layers (names of activations), from first to last. The table stands under the
-            key itself: ``layers.cnn = ["layer1", "layer2"]``.
+        models: The layers of each model (names of activations), from first to last. In TOML they are given
+            under the key itself: ``layers.cnn = ["layer1", "layer2"]``.
     """
 
     key = "layers"
@@ -60,7 +60,7 @@ class Layers(Kind):
     @override
     @classmethod
     def configured(cls, options: object) -> object:
-        """The table of models stands under the key itself."""
+        """The table under the key is ``models``, without that word."""
         return {"models": options}
 
     @override
@@ -148,6 +148,6 @@ class Layers(Kind):
 
 
 def _matrices(readings: Readings) -> dict[tuple[Network, Network], Array]:
-    """CKA of every layer of one network with every layer of another, filled as it is asked for."""
+    """CKA of all layers of two networks, filled when first needed: measurements and curves share them."""
     del readings
     return {}

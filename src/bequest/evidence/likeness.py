@@ -1,4 +1,4 @@
-"""How alike students and teachers are: answers on each split, of each token on one, representations."""
+"""How alike students and teachers are: their answers, those of single tokens, and their representations."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Likenesses(Kind):
 
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
-        """Answers of both; of students also before training, for the null on the compared splits."""
+        """Answers of both; on the compared splits also of untrained students, for the null."""
         study = plan.study
         grouped = {split for parts in study.measures.groups.values() for split in parts}
         for arm, trained in _networks(plan):
@@ -80,7 +80,7 @@ class Representations(Kind):
 
     @override
     def readings(self, plan: Plan) -> Iterator[tuple[Cell, Reading]]:
-        """Representations of both; of students also before training, for the null."""
+        """Representations of both; also of untrained students, for the null."""
         for arm, trained in _networks(plan):
             reading = probe_activations(plan.study, arm=arm, trained=trained)
             yield from ((cell, reading) for cell in cells_of(plan, arm))
@@ -93,16 +93,17 @@ class Representations(Kind):
 
 
 def _networks(plan: Plan) -> Iterable[tuple[str, bool]]:
-    """All compared arms, each once, and whether they are asked after training, or before."""
+    """All compared networks, each once: arm, and whether it is trained."""
     return dict.fromkeys(
         asked for arm, teacher in plan.arms.pairs for asked in ((arm, True), (teacher, True), (arm, False))
     )
 
 
 def _with_marks(readings: Readings, name: str, arm: str, teacher: str, split: str) -> Iterator[Measurement]:
-    """A likeness with the marks between which it can lie."""
+    """A likeness with its reference values: null, other teacher, ceiling."""
     values = readings.shared(Values)
     parts = readings.study.measures.groups.get(split, (split,))
+    # Untrained networks are read on the compared splits only, and for representations on the test split.
     has_null = layer_of(name) is not None or set(parts) <= set(readings.study.compared_splits)
     marks = ["", "other_teacher", *(["null"] if has_null else []), "ceiling"]
     marks += ["own_minus_other"] if name == "error_consistency" else []
@@ -113,9 +114,9 @@ def _with_marks(readings: Readings, name: str, arm: str, teacher: str, split: st
 
 
 class Tokens(Kind):
-    """How alike the tokens of every arm and its teachers are, and how much of that each token has alone.
+    """How alike each token of a student is to each teacher, and how much more its own token than the others.
 
-    Students with several tokens have them on the test split, if the study tests on it.
+    For students with several output tokens, on the test split, if the study has it.
     """
 
     key = "tokens"
@@ -134,7 +135,7 @@ class Tokens(Kind):
 
 
 def _of_tokens(readings: Readings, arm: str, teacher: str) -> Iterator[Measurement]:
-    """Agreement and error consistency of every token with a teacher, the token's name standing as layer."""
+    """Agreement and error consistency of every token with a teacher, with the token's name as the layer."""
     by_token: dict[tuple[str, str], dict[int, float]] = {}
     for seed in readings.seeds(arm, teacher):
         tokens = readings.tokens(arm, seed, PROBE_SPLIT)

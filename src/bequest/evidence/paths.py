@@ -1,4 +1,4 @@
-"""Training paths of several arms on one map, which says whether to believe it."""
+"""Training paths of several arms on one map, with a test of whether the map shows a path."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from bequest.studies.kind import KindSpec
 from bequest.studies.spec import StudySpec
 
 LEAST = 4
-"""A map of fewer checkpoints shows nothing."""
+"""The fewest checkpoints of a map: three lie in a plane exactly, whatever they are."""
 
 MOST_SEEDS = 3
-"""So many seeds have a map."""
+"""How many seeds have a map."""
 
 add(
     "path_approach",
@@ -36,11 +36,11 @@ add(
 
 
 class Paths(Kind):
-    """How much of the way to a teacher's last representation each path of another network closed; the map.
+    """Maps of training paths, and how much of its distance to a teacher's representation each arm closed.
 
     Attributes:
-        arms: The arms whose paths are laid on one map, for each of the first three seeds; a list of lists
-            makes a map of each.
+        arms: The arms whose paths share a map, for each of the first three seeds; a list of lists gives one
+            map per list.
     """
 
     key = "paths"
@@ -85,7 +85,7 @@ class Paths(Kind):
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
         """1 − d(last) / d(first), with chord distances of CKA on the same test samples.
 
-        Teachers are the arms on the same map that teach another kind of network.
+        Teachers are the arms on the same map that teach a network of another architecture.
         """
         pairs = [pair for arms in self.maps for pair in _pairs(readings.study, arms)]
         for arm, teacher in dict.fromkeys(pairs):
@@ -96,13 +96,13 @@ class Paths(Kind):
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
-        """A map for each of the first ``MOST_SEEDS`` seeds, with one curve for each arm: its checkpoints.
+        """A map for each of the first ``MOST_SEEDS`` seeds, with one curve per arm: its checkpoints.
 
-        Distances between all checkpoints of all arms at a seed are chords of CKA on the same test samples;
-        the plane is metric MDS, points are labelled with their epochs. The note carries the stress, its null,
-        whether the map shows a path at all, and the floor: how far the networks are from themselves, asked
-        twice. Several seeds on one map would be too many distances for a plane. Checkpoints whose activations
-        are the same for all samples are like no other, and are left out.
+        Distances between all checkpoints of all arms at a seed are chord distances of CKA on the same test
+        samples; the plane is metric MDS, and points are labelled with their epochs. The note has the stress,
+        its null, whether the map shows a path at all, and the noise floor: the distance between two passes of
+        the same network. Several seeds on one map would be too many distances for a plane. CKA is undefined
+        for checkpoints with constant activations, which are left out.
         """
         for number, on_map in enumerate(self.maps, 1):
             for seed in readings.plan.seeds[:MOST_SEEDS]:
@@ -114,7 +114,7 @@ class Paths(Kind):
 
 
 def _pairs(study: StudySpec, arms: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Arms of one map beside each of its teachers of another kind."""
+    """The arms of a map, each with every teacher of another architecture on the same map."""
     spec = study.arms
     teaching = {t for arm in spec.values() for t in arm.teachers if spec[t].student != arm.student}
     for teacher in (arm for arm in arms if arm in teaching):
@@ -127,6 +127,7 @@ def _map(
     """The paths of one seed on one map; nothing if too few of the checkpoints can be compared."""
     distances = representation_distances([x for by_epoch in snapshots.values() for x in by_epoch.values()])
     every = [(arm, epoch) for arm, by_epoch in snapshots.items() for epoch in by_epoch]
+    # CKA of constant activations is undefined even with themselves: a NaN on the diagonal.
     varied = np.flatnonzero(~np.isnan(np.diag(distances)))
     if len(varied) < LEAST:
         return
@@ -161,7 +162,7 @@ def _map(
 
 
 def _floor(readings: Readings, arm: str, seed: int) -> float:
-    """The distance of a trained network from itself: 0 unless something random is in its answers."""
+    """The distance of a trained network from itself: 0 unless its answers are random."""
     return float(representation_distances(readings.asked_twice(arm, seed))[0, 1])
 
 
@@ -171,5 +172,5 @@ def _approach(readings: Readings, arm: str, teacher: str, seed: int) -> float:
     distances = representation_distances([first, last, target])
     for x, own in zip((first, last, target), np.diag(distances), strict=True):
         if np.isnan(own):
-            return cka(x, x)  # which says why
+            return cka(x, x)  # NaN with the reason
     return approach(distances[:2, 2])

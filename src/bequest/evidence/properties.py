@@ -1,4 +1,4 @@
-"""What each arm does on each split: accuracy, calibration and the other properties of one model."""
+"""Accuracy, calibration and the other properties of each arm on each split."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Properties(Kind):
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
-        """Accuracy against confidence, the predictions of all seeds together."""
+        """Accuracy against confidence, over the predictions of all seeds."""
         for arm in readings.arms.charted:
             for split in readings.study.compared_splits:
                 predictions = [readings.predictions(arm, seed, split) for seed in readings.seeds(arm)]
@@ -82,10 +82,10 @@ class Properties(Kind):
 
 
 class Against(Kind):
-    """One property of every charted arm over another, such as the calibration error over the accuracy.
+    """One property of every charted arm against another, such as the calibration error against the accuracy.
 
     Attributes:
-        pairs: The property across and the property up, by name.
+        pairs: The property on the x-axis and the one on the y-axis, by name.
     """
 
     key = "against"
@@ -130,8 +130,10 @@ class Against(Kind):
 
 
 def _is_language_model(study: StudySpec, arm: str) -> bool:
-    """Whether ``arm`` may be one: its perplexity is then asked for."""
+    """Whether ``arm`` may be a language model, so that its perplexity is read."""
     model = study.model(study.arms[arm].student)
+    # A model with training data of its own, tested on the study's, may be one; Perplexity is empty for
+    # others.
     return (model.data is not None and not model.own_splits) or is_language(study.tested_data(arm))
 
 

@@ -1,4 +1,4 @@
-"""What can be read of a trained network: each reading is a question, its answer a set of arrays on disk."""
+"""What can be read of a network: each reading is a question, and its answer a set of arrays on disk."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from bequest.studies.spec import DataSpec, SplitSpec, StudySpec
 from bequest.studies.starts import source_scores
 
 READING_FORMAT = 1
-"""Part of every reading's id: raise it when the same question comes to have another answer."""
+"""Part of every reading's id: raise it when a change of the code changes the answer to the same question."""
 
 ABOUT = "about_"
-"""Begins the names of arrays that say what else is known of the samples."""
+"""Prefix of arrays with further attributes of the samples."""
 
 Arrays = Mapping[str, np.ndarray | Tensor]
 
 
 class Network:
-    """A cell's network, after and before its training, and how it is asked.
+    """A cell's network, after and before its training, and its answers.
 
     Args:
         cell: The cell.
         root: The run folder.
-        readings: All that will be read of it; what two of them need is computed in one pass.
-        device: Where it answers; the answers come to the CPU.
+        readings: All readings that will be made of it; those that need the same pass share it.
+        device: Device of the network; its answers are moved to the CPU.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Network:
 
     @cached_property
     def trained(self) -> nn.Module:
-        """With the weights of the selected epoch, laid out in memory as it was trained."""
+        """The network with the weights of the selected epoch, in the memory format of its training."""
         network = trained_network(self.root, self.cell)
         if self.cell.training.recipe.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -77,12 +77,12 @@ class Network:
 
     @cached_property
     def padding(self) -> int | None:
-        """The token that fills sequences up, which networks with an attention mask are told."""
+        """The padding token of sequences, which networks with an attention mask need."""
         return load(self.cell.training.data).padding
 
     @cached_property
     def next_token(self) -> bool:
-        """Whether it is a language model: read at each token, or on data of classes where the verb is due."""
+        """Whether it is a language model: read at each token, or for data with classes at the verb."""
         return load(self.cell.training.data).next_token
 
     def module(self, *, trained: bool) -> nn.Module:
@@ -97,7 +97,7 @@ class Network:
         place = _place(data, spec, trained)
         if place not in self._with_features:
             return predict(network, split.x, padding=self.padding)
-        # One pass gives both; the features wait for the reading that asks for them.
+        # One pass gives both; the features are kept for the reading that needs them.
         logits, features = [], []
         with tapped(network, [PENULTIMATE]) as caught:
             for chunk in map(in_memory, torch.split(split.x, BATCH)):
@@ -110,7 +110,7 @@ class Network:
         """Penultimate activations (N, F) or (N, ...) on a split."""
         place = _place(data, spec, trained)
         if place in self._features:
-            return self._features.pop(place)
+            return self._features.pop(place)  # no second reading needs them
         samples, network = tested_on(data, spec), self.module(trained=trained)
         if of_tokens(samples):
             return token_features(network, samples, len(load(data).classes), padding=self.padding)
@@ -132,7 +132,7 @@ def penultimate(network: nn.Module, x: Tensor, *, next_token: bool, padding: int
 
 
 class Reading(Config):
-    """One question to a network. Its fields are all that decides the answer, beside the network."""
+    """One question to a network. Its fields decide the answer, together with the network."""
 
     what: ClassVar[str]
 
@@ -142,11 +142,11 @@ class Reading(Config):
 
     @cached_property
     def question(self) -> dict[str, Any]:
-        """What is asked, as plain values; thousands of cells are asked the same."""
+        """The question as plain values; cached, since thousands of cells share it."""
         return {"format": READING_FORMAT, "what": self.what, "code": code_digest(self), **self.plain()}
 
     def used_parts(self) -> dict[str, str]:
-        """Digests of what else decides the answer: users' parts, and data on disk."""
+        """Digests of whatever else decides the answer: users' parts, and data on disk."""
         return {}
 
     @abstractmethod
@@ -158,9 +158,9 @@ class OfSplit(Reading):
     """A reading on a test split.
 
     Attributes:
-        data: The dataset that the split is of.
-        split: The split; its description plays no part.
-        trained: Whether the network is asked after its training, or before.
+        data: The dataset of the split.
+        split: The split; its description does not matter.
+        trained: Whether the network is read after its training, or before.
     """
 
     data: DataSpec
@@ -179,12 +179,12 @@ class OfSplit(Reading):
 
 
 class Answers(OfSplit):
-    """ids, labels and logits on a split; also what is known of the samples, under names with ``about_``.
+    """ids, labels and logits on a split, and further attributes of the samples under names with ``about_``.
 
-    Of sequences with a label a token a row for each of these; see :func:`token_answers`.
+    Sequences with a label per token give a row for each of these; see :func:`token_answers`.
 
     Attributes:
-        tokens: Of networks with several tokens also the logits of each, (N, T, C).
+        tokens: For networks with several output tokens also the logits of each, (N, T, C).
     """
 
     what = "answers"
@@ -212,7 +212,7 @@ class GridAnswers(OfSplit):
 
     Attributes:
         grid: The transforms.
-        first: On how many samples; None for all.
+        first: How many samples are used; None for all.
     """
 
     what = "grid"
@@ -269,7 +269,7 @@ class AttentionDistances(OfSplit):
     """The mean attention distance of each block of a vision transformer, in pixels; empty for other networks.
 
     Attributes:
-        first: On how many samples.
+        first: How many samples are used.
     """
 
     what = "attention"
@@ -292,7 +292,7 @@ class Severity(OfSplit):
 
     Attributes:
         family: The corruption.
-        chosen: With how many samples, chosen at random once; None for all.
+        chosen: How many samples are used, chosen at random; None for all.
     """
 
     what = "severity"
@@ -307,7 +307,7 @@ class Severity(OfSplit):
         """See :class:`Severity`."""
         samples = self.samples
         if self.chosen is not None and self.chosen < len(samples):
-            order = numpy_generator(0, "corrupted").permutation(len(samples))
+            order = numpy_generator(0, "corrupted").permutation(len(samples))  # the same for all networks
             samples = samples.take(torch.from_numpy(order[: self.chosen]))
         assert samples.y is not None
         module = network.module(trained=self.trained)
@@ -357,14 +357,14 @@ class SourceAccuracy(Reading):
 
 
 def _digests(named: Iterable[tuple[str, str]], data: DataSpec | None = None) -> dict[str, str]:
-    """The digests of those of the named things that are a user's parts, and of a dataset."""
+    """The digests of the named parts that are a user's, and of a dataset."""
     parts = [part for kind, name in named if (part := part_of(kind, name)) is not None]
     digests = {f"{part.kind} {part.name}": part.digest for part in parts}
     return digests if data is None else digests | used_parts(data)
 
 
 def answers_on(study: StudySpec, split: str, *, arm: str | None = None, trained: bool = True) -> Answers:
-    """The answers on a split of the study; ``arm`` says whose, where a model has splits of its own."""
+    """The answers on a split of the study; give ``arm`` if its model may have splits of its own."""
     return Answers(
         data=study.data if arm is None else study.tested_data(arm),
         split=_bare(study.splits[split]),
@@ -380,12 +380,12 @@ def probe_activations(study: StudySpec, *, arm: str | None = None, trained: bool
 
 
 def probe_split(study: StudySpec) -> SplitSpec:
-    """The test split of the study, or of its data where the study does not change it."""
+    """The test split of the study, or that of its data if the study does not list it."""
     return _bare(study.splits.get(PROBE_SPLIT) or SplitSpec(description="", of=PROBE_SPLIT))
 
 
 def _bare(split: SplitSpec) -> SplitSpec:
-    """The split without what decides no answer."""
+    """The split without fields that decide no answer: a new description must not give readings a new id."""
     return split.model_copy(update={"description": "", "asked": None, "distance": None, "at": {}})
 
 

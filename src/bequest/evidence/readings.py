@@ -1,4 +1,4 @@
-"""What the cells of a run left behind, as arrays and records; loaded when first asked for."""
+"""The files of a run's cells as arrays and records, loaded when first needed."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ Array = NDArray[Any]
 T = TypeVar("T")
 
 AGAIN = "again"
-"""What a snapshot calls the answers to the same samples, asked a second time."""
+"""Name of a snapshot's activations of a second pass over the same samples."""
 
 HELD_BYTES = 32 << 20
-"""Readings that were used last stay in memory up to this size; others are loaded again when asked for."""
+"""Bytes of the most recently used readings that stay in memory; others are loaded again when needed."""
 
 OBJECT_BYTES = 200
-"""About what a small array takes besides its numbers: header, buffer and place in a dictionary."""
+"""About the bytes that an array takes besides its numbers: header, buffer and entry in a dictionary."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One network's answers on one split, rows in the order of ``ids``; ``about`` tells more of them."""
+    """One network's answers on a split, in the order of ``ids``; ``about`` has attributes of the samples."""
 
     ids: Array
     labels: Array
@@ -61,8 +61,9 @@ class Predictions:
 
     @property
     def held_bytes(self) -> int:
-        """About the bytes in memory once everything below was asked for."""
+        """About the bytes in memory once all cached properties below are computed."""
         count = self.logits.size
+        # For each logit log_probs, probs (float64) and one_hot; for each sample classes (int64) and correct.
         computed = (8 + 8 + 1) * count + (8 + 1) * len(self.labels) + 5 * OBJECT_BYTES
         return computed + _held({"ids": self.ids, "labels": self.labels, "logits": self.logits, **self.about})
 
@@ -103,7 +104,7 @@ class Readings:
         plan: The study.
         root: The run folder.
         failed: Ids of cells that are left out.
-        device: Where a measure lets networks answer.
+        device: Device of the networks that a measure evaluates.
     """
 
     def __init__(self, plan: Plan, root: Path, failed: Collection[str] = (), *, device: str = "cpu") -> None:
@@ -123,19 +124,19 @@ class Readings:
         return [seed for seed in self.plan.seeds if all((arm, seed) in self._finished for arm in arms)]
 
     def shared(self, make: Callable[[Readings], T]) -> T:
-        """What ``make`` computes of these readings; computed once, for all who ask with the same function."""
+        """The result of ``make(self)``, computed once and shared by all callers with the same function."""
         if make not in self._shared:
             self._shared[make] = make(self)
         return cast("T", self._shared[make])
 
     def forget(self) -> None:
-        """Let go of all that was loaded or computed; whoever asks again waits again."""
+        """Release everything that was loaded or computed; later calls compute it again."""
         for cache in self._caches:
             cache.clear()
         self._shared.clear()
 
     def cache(self, most: int, size: Callable[[Any], int] | None = None) -> LRUCache[Any, Any]:
-        """A cache that :meth:`forget` empties too; ``size`` is that of a value, by default 1."""
+        """A cache that :meth:`forget` empties too; ``size`` gives the size of a value, by default 1."""
         cache: LRUCache[Any, Any] = LRUCache(most, getsizeof=size)
         self._caches.append(cache)
         return cache
@@ -154,12 +155,13 @@ class Readings:
         """Answers of ``arm`` on ``split``, after or before training."""
         cell = self.plan.cell(arm, seed)
         reading = answers_on(self.study, split, arm=arm, trained=not untrained)
+        # Not through `_loaded`, whose cache would hold the same logits a second time.
         arrays = load_arrays(cell_folder(self.root, cell.id).reading(reading.id_for(cell.id)))
         about = {name.removeprefix(ABOUT): x for name, x in arrays.items() if name.startswith(ABOUT)}
         return Predictions(arrays["ids"], arrays["labels"], arrays["logits"], about)
 
     def tokens(self, arm: str, seed: int, split: str) -> Array | None:
-        """Logits of each token (N, T, C) of ``arm`` on ``split``; None if it has one only."""
+        """Logits of each token (N, T, C) of ``arm`` on ``split``; None if it has only one."""
         return self.arrays(arm, seed, answers_on(self.study, split, arm=arm)).get("tokens")
 
     def penultimate(self, arm: str, seed: int, *, untrained: bool = False) -> Array:
@@ -169,7 +171,7 @@ class Readings:
         return features.reshape(len(features), -1)
 
     def perplexity(self, arm: str, seed: int) -> float | None:
-        """Perplexity of ``arm`` on the test split of its data; None for what is no language model."""
+        """Perplexity of ``arm`` on the test split of its data; None if it is no language model."""
         value = self.arrays(arm, seed, Perplexity()).get("perplexity")
         return None if value is None else float(value)
 
@@ -180,11 +182,11 @@ class Readings:
         return {when: float(value) for when, value in arrays.items()}
 
     def record(self, arm: str, seed: int) -> RunRecord:
-        """What was asked of ``arm`` and what came of it."""
+        """The record of the training of ``arm``."""
         return read_record(self._folder(arm, seed).record, RunRecord)
 
     def simulation(self, arm: str, seed: int, key: str) -> dict[str, float]:
-        """What the solvable model's ``arm`` does at the point with this key; NaN where undefined."""
+        """The observables of the solvable model's ``arm`` at the point with this key; NaN if undefined."""
         by_key = self.shared(_simulations)[arm, seed]
         return {name: float("nan") if value is None else float(value) for name, value in by_key[key].items()}
 
@@ -195,7 +197,7 @@ class Readings:
         return {epoch: x.reshape(len(x), -1) for epoch, x in by_epoch.items()}
 
     def asked_twice(self, arm: str, seed: int) -> list[Array]:
-        """The last snapshot of penultimate activations, and the same network's when it was asked again."""
+        """The last snapshot of penultimate activations, and those of the same network's second pass."""
         last = max(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
         arrays = load_arrays(last)
         return [arrays[name].reshape(len(arrays[name]), -1) for name in (PENULTIMATE, AGAIN)]
@@ -237,13 +239,13 @@ def _held(arrays: Mapping[str, Array]) -> int:
 
 
 def finished(root: Path, cell: Cell) -> bool:
-    """Whether the record of a cell says that it is done; a record that cannot be read says nothing."""
+    """Whether the record of a cell says that it is done; False if the record cannot be read."""
     record = cell_folder(root, cell.id).readable_record()
     return record is not None and record.status == "done" and record.id == cell.id
 
 
 def _simulations(readings: Readings) -> dict[tuple[str, int], dict[str, dict[str, float | None]]]:
-    """What every finished cell of the solvable model measured, by arm and seed, then by the point's key."""
+    """The observables of every finished cell of the solvable model, by arm and seed, then by point."""
     return {
         (cell.arm, cell.seed): read_json(cell_folder(readings.root, cell.id).simulation)
         for cell in readings.plan.cells

@@ -1,4 +1,4 @@
-"""Accuracy by what is known of the samples: the attractors of a sentence, its distance."""
+"""Accuracy by attributes of the samples: the number of attractors of a sentence, the distance of its verb."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from bequest.measure import accuracy_by, mean_accuracy_by
 from bequest.records import Curve, Measurement, Point, SectionRecord
 from bequest.studies.datasets import tested_on
 
+# The longest distance in the tests of the published data (docs/data.md).
 MOST_DISTANCE = 16
 MEANS = {"d_accuracy": "distance", "a_accuracy": "attractors"}
-"""Measures that are means over strata, and what the strata are of."""
+"""Measures that are means over strata, with the attribute that defines the strata."""
 
 NEEDED = {
     **{name: {of, "intervening"} for name, of in MEANS.items()},
     "worst_group": {"group"},
     "shortcut_answers": {"shortcut"},
 }
-"""Properties that exist only where this is known of the samples."""
+"""Properties that need these attributes of the samples."""
 
 TITLES = {"attractors": "attractors", "distance": "words from the subject to the verb"}
 MAJORITY = "the commoner number, always"
@@ -35,7 +36,7 @@ NONE = -1
 def stratum(about: Mapping[str, Array], name: str) -> Array:
     """The stratum of each sample, ``NONE`` for those that are left out.
 
-    Attractors count where every intervening noun is one; distances up to 16.
+    Attractors are counted in sentences whose intervening nouns are all attractors; distances up to 16.
     """
     values = about[name]
     if name == "attractors":
@@ -50,14 +51,14 @@ def mean_over_strata(name: str, predictions: Predictions) -> float:
 
 
 def strata_of(about: Mapping[str, object]) -> set[str]:
-    """The properties of NEEDED that a split with such knowledge has."""
+    """The properties of NEEDED that a split with these attributes has."""
     return {name for name, needed in NEEDED.items() if needed <= set(about)}
 
 
 class Strata(Kind):
-    """Accuracy over attractors and distances on the largest split that they divide; n counts sentences.
+    """Accuracy over attractors and distances on the largest split that has them; n counts sentences.
 
-    A further line is what the commoner number of each stratum would score.
+    A further line is the accuracy of always answering with each stratum's more frequent number.
     """
 
     key = "strata"

@@ -1,4 +1,4 @@
-"""What the solvable model says, beside what its simulations found: measurements, curves and maps."""
+"""The theory of the solvable model alongside its simulations: measurements, curves and maps."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from bequest.theory.parameters import Array
 IN_THEORY, OFF_THEORY = "/in_theory", "/off_theory"
 BAYES = "Bayes-optimal"
 ACCURACY, DRAWN = 1e-8, 1e-6
-"""Of what is measured, and of what is drawn."""
+"""Accuracy of the solver for measurements, and for charts."""
 SOUGHT = {
     "penalty": "lambda_student",
     "mix": "mix",
     "temperature": "temperature",
     "teacher": "lambda_teacher",
 }
-"""What a chart seeks, as the library calls it."""
+"""The parameters that a chart optimises, with their names in :func:`bequest.theory.optimise`."""
 BEST = {
     "penalty": "best penalty λₛ of the student",
     "mix": "best mix χ",
     "temperature": "best temperature T",
     "teacher": "best penalty λₜ of the teacher",
 }
-"""And as a reader does."""
+"""Their titles on the page."""
 
 add("error", "test error", "share wrong", "lower")
 add("m", "overlap with the class centre")
@@ -96,13 +96,13 @@ class Theory(Kind):
 
 
 def _observable(measurement: Measurement) -> str:
-    """The observable that a measurement is of, whichever of its three forms it has."""
+    """The observable of a measurement, whether simulated, in theory or their difference."""
     measure = measure_named(measurement.measure)
     return measure.of or measure.name
 
 
 def _measured(readings: Readings, arm: str, names: Sequence[str]) -> Iterator[Measurement]:
-    """The observables of one arm at every split; theory is solved at all of them at once."""
+    """The observables of one arm at every split; theory is solved for all splits at once."""
     splits = readings.study.splits
     at_splits = [model_point(readings.study, arm, split.at) for split in splits.values()]
     expected = _solved(stacked(at_splits), names)
@@ -126,13 +126,13 @@ def _beside(
             "reason_code": Reason.NO_SOLUTION,
         }
     )
-    yield Measurement(measure=name + IN_THEORY, value=exact, n=0, **undefined, **where)
+    yield Measurement(measure=name + IN_THEORY, value=exact, n=0, **undefined, **where)  # exact: no seeds
     gaps = {seed: value - exact for seed, value in by_seed.items()}
     yield over_seeds(gaps, measure=name + OFF_THEORY, **where)
 
 
 def _inheritances(readings: Readings) -> Iterator[Measurement]:
-    """How much of the teacher's test error each taught arm took over, beyond its control."""
+    """How much of the teacher's test error each taught arm inherited, beyond its control."""
     for arm, control, teacher in readings.arms.taught:
         for split, spec in readings.study.splits.items():
             roles = [
@@ -145,7 +145,7 @@ def _inheritances(readings: Readings) -> Iterator[Measurement]:
 
 
 def _simulated(readings: Readings, arm: str, at: ModelPoint, name: str) -> dict[int, float]:
-    """An observable by seed; empty for what the arm does not have, such as an agreement with nobody."""
+    """An observable by seed; empty if the arm lacks it, as agreement for an arm without teacher."""
     by_seed = {seed: readings.simulation(arm, seed, at.key) for seed in readings.seeds(arm)}
     return {seed: observables[name] for seed, observables in by_seed.items() if name in observables}
 
@@ -153,6 +153,7 @@ def _simulated(readings: Readings, arm: str, at: ModelPoint, name: str) -> dict[
 def _solved(at: ModelPoint, names: Sequence[str], accuracy: float = ACCURACY) -> dict[str, Array]:
     """Observables in theory, in the shape of the point's parameters; only those that the arm has."""
     mixture, learners = at.built()
+    # Without a solution a point is NaN, and is reported as undefined instead of ending the study.
     solution = solve_chain(mixture, learners, accuracy=accuracy, throw=False)
     return observe(solution, only=names)
 
@@ -166,7 +167,7 @@ def _titles(chart: TheoryChart) -> dict[str, Any]:
 
 
 def _strands(chart: TheoryChart) -> Iterator[tuple[str, str, dict[str, float]]]:
-    """Each line of a chart: what it is called, its arm, and the parameters that differ."""
+    """Each line of a chart: its name, its arm, and the parameters that differ."""
     if chart.lines is None:
         yield from ((arm, arm, chart.at) for arm in chart.arms)
         return
@@ -177,7 +178,7 @@ def _strands(chart: TheoryChart) -> Iterator[tuple[str, str, dict[str, float]]]:
 def _at_best(
     study: StudySpec, chart: TheoryChart, name: str, arm: str, at: dict[str, float]
 ) -> Iterator[Curve]:
-    """The least of the observable at each x, and where it is."""
+    """The minimum of the observable at each x, and the parameters at which it is reached."""
     xs = axis_values(chart.x)
     place = model_point(study, arm, {**at, chart.x.parameter: xs})
     teacher, student = place.learners
@@ -251,7 +252,7 @@ def _map(study: StudySpec, chart: TheoryChart, y: AxisSpec, arm: str) -> Curve:
 
 
 def _on(study: StudySpec, arm: str, at: dict[str, Value], name: str, shape: tuple[int, ...]) -> Array | None:
-    """An observable of ``arm`` on a grid; the same everywhere where the grid does not touch the arm."""
+    """An observable of ``arm`` on a grid; constant along axes that are no parameter of the arm."""
     values = _solved(model_point(study, arm, at), [name], DRAWN)
     return np.broadcast_to(values[name], shape) if name in values else None
 

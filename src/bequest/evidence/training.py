@@ -1,4 +1,4 @@
-"""The training of each arm: how it went, how fast, how long it took, and what of the source task it lost."""
+"""The training of each arm: its curve, speed and duration, and how much of the source task it forgot."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Training(Kind):
     """Validation accuracy over epochs.
 
     Attributes:
-        reach: A validation accuracy; it is measured after how many epochs an arm has it.
+        reach: A validation accuracy; the number of epochs until an arm reaches it is measured.
     """
 
     key = "training"
@@ -52,6 +52,7 @@ class Training(Kind):
         reach = self.reach
         measures: dict[str, Callable[[list[dict[str, float]]], float]] = {
             f"epochs_to/{reach:g}": lambda rows: epochs_to(rows, reach),
+            # Without epoch 0, the network before training.
             "accuracy_while_training": lambda rows: float(
                 np.mean([r["accuracy"] for r in rows if r["epoch"]])
             ),
@@ -81,7 +82,7 @@ class Training(Kind):
 
 
 def epochs_to(history: list[dict[str, float]], reach: float) -> float:
-    """The first epoch after which validation accuracy is at least ``reach``; NaN with a reason if none is.
+    """The first epoch with a validation accuracy of at least ``reach``; NaN with a reason if there is none.
 
     >>> epochs_to([{"epoch": 0.0, "accuracy": 0.1}, {"epoch": 2.0, "accuracy": 0.6}], 0.5)
     2.0
@@ -122,10 +123,10 @@ class Forgetting(Kind):
 
 
 class Seconds(Kind):
-    """Wall time of every arm's training, and of what came before it: data, teachers, the store's build.
+    """Wall time of every arm's training, and of its preparation: loading data and teachers, building a store.
 
-    Only where a study asks for it, since no two runs agree on it. Of arms that share a store, the one that
-    built it has the time of the build; the others only read.
+    Only if a study asks for it, since no two runs agree on it. Of arms that share a store, the one that built
+    it has the time of the build; the others only read it.
     """
 
     key = "seconds"

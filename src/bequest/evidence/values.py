@@ -1,4 +1,4 @@
-"""Values at each seed of properties and likenesses, on which comparisons of arms stand."""
+"""Values of properties and likenesses at each seed, from which arms are compared."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ Likeness = Callable[[Predictions, Predictions], float | Array]
 Representation = Callable[[Array, Array], float]
 
 PROPERTIES: Registry[Property] = Registry("property")
-"""What one model does on a split: a number, or one a sample, whose mean it is then.
+"""Properties of one model on a split: a number, or one number per sample, of which it is the mean.
 
-Means over strata only where a split is divided into them."""
+Means over strata exist only for splits that have the strata."""
 
 LIKENESSES: Registry[Likeness] = Registry("likeness")
-"""How alike a student (first) and a teacher answer on a split: a number, or one a sample."""
+"""How alike a student (first) and a teacher answer on a split: a number, or one number per sample."""
 
 REPRESENTATIONS: Registry[Representation] = Registry("likeness of representations")
 """How alike two models' penultimate activations are on the test split."""
 
 RSA_SAMPLES = 500
-"""RSA compares all pairs of samples; it takes the first so many of the test split."""
+"""RSA compares all pairs of samples, so that its work grows with their square: only so many are used."""
 
 RSA_SIDES = 64
-"""So many networks' lists of 500² / 2 numbers are held, 1 MB each."""
+"""How many networks' lists of 500² / 2 numbers are cached, 1 MB each."""
 
 LAYER = "penultimate"
 
@@ -74,12 +74,12 @@ def as_property(
 ) -> Callable[[Property], Property]:
     """A decorator that makes ``function(predictions)`` a property of every model on every split.
 
-    It returns a number; or (N,), one number a sample, of which the property is the mean: its intervals are
-    then for other samples too.
+    It returns a number; or (N,), one number per sample, of which the property is the mean: its intervals are
+    then over samples too.
 
     Args:
-        name: As studies write it.
-        title: What a reader sees; only for measures that are not in the catalogue yet.
+        name: Its name in studies.
+        title: Its title on the page; only for measures that are not in the catalogue yet.
         unit: Unit or range.
         better: The better direction, ``higher`` or ``lower``.
     """
@@ -91,7 +91,7 @@ def as_property(
 def as_likeness(name: str, title: str = "", unit: str = "") -> Callable[[Likeness], Likeness]:
     """A decorator that makes ``function(student, teacher)`` of their predictions a likeness.
 
-    It returns a number, or (N,), one a sample, as :func:`as_property` says.
+    It returns a number, or (N,), one per sample, as in :func:`as_property`.
     """
     if name not in MEASURES:
         add(name, title or name.replace("_", " "), unit, group="likeness", needs=("split", "teacher"))
@@ -157,7 +157,7 @@ class Values:
         return self._once((name, arm, split), seeds, lambda seed: compute(predictions(arm, seed, split)))
 
     def likeness(self, name: str, arm: str, teacher: str, split: str, mark: str = "") -> SeedValues:
-        """The likeness of ``arm`` to its teacher, or what it is to be read against.
+        """The likeness of ``arm`` to its teacher, or one of its reference values.
 
         Args:
             name: A likeness.
@@ -166,13 +166,15 @@ class Values:
             split: The split, or group of splits.
             mark: ``null``: of the untrained student; ``other_teacher``: to another seed of the teacher's
                 family, which did not teach it; ``ceiling``: of another seed of that family to the teacher;
-                ``own_minus_other``: the likeness itself less that to the other teacher.
+                ``own_minus_other``: the likeness itself minus that to the other teacher.
         """
         if split in self._groups:
             return combined([self.likeness(name, arm, teacher, each, mark) for each in self._groups[split]])
         if mark == "own_minus_other":
             return paired(*(self.likeness(name, arm, teacher, split, each) for each in ("", "other_teacher")))
         seeds = self._readings.seeds(teacher) if mark == "ceiling" else self._readings.seeds(arm, teacher)
+        # Another network of the family is that of the next seed: as many pairs as seeds, and every network in
+        # two.
         following = ring(seeds) if mark in ("ceiling", "other_teacher") else {seed: seed for seed in seeds}
 
         def alike(seed: int) -> float | Array:
@@ -195,9 +197,9 @@ class Values:
         return None
 
     def roles(self, name: str, arm: str, control: str, teacher: str, split: str) -> list[SeedValues]:
-        """The values of taught student, control and teacher of which inheritance is the share of the gap.
+        """The values of taught student, control and teacher, from which inheritance is the share of the gap.
 
-        Of a likeness, the teacher's is the ceiling: another network of its family.
+        For a likeness the teacher's value is the ceiling: that of another network of its family.
         """
         if name in PROPERTIES:
             return [self.property(name, role, split) for role in (arm, control, teacher)]
@@ -210,7 +212,7 @@ class Values:
             if name == "rsa":
                 first, second = self._rsa_pairs(one), self._rsa_pairs(other)
                 if first is not None and second is not None and first.shape == second.shape:
-                    return rsa_of_pairs(first, second)  # otherwise rsa itself says what is undefined
+                    return rsa_of_pairs(first, second)  # otherwise rsa gives the reason why it is undefined
             x, y = (readings.penultimate(arm, seed, untrained=u) for arm, seed, u in (one, other))
             return REPRESENTATIONS[name](x, y)
         p, q = (readings.predictions(arm, seed, split, untrained=u) for arm, seed, u in (one, other))
@@ -218,10 +220,11 @@ class Values:
 
     @cachedmethod(attrgetter("_rsa_sides"))
     def _rsa_pairs(self, asked: Asked) -> Array | None:
-        """One network's side of RSA, kept: ranking N² numbers takes longer than all else in it."""
+        """One network's side of RSA, cached: ranking N² numbers takes most of its time."""
         arm, seed, untrained = asked
         return rsa_pairs(self._readings.penultimate(arm, seed, untrained=untrained)[:RSA_SAMPLES])
 
+    # By `key` alone: it determines the seeds and the function, which could not be compared.
     @cachedmethod(attrgetter("_by_key"), key=lambda _, key, *__, **___: key)
     def _once(
         self,
@@ -238,9 +241,9 @@ class Values:
     def _over_samples(
         self, rows: Mapping[int, float | Array], key: tuple[str, ...], *, is_ring: bool
     ) -> SeedValues:
-        """Values of one sample's copies are averaged: copies of an image are no further samples.
+        """The values as a table of seeds and samples, with the copies of a sample averaged.
 
-        Those of the tokens of one sequence are put together for the same reason.
+        Copies of an image, or tokens of a sequence, are not independent samples.
         """
         name, *_, arm, split = key
         bounds = measure_named(name).bounds
@@ -249,6 +252,8 @@ class Values:
             return seed_values(rows, ring=is_ring, bounds=bounds)
         study = self._readings.study
         spec = study.splits[split]
+        # A share of N samples comes in steps of 1/N: no interval is narrower, though seeds may agree by
+        # chance.
         resolution = 1 / len(first) if first.dtype == np.bool_ else 0.0
         tested = tested_on(study.tested_data(arm), spec)
         if of_tokens(tested):
@@ -257,6 +262,7 @@ class Values:
             ids = tested.ids[sequences_read(tested, vocabulary)].numpy()
             by_sequence = {seed: _by_sequence(np.asarray(row), counts) for seed, row in rows.items()}
             return seed_values(by_sequence, samples=ids, ring=is_ring, bounds=bounds, resolution=resolution)
+        # Copy k of sample i has id i·K + k, and `shifted` lays the copies one after another.
         copies = len(spec.variants) or 1
         count = len(first) // copies
         samples = tested.ids[:count].numpy() // copies
@@ -271,7 +277,7 @@ def _held(values: SeedValues) -> int:
 
 
 def _by_sequence(values: Array, counts: Array) -> Array:
-    """One number a sequence: their mean is that over all tokens, their spread that of it over sequences.
+    """One number per sequence: their mean is that over all tokens, their spread that of it over sequences.
 
     mean + (M / P) · Σ (value − mean) over the sequence's tokens, with M sequences of P tokens in all: the
     linearised ratio estimator (Cochran 1977, section 6.4), since a longer sequence counts for more.
@@ -284,11 +290,11 @@ def _by_sequence(values: Array, counts: Array) -> Array:
 
 
 RINGS = ("ceiling", "other_teacher")
-"""Marks whose values are those of pairs of neighbouring networks."""
+"""Marks whose values belong to pairs of neighbouring networks."""
 
 
 def layer_of(name: str) -> str | None:
-    """The layer that a likeness looks at; None for a likeness of answers."""
+    """The layer of a likeness of representations; None for a likeness of answers."""
     return LAYER if name in REPRESENTATIONS else None
 
 
@@ -303,7 +309,7 @@ def representations_of(study: StudySpec) -> list[str]:
 
 
 def likenesses_and_splits(study: StudySpec) -> list[tuple[str, str]]:
-    """Every likeness with every split and group of splits on which it is measured."""
+    """Every likeness with each split and group of splits that it is measured on."""
     places = [*study.compared_splits, *study.measures.groups]
     over_splits = [(name, split) for split in places for name in likenesses_of(study)]
     return [*over_splits, *((name, PROBE_SPLIT) for name in representations_of(study))]

@@ -1,1 +1,1 @@
-"""Evidence that looks at classes and at single samples, where others take means over all of them."""
+"""Evidence about single classes and samples, where other kinds take means over all of them."""

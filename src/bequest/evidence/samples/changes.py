@@ -22,16 +22,16 @@ from bequest.studies.spec import StudySpec
 
 GAINED, LOST = "gained answers", "lost answers"
 LONGEST_SIDE = 96
-"""Pixels of a picture's longer side at most: a page has room for some dozens of them."""
+"""The most pixels of a picture's longer side: a page has room for dozens of them."""
 
 
 class Changes(Kind):
-    """The test images on which more seeds, or fewer, are right under one arm than under another.
+    """The test images on which more, or fewer, seeds of one arm are right than of another.
 
     Attributes:
-        pairs: Two arms each: from which one, to which one.
+        pairs: Pairs of arms: the one before, and the one after.
         count: How many images are shown of those that gain most, and of those that lose most.
-        names: What a reader calls a class, where its name in the data is another.
+        names: Titles of classes on the page, by their names in the data.
     """
 
     key = "changes"
@@ -63,7 +63,7 @@ class Changes(Kind):
 
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
-        """Two for each pair; none where samples are no images or no seed has both arms."""
+        """Two per pair; none if the samples are no images or no seed has both arms."""
         images = tested_on(readings.study.data, readings.study.splits[PROBE_SPLIT]).x
         if images.ndim != 4 or images.shape[1] not in (1, 3):
             return
@@ -133,7 +133,7 @@ class _Compared:
 
 
 def picture(image: Array) -> str:
-    """An image as the address of a PNG that is inside it.
+    """An image as a data URL of a PNG.
 
     Args:
         image: (C, H, W) in [0, 1], C of 1 or 3.

@@ -40,8 +40,8 @@ class Classes(OfArms):
     """Precision, recall and the area under the ROC of every class of the test split.
 
     Attributes:
-        arms: Of which arms; default: of those that charts show.
-        names: What a reader calls a class, where its name in the data is another.
+        arms: The arms that are measured; default: those that charts show.
+        names: Titles of classes on the page, by their names in the data.
     """
 
     key = "classes"
