@@ -30,8 +30,8 @@ def simulated(cell: Cell, folder: CellFolder, started: float) -> RunRecord:
         )
         # The last learner of the chain is the arm itself, those before it are its teachers.
         observables = {name: float(values[0]) for name, values in simulation.measured[-1].items()}
+        # None for an undefined observable: JSON has no NaN.
         by_key[point.key] = {
-            # no NaN in JSON
             name: value if np.isfinite(value) else None for name, value in observables.items()
         }
     write_json(folder.simulation, by_key)

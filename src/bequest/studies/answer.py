@@ -19,7 +19,7 @@ def answer_sentence(spec: AnswerSpec, measurements: Sequence[Measurement], seeds
 
 
 def teachers_in(spec: AnswerSpec, measurements: Sequence[Measurement]) -> tuple[str, ...]:
-    """The teachers that the values of the sentence are about."""
+    """The teachers of the measurements that the sentence quotes."""
     behind = [find(measurements, v.measure, v.arm, v.split, v.teacher) for v in spec.values.values()]
     return tuple(dict.fromkeys(m.teacher for m in behind if m is not None and m.teacher is not None))
 
@@ -31,7 +31,7 @@ def _shown(measurement: Measurement | None, *, percent: bool) -> str:
 
     def text(value: float) -> str:
         rounded = f"{value * scale:.0f}" if percent else f"{value:.3g}"
-        return "0" if rounded == "-0" else rounded
+        return "0" if rounded == "-0" else rounded  # a small negative value
 
     if measurement.low is None or measurement.high is None:
         return f"{text(measurement.value)}{unit} [no interval: {measurement.reason}]"

@@ -1,4 +1,4 @@
-"""The arms of a study in relation to each other: who teaches, who controls, who is shown, in which order."""
+"""How the arms of a study relate to each other: teachers, controls, which are shown, and in which order."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Arms:
 
     Attributes:
         shown: The arms of every table and chart, in the study's order.
-        labels: What readers see of every arm: its label, or its name.
-        charted: Those whose curves are drawn.
+        labels: The title of every arm on the page: its label, or its name.
+        charted: The arms whose curves are drawn.
         order: All arms such that each comes after the arms it needs; empty if there is a circle.
         circle: The arms that need each other in a circle.
         control: Each arm to the one that it is compared with: its own choice, else the self-taught arm on
             the same queries, else the plain arm; None for arms without teachers and without a choice.
-        pairs: Arms beside teachers: their own, and those of arms with the same student that they control, are
-            the plain form of, or train on queries beside.
-        taught: (arm, control, teacher) of every shown arm whose teacher is of another kind: what
-            inheritance is computed of.
+        pairs: (arm, teacher) to compare: an arm with its own teachers, and with those of a taught arm of the
+            same student if it is that arm's control, its plain form, or trains on queries too.
+        taught: (arm, control, teacher) of every shown arm whose teacher is of another architecture; these
+            have an inheritance.
     """
 
     def __init__(self, study: StudySpec) -> None:
@@ -43,7 +43,7 @@ class Arms:
         self.pairs = self._pairs()
 
     def needed(self, arm: str) -> set[str]:
-        """The arms whose cells must be there first: teachers, and where the student's network starts from."""
+        """The arms that must be trained first: its teachers, and the arm that its network starts from."""
         spec = self._study.arms[arm]
         start = self._study.model(spec.student).start
         return {*spec.teachers, *([start.arm] if start is not None and start.arm else [])}
@@ -56,10 +56,10 @@ class Arms:
         return None
 
     def self_taught(self, arm: str) -> str | None:
-        """The arm with the same student and queries whose teachers are plain students of the same kind.
+        """The arm with the same student and queries whose teachers are plain students of that architecture.
 
-        Where there are several, one whose teachers know nothing of the queries: not a student that was
-        taught their labels.
+        If there are several, one whose teacher has not seen the queries is preferred to one whose teacher was
+        trained on their labels.
         """
         spec = self._study.arms[arm]
         same = (spec.student, spec.queries, spec.objective, spec.mode)
@@ -67,6 +67,8 @@ class Arms:
         for name, other in self._study.arms.items():
             teachers = [self._study.arms[t] for t in other.teachers if t in self._study.arms]
             alike = (other.student, other.queries, other.objective, other.mode) == same
+            # The same objective and mode too: the control differs in nothing but the knowledge of its
+            # teacher.
             if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
                 self_taught.append(name)
         plainest = self.plain(spec.student) or self._first_plain(spec.student)
@@ -74,18 +76,18 @@ class Arms:
         return next(iter([*untaught, *self_taught]), None)
 
     def _first_plain(self, student: str) -> str | None:
-        """The first arm that trains ``student`` on labels, of whatever inputs."""
+        """The first arm that trains ``student`` on labels, of any inputs."""
         arms = self._study.arms.items()
         return next((name for name, arm in arms if arm.student == student and not arm.teachers), None)
 
     def plain_cell_arm(self, arm: str) -> str | None:
-        """The plain arm of the same student, which runs first: its accuracy is what a teacher must exceed."""
+        """The plain arm of the same student, which runs first: a teacher must exceed its accuracy."""
         spec = self._study.arms[arm]
         plain = self.plain(spec.student) or self.plain(spec.student, spec.queries)
         return plain if plain and set(spec.teachers) - {plain} else None
 
     def objective(self, arm: str) -> Objective:
-        """What ``arm`` minimises; default: cross-entropy without teachers, KD at temperature 4 with."""
+        """The objective of ``arm``; default: cross-entropy without teachers, else KD at temperature 4."""
         spec = self._study.arms[arm]
         return spec.objective or (KD(temperature=4.0) if spec.teachers else CrossEntropy())
 
@@ -100,7 +102,7 @@ class Arms:
         return self.self_taught(arm) or self.plain(spec.student)
 
     def _other_kind(self, arm: str) -> list[str]:
-        """The teachers of ``arm`` that are not of its student's kind."""
+        """The teachers of ``arm`` whose architecture is not that of its student."""
         spec = self._study.arms[arm]
         arms = self._study.arms
         return [t for t in spec.teachers if t in arms and arms[t].student != spec.student]
@@ -152,6 +154,7 @@ class Arms:
     def _role(self, name: str, arm: ArmSpec) -> Literal["teacher", "control", "taught"]:
         arms = self._study.arms
         if arm.teachers:
+            # A student of its own architecture learns no other bias: self-taught arms are controls.
             return "control" if all(arms[t].student == arm.student for t in arm.teachers) else "taught"
         teaches_another_kind = any(
             name in other.teachers and other.student != arm.student for other in arms.values()

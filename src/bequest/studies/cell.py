@@ -1,4 +1,4 @@
-"""A cell: one arm at one seed, which is one training; its identity and its files."""
+"""A cell is one arm at one seed, which is one training; its identity and its files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bequest.studies.source import SourceSpec
 from bequest.studies.spec import DataSpec, Initial, Mode, StartSpec
 
 CELL_FORMAT = 2
-"""Part of every cell's id: raise it when the same configuration comes to mean another result."""
+"""Part of every cell's id: raise it when a change of the code changes what a configuration trains."""
 
 
 class NetworkSpec(Config):
@@ -31,7 +31,7 @@ class NetworkSpec(Config):
 
     Attributes:
         family: A name of ``bequest ls models``.
-        options: What its factory takes.
+        options: Options of its factory.
     """
 
     family: str
@@ -39,22 +39,22 @@ class NetworkSpec(Config):
 
 
 class CellConfig(Config):
-    """All that decides how a network is trained, and nothing else.
+    """Everything that decides how a network is trained, and nothing else.
 
     Attributes:
         student: The network.
-        data: What it is trained on.
-        recipe: How.
+        data: The dataset that it is trained on.
+        recipe: How it is trained.
         objective: What each step minimises.
-        sources: What the student trains on, or asks its teachers about.
+        sources: The inputs that the student trains on, or asks its teachers about.
         mode: How teachers answer; see :class:`bequest.studies.spec.ArmSpec`.
         combine: How several teachers' answers become one.
         codec: How stored answers are encoded; None unless ``mode`` is ``stored``.
         task: ``source`` for a network that others start from.
         start: Pretrained weights that it starts from.
         start_digest: The digest of those weights, or the id of the cell that trains them.
-        restart: Another number, other initial weights.
-        initial: What the network has of its first teacher before it learns.
+        restart: Another number gives other initial weights.
+        initial: Which weights of its first teacher the network starts with.
         parts: Digests of the user's parts that it uses, by ``kind name``.
     """
 
@@ -75,7 +75,7 @@ class CellConfig(Config):
 
 
 class SimulationConfig(Config):
-    """What a cell of the solvable model draws.
+    """The configuration of a cell of the solvable model.
 
     Attributes:
         points: The parameters at which it is drawn; see :class:`bequest.studies.solvable.ModelPoint`.
@@ -93,14 +93,14 @@ class Cell:
     """One arm at one seed.
 
     Attributes:
-        id: Content hash of all that decides the trained network.
+        id: Content hash of everything that decides the trained network.
         arm: The arm's name in the study.
         seed: The seed.
         config: How it is trained, or what is simulated.
         teachers: Arm names of its teachers to their cells' ids.
         plain: The cell of the same student trained alone; it runs first, but decides nothing.
         start: The cell of the source task whose network this one starts from.
-        like: The cell of the first teacher, where the network starts with some of its weights.
+        like: The cell of the first teacher, if the network starts with some of its weights.
     """
 
     id: str
@@ -125,7 +125,11 @@ class Cell:
 
     @property
     def initial_seed(self) -> int:
-        """Seeds the initial weights: one for plain arms, one for taught arms, another for each restart."""
+        """Seed of the initial weights: one for plain arms, one for taught arms, another for each restart.
+
+        A self-taught control that started where its teacher started would share its basin for that reason
+        alone (decisions/2026-11-21-initial-weights-of-taught-students.md).
+        """
         restart = self.training.restart
         role = "taught" if self.teachers else "alone"
         return derive(self.seed, "student", role, *([restart] if restart else []))
@@ -133,6 +137,7 @@ class Cell:
 
 def cell_id(config: Config, teachers: Mapping[str, str], seed: int) -> str:
     """The id of a cell: equal exactly if the trained network is the same."""
+    # Teachers by id, not by arm: an arm that is renamed keeps its students' cells.
     decides = {"format": CELL_FORMAT, **config.plain(), "teachers": list(teachers.values()), "seed": seed}
     return content_hash(decides)
 
@@ -145,7 +150,7 @@ class CellFolder:
 
     @property
     def record(self) -> Path:
-        """What was trained and how; it names every other file with its digest, and is written last."""
+        """The record of the training; it names every other file with its digest, and is written last."""
         return self.path / "record.json"
 
     @property
@@ -160,17 +165,17 @@ class CellFolder:
 
     @property
     def tokenizer(self) -> Path:
-        """What made tokens of texts, where the data was texts."""
+        """The tokenizer of the data, if the data are texts."""
         return self.path / TOKENIZER
 
     @property
     def checkpoint(self) -> Path:
-        """Where an unfinished training stopped."""
+        """The checkpoint of an unfinished training."""
         return self.path / "checkpoint.pt"
 
     @property
     def simulation(self) -> Path:
-        """What the solvable model does at each point, by the point's key, as JSON."""
+        """The observables of the solvable model at each point, by the point's key, as JSON."""
         return self.path / "simulation.json"
 
     def readable_record(self) -> RunRecord | None:
@@ -181,7 +186,7 @@ class CellFolder:
             return None
 
     def reading(self, reading_id: str) -> Path:
-        """What the trained network answered, as arrays."""
+        """The answer to a reading, as arrays."""
         return self.path / "readings" / f"{reading_id}.npz"
 
     def snapshot(self, epoch: int) -> Path:

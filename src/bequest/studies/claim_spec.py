@@ -13,7 +13,7 @@ from bequest.config import Config
 Direction = Literal["above", "below", "within"]
 
 LABEL = re.compile(r"\{(\w+)\.label\}")
-"""Stands in a claim's text for the label of an arm."""
+"""Placeholder in a claim's text for the label of an arm."""
 
 
 class ClaimSpec(Config):
@@ -24,22 +24,22 @@ class ClaimSpec(Config):
         text: The sentence, as a reader sees it; ``{arm.label}``, ``{against.label}`` and ``{teacher.label}``
             stand for the labels of these arms.
         source: Where it comes from.
-        measure: What is measured: a name of ``bequest ls measures``, also ``inheritance/NAME``.
-        arm: Whose value it is.
-        split: The split, or group of splits, on which; default: the first on which it is measured.
-        teacher: The teacher that a likeness is to; default: the first that it is measured beside.
-        against: The arm whose value is taken off, paired by seed; default: the value itself is judged.
-        against_split: The split of ``against``, where it is another.
-        against_measure: The measure of ``against``, where it is another: a likeness against its ceiling.
+        measure: A name of ``bequest ls measures``, also ``inheritance/NAME``.
+        arm: The arm whose value is judged.
+        split: The split, or group of splits; default: the first on which the measure is measured.
+        teacher: The teacher of a likeness; default: the first that it is measured with.
+        against: The arm whose value is subtracted, paired by seed; default: the value itself is judged.
+        against_split: The split of ``against``, if it is another.
+        against_measure: The measure of ``against``, if it is another, as for a likeness against its ceiling.
         direction: ``above``: upheld if the whole interval lies above ``margin``, contradicted if all of it
             lies below; ``below``: the reverse; ``within``: upheld if the interval lies inside ±margin,
-            contradicted if it lies outside. Anything else is undecided. The interval is at the level that
-            leaves all claims of the study together 5 %.
-        margin: What the interval is compared with.
-        published: The number that ``source``, a paper, prints; shown beside ours.
-        expected: The number of an own probe or pilot; shown beside ours.
-        exploratory: Made, or given its margin, after seeing the data that judge it; no member of the family.
-        exact: Its two values are equal by construction, so that an interval without width decides it.
+            contradicted if it lies outside. Anything else is undecided. The level of the interval is adjusted
+            so that all claims of the study together err in 5 %.
+        margin: The value that the interval is compared with.
+        published: The number that ``source``, a paper, reports; shown next to the measured one.
+        expected: The number of an own probe or pilot; shown next to the measured one.
+        exploratory: Made, or given its margin, after seeing the data that judge it; not part of the family.
+        exact: Its two values are equal by construction, so that an interval of zero width decides it.
     """
 
     id: str
@@ -66,7 +66,7 @@ class ClaimSpec(Config):
         return {key: arm for key, arm in arms.items() if arm is not None}
 
     def worded(self, labels: Mapping[str, str]) -> ClaimSpec:
-        """The claim with the ``labels`` of arms in its text."""
+        """The claim with the ``labels`` of arms filled into its text."""
         named = self.named_arms
         text = LABEL.sub(lambda match: labels[named[match[1]]], self.text)
         return self.model_copy(update={"text": text})
@@ -77,9 +77,9 @@ class ValueSpec(Config):
 
     Attributes:
         measure: A name of ``bequest ls measures``, also ``inheritance/NAME``.
-        arm: Whose value it is.
-        split: The split, or group of splits, on which; default: the first on which it is measured.
-        teacher: The teacher that a likeness is to; default: the first that it is measured beside.
+        arm: The arm whose value is quoted.
+        split: The split, or group of splits; default: the first on which the measure is measured.
+        teacher: The teacher of a likeness; default: the first that it is measured with.
         style: Shown as ``percent``, or as a ``number`` with three digits.
     """
 
@@ -95,8 +95,8 @@ class AnswerSpec(Config):
 
     Attributes:
         text: The sentence.
-        values: What the names in it stand for.
-        picture: The chart that stands beside it.
+        values: The measurements that the names in it stand for.
+        picture: The chart that is shown next to it.
     """
 
     text: str

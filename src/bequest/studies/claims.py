@@ -14,17 +14,17 @@ from bequest.records import Measurement, Verdict
 from bequest.studies.claim_spec import ClaimSpec
 
 LEVEL = 0.95
-"""Of the family of a study's claims, and of the plain interval of each."""
+"""Confidence level of the family of a study's claims, and of the plain interval of each."""
 
 Interval = Callable[[float], Estimate]
-"""Level to estimate."""
+"""From a confidence level to an estimate."""
 
 Sampled = Callable[[str, str, str | None, str | None], SeedValues | None]
-"""Measure, arm, split and teacher to the values behind their measurement."""
+"""From measure, arm, split and teacher to the values behind their measurement."""
 
 
 def _no_samples(measure: str, arm: str, split: str | None, teacher: str | None) -> None:
-    """Nothing is known of single samples."""
+    """For judging records alone, which hold no values of single samples."""
     del measure, arm, split, teacher
 
 
@@ -36,20 +36,20 @@ def judge(
     level: float = LEVEL,
     sampled: Sampled = _no_samples,
 ) -> list[Verdict]:
-    """One verdict for each claim; those that are not exploratory are one family (Holm).
+    """One verdict per claim; the claims that are not exploratory are one family (Holm).
 
     Args:
         claims: The claims of a study.
         measurements: Its measurements.
-        control: Each arm to its control, which inheritance is computed against.
+        control: The control of each arm, against which inheritance is computed.
         level: Confidence level of the family.
-        sampled: Gives the values behind a measurement, by measure, arm, split and teacher, with those of each
-            sample; None where it has none, whose interval is then for other seeds alone.
+        sampled: Returns the values behind a measurement, by measure, arm, split and teacher, with those of
+            each sample; None for a measurement without, whose interval is then over seeds alone.
     """
     table = _Table(measurements, control or {}, sampled)
     planned = [claim for claim in claims if not claim.exploratory]
     judged = iter(judge_family([table.claim(claim) for claim in planned], level=level))
-    # An exploratory claim is a family of its own: it decides nothing about the others.
+    # An exploratory claim is a family of its own: it must not cost the planned ones any power.
     each = [
         judge_family([table.claim(claim)], level=level)[0] if claim.exploratory else next(judged)
         for claim in claims
@@ -78,7 +78,7 @@ class _Table:
         self._sampled = sampled
 
     def claim(self, spec: ClaimSpec) -> Claim:
-        """What is claimed, with its interval at any level."""
+        """The claim with its interval as a function of the level."""
         return Claim(self._interval(spec), spec.direction, spec.margin, exact=spec.exact)
 
     def subject(self, spec: ClaimSpec) -> Measurement | None:
@@ -112,8 +112,8 @@ class _Table:
         )
 
     def _values(self, measurement: Measurement) -> SeedValues:
-        """The values behind a measurement: with their samples where they are means over these."""
-        # A token or a layer of a network has values of its own under its network's name.
+        """The values behind a measurement: with their samples if they are means over these."""
+        # The measurement of a token or a layer has its network's name, but not its network's values.
         measure, arm, teacher = measurement.measure, measurement.arm, measurement.teacher
         is_whole = measurement.layer is None
         sampled = self._sampled(measure, arm, measurement.split, teacher) if is_whole else None
@@ -142,11 +142,11 @@ class _Table:
 
 
 RINGS = ("ceiling", "other_teacher", "own_minus_other")
-"""Marks whose values are those of pairs of neighbouring networks."""
+"""Marks whose values belong to pairs of neighbouring networks."""
 
 
 def _as_measured(m: Measurement) -> Interval:
-    """The interval that was measured, for levels up to its subject; none above."""
+    """The interval as it was measured, for levels up to its own; undefined for higher ones."""
 
     def interval(level: float) -> Estimate:
         code = Reason(m.reason_code) if m.reason_code else None
@@ -157,6 +157,7 @@ def _as_measured(m: Measurement) -> Interval:
         if level > m.level:
             reason = f"its interval is known at level {m.level:g} only"
             return Estimate(m.value, m.n, nan, nan, level, m.method, reason, Reason.OTHER)
+        # For a lower level it is wider than need be, which costs power and no wrong verdict.
         return Estimate(m.value, m.n, m.low, m.high, m.level, m.method, m.reason, code)
 
     return interval

@@ -1,4 +1,4 @@
-"""What a study will take, before it runs: steps, numbers, memory and time of every arm."""
+"""The cost of a study before it runs: steps, parameters, memory and time of every arm."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NUMBER = 4
 """Bytes of a float32."""
 
 HELD = 4
-"""Numbers held for each parameter: itself, its gradient, and Adam's two moments."""
+"""Numbers in memory per parameter: itself, its gradient, and Adam's two moments."""
 
 PASSES = 3
-"""Forward passes that a training step costs: the backward pass counts as two."""
+"""Cost of a training step in forward passes: the backward pass counts as two."""
 
 GPU_FLOPS = 8e12
 GPU_KERNEL = 6e-6
 GPU_STEP = 5e-4
-"""Seconds that every step takes besides: its batch, its loss, its optimizer."""
+"""Seconds of every step besides its kernels: batch, loss, optimizer."""
 
 ASSUMED = (
     f"GPU hours assume {GPU_FLOPS / 1e12:g} TFLOP/s in float32, {GPU_KERNEL * 1e6:g} µs a kernel and "
@@ -39,17 +39,17 @@ ASSUMED = (
 
 @dataclass(frozen=True)
 class ArmCost:
-    """What the cells of an arm take; numbers are those of one cell.
+    """The cost of an arm's cells; numbers are those of one cell.
 
     Attributes:
         arm: The arm.
-        cells: How many cells it has: one a seed.
+        cells: How many cells it has: one per seed.
         steps: Optimizer steps.
-        parameters: Trainable numbers of the student.
+        parameters: Trainable parameters of the student.
         state: The same with the running statistics of normalisation.
         flops: Floating point operations of the student and its teachers, over all steps.
-        memory: Bytes of weights, gradients, moments, of what the backward pass keeps, and of the teachers.
-        gpu_hours: Time on a GPU, as :data:`ASSUMED`.
+        memory: Bytes of weights, gradients, moments, saved activations, and the teachers.
+        gpu_hours: Hours on a GPU, under the assumptions of :data:`ASSUMED`.
     """
 
     arm: str
@@ -70,7 +70,7 @@ def study_cost(plan: Plan) -> list[ArmCost]:
         ModelError: If a network cannot be built.
     """
     if plan.study.theory is not None:
-        return []  # what a simulation takes follows from its inputs, not from a network
+        return []  # a simulation has no network to count
     first = {cell.arm: cell for cell in plan.cells if cell.seed == plan.seeds[0]}
     sizes: dict[str, _Sizes] = {}
     for cell in first.values():
@@ -82,7 +82,7 @@ def study_cost(plan: Plan) -> list[ArmCost]:
 
 
 class _Sizes:
-    """Workloads by network; each is looked at once."""
+    """Workloads by network; each is counted once."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
@@ -90,7 +90,7 @@ class _Sizes:
 
     @cached_property
     def inputs(self) -> torch.Tensor:
-        """A few rows as the dataset has them."""
+        """A few inputs of the shape and type of the dataset."""
         shape = (ROWS, *self.outline.input_shape)
         return torch.ones(shape, dtype=getattr(torch, self.outline.kind))
 
@@ -111,6 +111,7 @@ def _arm_cost(cell: Cell, first: Mapping[str, Cell], sizes: _Sizes, seeds: int) 
     samples = sizes.outline.samples
     steps = recipe.total_steps(samples)
     rows = steps * recipe.batch
+    # An online teacher is trained in every step, others only answer.
     learns = PASSES if config.mode == "online" else 1
     asked = float(rows) if config.mode in ("online", "noisy") else _asked(config, rows, samples)
     flops = PASSES * student.flops * rows + sum(learns * teacher.flops * asked for teacher in teachers)
@@ -126,7 +127,7 @@ def _arm_cost(cell: Cell, first: Mapping[str, Cell], sizes: _Sizes, seeds: int) 
 
 
 def _asked(config: CellConfig, rows: int, samples: int) -> float:
-    """Rows that a teacher answers: each of finitely many views once, else every row anew."""
+    """Rows that a teacher answers: each of finitely many views once, otherwise every row."""
     total = 0.0
     for source in config.sources:
         shown = rows * source.share

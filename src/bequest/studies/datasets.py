@@ -1,4 +1,4 @@
-"""The data of a study: what networks train on and what they are tested on; loaded once a process."""
+"""The data of a study, for training and for tests; loaded once per process."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ PROBE_SPLIT = "test"
 
 
 def load(spec: DataSpec) -> Dataset:
-    """The dataset that ``spec`` names, as its files were at the last look."""
+    """The dataset that ``spec`` names, with its files as they were when last checked."""
     return _load(_key(spec), content_hash(used_parts(spec)))
 
 
 def is_language(spec: DataSpec) -> bool:
-    """Whether tokens have labels, as far as the name says; nothing is loaded."""
+    """Whether tokens have labels, judged by the name alone; nothing is loaded."""
     if spec.name in OUTLINES:
         return outline_of(spec.name, spec.options).task != "classify"
     return located(spec.name)[0] in OF_TOKENS
@@ -46,9 +46,9 @@ def tested_on(data: DataSpec, spec: SplitSpec) -> Split:
 
 
 def used_parts(spec: DataSpec) -> dict[str, str]:
-    """What decides the content of a dataset beside its name and options: a user's part, files on disk.
+    """Digests of what decides the content of a dataset besides its name and options: a user's part, files.
 
-    The files are looked at once; :func:`look_again` says that they may have changed.
+    The files are hashed once; :func:`look_again` says that they may have changed.
     """
     key = _key(spec)
     if key not in _looked_at:
@@ -60,12 +60,12 @@ def used_parts(spec: DataSpec) -> dict[str, str]:
 
 
 def look_again() -> None:
-    """Look at the files of data sets again, when next asked for; what has changed is loaded again."""
+    """Check the files of datasets again at the next use, and load again those that have changed."""
     _looked_at.clear()
 
 
 _looked_at: dict[str, dict[str, str]] = {}
-"""What decides the content of each dataset, by its specification."""
+"""The results of :func:`used_parts`, by the specification of the dataset."""
 
 
 def _key(spec: DataSpec) -> str:
@@ -74,7 +74,7 @@ def _key(spec: DataSpec) -> str:
 
 @lru_cache(maxsize=4)
 def _load(spec: str, content: str) -> Dataset:
-    del content  # part of the key: other files are another dataset
+    del content  # only a part of the cache's key: with other files it is another dataset
     plain = json.loads(spec)
     return load_dataset(plain["name"], **plain.get("options", {}))
 
@@ -88,8 +88,8 @@ def shifted(data: Dataset, spec: SplitSpec) -> Split:
     """The samples of ``spec.of``, corrupted or under each of K variants; copy k of sample i has id i·K + k.
 
     Raises:
-        UnknownName: If there is no such split, or nothing of that name is known of its samples.
-        DataError: If no sample is as ``where`` says.
+        UnknownName: If there is no such split, or its samples have no such attribute.
+        DataError: If no sample meets ``where``.
     """
     base = _where(data[spec.of], spec)
     if spec.corruption is not None:
@@ -104,7 +104,7 @@ def shifted(data: Dataset, spec: SplitSpec) -> Split:
 
 
 def _where(base: Split, spec: SplitSpec) -> Split:
-    """The samples of which everything has one of the values that ``spec.where`` lists."""
+    """The samples whose attributes all have one of the values that ``spec.where`` lists."""
     if not spec.where:
         return base
     rows = np.arange(len(base))
@@ -119,11 +119,12 @@ def _where(base: Split, spec: SplitSpec) -> Split:
 
 
 def _varied(x: Tensor, variants: Sequence[Transform]) -> Tensor:
-    """``x`` under each variant, one after another; what is still to be read is changed when it is read."""
+    """``x`` under each variant, one after another; rows that are not in memory are changed when read."""
     if not isinstance(x, LazyRows):
         return torch.cat([variant(x) for variant in variants])
 
     def change(part: Tensor, rows: Tensor) -> Tensor:
+        # One image at a time: a batch may hold rows of several variants.
         chosen = (rows // len(x)).tolist()
         return torch.cat([variants[k](image[None]) for k, image in zip(chosen, part, strict=True)])
 
@@ -131,9 +132,9 @@ def _varied(x: Tensor, variants: Sequence[Transform]) -> Tensor:
 
 
 def part_of(data: Dataset, spec: SourceSpec, *, seed: int) -> Split:
-    """The samples that a source names: a split, a share of it, or so many of each class.
+    """The samples that a source names: a split, a share of it, or a number of samples per class.
 
-    The same for all arms at a seed.
+    They are the same for all arms at a seed.
 
     Raises:
         UnknownName: If there is no such split.

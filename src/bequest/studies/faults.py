@@ -1,4 +1,4 @@
-"""What is wrong with a study beyond its form: names that lead nowhere, and parts that do not fit together."""
+"""Faults of a study beyond its form: names that do not exist, and parts that do not fit together."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from bequest.studies.spec import DataSpec, ModelSpec, SplitSpec, StudySpec
 from bequest.studies.starts import weights_digest_at
 
 UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")
-"""What a name must not hold that becomes part of a path."""
+"""Characters that a name must not contain if it becomes part of a path."""
 
 
 def faults_of_study(study: StudySpec) -> list[str]:
-    """One line for each thing that is wrong, each beginning with its path."""
+    """One line per fault, beginning with the path of the value."""
     return list(_faults(study))
 
 
@@ -65,7 +65,7 @@ def _network_faults(study: StudySpec) -> Iterator[str]:
     for name, split in study.splits.items():
         yield from _of_faults(f"splits.{name}", split.of, study.data)
         yield from _split_faults(f"splits.{name}", split)
-    # a model with data of its own may have other samples
+    # With further datasets the number of samples depends on the arm's student.
     training = None if study.datasets else _training_samples(study.data)
     for name, sources in study.queries.items():
         yield from _query_faults(name, sources, training)
@@ -96,7 +96,7 @@ def _data_faults(study: StudySpec) -> Iterator[str]:
 
 
 def _own_splits_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterator[str]:
-    """That splits of a model's own data cannot be made, or evidence is read on ``[data]`` alone."""
+    """Faults of a model whose splits are made of its own data."""
     if model.data is None:
         yield f"models.{name}.own_splits: the model has no data of its own"
         return
@@ -108,7 +108,7 @@ def _own_splits_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterato
 
 
 def _of_faults(path: str, split: str, data: DataSpec) -> Iterator[str]:
-    """That ``data`` has no such split, where it can say so without its files."""
+    """The fault that ``data`` has no such split, if that is known without its files."""
     names = splits_of(data.name, data.options)
     if names is not None and split not in names:
         yield f"{path}.of: {not_known('split', split, names)}"
@@ -126,6 +126,7 @@ def _split_faults(path: str, split: SplitSpec) -> Iterator[str]:
         return
     corruption = CORRUPTIONS[split.corruption]
     highest = len(corruption.levels)
+    # Without a level the published one is taken; a corruption that has none either is a fault, hence the + 1.
     if (split.level or corruption.published or highest + 1) > highest:
         yield f"{path}.level: {split.corruption} needs a level of 1..{highest}"
 
@@ -155,17 +156,17 @@ def _query_faults(name: str, sources: Sequence[SourceSpec], training: int | None
 
 
 def _whole(source: SourceSpec) -> bool:
-    """Whether a source is all of its split."""
+    """Whether a source uses its whole split."""
     return source.fraction == 1 and source.per_class is None
 
 
 def _training_samples(data: DataSpec) -> int | None:
-    """How many training samples there are, where a dataset can say so without its files."""
+    """The number of training samples; None if it is not known without the files."""
     if data.name not in OUTLINES:
         return None
     try:
         return OUTLINES[data.name](**data.options).samples
-    except (TypeError, InputError):  # options that do not fit are a fault of the data
+    except (TypeError, InputError):  # wrong options are reported as faults of the data
         return None
 
 
@@ -191,7 +192,7 @@ def _arm_faults(study: StudySpec, name: str) -> Iterator[str]:
 
 
 def _initial_faults(study: StudySpec, name: str) -> Iterator[str]:
-    """That an arm cannot start with weights of its first teacher."""
+    """Faults of an arm that is to start with weights of its first teacher."""
     arm, path = study.arms[name], f"arms.{name}.initial"
     if arm.initial is None:
         return
@@ -202,7 +203,7 @@ def _initial_faults(study: StudySpec, name: str) -> Iterator[str]:
         yield f"{path}: {arm.student} starts from pretrained weights, so it cannot have its teacher's"
     teacher = study.arms.get(arm.teachers[0])
     if teacher is None:
-        return  # a fault of its own
+        return  # reported as an unknown arm
     mine, other = study.model(arm.student), study.model(teacher.student)
     if arm.initial == "teacher's initial weights" and (mine.family, mine.options) != (
         other.family,
@@ -212,7 +213,7 @@ def _initial_faults(study: StudySpec, name: str) -> Iterator[str]:
 
 
 def _asking_faults(study: StudySpec, name: str) -> Iterator[str]:
-    """Queries that the teachers of an arm cannot be asked, or that cannot be chosen by their answers."""
+    """Faults of queries that the teachers of an arm cannot answer, or that their answers cannot rank."""
     arm = study.arms[name]
     for source in study.queries.get(arm.queries or "", ()):
         needed = TEACHERS_NEEDED.get(source.active.by, 0) if source.active is not None else 0
@@ -227,7 +228,7 @@ def _asking_faults(study: StudySpec, name: str) -> Iterator[str]:
 
 
 def _queried_faults(study: StudySpec, name: str) -> Iterator[str]:
-    """That the data of an arm lacks a split that it trains on or asks about."""
+    """Faults of an arm whose data lack a split that it trains on or asks about."""
     arm = study.arms[name]
     data = study.source if arm.task == "source" else study.datasets.get(study.model(arm.student).data or "")
     for place, source in enumerate(study.queries.get(arm.queries or "", ())):
@@ -263,7 +264,7 @@ def _claim_faults(study: StudySpec) -> Iterator[str]:
 
 
 def measure_faults(path: str, measure: str) -> Iterator[str]:
-    """The line that says that there is no such measure, with the nearest; none if there is."""
+    """The fault that a measure does not exist, with the nearest name."""
     try:
         measure_named(measure)
     except UnknownName as error:
@@ -271,7 +272,7 @@ def measure_faults(path: str, measure: str) -> Iterator[str]:
 
 
 def _filled_in(text: str, values: Mapping[str, object]) -> None:
-    """Refuse a sentence with a placeholder that stands for nothing."""
+    """Refuse a sentence with an unknown placeholder."""
     try:
         text.format(n=0, **dict.fromkeys(values, ""))
     except (KeyError, IndexError, ValueError) as error:
@@ -314,7 +315,7 @@ def _trial(path: str, attempt: Callable[[], object]) -> Iterator[str]:
 
 
 def not_known(kind: str, name: str, names: Iterable[str]) -> str:
-    """That there is no such name, with the nearest one or all of them."""
+    """The text that a name does not exist, with the nearest name or all of them."""
     names = sorted(set(names))
     close = nearest(name, names, count=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"

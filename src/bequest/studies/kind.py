@@ -1,6 +1,7 @@
 """A kind of evidence as a study configures it: a key of ``[measures]``, its options, its faults.
 
-What a kind reads, measures and draws is defined where it is implemented, in :mod:`bequest.evidence`.
+The readings, measurements and charts of a kind are defined in :mod:`bequest.evidence`, which stands above
+this package: studies check options without importing it (decisions/2026-11-25-kinds-of-evidence.md).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class KindSpec(Config):
     Attributes:
         key: The key of ``[measures]`` that holds the options.
         always: True if the kind belongs to every study of networks, whether or not its key is there.
-        on_study_data: True if it is read on the study's own data, whatever data a model has.
-        list_field: The field that a bare list in TOML stands for, such as the arms of ``paths = [...]``.
+        on_study_data: True if it is read on the study's own data even for models with other data.
+        list_field: The field that a bare list in TOML sets, such as the arms of ``paths = [...]``.
     """
 
     key: ClassVar[str] = ""
@@ -38,7 +39,7 @@ class KindSpec(Config):
 
     @classmethod
     def configured(cls, options: object) -> Any:
-        """The TOML value of the kind's key as a table: a bare list fills one field, ``true`` none."""
+        """The TOML value of the kind's key as a table: a bare list sets ``list_field``, ``true`` nothing."""
         if isinstance(options, list | tuple) and cls.list_field:
             return {cls.list_field: options}
         return {} if options is True else options
@@ -48,7 +49,7 @@ class KindSpec(Config):
         return self.model_dump(mode="json", exclude_unset=True)
 
     def faults(self, study: StudySpec) -> Iterator[str]:
-        """What is wrong with the options in this study, one line each, beginning with the path."""
+        """The faults of the options in this study, one line each, beginning with the path."""
         del study
         yield from ()
 
@@ -58,9 +59,9 @@ class KindSpec(Config):
         return self
 
     def snapshot_arms(self) -> Collection[str]:
-        """The arms whose networks must be looked at while they train."""
+        """The arms of which snapshots are taken while they train."""
         return ()
 
     def named_measures(self) -> Collection[str]:
-        """The measures that the options name; some are measured only where a study names them."""
+        """The measures that the options name; some are measured only if a study names them."""
         return ()

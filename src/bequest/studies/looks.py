@@ -1,4 +1,4 @@
-"""Rounds of seeds: which looks are planned, what is judged at each, which arms get further seeds."""
+"""Rounds of seeds: the planned looks, the claims that are judged at each, the arms that get further seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ there are few they narrow it by more, since the t-quantile falls too.
 """
 
 LIMIT = 1000
-"""Claims that need more seeds than this are said to lie on their margin."""
+"""The search for the seeds that a claim needs ends here; a claim that needs more lies on its margin."""
 
 POWER = 0.8
 JUDGED = (
@@ -48,11 +48,11 @@ with the measurements of a run.
 
 
 def planned_looks(seeds: int, most: int | None = None) -> list[int]:
-    """How many seeds there are at each look: ``seeds``, then at most doubled each time up to ``most``.
+    """The number of seeds at each look: ``seeds``, then at most doubled each time up to ``most``.
 
     The looks grow by one factor, the largest that is at most 2 and ends at ``most``. Each look costs a part
-    of the error of all, and seeds beyond those that a claim needs cost trainings: with doubling there are few
-    looks, and less than half of the seeds are too many.
+    of the total error, and seeds beyond those that a claim needs cost trainings: with doubling there are few
+    looks, and fewer than half of the seeds are superfluous.
 
     Args:
         seeds: Seeds at the first look.
@@ -67,6 +67,7 @@ def planned_looks(seeds: int, most: int | None = None) -> list[int]:
     most = MOST * seeds if most is None else most
     if most < seeds:
         raise ConfigError.of("--most-seeds", [f"expected at least the study's {seeds} seeds, got {most}"])
+    # Less a little: rounding of the logarithm must not turn two doublings into three steps.
     steps = ceil(log2(most / seeds) - 1e-9)
     return (
         sorted({round(seeds * (most / seeds) ** (k / steps)) for k in range(steps + 1)}) if steps else [seeds]
@@ -74,7 +75,7 @@ def planned_looks(seeds: int, most: int | None = None) -> list[int]:
 
 
 def planned_rounds(plan: Plan, most: int | None = None) -> RoundsRecord:
-    """The looks at a study, none of them taken.
+    """The planned looks of a study, none of them taken.
 
     Raises:
         ConfigError: If the study has no claims to decide, or ``most`` is less than its seeds.
@@ -88,7 +89,7 @@ def planned_rounds(plan: Plan, most: int | None = None) -> RoundsRecord:
 
 
 def family(claims: Sequence[ClaimSpec]) -> list[ClaimSpec]:
-    """The claims that were made before their data, and are judged together."""
+    """The claims that were made before their data, which are judged together."""
     return [claim for claim in claims if not claim.exploratory]
 
 
@@ -111,23 +112,24 @@ def judged_key(plan: Plan) -> str:
 
 
 def _judged(claim: ClaimSpec) -> dict[str, Any]:
-    """What its verdict depends on; the measure of the other arm where it has one of its own."""
+    """The fields that its verdict depends on."""
     fields = {field: getattr(claim, field) for field in JUDGED}
+    # Only if it is set: the key of a study without it stays what it was, and its looks count.
     return fields | ({"against_measure": claim.against_measure} if claim.against_measure else {})
 
 
 def _splits_of(study: StudySpec, claim: ClaimSpec) -> list[str]:
-    """The splits that a claim is about; all of them where it names none."""
+    """The splits that a claim is about; all of them if it names none."""
     names = [name for name in (claim.split, claim.against_split) if name is not None]
     return [split for name in names or study.splits for split in study.measures.groups.get(name, (name,))]
 
 
 def involved_arms(plan: Plan, claim: ClaimSpec) -> set[str]:
-    """The arms without which a claim cannot be judged, with all that these need."""
+    """The arms without which a claim cannot be judged, with all arms that these need."""
     study, arms = plan.study, plan.arms
     involved = {arm for arm in (claim.arm, claim.against, claim.teacher) if arm}
     measure = measure_named(claim.measure)
-    if measure.group == "derived":  # shares and gains are computed against the control, beside the teachers
+    if measure.group == "derived":  # shares and gains are computed from the control and the teachers too
         beside = [(arms.control[arm], *study.arms[arm].teachers) for arm in involved]
         involved |= {arm for others in beside for arm in others if arm}
     if study.theory is not None:
@@ -143,7 +145,7 @@ def involved_arms(plan: Plan, claim: ClaimSpec) -> set[str]:
 
 
 def plan_at(plan: Plan, rounds: RoundsRecord, look: int) -> Plan:
-    """The plan of a look: arms that open claims involve have its seeds, the others what they had.
+    """The plan of a look: arms of open claims have the look's seeds, others keep theirs.
 
     Args:
         plan: The study as it is written.
@@ -166,7 +168,7 @@ def largest_plan(plan: Plan, rounds: RoundsRecord) -> Plan:
 
 
 def next_look(rounds: RoundsRecord) -> int | None:
-    """The look that comes next, counted from 0; None if none is left, or nothing is left to decide."""
+    """The next look, counted from 0; None if none is left, or every claim is decided."""
     taken = rounds.taken
     if taken == len(rounds.looks) or (taken and not rounds.looks[taken - 1].further):
         return None
@@ -176,11 +178,12 @@ def next_look(rounds: RoundsRecord) -> int | None:
 def verdicts_at(
     claims: Sequence[ClaimSpec], judging: Judging, rounds: RoundsRecord, look: int
 ) -> list[Verdict]:
-    """One verdict for each claim at a look.
+    """One verdict per claim at a look.
 
-    The claims of the family that no look before decided are judged together (Holm) at the look's level;
-    decided ones keep their verdict and its numbers. Exploratory claims are judged at 95 % on what is there.
-    A look that is taken decides nothing more: what it left undecided stays so, whatever is measured now.
+    The claims of the family that no earlier look decided are judged together (Holm) at the look's level;
+    decided ones keep their verdict and its numbers. Exploratory claims are judged at 95 % on all seeds.
+    A look that is taken decides nothing more: claims that it left undecided stay so, even if they are
+    measured differently now.
 
     Args:
         claims: The claims of a study.
@@ -200,7 +203,7 @@ def verdicts_at(
 
 
 def _left_undecided(verdict: Verdict) -> Verdict:
-    """A verdict of a look that was taken before; the record has those that it decided."""
+    """A verdict of a look that was taken before, and did not decide the claim then."""
     if verdict.verdict == "undecided":
         return verdict
     reason = "undecided when its look was taken; it was measured otherwise since"
@@ -209,20 +212,24 @@ def _left_undecided(verdict: Verdict) -> Verdict:
 
 
 def _of_claim(plain: Verdict, decided: Verdict | None, at_look: Verdict | None, look: int) -> Verdict:
-    """The verdict that counts, with the texts and the plain interval of ``plain``."""
+    """The verdict that counts, with the texts and the plain interval of ``plain``.
+
+    A decided claim keeps the numbers of its look: judging it again with further seeds would be another look.
+    """
     if plain.exploratory:
         return plain
     if decided is not None:
         texts = {name: getattr(plain, name) for name in ("text", "source", "published", "expected")}
         return decided.model_copy(update=texts)
     assert at_look is not None
+    # look -1: none is taken yet
     return at_look.model_copy(update={"low": plain.low, "high": plain.high, "look": (look + 1) or None})
 
 
 def not_judged(
     claims: Sequence[ClaimSpec], judging: Judging, rounds: RoundsRecord, reason: str
 ) -> list[Verdict]:
-    """The verdicts where the next look is not taken: open claims have plain intervals, and no verdict."""
+    """The verdicts if the next look is not taken: open claims have plain intervals, and no verdict."""
     nothing = {"verdict": "undecided", "adjusted_low": None, "adjusted_high": None}
     nothing |= {"reason": reason, "reason_code": Reason.OTHER.value}
     return [
@@ -244,9 +251,9 @@ def with_look(
     Args:
         rounds: The looks; those before ``look`` are taken.
         look: Counted from 0.
-        verdicts: Those of :func:`verdicts_at` at it.
-        arms: The seeds of each arm.
-        seconds: What the new trainings took.
+        verdicts: The verdicts of :func:`verdicts_at` at it.
+        arms: The number of seeds of each arm.
+        seconds: How long the new trainings took.
     """
     judged = [v for v in verdicts if not v.exploratory and v.id not in rounds.decided]
     undecided = [v for v in judged if v.verdict == "undecided"]
@@ -257,7 +264,7 @@ def with_look(
             "arms": dict(arms or {}),
             "judged": len(judged),
             "verdicts": tuple(v for v in judged if v.verdict != "undecided"),
-            # No number of seeds decides what is not measured; it stays in the family all the same.
+            # No number of seeds decides a claim that is not measured; it stays in the family all the same.
             "further": tuple(v.id for v in undecided if v.reason_code != Reason.NOT_MEASURED),
         }
     )
@@ -265,12 +272,13 @@ def with_look(
 
 
 def with_seeds_needed(claims: Sequence[ClaimSpec], verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts, each undecided one of the family with the seeds that would decide it.
+    """The verdicts, each undecided one of the family with the number of seeds that would decide it.
 
-    They are those of a study of the undecided claims alone, judged once at 5 % for their family, that decides
-    the claim with a chance of 80 % if its value and its spread over seeds are as they were measured here.
+    It is that of a study of the undecided claims alone, judged once at 5 % for their family, which decides
+    the claim with a probability of 80 % if its value and its spread over seeds are those measured here.
     """
     undecided = [v for v in verdicts if v.verdict == "undecided" and not v.exploratory]
+    # The level of Holm's first step: enough seeds even if no other claim is decided.
     level = 1 - (1 - LEVEL) / max(len(undecided), 1)
     open_ids, by_id = {v.id for v in undecided}, {claim.id: claim for claim in claims}
     return [
@@ -290,15 +298,16 @@ def seeds_to_decide(claim: ClaimSpec, verdict: Verdict, level: float) -> int | N
 
 
 def distance_from_margin(claim: ClaimSpec, verdict: Verdict) -> float | None:
-    """How far a value lies from its margin, in standard deviations over seeds; None without an interval.
+    """The distance of a value from its margin, in standard deviations over seeds; None without an interval.
 
-    The spread is read off the plain interval's half-width h towards the margin, as that of n values:
-    s = h·√n / t. Where an interval also holds the spread over samples, more seeds narrow it less than this
-    says.
+    The standard deviation is derived from the plain interval's half-width h towards the margin, as that of n
+    values: s = h·√n / t. If an interval also covers the spread over samples, further seeds narrow it less
+    than this says.
     """
     value, low, high, n = verdict.value, verdict.low, verdict.high, verdict.n
     if value is None or low is None or high is None or high <= low or n < 2:
         return None
+    # "within" has a margin on either side of 0: the nearer one decides.
     margin = -claim.margin if claim.direction == "within" and value < 0 else claim.margin
     half = high - value if margin > value else value - low
     if half <= 0:
@@ -308,15 +317,15 @@ def distance_from_margin(claim: ClaimSpec, verdict: Verdict) -> float | None:
 
 @dataclass(frozen=True)
 class SmallestEffect:
-    """How far from its margin a claim must lie to be decided with a chance of 80 %.
+    """The distance from its margin at which a claim is decided with a probability of 80 %.
 
     Attributes:
         claim: Its id.
         arms: The arms that it is about.
-        seeds: How many of them there are.
-        first: The distance where no other claim of the family is decided, in standard deviations of the
-            claim's value over seeds; inf with one seed.
-        last: The distance where all others are decided.
+        seeds: The number of seeds.
+        first: The distance if no other claim of the family is decided, in standard deviations of the claim's
+            value over seeds; inf with one seed.
+        last: The distance if all others are decided.
     """
 
     claim: str
@@ -327,11 +336,11 @@ class SmallestEffect:
 
 
 def smallest_effects(plan: Plan, rounds: RoundsRecord | None = None) -> list[SmallestEffect]:
-    """What the seeds of a study can see, claim by claim, before anything is trained.
+    """The smallest effects that the seeds of a study can detect, claim by claim, before anything is trained.
 
     Args:
         plan: The study.
-        rounds: Its looks: claims of the family then have one line for each.
+        rounds: Its looks, if any: claims of the family then have one entry per look.
     """
     claims = plan.study.claims
     return [
@@ -350,6 +359,7 @@ def _smallest_effect(plan: Plan, claim: ClaimSpec, seeds: int, level: float) -> 
     count = max(seeds, min(len(plan.seeds_of(arm)) for arm in arms))
     # An exploratory claim is a family of its own.
     members = 1 if claim.exploratory else len(family(plan.study.claims))
+    # Holm's levels of a claim range from that with all of the family open to that with this one alone.
     first, last = (
         detectable_effect(count, level=1 - (1 - level) / others, power=POWER) for others in (members, 1)
     )

@@ -1,4 +1,4 @@
-"""The networks of cells: freshly initialised, or with the weights that a cell left."""
+"""The networks of cells: freshly initialised, or with trained weights."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def build_network(spec: NetworkSpec, data: Dataset, *, seed: int) -> nn.Module:
 
 
 def initial_network(cell: Cell, root: Path | None = None) -> nn.Module:
-    """The network of ``cell`` as it was initialised, before weights to start from were loaded into it.
+    """The network of ``cell`` as it was initialised, before any pretrained weights were loaded into it.
 
     Args:
         cell: The cell.
-        root: The run folder; needed where it starts with the head that its teacher learnt.
+        root: The run folder; needed if it starts with the head that its teacher learnt.
 
     Raises:
-        ModelError: If it shall have a teacher's head, and that does not fit.
+        ModelError: If it is to have a teacher's head, and that does not fit.
     """
     network = build_network(cell.training.student, load(cell.training.data), seed=cell.initial_seed)
     teacher, part = cell.like, cell.training.initial
@@ -67,6 +67,7 @@ def trained_network(root: Path, cell: Cell) -> nn.Module:
         RunFolderError: If the weights are not those of the cell's record.
     """
     folder = cell_folder(root, cell.id)
+    # Any seed: every weight is replaced by the stored one.
     network = build_network(cell.training.student, load(cell.training.data), seed=0)
     load_weights(folder.weights, network)
     record = read_record(folder.record, RunRecord)

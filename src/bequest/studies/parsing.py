@@ -1,4 +1,4 @@
-"""From a study's TOML to its specification; what does not parse is left out, and the rest checked too."""
+"""From a study's TOML to its specification; what does not parse is left out, and the rest still checked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bequest.studies.kind import KindSpec
 from bequest.studies.spec import StudySpec, split_kinds
 
 ROUNDS = 12
-"""Attempts at leaving out what does not parse; each mends every fault of the one before."""
+"""Attempts at leaving out what does not parse; each repairs every fault of the one before."""
 
 MISSING = "⟨missing⟩"
-"""Stands in for a name that is missing or wrong; a fault that speaks of it is none of the study's."""
+"""Placeholder for a name that is missing or wrong; a fault that mentions it is not the study's."""
 
 PLACEHOLDERS: tuple[Any, ...] = (MISSING, {}, [], 1.0)
 """Tried in this order in place of a required value that is missing or wrong."""
@@ -25,8 +25,8 @@ PLACEHOLDERS: tuple[Any, ...] = (MISSING, {}, [], 1.0)
 def parse_study(resolved: Mapping[str, Any]) -> tuple[StudySpec | None, list[str]]:
     """The specification and the faults of its form, each beginning with its path.
 
-    With faults the specification lacks what is faulty; names that are missing are :data:`MISSING`. It is
-    None if too little is left.
+    If there are faults, the specification lacks the faulty parts, and missing names are :data:`MISSING`. It
+    is None if too little is left.
     """
     content = copy.deepcopy(dict(resolved))
     measures = content.get("measures", {})
@@ -56,7 +56,7 @@ def _parse_kinds(options: Mapping[str, Any]) -> tuple[dict[str, KindSpec], list[
 
 
 def _below(path: str, fault: str) -> str:
-    """A fault of the value at ``path``, or of something in it."""
+    """A fault of the value at ``path``, or of a value inside it."""
     whole = fault.startswith("study: ")
     return f"{path}{fault.removeprefix('study')}" if whole else f"{path}.{fault}"
 
@@ -67,6 +67,7 @@ def _parse_leniently(content: dict[str, Any]) -> tuple[StudySpec | None, list[st
         try:
             return StudySpec.model_validate(content), faults
         except ValidationError as error:
+            # Pydantic finds all faults at once; those of later attempts are about the placeholders.
             if attempt == 0:
                 faults = faults_of(error, StudySpec)
             for item in error.errors():
@@ -89,7 +90,7 @@ def _mend(content: Any, path: tuple[int | str, ...], *, missing: bool) -> None:
         try:
             content = content[step]
         except (KeyError, IndexError, TypeError):
-            return  # the path ends in a type's name, or what it led to is gone
+            return  # pydantic's path goes on with the name of a type, or a part of it was dropped before
     if table is None:
         return
     value = table.get(key)

@@ -21,7 +21,7 @@ from bequest.studies.spec import StudySpec
 from bequest.studies.starts import start_digest
 
 MEASURING_FORMAT = 1
-"""Part of every measuring key: raise it when the same readings come to have other measurements or curves."""
+"""Part of every measuring key: raise it when a change of the code changes measurements or curves."""
 
 FOR_READERS = ("title", "question", "answer", "claims", "resources")
 """Keys of a study that no measurement depends on."""
@@ -43,7 +43,7 @@ class Plan:
 
     Attributes:
         study: The specification.
-        scale: ``smoke``, ``small`` or ``paper``.
+        scale: The scale, such as ``smoke``, ``small`` or ``paper``.
         resolved: The configuration as plain values.
         cells: Each comes after those that it needs.
     """
@@ -60,10 +60,11 @@ class Plan:
 
     @property
     def measuring_key(self) -> str:
-        """A hash of all that decides the measurements and curves."""
+        """A hash of everything that decides the measurements and curves."""
         measured = {key: value for key, value in self.resolved.items() if key not in FOR_READERS}
         cells = [cell.id for cell in self.cells]
         key = [MEASURING_FORMAT, measured, cells, digests(MEASURING)]
+        # Claims decide no measurement, but for measures that are computed only where something names them.
         for_claims = (self.study.named_measures & BY_NAME) - {*self.study.measures.profile}
         return content_hash([*key, sorted(for_claims)] if for_claims else key)
 
@@ -74,7 +75,7 @@ class Plan:
 
     @property
     def seeds(self) -> range:
-        """The seeds of the arm that has most."""
+        """The seeds of the arm that has the most."""
         return self.study.seed_range
 
     def seeds_of(self, arm: str) -> range:
@@ -87,7 +88,7 @@ class Plan:
 
     @cached_property
     def by_id(self) -> dict[str, Cell]:
-        """The cells by id; of arms that are trained alike, and so share a cell, the first."""
+        """The cells by id; arms with the same training share a cell, which has the first one's name."""
         cells: dict[str, Cell] = {}
         for cell in self.cells:
             cells.setdefault(cell.id, cell)
@@ -104,10 +105,11 @@ def make_plan(resolved: Mapping[str, Any], *, scale: str, where: str = "the stud
     Raises:
         ConfigError: Lists every fault at once.
     """
-    look_again()
+    look_again()  # a long-lived process may plan again after files have changed
     study, faults = parse_study(resolved)
     if study is not None:
         semantic = faults_of_study(study)
+        # A placeholder's name leads nowhere, but its fault is already that the value is missing.
         faults += [fault for fault in semantic if MISSING not in fault]
     if faults or study is None:
         raise ConfigError.of(where, list(dict.fromkeys(faults)))
@@ -126,13 +128,14 @@ def with_seeds(plan: Plan, seeds: Mapping[str, int]) -> Plan:
 
     Args:
         plan: The study.
-        seeds: Arms to how many seeds they have there; the others stay as they are.
+        seeds: The number of seeds of some arms; the others stay as they are.
 
     Raises:
         ConfigError: If an arm has more seeds than one that it needs.
     """
     arms = {name: dict(table) for name, table in plan.resolved["arms"].items()}
     for arm, count in seeds.items():
+        # The study's own number is not written out, so that an unchanged arm leaves the plan's hash as it is.
         arms[arm].pop("seeds", None)
         arms[arm] |= {"seeds": count} if count != plan.study.seeds else {}
     return make_plan({**plan.resolved, "arms": arms}, scale=plan.scale, where=plan.study.name)
@@ -210,7 +213,7 @@ def _parts_of(config: CellConfig) -> dict[str, str]:
 
 
 def _names_in(spec: Any) -> list[str]:
-    """Every ``name`` of a variant's specification, those of its parts included."""
+    """Every ``name`` in a variant's specification, including those of its parts."""
     if isinstance(spec, Mapping):
         names = [str(spec["name"])] if "name" in spec else []
         return names + [name for value in spec.values() for name in _names_in(value)]

@@ -20,12 +20,12 @@ from bequest.studies.solvable import without_arms
 SCALES = ("smoke", "small", "decide", "paper")
 """The usual scales, from the smallest. A study may have others; one without any takes each of these."""
 LIKE = "like"
-"""The key of a scale that names another, over which it is laid."""
+"""The key with which a scale names another one that it overrides."""
 FOREACH = "foreach"
 SOURCES = "sources"
 """Queries are a list of sources; with ``foreach`` they are a table with this key."""
 MOST_COPIES = 10_000
-"""So many tables may all ``foreach`` of a study make."""
+"""The most tables that all ``foreach`` of a study may make together."""
 
 VARIABLE = re.compile(r"\{([^{}]+)\}")
 
@@ -39,7 +39,7 @@ def bundled() -> list[str]:
 
 
 def read_study(study: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """The TOML of a bundled study, or of a file; a study that is given as a table is itself.
+    """The content of a bundled study or of a TOML file; a table is returned as a dictionary.
 
     Raises:
         UnknownName: If it is neither.
@@ -72,13 +72,13 @@ def resolve(
     arms: Sequence[str] | None = None,
     settings: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The configuration of one run: scale, then settings, then seeds and arms laid over ``raw``.
+    """The configuration of one run: ``raw``, overridden by scale, then settings, then seeds and arms.
 
-    A scale's ``only`` names the arms that it keeps, with what they need, and its ``like`` another scale,
-    which is laid over ``raw`` before it.
+    A scale's ``only`` names the arms that it keeps, with those that they need, and its ``like`` another scale
+    that is applied before it.
 
     Raises:
-        ConfigError: If the scale or an arm is not there, or a ``foreach`` cannot be expanded.
+        ConfigError: If the scale or an arm does not exist, or a ``foreach`` cannot be expanded.
     """
     base = {key: value for key, value in raw.items() if key != "scales"}
     names = scales_of(raw) or list(SCALES)
@@ -86,6 +86,7 @@ def resolve(
         raise ConfigError.of(
             "--scale", [f"{scale!r} is not a scale of this study; known: {', '.join(names)}"]
         )
+    # Written out before the scale is applied, so that a scale may change one of the copies by its name.
     resolved = expanded(base)
     for overlay in _overlays(raw.get("scales", {}), scale):
         resolved = merged(resolved, expanded(overlay))
@@ -97,13 +98,13 @@ def resolve(
         resolved["seeds"] = seeds
     if seeds_from is not None:
         resolved["seeds_from"] = seeds_from
-    # Narrowing reads the study's tables, so their form comes first; the check of the plan says what is wrong.
+    # Narrowing reads the study's tables, so that it needs well-formed ones; faults are reported by the plan.
     chosen = [arm.strip() for arm in arms.split(",")] if isinstance(arms, str) else arms or only
     return restricted(resolved, chosen) if chosen and _well_formed(resolved) else resolved
 
 
 def _well_formed(resolved: Mapping[str, Any]) -> bool:
-    """Whether every value has its type; models may still be named by ``network``."""
+    """Whether every value has its type; models may still be given as ``network``."""
     models = resolved.get("models")
     if isinstance(models, Mapping):
         models = {name: _with_a_family(model) for name, model in models.items()}
@@ -130,7 +131,7 @@ def scales_of(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _overlays(scales: Mapping[str, Any], scale: str) -> list[Mapping[str, Any]]:
-    """What is laid over the study, in order: ``scale`` comes after the one that it is like."""
+    """The overrides of the study in their order: ``scale`` comes after the one that it is like."""
     overlays: list[Mapping[str, Any]] = []
     chain: list[str] = []
     name: object = scale
@@ -152,11 +153,11 @@ def _overlays(scales: Mapping[str, Any], scale: str) -> list[Mapping[str, Any]]:
 def expanded(content: Mapping[str, Any], copies: Iterator[int] | None = None) -> dict[str, Any]:
     """``content`` with every table that has a ``foreach`` written out, one for each combination.
 
-    ``foreach = {by = ["a", "b"], budget = [1, 2]}`` makes four tables; ``{by}`` and ``{budget}`` stand for
-    the values in the table's name and in its texts, and a text that is nothing but ``{budget}`` becomes the
-    number. Values that go together are tables themselves: ``foreach = [{by = "a", budget = 1}, ...]`` makes
-    one table for each row, and an item of a list may be such a row too. A key of a row that no ``{...}``
-    names is laid over the table. Lists of tables (claims) are written out in place.
+    ``foreach = {by = ["a", "b"], budget = [1, 2]}`` makes four tables; ``{by}`` and ``{budget}`` are replaced
+    by the values in the table's name and in its texts, and a text that is nothing but ``{budget}`` becomes
+    the number. Values that belong together are tables themselves: ``foreach = [{by = "a", budget = 1}, ...]``
+    makes one table per row, and an item of a list may be such a row too. A key of a row that no ``{...}``
+    names overrides that key of the table. Lists of tables (claims) are written out in place.
 
     >>> expanded({"arms": {"mlp {n}": {"foreach": {"n": [1, 2]}, "restart": "{n}"}}})
     {'arms': {'mlp 1': {'restart': 1}, 'mlp 2': {'restart': 2}}}
@@ -204,7 +205,8 @@ def _expanded_value(value: Any, copies: Iterator[int]) -> Any:
 
 
 def _bindings(name: str, variables: object) -> Iterator[dict[str, Any]]:
-    """The values of the variables, one mapping for each table that is made."""
+    """The values of the variables, one mapping per table."""
+    # A list of rows is one axis without a name, since each of its items brings the names itself.
     axes = {"": variables} if isinstance(variables, list) else variables
     rows_alone = axes is not variables
     if (
@@ -224,7 +226,7 @@ def _row(variable: str, item: Any) -> Mapping[str, Any]:
 
 
 def _variables_in(template: Any) -> set[str]:
-    """The names that stand in braces in keys and texts."""
+    """The names in braces in keys and texts."""
     if isinstance(template, str):
         return set(VARIABLE.findall(template))
     if isinstance(template, Mapping):
@@ -252,7 +254,7 @@ def restricted(resolved: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, 
     """A well-formed configuration with the arms ``wanted`` and what they need, without claims about others.
 
     Raises:
-        ConfigError: If an arm is not there.
+        ConfigError: If an arm does not exist.
     """
     arms: Mapping[str, Any] = resolved["arms"]
     missing = [arm for arm in wanted if arm not in arms]
@@ -266,6 +268,7 @@ def restricted(resolved: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, 
         result["measures"] = _restricted_measures(resolved["measures"], remaining)
     values = resolved.get("answer", {}).get("values", {})
     if not all(_speaks_of(value, remaining) for value in values.values()):
+        # Whole or not at all: a sentence cannot do without one of its values.
         result.pop("answer", None)
     return without_arms(result, remaining, arms) if "theory" in resolved else result
 

@@ -1,7 +1,7 @@
-"""A study of the solvable model: its arms are learners, its splits and charts are parameters.
+"""A study of the solvable model: its arms are learners, its splits and charts are sets of parameters.
 
-Nothing is trained on data: a cell draws the model at finite N at every point that its arm is needed at, and
-theory is solved where it is measured.
+Nothing is trained on data: a cell simulates the model at finite N at every point where its arm is needed, and
+theory is solved when it is measured.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Value = float | NDArray[Any]
 MIXTURE = ("alpha", "delta", "rho")
 OWN = ("penalty", "eta", "mix", "temperature")
 TAUGHT_ONLY = ("mix", "temperature")
-"""What has no meaning for a learner without a teacher."""
+"""Parameters without meaning for a learner that has no teacher."""
 
 EVERY = "*"
-"""In place of an arm: every learner."""
+"""Used in place of an arm for every learner."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class ModelPoint:
 
     @property
     def key(self) -> str:
-        """Equal points have equal keys, whatever they are needed for."""
+        """A hash of the parameters: splits and charts that need the same point share its simulation."""
         return content_hash({"mixture": self.mixture, "learners": list(self.learners)})
 
     def plain(self) -> dict[str, Any]:
-        """The learner as values of JSON."""
+        """The point as JSON values."""
         return {"mixture": self.mixture, "learners": list(self.learners)}
 
     @classmethod
@@ -51,15 +51,15 @@ class ModelPoint:
         return cls(dict(plain["mixture"]), tuple(plain["learners"]))
 
     def built(self) -> tuple[Mixture, tuple[Learner, ...]]:
-        """What :func:`bequest.theory.solve_chain` takes."""
+        """The arguments of :func:`bequest.theory.solve_chain`."""
         return Mixture(**self.mixture), tuple(Learner(**learner) for learner in self.learners)
 
 
 def model_point(study: StudySpec, arm: str, at: Mapping[str, Value]) -> ModelPoint:
-    """The model of ``arm`` with the parameters ``at`` laid over the study's.
+    """The model of ``arm`` with the study's parameters overridden by ``at``.
 
     A parameter is ``alpha``, ``delta``, ``rho``, or ``WHO.penalty`` (``eta``, ``mix``, ``temperature``),
-    where WHO is an arm, a kind of student, or ``*``. What does not touch the arm's chain changes nothing.
+    where WHO is an arm, a kind of student, or ``*``. Parameters outside the arm's chain change nothing.
     """
     assert study.theory is not None
     mixture: dict[str, Value] = {name: at.get(name, getattr(study.theory, name)) for name in MIXTURE}
@@ -68,9 +68,10 @@ def model_point(study: StudySpec, arm: str, at: Mapping[str, Value]) -> ModelPoi
     for name in chain:
         spec = study.arms[name]
         learner = (spec.learner or LearnerSpec()).model_dump(mode="json")
-        if not learner["fresh"]:  # most points are of learners on the same samples; their keys do without
+        if not learner["fresh"]:  # the key holds it only if it is set, so that other points keep their keys
             del learner["fresh"]
         if not spec.teachers:
+            # without teachers only labels count, and equal points get equal keys
             learner |= {"mix": 0.0, "temperature": 1.0}
         for key, value in at.items():
             who, dot, parameter = key.rpartition(".")
@@ -84,7 +85,7 @@ def model_point(study: StudySpec, arm: str, at: Mapping[str, Value]) -> ModelPoi
 
 
 def stacked(points: Sequence[ModelPoint]) -> ModelPoint:
-    """ModelPoints of one arm as one, each of whose parameters is an array with an entry a point."""
+    """Points of one arm as one whose parameters are arrays with an entry per point, to be solved at once."""
     first = points[0]
     mixture: dict[str, Value] = {name: np.array([s.mixture[name] for s in points]) for name in MIXTURE}
     learners = tuple(
@@ -95,7 +96,7 @@ def stacked(points: Sequence[ModelPoint]) -> ModelPoint:
 
 
 def chain_of(study: StudySpec, arm: str) -> list[str]:
-    """The arm and all who taught it, directly or not, each after its teachers."""
+    """The arm and all its direct and indirect teachers, each after its own teachers."""
     chain: list[str] = []
 
     def add(name: str) -> None:
@@ -124,13 +125,13 @@ def model_points(study: StudySpec, arm: str) -> list[ModelPoint]:
 
 
 def axis_values(axis: AxisSpec) -> NDArray[Any]:
-    """The values that an axis goes through."""
+    """The values of an axis."""
     spaced = np.geomspace if axis.log else np.linspace
     return np.array([float(f"{value:.9g}") for value in spaced(axis.start, axis.stop, axis.count)])
 
 
 def without_arms(resolved: Mapping[str, Any], remaining: set[str], arms: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration whose places and charts speak only of the ``remaining`` arms."""
+    """A configuration whose splits and charts are about the ``remaining`` arms only."""
     theory, places = resolved["theory"], resolved["splits"]
     present = {*remaining, *(arms[arm].get("student") for arm in remaining)}
     gone = {*arms, *(arm.get("student") for arm in arms.values())} - present
@@ -149,11 +150,11 @@ def without_arms(resolved: Mapping[str, Any], remaining: set[str], arms: Mapping
 
 
 def theory_faults(study: StudySpec) -> Iterator[str]:
-    """What is wrong with a study of the solvable model, one line a fault."""
+    """The faults of a study of the solvable model, one line each."""
     assert study.theory is not None
     for name, arm in study.arms.items():
         yield from _arm_faults(study, name, arm)
-    if Arms(study).circle:
+    if Arms(study).circle:  # the chain of an arm would have no end
         return
     places = {f"splits.{name}.at": split.at for name, split in study.splits.items()}
     for name, chart in study.theory.charts.items():
@@ -196,7 +197,7 @@ def _chart_faults(study: StudySpec, path: str, chart: TheoryChart) -> Iterator[s
 
 
 def has_optimum(study: StudySpec, arm: str) -> bool:
-    """Whether :func:`bequest.theory.optimise` knows the arm: a teacher and its student, by logits."""
+    """Whether :func:`bequest.theory.optimise` covers the arm: a student of one plain teacher's logits."""
     learners = [study.arms[name].learner or LearnerSpec() for name in chain_of(study, arm)]
     by_logits = all(one.loss == "logistic" and one.target == "soft" and not one.fresh for one in learners)
     return len(learners) == 2 and learners[0].eta == 1.0 and by_logits

@@ -1,4 +1,4 @@
-"""What a study of the solvable model may say."""
+"""The specification of a study of the solvable model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class LearnerSpec(Config):
 
     Attributes:
         penalty: λ, the strength of its L2 penalty.
-        eta: It sees the first ηN inputs.
+        eta: η: it sees the first ηN inputs.
         mix: χ, the weight of its teachers' part in the loss; without teachers there is none.
-        temperature: T, at which the teachers' logits are softened; without teachers it plays no part.
+        temperature: T, at which the teachers' logits are softened; without teachers it has no effect.
         loss: The loss on labels and on logits.
         target: What is handed over: the teachers' mean logit (``soft``) or its sign alone (``hard``).
         fresh: It learns on as many other samples, which its teachers have not seen.
@@ -32,15 +32,15 @@ class LearnerSpec(Config):
 
 
 class AxisSpec(Config):
-    """A parameter of the solvable model that a chart goes through.
+    """A parameter of the solvable model that is an axis of a chart.
 
     Attributes:
         parameter: ``alpha``, ``delta``, ``rho`` or ``WHO.penalty`` (``eta``, ``mix``, ``temperature``), with
             WHO an arm, a kind of student, or ``*`` for every learner.
-        title: What a reader sees.
+        title: The title of the axis.
         start: The first value.
         stop: The last value.
-        count: How many there are.
+        count: The number of values.
         log: Whether they are spaced by equal factors.
     """
 
@@ -57,7 +57,7 @@ class LinesSpec(Config):
 
     Attributes:
         parameter: As on an axis.
-        title: What it is called, such as ``η``.
+        title: Its name on the page, such as ``η``.
         values: The values.
     """
 
@@ -72,17 +72,17 @@ class TheoryChart(Config):
     Attributes:
         title: Its heading.
         note: What it shows.
-        arms: One line, or one map, an arm.
+        arms: One line, or one map, per arm.
         x: The axis.
-        y: A second axis makes the chart a map.
+        y: A second axis, which makes the chart a map.
         observable: What is shown; a name of :func:`bequest.theory.observe`.
-        less: On a map, the arm whose value is taken off.
-        lines: A parameter with a line for each value, in place of a line for each arm; of one arm.
-        sought: Of an arm with one plain teacher: ``penalty``, ``mix`` and ``temperature`` of the arm and
-            ``teacher`` (its teacher's penalty) that make the observable least at each x, with a panel each.
+        less: On a map, the arm whose value is subtracted.
+        lines: A parameter with a line for each value, instead of a line for each arm; for one arm.
+        sought: For an arm with one plain teacher: ``penalty``, ``mix`` and ``temperature`` of the arm and
+            ``teacher`` (its teacher's penalty) that minimise the observable at each x, with a panel each.
         at: Parameters that differ from the study's.
-        simulated: Where on the x axis dots are drawn.
-        bayes: Whether the least error that any learner can have is drawn too.
+        simulated: The values of x at which simulations are drawn as dots.
+        bayes: Whether the Bayes error, the least of any learner, is drawn too.
     """
 
     title: str
@@ -100,7 +100,7 @@ class TheoryChart(Config):
 
 
 class TheorySpec(Config):
-    """The solvable model that takes the place of data and networks.
+    """The solvable model, instead of data and networks.
 
     Attributes:
         alpha: Samples per input.

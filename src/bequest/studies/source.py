@@ -1,4 +1,4 @@
-"""A source as a study names it: a part of every batch, from samples or made."""
+"""A source in a study: a part of every batch, of samples or of generated inputs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class SourceSpec(Config):
     Attributes:
         of: The split that the samples come from.
         share: Fraction of the batch's rows.
-        fraction: The share of the split's samples that there are at all, of each class; see
+        fraction: The share of the split's samples that is used, of each class; see
             :func:`bequest.data.fractions.fraction`. Seeded by the cell's seed, the same for all its arms.
         views: How they are shown; see ``bequest ls views``.
         view_count: Epoch e shows view e modulo this count.
         labels: False withholds the labels.
         active: Ask about a part of the views only, chosen in rounds; needs ``view_count``.
-        per_class: A few-shot subset: so many samples a class, chosen by the cell's seed, so that all arms at
-            one seed have the same ones.
-        student_views: Further views that the student alone is shown; teachers answer to what they are made
-            from. Of chosen queries the student has another look each pass.
-        generate: Inputs that are made instead, unlabelled, of the shape and range of the samples; new ones
-            each step.
-        count: How many inputs are made, once and for all; they can then be shown in views and chosen from.
+        per_class: A few-shot subset: the number of samples per class, chosen by the cell's seed, so that all
+            arms at one seed have the same ones.
+        student_views: Further views that only the student is shown; teachers answer to the inputs that these
+            are made from. Chosen queries are shown to the student in a new view each pass.
+        generate: Inputs that are generated instead, unlabelled, of the shape and range of the samples; new
+            ones each step.
+        count: The number of inputs that are generated, once; they can then have views and be chosen from.
     """
 
     of: str = "train"

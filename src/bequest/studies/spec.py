@@ -1,4 +1,4 @@
-"""What a study's TOML file may say."""
+"""The specification of a study: all tables and keys of its TOML file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ K = TypeVar("K", bound=KindSpec)
 
 
 def _dense(codec: object) -> object:
-    """A floating type stands for all logits in it, as it does for :func:`bequest.build_store`."""
+    """A floating type means the codec ``dense`` with that type, as for :func:`bequest.build_store`."""
     return {"name": "dense", "dtype": codec} if codec in ("float32", "float16", "bfloat16") else codec
 
 
@@ -35,7 +35,7 @@ class DataSpec(Config):
 
     Attributes:
         name: A name of ``bequest ls datasets``, ``folder:PATH`` or ``csv:FILE``; left out with ``[theory]``.
-        options: What its loader takes; see docs/data.md.
+        options: Options of its loader; see docs/data.md.
     """
 
     name: str
@@ -46,17 +46,18 @@ class SplitSpec(Config):
     """A test split: the networks answer on it once, after training.
 
     Attributes:
-        description: What a reader sees.
+        description: Its description on the page.
         of: The split it is made from.
         variants: Transforms (``{name = "translate", dx = 2, dy = 2}``); each makes one copy of every sample.
         corruption: A corruption (``bequest ls corruptions``) instead of variants.
         level: Its level; default: the published one.
-        where: What must be known of a sample (``{ attractors = [2, 3] }``): others are left out.
-        asked: Whether its inputs are among those that the study's queries ask about; None where that is no
-            question. It changes no sample; evidence of kind ``distance`` tells the two apart.
+        where: The values that a sample's attributes must have (``{ attractors = [2, 3] }``); others are left
+            out.
+        asked: Whether its inputs are among those that the study's queries ask about; None if that does not
+            apply. It changes no sample; evidence of kind ``distance`` shows the two apart.
         distance: How far its inputs are from the training inputs, in a unit of the study's choice, such as
             pixels or attractors; for evidence of kind ``distance``.
-        at: Parameters of the solvable model that make the split, which is then a place in its space.
+        at: In a study of the solvable model, the parameters that are the split.
     """
 
     description: str
@@ -70,7 +71,7 @@ class SplitSpec(Config):
     at: dict[str, float] = Field(default_factory=dict)
 
     def samples(self) -> dict[str, Any]:
-        """All that decides its samples, as plain values; equal for two splits with the same ones."""
+        """Everything that decides its samples, as plain values; equal for two splits with the same ones."""
         other = {"description", "asked", "distance", "at", *(() if self.where else ("where",))}
         return self.model_dump(mode="json", exclude_none=True, exclude=other)
 
@@ -81,12 +82,12 @@ class StartSpec(Config):
     Attributes:
         arm: An arm of the source task (``task = "source"``); its network at the same seed.
         weights: A file or folder of weights instead; relative to ``BEQUEST_DATA`` if it is not there.
-        prefix: Only weights whose names begin so are used, without it: ``backbone.``.
-        rename: Beginnings of the weights' names to those of the network: ``{"fc." = "linear."}``; the first
-            that fits counts.
+        prefix: Only weights whose names begin with it are used, without it: ``backbone.``.
+        rename: Prefixes of the weights' names and those of the network: ``{"fc." = "linear."}``; the first
+            that fits is used.
         tolerance: The share of the backbone's numbers that may be missing, and of the weights' that may be
             left unused; see :func:`bequest.models.pretrained.adoption.adopt`.
-        keep_head: Take the head up too; for weights that tell the very same classes apart.
+        keep_head: Load the head too; for weights that were trained on the very same classes.
     """
 
     arm: str | None = None
@@ -108,13 +109,13 @@ class ModelSpec(Config):
 
     Attributes:
         family: A name of ``bequest ls models``.
-        options: What its factory takes.
-        recipe: Laid over ``[recipe]`` for every arm with this student.
+        options: Options of its factory.
+        recipe: Overrides fields of ``[recipe]`` for every arm with this student.
         start: Pretrained weights that it starts from; default: it is initialised at random.
         data: A name of ``[datasets]`` that it is trained on instead of ``[data]``. A language model's answers
             on the study's splits are the logits of the two forms of each sentence's verb.
-        own_splits: Make the study's splits for it from the dataset that ``data`` names: another task, of
-            which the study has the same questions. Default: from ``[data]``.
+        own_splits: Make the study's splits for it from the dataset that ``data`` names, which is another task
+            with the same splits. Default: from ``[data]``.
     """
 
     family: str
@@ -131,28 +132,28 @@ class ArmSpec(Config):
     Attributes:
         student: A name of ``[models]`` or of the catalogue.
         teachers: The arms that teach, each at the student's seed; empty for plain training.
-        mode: How the teachers answer: ``eval``; ``noisy`` as in training; ``online``: each starts anew from
-            its arm's initial weights and learns the labels on each batch while it teaches; ``stored``: once,
+        mode: How the teachers answer: ``eval``; ``noisy`` as in training; ``online``: each starts again from
+            its arm's initial weights and learns the labels of each batch while it teaches; ``stored``: once,
             into a store in the run folder, from which the student learns. Two controls answer without
             knowledge: ``noise`` with random logits of the teacher's size, ``another`` with the teacher's
             answer to another sample.
-        codec: How stored answers are kept; a floating type stands for ``dense`` with it.
+        codec: How stored answers are encoded; a floating type means ``dense`` with that type.
         combine: How several teachers' answers become one (``{name = "mean_logits"}``); default: each apart.
-        objective: Default: cross-entropy without teachers, KD with. A list is a sum.
+        objective: Default: cross-entropy without teachers, KD with them. A list is a sum.
         queries: A name of ``[queries]``; default: the training inputs as they are.
-        control: The arm that this one is read against; default: the self-taught arm on the same queries,
+        control: The arm that this one is compared with; default: the self-taught arm on the same queries,
             else the plain one.
         recipe: Fields of ``[recipe]`` that differ here.
         task: ``source`` trains on the data of ``[source]``, for others to start from; it is not shown.
-        restart: Another number, other initial weights: a second network of the same kind.
-        initial: What its network has of its first teacher before it learns: ``teacher's initial weights``,
-            those that the teacher started from; ``teacher's initial head``, of these the last linear layer
-            alone; ``teacher's head``, that layer as the teacher learnt it. Default: nothing, since a student
+        restart: Another number gives other initial weights: a second network of the same kind.
+        initial: Which weights of its first teacher its network starts with: ``teacher's initial weights``,
+            those that the teacher started from; ``teacher's initial head``, only the last linear layer of
+            these; ``teacher's head``, that layer as the teacher learnt it. Default: none, since a student
             that starts where its teacher started shares its basin for that reason alone.
         seeds: How many seeds it has; default: the study's. No arm that it needs may have fewer.
-        label: What a reader sees.
+        label: Its title on the page.
         aside: Only the charts of budget and efficiency, and the claims on them, use this arm.
-        learner: In a study of the solvable model, what the student is there.
+        learner: In a study of the solvable model, the learner that the student is.
     """
 
     student: str
@@ -174,7 +175,7 @@ class ArmSpec(Config):
 
 
 class MeasuresSpec(Config):
-    """What is measured, and what is shown of it.
+    """What is measured and shown.
 
     Every further key is a kind of evidence with its options (``bequest ls evidence``).
 
@@ -182,8 +183,8 @@ class MeasuresSpec(Config):
         profile: The measures whose inheritance is computed and drawn.
         splits: The splits on which models are compared with each other, inheritance is computed and
             reliability drawn; on the others each model is measured by itself. Default: all.
-        groups: Names of groups of splits; a property on a group is its mean over the group's splits.
-        charted: The arms that charts of curves show, where all would be too many; default: all.
+        groups: Groups of splits by name; a property on a group is its mean over the group's splits.
+        charted: The arms that charts of curves show, if all would be too many; default: all.
         kinds: The kinds of evidence that have options here, by key.
     """
 
@@ -201,24 +202,24 @@ class MeasuresSpec(Config):
 
 
 class StudySpec(Config):
-    """A study: what is trained, what is measured of it, and what is claimed.
+    """A study: what is trained, measured and claimed.
 
     Attributes:
-        name: What it is called; names the run folder.
-        title: A heading.
-        question: What it asks, in one sentence.
-        data: What networks are trained and tested on.
+        name: Its name, also of the run folder.
+        title: The heading of its page.
+        question: The question that it answers, in one sentence.
+        data: The dataset that networks are trained and tested on.
         datasets: Further datasets, for models that are trained on another form of the data.
         source: The data of the task that pretrained networks come from.
-        theory: The solvable model, in place of data and networks.
+        theory: The solvable model, instead of data and networks.
         resources: What its workers need of a cluster.
-        use: Python files with parts of the user's own, imported first; relative to the study's file.
+        use: Python files with the user's own parts, imported first; relative to the study's file.
         seeds: How many seeds each arm has, unless it says otherwise.
-        seeds_from: The first of them; settings are searched on other seeds than those that judge.
+        seeds_from: The first seed; settings are searched on other seeds than those that judge.
         recipe: How students are trained.
-        splits: What they are tested on, by name.
+        splits: The test splits, by name.
         models: Networks by name.
-        queries: What students train on, or ask their teachers about, by name.
+        queries: The inputs that students train on, or ask their teachers about, by name.
         arms: Ways to train a student, by name.
         measures: What is measured.
         answer: The sentence that opens the report.
@@ -246,7 +247,7 @@ class StudySpec(Config):
     claims: tuple[ClaimSpec, ...] = ()
 
     def kind(self, of: type[K]) -> K | None:
-        """The options of a kind of evidence; None where the study does not ask for it."""
+        """The options of a kind of evidence; None if the study does not have it."""
         options = self.measures.kinds.get(of.key)
         return options if isinstance(options, of) else None
 
@@ -260,12 +261,12 @@ class StudySpec(Config):
         return self.data if name is None else self.datasets[name]
 
     def tested_data(self, arm: str) -> DataSpec:
-        """The dataset that the splits are made from on which ``arm`` is tested."""
+        """The dataset from which the test splits of ``arm`` are made."""
         student = self.arms[arm].student
         return self.data_of(student) if self.model(student).own_splits else self.data
 
     def recipe_of(self, arm: str) -> Recipe:
-        """The recipe of ``arm``: the study's, its model's and its own fields laid over each other.
+        """The recipe of ``arm``: the study's, overridden by its model's fields, then by its own.
 
         Raises:
             ConfigError: If the fields of the model or of the arm do not fit.
@@ -276,7 +277,7 @@ class StudySpec(Config):
         return Recipe.parse(merged(of_model, spec.recipe), "recipe")
 
     def sources_of(self, arm: str) -> tuple[SourceSpec, ...]:
-        """What ``arm`` trains on, or asks its teachers about; the training inputs if it names no queries."""
+        """The sources that ``arm`` trains on, or asks about; the training inputs if it names no queries."""
         queries = self.arms[arm].queries
         return self.queries[queries] if queries else (SourceSpec(),)
 
@@ -298,7 +299,7 @@ class StudySpec(Config):
 
     @property
     def seed_range(self) -> range:
-        """The seeds of the arm that has most."""
+        """The seeds of the arm that has the most."""
         most = max((arm.seeds or self.seeds for arm in self.arms.values()), default=self.seeds)
         return range(self.seeds_from, self.seeds_from + most)
 
@@ -315,7 +316,7 @@ class StudySpec(Config):
     def named_measures(self) -> set[str]:
         """The measures that profile, claims, answer and kinds of evidence name, with those they derive from.
 
-        Some are measured only where they are named.
+        Some are measured only if they are named.
         """
         values = self.answer.values.values() if self.answer else ()
         names = [*self.measures.profile, *(each.measure for each in (*self.claims, *values))]

@@ -1,4 +1,4 @@
-"""What networks start from: pretrained weights, and what training leaves of the task they come from."""
+"""Pretrained weights that networks start from, and how much training keeps of their task."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from bequest.studies.spec import StartSpec
 
 
 def start_digest(start: StartSpec) -> str | None:
-    """The digest of the weights that ``start`` names; None where it names an arm.
+    """The digest of the weights that ``start`` names; None if it names an arm.
 
     Raises:
-        ModelError: If a file of weights is not there.
+        ModelError: If the weights do not exist.
     """
     return None if start.weights is None else weights_digest_at(start.weights)
 
@@ -34,10 +34,11 @@ def weights_digest_at(weights: str) -> str:
     """The first 16 hex digits of the SHA-256 of a file of weights, or of the files of a folder.
 
     Raises:
-        ModelError: If it is not there.
+        ModelError: If it does not exist.
     """
     path = located_weights(weights)
     files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+    # Time and size are the key of the cache: weights of gigabytes are read again only if they have changed.
     return _digest(tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files))
 
 
@@ -50,7 +51,7 @@ def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def located_weights(weights: str) -> Path:
-    """Where weights lie: as given, or below ``BEQUEST_DATA``.
+    """The path of weights: as given, or below ``BEQUEST_DATA``.
 
     Raises:
         ModelError: If they are in neither place.
@@ -66,12 +67,12 @@ def located_weights(weights: str) -> Path:
 
 
 def begin(network: nn.Module, start: StartSpec, source: Path | None) -> str:
-    """Fill ``network`` with the weights that it starts from; says what became of them.
+    """Load the weights that ``network`` starts from; returns a note on what was loaded.
 
     Args:
-        network: Filled in place, its head left as it is.
+        network: Filled in place; its head stays as it is, unless ``start`` keeps that of the weights.
         start: Which weights.
-        source: The folder of the source task's cell, where it starts from an arm.
+        source: The folder of the source task's cell, if it starts from an arm.
 
     Raises:
         ModelError: If the weights do not fit.
@@ -93,7 +94,7 @@ def source_scores(
 ) -> dict[str, Scores] | None:
     """Scores on the source task's test split under its own head: of the weights, and of the trained network.
 
-    The trained backbone takes the place of the pretrained one below the head that the weights have.
+    For the second, the trained backbone is put below the pretrained head.
 
     Returns:
         ``before`` and ``after``; None if the weights have no head for the task's classes.
