@@ -1,4 +1,4 @@
-"""How often the right class is found: overall, among the best k, by class."""
+"""Accuracy: overall, top-k and by class; precision and F1."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def accuracy(scores: Array, labels: Array, *, top: int = 1) -> float:
     Args:
         scores: (N, C), logits, log-probabilities or probabilities: only their order counts.
         labels: int, (N,), class indices.
-        top: How many guesses a sample has.
+        top: How many of the highest scores count as a hit.
 
     Returns:
         NaN with a reason where there are no samples.
@@ -76,7 +76,7 @@ def class_accuracy(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:
 def balanced_accuracy(scores: Array, labels: Array) -> float:
     """The unweighted mean of :func:`class_accuracy` over the classes that occur among the labels, in [0, 1].
 
-    A constant classifier scores 1 / (classes that occur), whatever their sizes.
+    A constant classifier scores 1 / (number of classes that occur), for any class sizes.
 
     >>> balanced_accuracy(np.array([[1.0, 0.0]] * 4), np.array([0, 0, 0, 1]))
     0.5
@@ -86,7 +86,7 @@ def balanced_accuracy(scores: Array, labels: Array) -> float:
 
 
 def class_precision(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:
-    """Precision of each class, TP / (TP + FP), (C,); NaN for a class that is never answered.
+    """Precision of each class, TP / (TP + FP), (C,); NaN for a class that is never predicted.
 
     >>> class_precision(np.array([[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]]), np.array([1, 0, 0]))
     array([1. , 0.5])
@@ -100,8 +100,8 @@ def class_precision(scores: Array, labels: Array) -> Float[np.ndarray, " c"]:
 def macro_precision(scores: Array, labels: Array) -> float:
     """The unweighted mean over classes of TP / (TP + FP), in [0, 1]; see :func:`class_precision`.
 
-    The classes are those that occur among labels or predictions. One that is never answered counts 0, as in
-    scikit-learn: leaving it out would reward its neglect.
+    The classes are those that occur among labels or predictions. One that is never predicted counts as 0, as
+    in scikit-learn: leaving it out would reward neglecting it.
 
     >>> macro_precision(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]))
     0.25
@@ -130,10 +130,11 @@ def macro_f1(scores: Array, labels: Array) -> float:
 
 
 def _ranks(scores: Array, labels: Array) -> Integers:
-    """How many classes come before the label, in order of score and then of index."""
+    """The rank of the label among the classes, by decreasing score and then by index, (N,)."""
     table = checked_scores(scores, "scores")
     truth = classes(labels, "labels", count=table.shape[1])
     same_length(scores=table, labels=truth)
+    # Counted instead of sorted: linear in the classes, and ties go to the lower index as in argmax.
     of_label = np.take_along_axis(table, truth[:, None], axis=1)
     tied_before = (table == of_label) & (np.arange(table.shape[1]) < truth[:, None])
     ranks: Integers = ((table > of_label) | tied_before).sum(axis=1)
@@ -142,7 +143,7 @@ def _ranks(scores: Array, labels: Array) -> Integers:
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """Samples by class, (C,) each: a whole confusion matrix has C² entries, 7 GB at 30,000 classes."""
+    """Counts by class, (C,) each: a whole confusion matrix would take 7 GB at 30,000 classes."""
 
     right: Integers
     labels: Integers

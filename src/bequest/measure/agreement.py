@@ -1,4 +1,4 @@
-"""Whether two models answer alike, sample by sample."""
+"""Agreement of two models' predictions and errors, sample by sample."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bequest.measures import Reason
 
 
 def agreement(predictions: Array, other_predictions: Array) -> float:
-    """The share of samples on which two models answer the same class, in [0, 1].
+    """The share of samples on which two models predict the same class, in [0, 1].
 
-    Two accurate models agree whatever their biases: read it beside :func:`error_consistency`.
+    Accurate models agree even if their biases differ: report it together with :func:`error_consistency`.
 
     Args:
         predictions: int, (N,), predicted classes of one model.
@@ -39,9 +39,9 @@ def agreement(predictions: Array, other_predictions: Array) -> float:
 def error_consistency(correct: Array, other_correct: Array) -> float:
     """Cohen's kappa of correctness, (o − e) / (1 − e), in [−1, 1].
 
-    o is the share of samples that both models get right or both get wrong, e = a·b + (1 − a)(1 − b) what
-    independent errors at accuracies a and b would give (Geirhos, Meding & Wichmann 2020, section 2). 0: the
-    errors are unrelated; 1: they are the same. Its largest value is below 1 where accuracies differ.
+    o is the share of samples that both models get right or both get wrong, and e = a·b + (1 − a)(1 − b) that
+    share for independent errors at accuracies a and b (Geirhos, Meding & Wichmann 2020, section 2). 0: the
+    errors are unrelated; 1: they are the same. Its largest value is below 1 if accuracies differ.
 
     Args:
         correct: bool, (N,), whether one model is right.
@@ -61,6 +61,7 @@ def error_consistency(correct: Array, other_correct: Array) -> float:
     if not same_length(correct=one, other_correct=other):
         return no_samples()
     for name, right in (("the first", one), ("the second", other)):
+        # The formula would give 0 here, whatever the other model did: undefined, not "unrelated errors".
         if right.all() or not right.any():
             always = f"{name} model is always {'right' if right.all() else 'wrong'}"
             return Undefined(always, Reason.ALWAYS_SAME)
@@ -75,8 +76,8 @@ class ConsistencyGap:
 
     Attributes:
         own: Error consistency of student and own teacher.
-        other: That of the student and another teacher of the same family, which never taught it.
-        gap: own − other; near 0 where the family's bias was handed over and not the one teacher's quirks.
+        other: That of the student and another teacher of the same family, which did not teach it.
+        gap: own − other; near 0 if the family's bias was handed over, and not the single teacher's quirks.
     """
 
     own: float
@@ -87,7 +88,7 @@ class ConsistencyGap:
 def consistency_gap(
     student_correct: Array, teacher_correct: Array, other_teacher_correct: Array
 ) -> ConsistencyGap:
-    """Error consistency with the own teacher, with an unrelated one of its family, and the difference.
+    """Error consistency with a student's teacher, with another teacher of that family, and the difference.
 
     Args:
         student_correct: bool, (N,).
@@ -105,10 +106,10 @@ def consistency_gap(
 
 
 def agreement_on_errors(predictions: Array, teacher_predictions: Array, labels: Array) -> float:
-    """Where the teacher is wrong: how often the student gives the teacher's answer, in [0, 1].
+    """How often the student gives the teacher's answer on samples where the teacher is wrong, in [0, 1].
 
-    Right answers come from the labels too; the teacher's wrong ones only from the teacher. Read it beside the
-    same number for the control.
+    Right answers may come from the labels; the teacher's wrong ones can only come from the teacher. Compare
+    it with the same number of the control.
 
     Args:
         predictions: int, (N,), the student's classes.
@@ -129,10 +130,10 @@ def agreement_on_errors(predictions: Array, teacher_predictions: Array, labels: 
 
 
 def negative_transfer(predictions: Array, teacher_predictions: Array, labels: Array) -> float:
-    """Agreement where the teacher is wrong less agreement where it is right, in [−1, 1].
+    """Agreement where the teacher is wrong minus agreement where it is right, in [−1, 1].
 
     Above 0 a student gives its teacher's wrong answers more often than its right ones; a student that learnt
-    from labels too lies far below. Read it beside its ceiling, another network of the teacher's family.
+    from labels too is far below 0. Compare it with its ceiling, another network of the teacher's family.
 
     Args:
         predictions: int, (N,), the student's classes.
@@ -140,7 +141,7 @@ def negative_transfer(predictions: Array, teacher_predictions: Array, labels: Ar
         labels: int, (N,), the true classes.
 
     Returns:
-        NaN with a reason where the teacher makes no error, or nothing but errors.
+        NaN with a reason if the teacher makes no error, or nothing but errors.
 
     >>> negative_transfer(np.array([1, 0, 2, 2]), np.array([1, 1, 1, 2]), np.array([0, 0, 1, 2]))
     0.0
@@ -175,6 +176,7 @@ def teacher_student_kl(teacher_log_probs: Array, student_log_probs: Array) -> Fl
     same_length(teacher_log_probs=p, student_log_probs=q)
     if p.shape != q.shape:
         raise DataError("teacher and student differ in classes", expected=p.shape[1], got=q.shape[1])
+    # 0 where p is 0, since 0 log 0 = 0; −inf − (−inf) would be NaN.
     gap = np.subtract(p, q, out=np.zeros_like(p), where=p > -np.inf)
     divergence: Float[np.ndarray, " n"] = (np.exp(p) * gap).sum(axis=1)
     return divergence
@@ -196,7 +198,7 @@ class Flips:
 
 
 def flips(control_predictions: Array, taught_predictions: Array, labels: Array) -> Flips:
-    """Which samples the taught student answers otherwise than its control.
+    """Which samples the taught student predicts differently from its control.
 
     >>> result = flips(np.array([0, 0, 1]), np.array([1, 0, 2]), np.array([1, 0, 0]))
     >>> result.mended.tolist(), result.broken.tolist(), result.moved.tolist()

@@ -1,4 +1,4 @@
-"""Linear centred kernel alignment, streamed: memory and time go with the smaller of samples and features."""
+"""Linear centred kernel alignment in blocks: cost grows with the smaller of samples and features."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from bequest.measure.undefined import Undefined
 from bequest.measures import Reason
 
 BLOCK = 1 << 19
-"""Numbers of a float64 block that are held at once: 4 MiB."""
+"""Numbers per block that are converted to float64 at once: 4 MiB."""
 
 ROWS = 1024
-"""So many rows are multiplied at once, unless they outgrow the product: each addition of it costs time."""
+"""The least rows of a block of products, unless that is larger than the product itself: with few rows most of
+the time would go into adding products up."""
 
 ROUNDING = 1e-24
-"""Squared deviations below this share of the squared mean are rounding: the features are constant."""
+"""Squared deviations below this share of the squared mean are rounding errors: the features are constant. It
+is the square of 1e-12, some thousand times the precision of float64."""
 
 CANCELLED = 1e-12
-"""An HSIC below this share of the squared variance is what rounding leaves of zero."""
+"""An HSIC below this share of the squared variance is zero up to rounding."""
 
 
 def cka(x: Array, y: Array, *, unbiased: bool = True) -> float:
@@ -33,7 +35,7 @@ def cka(x: Array, y: Array, *, unbiased: bool = True) -> float:
     Linear CKA, invariant to rotation, shift and common scale of the features. 1: equal up to these. Unbiased,
     in [−1, 1]: unrelated representations have an expected HSIC of 0 (Song et al. 2012; Nguyen et al. 2021).
     Biased, in [0, 1]: the form of Kornblith et al. (2019), high for unrelated data with more features than
-    samples. Read it beside an untrained pair (null) and two seeds of one family (ceiling).
+    samples. Compare it with an untrained pair (null) and two seeds of one family (ceiling).
 
     Sums are float64, over blocks of rows (feature space) or of columns (sample space), whichever needs fewer
     operations; the data may be memory-mapped and are never copied whole.
@@ -63,7 +65,7 @@ def cka_matrix(
 ) -> Float[np.ndarray, "r c"]:
     """CKA of each of ``xs`` with each of ``ys`` (with each other if None), (R, C); NaN where it is undefined.
 
-    All are features of the same samples in the same order. What belongs to one of them is computed once.
+    All are features of the same samples in the same order. The HSIC of each with itself is computed once.
 
     >>> x = np.random.default_rng(0).normal(size=(50, 3))
     >>> cka_matrix([x, 2 * x]).round(12).tolist()
@@ -90,7 +92,7 @@ class Centred:
     """Features and what centring them needs.
 
     Attributes:
-        name: What the caller called them.
+        name: Their name in error messages.
         x: (N, D), as given.
         mean: (D,), float64.
         norms: (N,), squared norms of the centred rows.
@@ -124,6 +126,7 @@ def centred(array: Array, name: str) -> Centred:
         total += x[part].sum(axis=0, dtype=np.float64)
     if not np.isfinite(total).all():
         raise not_finite(name)
+    # A second pass over the centred rows: squares less the squared mean would cancel for features far from 0.
     side = Centred(name, x, total / max(len(x), 1), norms)
     for part in blocks(len(x), x.shape[1]):
         rows = side.rows(part)
@@ -134,6 +137,7 @@ def centred(array: Array, name: str) -> Centred:
 def squared_product(one: Centred, other: Centred) -> float:
     """‖xᵀy‖² of centred data = Σ (xxᵀ)∘(yyᵀ): over features or over samples, whichever is cheaper."""
     count, p, q = len(one.x), one.x.shape[1], other.x.shape[1]
+    # xᵀy takes N·P·Q multiplications, the two Gram matrices N²·(P + Q).
     if count * (p + q) >= p * q:
         product = cross_product(one, other)
         return float(np.vdot(product, product))
@@ -151,8 +155,8 @@ def cross_product(one: Centred, other: Centred) -> Float[np.ndarray, "p q"]:
 
 
 def self_hsic(side: Centred, unbiased: bool) -> float:
-    """HSIC(x, x); NaN with a reason where there is nothing to compare."""
-    count, least = len(side.x), 4 if unbiased else 2
+    """HSIC(x, x); NaN with a reason for constant features or too few samples."""
+    count, least = len(side.x), 4 if unbiased else 2  # n − 3 is a factor of the unbiased estimator
     if count < least:
         return Undefined(f"{count} samples; CKA needs {least} or more", Reason.TOO_FEW)
     spread, offset = float(side.norms.sum()), count * float(side.mean @ side.mean)
@@ -164,7 +168,7 @@ def self_hsic(side: Centred, unbiased: bool) -> float:
 
 
 def hsic(squared: float, x_norms: Floats, y_norms: Floats, unbiased: bool) -> float:
-    """Linear HSIC, up to a factor of N alone, from ‖xᵀy‖² and the squared row norms of centred data."""
+    """Linear HSIC up to a factor that depends on N, from ‖xᵀy‖² and squared row norms of centred data."""
     if not unbiased:
         return squared
     return unbiased_hsic(len(x_norms), squared, x_norms.sum(), y_norms.sum(), float(x_norms @ y_norms))

@@ -1,4 +1,4 @@
-"""CKA of activations that arrive in batches and are not kept."""
+"""CKA of activations that arrive in batches and are not stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bequest.measures import Reason
 
 @final
 class CkaStream:
-    """Exact CKA in one pass over batches; memory goes with the number of features alone.
+    """Exact CKA in one pass over batches; memory depends on the number of features alone.
 
     Equal to :func:`~bequest.measure.cka` of all rows at once: sums are float64, taken around the first
     batch's mean, so that large offsets cost no digits.
@@ -44,7 +44,7 @@ class CkaStream:
         self._both = 0.0
 
     def update(self, x: Array, y: Array) -> None:
-        """Take in more samples: x (B, ...) and y (B, ...), rows paired.
+        """Add samples: x (B, ...) and y (B, ...), rows paired.
 
         Raises:
             DataError: If lengths differ, features are not as many as before, or a number is not finite.
@@ -87,6 +87,8 @@ class _Side:
         self.total = np.zeros_like(shift)
         self.square = np.zeros((len(shift), len(shift)))
         self.norms = self.norms_squared = 0.0
+        # Σ k·a and Σ l·a, with k and l the squared norms of the two sides' rows: needed to move norms to the
+        # true mean.
         self.by_own, self.by_other = np.zeros_like(shift), np.zeros_like(shift)
 
     @classmethod
@@ -128,8 +130,8 @@ class _Side:
 def _from_sums(left: _Side, right: _Side, product: Floats, both: float, count: int, unbiased: bool) -> float:
     """HSIC around the true means, from sums around the shifts.
 
-    With m and h the means of the shifted rows a and b: ‖a − m‖² = ‖a‖² − 2 a·m + ‖m‖², likewise for b, and Σ
-    of their product multiplied out.
+    With m and h the means of the shifted rows a and b: ‖a − m‖² = ‖a‖² − 2 a·m + ‖m‖², and the same for b;
+    the sum of their products is multiplied out.
     """
     m, h = left.total / count, right.total / count
     by_other, by_own = (left.by_own, right.by_own) if left is right else (left.by_other, right.by_other)
@@ -146,8 +148,8 @@ def _from_sums(left: _Side, right: _Side, product: Floats, both: float, count: i
 def minibatch_cka(batches: Iterable[tuple[Array, Array]], *, unbiased: bool = True) -> float:
     """CKA from HSICs that are averaged over batches before the ratio is taken (Nguyen et al. 2021).
 
-    Memory goes with one batch; no batch is kept. Unbiased: expected HSICs equal those of all samples, so that
-    independent noise stays at 0 for any batch size; biased batches of few samples are far too high.
+    Only one batch is in memory. Unbiased: expected HSICs equal those of all samples, so that independent
+    noise stays at 0 for any batch size. Biased: small batches are far too high.
 
     Args:
         batches: Pairs x (B, ...), y (B, ...), rows paired; 4 samples or more in each.
@@ -168,9 +170,10 @@ def minibatch_cka(batches: Iterable[tuple[Array, Array]], *, unbiased: bool = Tr
             raise DataError(
                 "a batch is too small for CKA", expected="4 samples or more", got=count, remedy="drop it"
             )
+        # The factors that `hsic` leaves out: batches of different sizes must be averaged on one scale.
         weight = count * (count - 3) if unbiased else (count - 1) ** 2
         shared = hsic(squared_product(one, other), one.norms, other.norms, unbiased)
-        # A batch whose features are constant adds nothing to its own HSIC.
+        # A batch with constant features adds nothing to its HSIC with itself.
         selves = [
             0.0 if reason_of(self_value := self_hsic(side, unbiased)) else self_value for side in (one, other)
         ]

@@ -1,4 +1,4 @@
-"""What every measure checks first: arrays or CPU tensors of the right shape, finite, paired row by row.
+"""Checks of every measure's input: arrays or CPU tensors of the right shape, finite, paired row by row.
 
 Malformed input raises :class:`~bequest.errors.DataError`; well-formed input for which a formula has no
 value yields :class:`~bequest.measure.undefined.Undefined`.
@@ -17,24 +17,24 @@ from torch import Tensor
 from bequest.errors import DataError
 
 Array: TypeAlias = NDArray[Any] | Tensor
-"""What measures take: a NumPy array, or a tensor in CPU memory."""
+"""Input of measures: a NumPy array, or a tensor in CPU memory."""
 
 Values: TypeAlias = Sequence[float | int] | NDArray[Any] | Tensor
-"""A short list of numbers, such as one a seed."""
+"""A short list of numbers, such as one per seed."""
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 Booleans: TypeAlias = NDArray[np.bool_]
 
 SUM_TOLERANCE = 1e-3
-"""How far a row of probabilities may be from summing to one: what float16 leaves."""
+"""How far the sum of a row of probabilities may be from 1: the rounding of float16."""
 
 BFLOAT16_SUM_TOLERANCE = 2e-2
-"""The same for bfloat16: its 8 bits leave .4 % of a probability, 3 % of one whose logarithm is −7."""
+"""The same for bfloat16: its 8 bits leave .4 % of a probability, or 3 % of one stored as its logarithm −7."""
 
 
 def plain(array: Values, name: str) -> NDArray[Any]:
-    """``array`` as NumPy, without a copy where that is possible.
+    """``array`` as NumPy, without a copy if possible.
 
     Raises:
         DataError: If it is a tensor on another device, or not an array of numbers.
@@ -78,7 +78,7 @@ def _numpy_knows(tensor: Tensor) -> bool:
 
 
 def vector(values: Values, name: str) -> Floats:
-    """``values`` as float64, shape (N,); NaN is allowed: it stands for an undefined number."""
+    """``values`` as float64, shape (N,); NaN is allowed and means an undefined number."""
     column = plain(values, name)
     _refuse_shape(column, 1, name, "(N,)")
     return column.astype(np.float64)
@@ -93,6 +93,7 @@ def matrix(array: Array, name: str) -> NDArray[Any]:
     values = plain(array, name)
     if values.ndim < 2:
         raise DataError(f"{name} has the wrong shape", expected="(N, D), or more axes", got=values.shape)
+    # NumPy cannot infer −1 for an array without elements.
     return values.reshape(len(values), -1) if len(values) else values.reshape(0, 0)
 
 
@@ -126,7 +127,7 @@ def scores(array: Array, name: str, *, columns: int = 2) -> Floats:
     table = plain(array, name)
     _refuse_shape(table, 2, name, "(N, C)")
     if table.shape[1] < columns:
-        # The highest of one score is always the same class: two such models would agree everywhere.
+        # With one score the argmax is always the same class: two such models would agree everywhere.
         raise DataError(
             f"{name} has one column, which is no choice between classes",
             expected=f"(N, C) with {columns} classes or more",
@@ -169,13 +170,14 @@ def log_probabilities(array: Array, name: str = "log_probs") -> Floats:
         DataError: If a row is no log-distribution, such as a row of logits or of probabilities.
     """
     table = scores(array, name)
+    # Logits given by mistake must fail the check of sums, and not overflow with a warning before.
     sums = np.exp(np.minimum(table, 50.0)).sum(axis=1)
     _refuse_sums(sums, name, "apply log_softmax to logits first", _sum_tolerance(array))
     return table
 
 
 def refuse_probabilities(logits: Floats, name: str) -> None:
-    """Refuse ``logits`` that are probabilities: softmax of those is nearly uniform, and no error shows it.
+    """Refuse ``logits`` that are probabilities: their softmax would be nearly uniform without any error.
 
     Raises:
         DataError: If no number is negative and every row sums to 1.
@@ -200,7 +202,7 @@ def _sum_tolerance(array: Array) -> float:
 
 
 def classes(array: Array, name: str, *, count: int | None = None) -> Integers:
-    """``array`` as int64 class indices, shape (N,); below ``count`` where that is known.
+    """``array`` as int64 class indices, shape (N,); below ``count`` if that is known.
 
     Raises:
         DataError: If they are not whole numbers in range.
@@ -232,7 +234,7 @@ def flags(array: Array, name: str) -> Booleans:
     """``array`` as booleans, shape (N,).
 
     Raises:
-        DataError: If it is not boolean: a list of predictions is no list of successes.
+        DataError: If it is not boolean: predictions must not be mistaken for correctness.
     """
     column = plain(array, name)
     _refuse_shape(column, 1, name, "(N,)")
@@ -271,11 +273,11 @@ def at_least(value: int, least: int, name: str) -> int:
 
 
 MOST_BINS = 10_000_000
-"""Each bin takes memory, whether or not a sample lies in it."""
+"""Each bin takes memory, even if it is empty."""
 
 
 def bin_count(bins: int) -> int:
-    """``bins``, which must be 1 or more, and no more than memory holds."""
+    """``bins``, which must be 1 or more and fit into memory."""
     at_least(bins, 1, "bins")
     if bins > MOST_BINS:
         raise DataError("there are too many bins", expected=f"{MOST_BINS:,} or fewer", got=f"{bins:,}")

@@ -1,4 +1,4 @@
-"""How far a transformer looks: the distance over which attention is paid."""
+"""The distance over which a vision transformer attends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ROWS_SUM_TO_ONE = 1e-3
 def attention_distance(
     weights: Float[np.ndarray, "n heads l l"], grid: tuple[int, int], *, patch: float = 1.0
 ) -> Float[np.ndarray, " heads"]:
-    """Mean distance between a patch and the patches that it attends to, one number a head.
+    """Mean distance between a patch and the patches that it attends to, one number per head.
 
     d_h = mean over images and query patches q of Σ_k a_h(q, k) · |r_q - r_k| / Σ_k a_h(q, k), the sums over
-    patches; r are the patches' centres. Tokens that stand before the patches have no place: as queries they
-    are left out, as keys their share is taken off. A query that attends to tokens alone is left out.
+    patches; r are the patches' centres. Tokens before the patches have no position: as queries they are left
+    out, and as keys their share of attention is removed. A query that attends to tokens only is left out.
 
     Args:
         weights: Attention weights; rows (last axis) sum to 1. The last ``grid[0] * grid[1]`` of the L
@@ -26,8 +26,8 @@ def attention_distance(
         patch: Side of a patch; the unit of the result is that of this side.
 
     Returns:
-        float64, in [0, patch · √((rows - 1)² + (columns - 1)²)]; NaN for a head none of whose patches
-        attends to a patch.
+        float64, (heads,), in [0, patch · √((rows - 1)² + (columns - 1)²)]; NaN for a head none of whose
+        patches attends to a patch.
 
     Raises:
         DataError: If the grid does not fit, or rows do not sum to 1.

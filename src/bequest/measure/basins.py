@@ -1,4 +1,4 @@
-"""Basins of attraction: what lies between solutions of one architecture."""
+"""Basins of attraction: losses and answers between solutions of one architecture."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from bequest.measures import Reason
 T = TypeVar("T")
 
 ONE_LINE = 1e-5
-"""A third solution nearer to the line through two than this share of its distance is on it, up to float32."""
+"""A third solution nearer to the line through two others than this share of its distance lies on that line,
+up to the precision of float32."""
 
 Batches = Iterable[Any]
-"""Inputs (B, ...) that can be gone through again and again, such as a list; labels are not needed."""
+"""Inputs (B, ...) that can be iterated repeatedly, such as a list; labels are not needed."""
 
 
 def interpolated(
@@ -33,14 +34,14 @@ def interpolated(
 ) -> nn.Module:
     """A copy of ``first`` in eval mode with weights (1 − share)·first + share·second.
 
-    BatchNorm's running statistics belong to no point between two networks, so that they are re-estimated
-    from ``batches``, at the ends too: plain averages over all batches, with everything else in eval mode.
+    Running statistics of BatchNorm cannot be interpolated. They are re-estimated from ``batches``, also at
+    the ends: plain averages over all batches, with everything else in eval mode.
 
     Args:
         first: A network; it is not changed.
         second: Another of the same architecture.
         share: 0 is ``first``, 1 is ``second``.
-        batches: Inputs for BatchNorm, of the training set; needed where there is any.
+        batches: Inputs for BatchNorm, of the training set; needed if there is any BatchNorm.
 
     Raises:
         ModelError: If architectures differ, buffers differ that are no BatchNorm's, or batches are missing.
@@ -77,8 +78,8 @@ class Barrier:
     Attributes:
         shares: (P,), 0 at the first network, 1 at the second.
         losses: (P,), at each share.
-        height: The most that the loss rises above the line between its ends; 0 if it never does.
-        at: The share where it does.
+        height: The most that the loss rises above the straight line between its ends; 0 if it never does.
+        at: The share at which it rises most.
     """
 
     shares: Float[np.ndarray, " p"]
@@ -103,8 +104,8 @@ def barrier(
     Args:
         first: A network; it is not changed.
         second: Another of the same architecture.
-        loss: A network in eval mode to a number of which less is better, such as its error or NLL on the test
-            split.
+        loss: Maps a network in eval mode to a number that is lower for better networks, such as its error or
+            NLL on the test split.
         points: Points on the line, ends included.
         batches: Inputs for BatchNorm; see :func:`interpolated`.
 
@@ -127,7 +128,7 @@ def barrier(
 def barrier_height(shares: Values, losses: Values) -> float:
     """The most that ``losses`` (P,) at ``shares`` (P,) rise above the straight line between first and last.
 
-    NaN with a reason where a loss is not finite.
+    NaN with a reason if a loss is not finite.
 
     >>> barrier_height([0.0, 0.5, 1.0], [1.0, 4.0, 3.0])
     2.0
@@ -142,7 +143,7 @@ def barrier_height(shares: Values, losses: Values) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FunctionPath:
-    """What networks between two solutions answer.
+    """Predictions of the networks between two solutions.
 
     Attributes:
         shares: (P,), 0 at the first network, 1 at the second.
@@ -165,12 +166,12 @@ def function_path(
 ) -> FunctionPath:
     """Function-space similarity along the straight line: agreement with both ends.
 
-    In one basin agreement passes from one end to the other; across a barrier it falls to chance in between.
+    In one basin agreement moves from one end to the other; across a barrier it falls to chance in between.
 
     Args:
         first: A network; it is not changed.
         second: Another of the same architecture.
-        predict: A network in eval mode to its predicted classes, int (N,).
+        predict: Maps a network in eval mode to its predicted classes, int (N,).
         points: Points on the line, ends included.
         batches: Inputs for BatchNorm; see :func:`interpolated`.
     """
@@ -187,7 +188,7 @@ class Plane:
         x: (S,), coordinates along the way from the first to the second, in units of weight distance.
         y: (S,), coordinates at right angles to it.
         losses: (S, S), rows along y.
-        corners: (3, 2), where the three solutions lie.
+        corners: (3, 2), coordinates of the three solutions.
     """
 
     x: Float[np.ndarray, " s"]
@@ -208,7 +209,7 @@ def plane(
 
     Args:
         models: Three networks; they are not changed.
-        loss: A network in eval mode to a number.
+        loss: Maps a network in eval mode to a number.
         steps: Grid points on each side.
         margin: How far the grid reaches beyond the solutions, as a share of their extent.
         batches: Inputs for BatchNorm; see :func:`interpolated`.
@@ -223,6 +224,8 @@ def plane(
     x, y = (np.linspace(low[k] - reach[k], high[k] + reach[k], steps) for k in (0, 1))
     losses = np.empty((steps, steps))
     for i, j in np.ndindex(steps, steps):
+        # Barycentric coordinates of the grid point: the first network is the origin, the second lies on the
+        # x-axis.
         third = y[i] / corners[2, 1]
         second = (x[j] - third * corners[2, 0]) / corners[1, 0]
         with torch.no_grad():
@@ -257,6 +260,8 @@ def _mixed(models: Sequence[nn.Module], weights: Sequence[float], batches: Batch
     sources = [dict(model.named_parameters()) for model in models]
     with torch.no_grad():
         for name, parameter in mixed.named_parameters():
+            # In float64, and without networks of weight 0: at an end the copy has exactly that network's
+            # parameters.
             parts = [w * s[name].double() for w, s in zip(weights, sources, strict=True) if w != 0]
             parameter.copy_(torch.stack(parts).sum(dim=0))
     _renormalise(mixed, batches)
@@ -276,6 +281,7 @@ def _renormalise(model: nn.Module, batches: Batches | None) -> None:
         )
     if isinstance(batches, Iterator):
         raise DataError("the batches can be read only once", expected="a list", got=type(batches).__name__)
+    # momentum=None is PyTorch's cumulative average, in which every batch counts the same.
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
@@ -288,7 +294,7 @@ def _renormalise(model: nn.Module, batches: Batches | None) -> None:
                 "a batch is not a tensor of inputs", expected="inputs alone", got=type(batch).__name__
             )
         if len(batch) < 2:
-            continue  # one row has no variance; the last batch of a loader may be one
+            continue  # one row has no variance; the last batch of a loader may be that small
         model(batch)
         seen += 1
     if not seen:
@@ -306,7 +312,7 @@ def _norms(model: nn.Module) -> Iterator[BatchNorm]:
 
 
 def _same_buffers(first: nn.Module, second: nn.Module) -> None:
-    """Refuse buffers that differ, save BatchNorm's statistics: no rule says what lies between them."""
+    """Refuse buffers that differ, except BatchNorm's statistics: they cannot be interpolated in general."""
     owned = {id(buffer) for layer in _norms(first) for buffer in layer.buffers()}
     others = dict(second.named_buffers())
     for name, buffer in first.named_buffers():

@@ -11,15 +11,15 @@ from bequest.measure.arrays import Floats, Integers
 
 
 def edges(bins: int) -> Floats:
-    """0, 1/B, …, 1: the floats nearest to k/B, as a literal such as 0.07 is; (B + 1,)."""
+    """0, 1/B, …, 1: the floats nearest to k/B, as a literal such as 0.07 is, unlike linspace's; (B + 1,)."""
     return np.arange(bins + 1) / bins
 
 
 def bin_of(probabilities: NDArray[Any], bins: int, *, precision: float) -> Integers:
-    """Which of ``bins`` bins (k/B, (k+1)/B] each probability is in; 0 is in the first.
+    """The index of each probability's bin among ``bins`` bins (k/B, (k+1)/B]; 0 is in the first.
 
-    A number that is an edge up to rounding is that edge: float32's .8 is 1e-8 above .8 and belongs to
-    (.7, .8] all the same. Otherwise the bins of a model would depend on the type that its softmax has.
+    A number that equals an edge up to rounding counts as that edge: float32's .8 is 1e-8 above .8 and still
+    belongs to (.7, .8]. Otherwise the bins would depend on the floating-point type of the softmax.
 
     Args:
         probabilities: (...,), float64.

@@ -1,4 +1,4 @@
-"""Intervals of what cannot leave its bounds, such as a share."""
+"""Intervals of bounded quantities, such as shares."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ def logit_ends(
 ) -> tuple[Floats, Floats]:
     """Mean − below and mean + above, moved so that they lie between ``least`` and ``most``, (P,) each.
 
-    The half-widths are taken to the logit of (mean − least)/(most − least) by its derivative, and the ends
-    back again; a mean that is a bound itself keeps the interval that it has, cut at the bounds.
+    The half-widths are transformed to the scale of the logit of (mean − least)/(most − least) by its
+    derivative (delta method), and the ends back again. A mean that equals a bound keeps its interval, cut off
+    at the bounds.
 
     >>> low, high = logit_ends(np.array([0.98]), np.array([0.05]), np.array([0.05]), 0.0, 1.0)
     >>> low.round(3).tolist(), high.round(3).tolist()
@@ -22,7 +23,7 @@ def logit_ends(
     """
     place = (mean - least) / (most - least)
     inside = (place > 0) & (place < 1)
-    safe = np.where(inside, place, 0.5)
+    safe = np.where(inside, place, 0.5)  # any inner point: these rows are replaced below
     slope = safe * (1 - safe) * (most - least)
     low = least + (most - least) * special.expit(special.logit(safe) - below / slope)
     high = least + (most - least) * special.expit(special.logit(safe) + above / slope)

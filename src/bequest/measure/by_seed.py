@@ -1,4 +1,4 @@
-"""A quantity at each seed with what decides how sure its mean is; differences, means and shares of it."""
+"""A quantity at each seed with everything that decides its interval; differences, means and shares of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bequest.measure.undefined import Undefined
 from bequest.measures import Reason
 
 LEAST_RING = 3
+"""With two networks both pairs of a ring are one pair: an interval from them would mean nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +25,13 @@ class SeedValues:
     """One quantity at each seed.
 
     Attributes:
-        by_seed: Seed to value; NaN where it is undefined.
-        table: float (S, N), the value of each sample at each seed, in the order of ``by_seed``, where the
-            quantity is their mean; None where it is no mean over samples.
-        samples: int (N,), ids of the columns; two tables belong together where they are equal.
-        ring: Seed k stands for the pair of network k and network k + 1, the last with the first.
-        difference: It is a difference of two such quantities.
-        bounds: Where it lies by definition, such as (0, 1) for a share; None where nowhere.
+        by_seed: The value at each seed; NaN if it is undefined.
+        table: float (S, N), the value of each sample at each seed, in the order of ``by_seed``, if the
+            quantity is their mean; None if it is no mean over samples.
+        samples: int (N,), ids of the columns; two tables are paired if these are equal.
+        ring: Seed k stands for the pair of networks k and k + 1, the last one for the last and the first.
+        difference: Whether it is a difference of two such quantities.
+        bounds: The bounds of its values by definition, such as (0, 1) for a share; None if it has none.
         resolution: The step in which values can differ, 1/N for a share of N samples; 0 without one.
     """
 
@@ -53,7 +54,7 @@ class SeedValues:
         return np.array([float(value) for value in self.by_seed.values()])
 
     def interval(self, level: float = 0.95) -> Estimate:
-        """The mean with its interval: for other seeds, and for other samples where it is a mean over samples.
+        """The mean with its interval: over seeds, and over samples too if it is a mean over samples.
 
         Crossed over seeds and samples (:func:`~bequest.measure.crossed_interval`) with a table, a jackknife
         over networks (:func:`~bequest.measure.ring_interval`) on a ring, else a t-interval over seeds.
@@ -65,7 +66,7 @@ class SeedValues:
         )
 
     def seed_interval(self, level: float = 0.95) -> Estimate:
-        """The mean with its interval for other seeds on these samples."""
+        """The mean with its interval over seeds alone, for these samples."""
         if self.ring:
             estimate = ring_interval(self.values, level=level)
             return estimate if self.bounds is None else bounded(estimate, *self.bounds)
@@ -75,7 +76,7 @@ class SeedValues:
         return seed_interval(self.values, level=level, bounds=self.bounds, resolution=self.resolution)
 
     def at(self, seeds: Sequence[int]) -> SeedValues:
-        """The same at some of its seeds."""
+        """The same quantity at some of its seeds."""
         rows = [self.seeds.index(seed) for seed in seeds]
         table = None if self.table is None else self.table[rows]
         return replace(self, by_seed={seed: self.by_seed[seed] for seed in seeds}, table=table)
@@ -85,7 +86,7 @@ class SeedValues:
         return self.ring and len(self.by_seed) < LEAST_RING
 
     def spread(self) -> Floats:
-        """(S,): the values, or on a ring what has the spread of their mean; see :func:`ring_values`."""
+        """The values, (S,); for a ring, values with the spread of their mean, see :func:`ring_values`."""
         values = self.values
         is_whole = len(values) >= LEAST_RING and not np.isnan(values).any()
         return ring_values(values) if self.ring and is_whole else values
@@ -107,10 +108,10 @@ def seed_values(
     bounds: tuple[float, float] | None = None,
     resolution: float = 0.0,
 ) -> SeedValues:
-    """What is known at each seed: one number, or one a sample.
+    """A quantity from its values at each seed: one number, or one number per sample.
 
     Args:
-        rows: Seed to a number, or to an array (N,) of one number a sample, whose mean is the value.
+        rows: For each seed a number, or an array (N,) of one number per sample, whose mean is the value.
         samples: int (N,), ids of the samples.
         ring: See :class:`SeedValues`.
         bounds: See :class:`SeedValues`.
@@ -128,17 +129,18 @@ def seed_values(
     if len(lengths) > 1:
         raise DataError("seeds differ in samples", expected="one shape", got=sorted(map(str, lengths)))
     if lengths in ({()}, set()):
+        # A float stays the object that it is: `Undefined` would lose its reason.
         by_seed = {seed: float(row) if not isinstance(row, float) else row for seed, row in rows.items()}
         return SeedValues(by_seed, ring=ring, bounds=bounds, resolution=resolution)
     means = {seed: float(np.mean(row, dtype=np.float64)) for seed, row in rows.items()}
-    # Half the memory of float64, exact for right and wrong; the means above are not rounded.
+    # float32 takes half the memory and is exact for right and wrong; the means above are float64.
     table = np.stack([np.asarray(row, dtype=np.float32) for row in rows.values()])
     ids = np.arange(table.shape[1]) if samples is None else np.asarray(samples)
     return SeedValues(means, table, ids, ring, bounds=bounds, resolution=resolution)
 
 
 def paired(first: SeedValues, second: SeedValues) -> SeedValues:
-    """First − second at the seeds at which both are defined, paired by sample where both have the same.
+    """``first − second`` at the seeds at which both are defined, paired by sample if their samples are equal.
 
     >>> dict(paired(seed_values({0: 0.5, 1: 0.75}), seed_values({0: 0.25, 1: 0.25, 2: 1.0})).by_seed)
     {0: 0.25, 1: 0.5}
@@ -164,8 +166,8 @@ def paired(first: SeedValues, second: SeedValues) -> SeedValues:
 def combined(parts: Sequence[SeedValues]) -> SeedValues:
     """The mean of several quantities, such as one property on several splits, at the seeds that all have.
 
-    Splits that are made from the same samples are averaged sample by sample; splits of other samples are
-    strata of equal weight: their own differences are no chance.
+    Splits of the same samples are averaged sample by sample. Splits of different samples are strata of equal
+    weight: differences between strata are fixed and do not count as chance.
 
     Args:
         parts: One or more.
@@ -191,6 +193,7 @@ def combined(parts: Sequence[SeedValues]) -> SeedValues:
         ring=any(part.ring for part in chosen),
         difference=any(part.difference for part in chosen),
         bounds=bounds.pop() if len(bounds) == 1 else None,
+        # A mean of P shares in steps of 1/N moves in steps of 1/(P·N).
         resolution=min(part.resolution for part in chosen) / len(chosen),
     )
 
@@ -200,13 +203,13 @@ def share_of_gap(
 ) -> Estimate:
     """:func:`~bequest.measure.inheritance` at the seeds that all three have.
 
-    With an interval for other samples too where all three are means over the same samples
-    (:func:`~bequest.measure.crossed_inheritance`), and for other networks where the teacher's is a ring.
+    The interval is over samples too if all three are means over the same samples
+    (:func:`~bequest.measure.crossed_inheritance`), and over networks if the teacher's values are a ring.
 
     Args:
-        taught: The taught student's.
-        control: Its control's.
-        teacher: The teacher's, or the ceiling of a likeness.
+        taught: The values of the taught student.
+        control: Those of its control.
+        teacher: Those of the teacher, or the ceiling of a likeness.
         level: Confidence level.
         crossed: False for the interval over seeds alone.
 
@@ -235,7 +238,7 @@ def _same_samples(one: SeedValues, other: SeedValues) -> bool:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Their mean; where one is undefined, that one, with its reason."""
+    """Their mean; if one is undefined, that one with its reason."""
     undefined = [value for value in values if np.isnan(value)]
     return undefined[0] if undefined else float(np.mean(values))
 
@@ -243,8 +246,9 @@ def _mean(values: Sequence[float]) -> float:
 def _strata(parts: Sequence[SeedValues]) -> Floats:
     """One table of all samples whose row means are the means of the parts' row means.
 
-    A sample of a stratum of n_p among n samples in P strata weighs n/(P·n_p). The strata are fixed: their
-    means are brought together first, so that only differences within them count as those of samples.
+    A sample of a stratum with n_p of all n samples in P strata has the weight n/(P·n_p). The strata are
+    fixed: their means are made equal first, so that only differences within strata count as variance of
+    samples.
     """
     tables = [np.asarray(part.table, dtype=np.float64) for part in parts]
     count, means = (

@@ -1,9 +1,9 @@
-"""Similarities against what unpaired samples give: a p-value, and a score that is 0 at chance.
+"""Similarities compared with those of unpaired samples: a p-value, and a score that is 0 at chance.
 
-A similarity of unrelated representations is not 0, grows with width, and the largest of many layers' grows
-with their number. Permuting the rows of one side keeps both representations and breaks their pairing;
-permuting all layers of that side by the same permutation keeps how they depend on each other, so that the
-largest over layers is compared with largest ones.
+The similarity of unrelated representations is not 0 and grows with width, and the largest over many layers
+grows with their number. Permuting the rows of one side keeps both representations and breaks their pairing.
+Permuting all layers of that side alike keeps the dependence between layers, so that the largest value over
+layers is compared with largest values.
 
 Source: Gröger, Wen & Brbić (2026), "Revisiting the Platonic Representation Hypothesis: An Aristotelian View",
 arXiv 2602.14486, algorithms 1 and 2.
@@ -27,16 +27,16 @@ from bequest.seeding import numpy_generator
 
 @dataclass(frozen=True, slots=True)
 class CalibratedSimilarity:
-    """A similarity and what chance gives.
+    """A similarity compared with chance.
 
     Attributes:
-        value: The similarity; the largest over pairs of layers where there are several.
-        score: (value − threshold) / (most − threshold), in [0, 1]: 0 where chance reaches it, 1 at the most.
-        p_value: The share of permutations that reach it, the data themselves counted among them.
-        threshold: What it must exceed: the quantile of permuted values and the value together.
+        value: The similarity; the largest over pairs of layers if there are several.
+        score: (value − threshold) / (most − threshold), in [0, 1]: 0 if chance reaches it, 1 at the most.
+        p_value: The share of permutations that reach it, with the data themselves counted as one.
+        threshold: The value to exceed: the quantile of the permuted values and the value together.
         null: (D,), the permuted values.
         values: (R, C), the similarity of each pair of layers.
-        p_values: (R, C), of each pair against the largest of permuted ones: corrected for all pairs.
+        p_values: (R, C), of each pair against the largest permuted values: corrected for all pairs.
     """
 
     value: float
@@ -96,6 +96,7 @@ def calibrated_similarity(
         null[draw] = _each(measure, rows, [side[order] for side in columns]).max()
     value = float(values.max())
     together = np.sort(np.append(null, value))
+    # Less a little: .95 · 200 must be the 190th value, although the product may be rounded up to 190.00…1.
     threshold = float(together[min(math.ceil(level * (draws + 1) - 1e-9), draws + 1) - 1])
     room = most - threshold
     score = min(max((value - threshold) / room, 0.0), 1.0) if room > 0 else 0.0

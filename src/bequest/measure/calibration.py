@@ -1,4 +1,4 @@
-"""Whether confidence means what it says: reliability tables and calibration errors."""
+"""Calibration: reliability tables and calibration errors."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ BINNINGS = ("width", "mass")
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityTable:
-    """A reliability diagram as data: one entry a bin, all arrays (B,).
+    """A reliability diagram as data: one entry per bin, all arrays (B,).
 
     Attributes:
         low: Lower edge of the bin; for equal mass, the lowest confidence in it.
         high: Upper edge of the bin; for equal mass, the highest confidence in it.
         count: Samples in the bin.
-        confidence: Mean confidence in the bin; NaN where it is empty.
-        accuracy: Share of right answers in the bin; NaN where it is empty.
+        confidence: Mean confidence in the bin; NaN if it is empty.
+        accuracy: Share of right answers in the bin; NaN if it is empty.
     """
 
     low: Float[np.ndarray, " b"]
@@ -61,7 +61,7 @@ class ReliabilityTable:
 
     @property
     def largest_gap(self) -> float:
-        """max_b |accuracy_b − confidence_b|: the maximum calibration error, which small bins rule."""
+        """max_b |accuracy_b − confidence_b|: the maximum calibration error, dominated by small bins."""
         gaps = np.abs(self.accuracy - self.confidence)
         return float(np.nanmax(gaps)) if self.count.any() else no_samples()
 
@@ -72,9 +72,9 @@ def reliability(
     """Sort samples into bins by the confidence max_k p_k and compare confidence with accuracy.
 
     ``"width"``: bin b is (b/B, (b+1)/B], so that a confidence of exactly 1 is in the last bin (Guo et al.
-    2017, section 2). ``"mass"``: as many samples a bin as can be, equal confidences never parted, so that the
-    order of the samples cannot matter: a sample with r less confident ones is in bin ⌊B·r/N⌋; empty bins are
-    dropped.
+    2017, section 2). ``"mass"``: as equal counts as possible without separating equal confidences, so that
+    the order of the samples does not matter: a sample with r less confident ones is in bin ⌊B·r/N⌋; empty
+    bins are dropped.
 
     Args:
         probs: (N, C), probabilities.
@@ -98,9 +98,9 @@ def expected_calibration_error(
 ) -> float:
     """ECE = Σ_b (n_b / N) |accuracy_b − confidence_b|, in [0, 1]; 0 is calibrated.
 
-    Guo et al. (2017), section 2, over :func:`reliability`. It is biased upwards on few samples, and depends
-    on the bins: read it with its table. As B grows it turns into :func:`mean_confidence_gap`, which is not
-    calibration.
+    Guo et al. (2017), section 2, over :func:`reliability`. It is biased upwards on few samples and depends on
+    the bins: report it with its table. As B grows it becomes :func:`mean_confidence_gap`, which does not
+    measure calibration.
 
     Args:
         probs: (N, C), probabilities.
@@ -132,9 +132,9 @@ def calibration_interval(
 ) -> Estimate:
     """:func:`expected_calibration_error`, marked as biased, with an interval over resamples of the samples.
 
-    A calibrated model has an ECE above 0 on few samples: the reason says which these confidences would have.
-    A resample is biased once more than the samples are; its percentiles are moved back by that, so that they
-    lie around the value.
+    On few samples even a calibrated model has an ECE above 0: the reason gives the ECE that it would have
+    with these confidences. A resample is biased once more than the samples are; its percentiles are moved
+    back by that bias, so that they lie around the value.
 
     Args:
         probs: (N, C), probabilities.
@@ -146,7 +146,7 @@ def calibration_interval(
         seed: Seed of the resamples.
 
     Returns:
-        ``code`` is ``Reason.BIASED`` where there are samples.
+        ``code`` is ``Reason.BIASED`` if there are samples.
 
     >>> estimate = calibration_interval(np.array([[0.75, 0.25]] * 40), np.array([0, 0, 0, 1] * 10), draws=99)
     >>> estimate.value, estimate.low, estimate.high < 0.2, estimate.n
@@ -171,6 +171,7 @@ def calibration_interval(
     for draw in range(draws):
         rows = generator.integers(0, count, size=count)
         resampled[draw] = error(confidence[rows], correct[rows])
+        # The null of a calibrated model: each answer is right with exactly the probability that it claims.
         calibrated[draw] = error(confidence, generator.random(count) < confidence)
     ends = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]) - (resampled.mean() - value)
     low, high = np.clip(ends, 0.0, 1.0)
@@ -181,10 +182,10 @@ def calibration_interval(
 
 
 def mean_confidence_gap(probs: Array, labels: Array) -> float:
-    """(1/N) Σ_i |confidence_i − correct_i|, in [0, 1]; 0 is certain and right, not calibrated.
+    """(1/N) Σ_i |confidence_i − correct_i|, in [0, 1]; 0 means certain and right, not calibrated.
 
-    The limit of the ECE for ever more bins, and what Abnar et al. (2020) print under that name: a perfectly
-    calibrated model of confidence c has 2c(1 − c), not 0.
+    The limit of the ECE for ever more bins, which Abnar et al. (2020) report as ECE: a perfectly calibrated
+    model of confidence c has 2c(1 − c), not 0.
 
     >>> import numpy as np
     >>> round(mean_confidence_gap(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1])), 3)
@@ -199,7 +200,7 @@ def classwise_calibration_error(
 ) -> float:
     """The mean over classes k of the calibration error of p_k against [label = k], in [0, 1].
 
-    Kull et al. (2019): every class counts alike, and so do the probabilities that are not the highest.
+    Kull et al. (2019): every class has the same weight, and probabilities other than the highest count too.
 
     Args:
         probs: (N, C), probabilities.

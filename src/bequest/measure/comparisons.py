@@ -1,4 +1,4 @@
-"""Many comparisons at once: p-values, and what is left of them."""
+"""Multiple comparisons: p-values and their adjustment."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def paired_p_value(treated: Values, control: Values) -> float:
     It is below 1 − level exactly where :func:`~bequest.measure.paired_interval` at that level excludes 0.
 
     Args:
-        treated: (N,), one number a pair.
+        treated: (N,), one number per pair.
         control: (N,), the other of each pair, in the same order.
 
     Returns:
-        NaN with a reason for fewer than two pairs, or where a value is undefined.
+        NaN with a reason for fewer than two pairs, or if a value is undefined.
 
     Raises:
         DataError: If lengths differ.
@@ -39,6 +39,7 @@ def paired_p_value(treated: Values, control: Values) -> float:
     if np.isnan(gaps).any():
         reason = f"undefined in {int(np.isnan(gaps).sum())} of {len(gaps)} pairs"
         return Undefined(reason, Reason.UNDEFINED_SEED)
+    # Without a spread t is 0/0 or infinite, for which SciPy warns.
     if (gaps == gaps[0]).all():
         return 1.0 if gaps[0] == 0 else 0.0
     from scipy import stats  # slow to import, and needed here alone
@@ -47,13 +48,13 @@ def paired_p_value(treated: Values, control: Values) -> float:
 
 
 def holm(p_values: Values) -> Float[np.ndarray, " m"]:
-    """p-values adjusted for being many, (M,): of those below α, one is false with a chance of α at most.
+    """p-values adjusted for their number, (M,): any false one is below α with a probability of at most α.
 
-    Holm (1979): the k-th smallest is multiplied by M − k + 1, and none may be below a smaller one. It holds
-    whatever the dependence between the comparisons.
+    Holm (1979): the k-th smallest is multiplied by M − k + 1, and the results are made non-decreasing. It
+    holds for any dependence between the comparisons.
 
     Args:
-        p_values: (M,), in [0, 1]; NaN where a comparison is undefined: it stays NaN and is not counted.
+        p_values: (M,), in [0, 1]; NaN for an undefined comparison, which stays NaN and is not counted.
 
     Raises:
         DataError: If a value is not in [0, 1].

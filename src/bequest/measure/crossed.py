@@ -1,12 +1,13 @@
-"""Intervals of means over seeds and samples, when another seed and another sample were both possible.
+"""Intervals of means over seeds and samples, for other seeds and other samples.
 
 Model: value(s, i) = mean + seed effect a_s + sample effect b_i + rest e_si, all independent (two-way random
-effects, one value a cell). Then var(grand mean) = var(a)/S + var(b)/N + var(e)/(S·N), and
+effects, one value per cell). Then var(grand mean) = var(a)/S + var(b)/N + var(e)/(S·N), and
 
-* the spread of the S seed means over S estimates var(a)/S + var(e)/(S·N), with S − 1 degrees of freedom;
-* the spread of the N sample means less var(e)/S, over N, estimates var(b)/N.
+* the variance of the S seed means, divided by S, estimates var(a)/S + var(e)/(S·N), with S − 1 degrees of
+  freedom;
+* the variance of the N sample means minus var(e)/S, divided by N, estimates var(b)/N.
 
-An interval over seeds alone sees the first part only: it says nothing about other test samples.
+An interval over seeds alone covers the first part only: it says nothing about other test samples.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from bequest.measures import Reason
 METHOD = "crossed over seeds and samples"
 
 ROUNDING = np.array([[2.0, 1.0], [1.0, 2.0]])
-"""Covariance of taught − control and teacher − control where each of the three is rounded with variance 1."""
+"""Covariance of taught − control and teacher − control if each of the three has a rounding error of variance
+1."""
 FURTHEST = 1e15
-"""A ratio further than this from the estimated one is as good as infinite."""
+"""A ratio further than this from the estimated one counts as infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +52,23 @@ def crossed_interval(
 ) -> Estimate:
     """The mean over seeds and samples with an interval for other seeds and other samples.
 
-    With the two parts of the variance that the module names, the half-width is the mean of two: that of
-    Graybill & Wang (1980), √(t²_{S−1}·V_seed + z²·V_sample), which is too wide by a little, and that of
-    Satterthwaite (1946), t_ν·√(V_seed + V_sample) with ν = V²/(V_seed²/(S−1) + V_sample²/(N−1)), which is
-    too narrow by as much (``benchmarks/verdicts.py``); they are equal where one part is 0. Above 95 % the
-    second is too narrow by ever more, since its ν takes a part that is 0 in truth for a sure one: its weight
-    falls from a half at 95 % with 1 − level. A seed-only interval of the same table is
+    With the two variance components of this module, the half-width is the mean of two: that of Graybill &
+    Wang (1980), √(t²_{S−1}·V_seed + z²·V_sample), which is slightly too wide, and that of Satterthwaite
+    (1946), t_ν·√(V_seed + V_sample) with ν = V²/(V_seed²/(S−1) + V_sample²/(N−1)), which is too narrow by as
+    much (``benchmarks/verdicts.py``); they are equal if one component is 0. Above 95 % the second is
+    increasingly too narrow, since its ν takes an estimated component whose true value is 0 for certain: its
+    weight falls from a half at 95 % with 1 − level. The seed-only interval of the same table is
     :func:`~bequest.measure.seed_interval` of its row means.
 
     Args:
         values: (S, N), one number for each seed and sample, such as 1.0 for right and 0.0 for wrong, or the
             difference of two models' at the same seed and sample.
         level: Confidence level.
-        bounds: Where values lie by definition, such as (0, 1) for a share; see
+        bounds: The bounds of the values by definition, such as (0, 1) for a share; see
             :func:`~bequest.measure.seed_interval`.
-        resolution: The step in which seeds can differ, 1/N for a share of N samples: spread over seeds below
-            what rounding two of them leaves (resolution/√6) is taken for rounding. Where seeds and samples
-            are equal the interval is at least ± one step. 0 where there is no step.
+        resolution: The step in which seeds can differ, 1/N for a share of N samples: a spread over seeds
+            below the rounding error of a difference (resolution/√6) counts as rounding. If all seeds and
+            samples are equal the interval is at least ± one step. 0 if there is no step.
 
     Returns:
         ``n`` counts seeds. The interval alone is NaN, with a reason, with one seed or one sample.
@@ -91,7 +93,7 @@ def crossed_interval(
     parts = _parts(table[None])
     value = float(parts.means[0])
     half = _half_width(parts, np.ones(1), level)
-    equal = half <= 1e-12 * float(np.abs(table).max())  # means of equal rows can differ in their last digit
+    equal = half <= 1e-12 * float(np.abs(table).max())  # means of equal rows may differ in the last digit
     if resolution > 0:
         half = _half_width(_rounded(parts, np.full((1, 1), resolution**2 / 6)), np.ones(1), level)
     elif equal:
@@ -118,13 +120,13 @@ def crossed_inheritance(
     Args:
         taught: (S, N), the property of the taught student at each seed and sample.
         control: (S, N), that of its control at the same seeds and samples.
-        teacher: (S, N), that of its teacher; repeat the row where one teacher taught all.
+        teacher: (S, N), that of its teacher; repeat the row if one teacher taught all.
         level: Confidence level, of the interval and of the test whether there is a gap.
         resolution: The step in which seeds can differ; see :func:`~bequest.measure.inheritance`.
 
     Returns:
-        ``value`` is NaN, with a reason, where the crossed interval of teacher − control contains 0 or does
-        not exist. An end is infinite where it excludes 0 by less than rounding.
+        ``value`` is NaN, with a reason, if the crossed interval of teacher − control contains 0 or does not
+        exist. An end is infinite if that interval excludes 0 by less than rounding.
 
     Raises:
         DataError: If shapes differ, or a number is not finite.
@@ -152,8 +154,9 @@ def crossed_inheritance(
     missing = _too_little(p)
     if missing is not None:
         return without_interval(missing, len(p), level, method)
-    # One estimate of the covariances for the gap and for the ratio: made positive for the two together they
-    # are not those of the gap alone, and the set of ratios is an interval only where this gap excludes 0.
+    # The gap is tested with the covariances of the ratio. Made positive for both differences together they
+    # are not those of the gap alone, and the set of ratios is an interval only if the gap excludes 0 with
+    # them.
     parts = _rounded(_parts(np.stack([p - c, t - c])), resolution**2 / 12 * ROUNDING)
     gap, half = float(parts.means[1]), _half_width(parts, np.array([0.0, 1.0]), level)
     if abs(gap) <= half:
@@ -169,7 +172,7 @@ def crossed_inheritance(
 
 
 def _parts(tables: Floats) -> _Parts:
-    """From (K, S, N): the grand means and what seeds and samples add to their covariances."""
+    """From (K, S, N): the grand means, and the parts of their covariances from seeds and from samples."""
     _, seeds, count = tables.shape
     means = tables.mean(axis=(1, 2))
     rows, columns = tables.mean(axis=2), tables.mean(axis=1)
@@ -181,7 +184,7 @@ def _parts(tables: Floats) -> _Parts:
 
 
 def _rounded(parts: _Parts, rounding: Floats) -> _Parts:
-    """The parts where seeds spread by less than rounding leaves, (K, K) of one seed, with that added."""
+    """The parts, with ``rounding`` (K, K) of one seed added if seeds spread by less than that."""
     least = rounding / parts.shape[0]
     if (np.diag(parts.by_seed) >= np.diag(least)).all():
         return parts
@@ -189,7 +192,7 @@ def _rounded(parts: _Parts, rounding: Floats) -> _Parts:
 
 
 def _positive(covariance: Floats) -> Floats:
-    """The nearest covariance: an estimated component of variance can come out below 0, and is 0 then."""
+    """The nearest covariance matrix: an estimated variance component below 0 is set to 0."""
     sizes, axes = np.linalg.eigh(covariance)
     nearest: Floats = (axes * np.maximum(sizes, 0.0)) @ axes.T
     return nearest
@@ -206,21 +209,22 @@ def _half_width(parts: _Parts, weights: Floats, level: float) -> float:
     wide = np.sqrt(special.stdtrit(seeds - 1, tail) ** 2 * by_seed + special.ndtri(tail) ** 2 * by_sample)
     freedom = total**2 / (by_seed**2 / (seeds - 1) + by_sample**2 / (count - 1))
     narrow = special.stdtrit(freedom, tail) * np.sqrt(total)
+    # The simulations behind this weight are in docs/negative-results.md ("Half of Satterthwaite's interval").
     weight = min(0.5, 0.5 * (1 - level) / 0.05)
     return float((1 - weight) * wide + weight * narrow)
 
 
 def _end(parts: _Parts, ratio: float, level: float, side: int) -> float:
-    """The ratio on one side of the estimated one where the interval of a − r·b begins to exclude 0."""
+    """The ratio on one side of the estimated one at which the interval of a − r·b begins to exclude 0."""
 
     def outside(other: float) -> float:
         weights = np.array([1.0, -other])
         return abs(float(weights @ parts.means)) - _half_width(parts, weights, level)
 
     if outside(ratio) >= 0:
-        return ratio  # no width: a and b have the same ratio at every seed and sample
+        return ratio  # zero width: a and b have the same ratio at every seed and sample
     step = max(abs(ratio), 1.0) * 1e-3
-    # b's own interval excludes 0, so that far enough out a − r·b does too.
+    # The interval of b alone excludes 0, so that the one of a − r·b does so for large enough r.
     while outside(ratio + side * step) < 0:
         if step > FURTHEST:
             return side * np.inf

@@ -1,4 +1,4 @@
-"""Verdicts on the claims of one study: 5 % for the family, not for each."""
+"""Verdicts on the claims of one study, with an error of 5 % for the family instead of each claim."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Direction = Literal["above", "below", "within"]
 DIRECTIONS = ("above", "below", "within")
 Word = Literal["upheld", "contradicted", "undecided"]
 SMALLEST = 1e-12
-"""p-values below this are given as this: float64 cannot hold levels much nearer to 1."""
+"""The smallest p-value: float64 cannot represent levels much nearer to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is claimed of a number, and its interval at any level.
+    """A claim about a number, with its interval at any level.
 
     Attributes:
-        interval: Level to estimate; intervals of higher level contain those of lower level. For example
-            ``lambda level: paired_interval(taught, control, level=level)``.
+        interval: Maps a level to an estimate; intervals of higher level contain those of lower level. For
+            example ``lambda level: paired_interval(taught, control, level=level)``.
         direction: ``"above"`` or ``"below"`` the margin, or ``"within"`` ±margin.
-        margin: What it is compared with.
-        exact: The values are equal by construction, so that an interval without width may decide.
+        margin: The value that the interval is compared with.
+        exact: The values are equal by construction, so that an interval of zero width may decide.
     """
 
     interval: Callable[[float], Estimate]
@@ -42,16 +42,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One claim of a family and what the evidence says.
+    """The verdict on one claim of a family.
 
     Attributes:
         verdict: ``"upheld"``, ``"contradicted"`` or ``"undecided"``, by the adjusted interval.
-        plain: The estimate at the level that was asked for.
+        plain: The estimate at the family's level.
         adjusted: The estimate at the claim's level within the family.
-        p_value: 1 − the highest level at which the claim's interval gives a verdict; 1 where none does.
-        adjusted_p_value: The same after Holm; a verdict is given where it is below 1 − level.
-        reason: Why it is undecided at any level; None where the interval alone decides.
-        code: The same for programs.
+        p_value: 1 − the highest level at which the claim's interval gives a verdict; 1 if none does.
+        adjusted_p_value: The same after Holm; there is a verdict if it is below 1 − level.
+        reason: Why it is undecided at any level; None if the interval alone decides.
+        code: The reason as a code.
     """
 
     verdict: Word
@@ -64,7 +64,7 @@ class Judged:
 
 
 def verdict_of(direction: Direction, low: float, high: float, margin: float) -> Word:
-    """The verdict that an interval gives; undecided where an end is NaN.
+    """The verdict of an interval; undecided if an end is NaN.
 
     ``above``: upheld if low > margin, contradicted if high < margin; ``below``: the reverse. ``within``:
     upheld if the interval lies inside ±margin (two one-sided tests; Schuirmann 1987), contradicted if it lies
@@ -89,7 +89,7 @@ def verdict_p_value(claim: Claim) -> float:
     """1 − the highest level at which the claim's interval gives a verdict, in [1e-12, 1].
 
     For ``above`` and ``below`` it is the two-sided p-value of the margin; for ``within`` twice the larger of
-    the two one-sided p-values, or the two-sided one of the nearer margin where the value lies outside. It is
+    the two one-sided p-values, or the two-sided one of the nearer margin if the value lies outside. It is
     two-sided since a claim can be upheld wrongly and contradicted wrongly.
 
     >>> from bequest.measure import paired_interval, paired_p_value
@@ -102,7 +102,8 @@ def verdict_p_value(claim: Claim) -> float:
     def clearance(log_p: float) -> float:
         return _clearance(claim, claim.interval(1 - float(np.exp(log_p))))
 
-    # Levels are searched by the logarithm of 1 − level: p-values of interest span twelve orders of magnitude.
+    # A search over levels serves every kind of interval, and no verdict can disagree with its interval. It is
+    # over log(1 − level), since p-values of interest span twelve orders of magnitude.
     lowest, highest = float(np.log(SMALLEST)), float(np.log1p(-1e-9))
     if clearance(highest) <= 0:
         return 1.0
@@ -112,15 +113,15 @@ def verdict_p_value(claim: Claim) -> float:
 
 
 def judge_family(claims: Sequence[Claim], *, level: float = 0.95) -> list[Judged]:
-    """A verdict on each claim, such that the chance of a wrong one among them all is 1 − level at most.
+    """A verdict on each claim, such that the probability of any wrong one is at most 1 − level.
 
-    Holm (1979) over :func:`verdict_p_value`, written as intervals: the k-th smallest p-value of M is compared
-    with (1 − level)/(M − k + 1), which is the claim's interval at level 1 − (1 − level)/(M − k + 1); after
-    the first that does not decide, all others keep that level. It holds whatever the dependence between the
-    claims, which share controls and seeds. A claim whose value is undefined is undecided and counts as well:
-    a family that shrank with its data would be no family.
+    Holm (1979) over :func:`verdict_p_value`, written as intervals: comparing the k-th smallest p-value of M
+    with (1 − level)/(M − k + 1) is the claim's interval at level 1 − (1 − level)/(M − k + 1); after the first
+    claim without a verdict all others keep that level. It holds for any dependence between the claims, which
+    share controls and seeds. A claim with an undefined value is undecided and counts too: the size of a
+    family must not depend on its data.
 
-    An interval without width gives no verdict, unless the claim is ``exact``: equal seeds show that the
+    An interval of zero width gives no verdict unless the claim is ``exact``: equal seeds show that the
     property is coarse, not that it is certain.
 
     Args:
@@ -171,7 +172,7 @@ def _verdict(claim: Claim, estimate: Estimate) -> Word:
 
 
 def _clearance(claim: Claim, estimate: Estimate) -> float:
-    """How far an interval is from giving no verdict, above 0 where it gives one; squashed to (−1, 1).
+    """The distance of an interval from giving no verdict, above 0 if it gives one; squashed to (−1, 1).
 
     Intervals at levels near 1 are longer by orders of magnitude, which would mislead a root finder.
     """
@@ -186,7 +187,7 @@ def _clearance(claim: Claim, estimate: Estimate) -> float:
 
 
 def _silence(claim: Claim, estimate: Estimate) -> Undefined | None:
-    """Why the claim gets no verdict at any level; None where its interval decides."""
+    """Why the claim gets no verdict at any level; None if its interval decides."""
     if np.isnan(estimate.value) or np.isnan(estimate.low) or np.isnan(estimate.high):
         return Undefined(estimate.reason or "no interval", estimate.code or Reason.OTHER)
     if estimate.low == estimate.high and not claim.exact:

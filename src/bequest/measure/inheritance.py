@@ -1,4 +1,4 @@
-"""How much of a teacher's property its student took over."""
+"""How much of a teacher's property its student inherited."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def inheritance(
 ) -> Estimate:
     """(P(taught) − P(control)) / (P(teacher) − P(control)), means over seeds, with an interval of the ratio.
 
-    0: no nearer to the teacher than the control; 1: all of the gap closed; values outside occur and are kept.
-    The property P may be one where less is better. For a similarity to the teacher, ``teacher`` is the
+    0: no nearer to the teacher than the control; 1: the whole gap is closed; values outside [0, 1] occur and
+    are not clipped. Lower values of P may be better. For a similarity to the teacher, ``teacher`` is the
     ceiling: another seed of its family.
 
     ``"fieller"``: the set of ratios r that a t-test of taught − control − r·(teacher − control) does not
@@ -50,17 +50,17 @@ def inheritance(
     Args:
         taught: (N,), the property of the taught student at each seed.
         control: (N,), that of its control at the same seeds.
-        teacher: (N,), that of its teacher at the same seeds; repeat it where one teacher taught all.
+        teacher: (N,), that of its teacher at the same seeds; repeat it if one teacher taught all.
         level: Confidence level, of the interval and of the test whether there is a gap.
         method: ``"fieller"`` or ``"bootstrap"``.
-        resolution: The step in which values can differ, 1/N for a share of N samples: Fieller's spread is at
-            least what rounding to it leaves. 0 where there is no step.
+        resolution: The step in which values can differ, 1/N for a share of N samples: the spread in Fieller's
+            interval is at least the rounding error. 0 if there is no step.
         draws: Resamples of the bootstrap.
         seed: Seed of the bootstrap.
 
     Returns:
-        ``value`` is NaN, with a reason and its code, where the paired interval of teacher − control contains
-        0 (``Reason.NO_GAP``) or does not exist (``Reason.ONE_SEED``: one seed cannot tell).
+        ``value`` is NaN, with a reason and its code, if the paired interval of teacher − control contains 0
+        (``Reason.NO_GAP``) or does not exist (``Reason.ONE_SEED``: one seed cannot tell).
 
     Raises:
         DataError: If lengths differ, or level or method is unknown.
@@ -102,7 +102,7 @@ def inheritance_profile(
 
 
 def _no_ratio(gained: Floats, gap: Floats, gap_found: Estimate) -> Undefined | None:
-    """Why the ratio is undefined; None where it is defined."""
+    """Why the ratio is undefined; None if it is defined."""
     missing = undefined_mean(gained + gap, "seed")
     if missing is not None:
         return missing
@@ -121,7 +121,8 @@ def _fieller(gained: Floats, gap: Floats, level: float, resolution: float) -> tu
     """Ends of Fieller's interval; the gap's own interval excludes 0, which makes the set of ratios one."""
     n = len(gap)
     covariance = np.cov(gained, gap)
-    # Rounding taught, control and teacher by ±resolution/2 each; the control is in both differences.
+    # Each of the three values is rounded by up to ±resolution/2, with variance resolution²/12; the control is
+    # a part of both differences, hence the covariance.
     rounding = resolution**2 / 12 * np.array([[2.0, 1.0], [1.0, 2.0]])
     if (np.diag(covariance) < np.diag(rounding)).any():
         covariance = covariance + rounding
@@ -130,6 +131,7 @@ def _fieller(gained: Floats, gap: Floats, level: float, resolution: float) -> tu
 
 def _bootstrap(gained: Floats, gap: Floats, level: float, draws: int, seed: int) -> tuple[float, float]:
     means = bootstrap_means(np.stack([gained, gap], axis=1), draws, seed)
+    # A gap that changes sign among resamples makes ratios run through infinity: no percentile means anything.
     if (means[:, 1] * gap.mean() <= 0).any():
         return np.nan, np.nan
     low, high = np.quantile(means[:, 0] / means[:, 1], [(1 - level) / 2, (1 + level) / 2])

@@ -1,4 +1,4 @@
-"""How sure a number is: intervals over seeds, samples, both, and pairs of either."""
+"""Confidence intervals over seeds, samples, both, and pairs of either."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Method = Literal["t", "bootstrap"]
 METHODS = ("t", "bootstrap")
 DRAWS = 9_999
 BLOCK = 1 << 17
-"""Numbers that are resampled at once; what is in the cache is fast."""
+"""Numbers that are resampled at once: 1 MiB of float64, which fits into the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class Estimate:
     """A number with its n and its interval.
 
     Attributes:
-        value: The estimate; NaN where it is undefined.
-        n: What it was computed from: seeds, pairs or samples.
-        low: Lower end of the interval; NaN where there is none.
+        value: The estimate; NaN if it is undefined.
+        n: The number of seeds, pairs or samples.
+        low: Lower end of the interval; NaN if there is none.
         high: Upper end.
         level: Confidence level, such as 0.95.
-        method: How the interval was made.
-        reason: Why the value or its interval is undefined or has no width; None where all is well.
-        code: The same for programs.
+        method: The kind of interval.
+        reason: Why the value or its interval is undefined or has zero width; None otherwise.
+        code: The reason as a code.
     """
 
     value: float
@@ -76,25 +76,25 @@ def seed_interval(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Estimate:
-    """The mean over seeds and where the mean over all possible seeds lies.
+    """The mean over seeds with an interval for the mean over all possible seeds.
 
     ``"t"``: mean ± t_{n−1}·s/√n, exact for normal values. ``"bootstrap"``: percentiles of the means of
     ``draws`` resamples of the seeds; too narrow below about ten seeds.
 
     Args:
-        values: (N,), one number a seed; NaN where a seed's is undefined.
+        values: (N,), one number per seed; NaN if it is undefined at a seed.
         level: Confidence level.
         method: ``"t"`` or ``"bootstrap"``.
-        bounds: Where values lie by definition, such as (0, 1) for a share: the t-interval is then made on the
-            logit of the mean (delta method) and stays between them. None for a mean that has no bounds.
-        resolution: The step in which values can differ, 1/N for a share of N samples: spread below what
-            rounding to it leaves (resolution/√12) is taken for rounding. 0 where there is no step.
+        bounds: The bounds of the values by definition, such as (0, 1) for a share: the interval is then made
+            on the logit of the mean (delta method) and stays between them. None for a mean without bounds.
+        resolution: The step in which values can differ, 1/N for a share of N samples: a spread below the
+            rounding error (resolution/√12) counts as rounding. 0 if there is no step.
         draws: Resamples of the bootstrap.
         seed: Seed of the bootstrap.
 
     Returns:
-        ``value`` is NaN, with a reason, without seeds or where a seed is undefined; the interval alone is NaN
-        with one seed.
+        ``value`` is NaN, with a reason, without seeds or if a seed is undefined; with one seed only the
+        interval is NaN.
 
     Raises:
         DataError: If level or method is unknown, or a value infinite.
@@ -120,15 +120,17 @@ def paired_interval(
 ) -> Estimate:
     """The mean of ``treated − control`` over pairs, with its interval.
 
-    Pairs (same seed, same sample) take out what both share; see :func:`seed_interval` for the methods.
+    Pairing (by seed or by sample) removes the variance that both share; see :func:`seed_interval` for the
+    methods.
 
     Args:
-        treated: (N,), one number a pair.
+        treated: (N,), one number per pair.
         control: (N,), the other of each pair, in the same order.
         level: Confidence level.
         method: ``"t"`` or ``"bootstrap"``.
-        resolution: The step in which values can differ, as in :func:`seed_interval`; two roundings leave a
-            spread of resolution/√6. Equal differences get ± one step instead of an interval without width.
+        resolution: The step in which values can differ, as in :func:`seed_interval`; a difference of two has
+            a rounding error of resolution/√6. Equal differences get at least ± one step instead of an
+            interval of zero width.
         draws: Resamples of the bootstrap.
         seed: Seed of the bootstrap.
 
@@ -148,10 +150,10 @@ def paired_interval(
 def sample_interval(
     values: Values, *, level: float = 0.95, method: Method = "bootstrap", draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
-    """The mean over samples, and where the mean over all such samples lies; for one model, as it is.
+    """The mean over samples of one model, with an interval for the mean over all such samples.
 
     Args:
-        values: (N,), one number a sample, such as its loss; for right or wrong see
+        values: (N,), one number per sample, such as its loss; for right or wrong see
             :func:`proportion_interval`.
         level: Confidence level.
         method: ``"bootstrap"`` (percentiles) or ``"t"``.
@@ -166,7 +168,7 @@ def sample_interval(
 
 
 def proportion_interval(correct: Array, *, level: float = 0.95) -> Estimate:
-    """The share of right samples with Wilson's (1927) interval, which has a width at 0 and 1 too.
+    """The share of right samples with Wilson's (1927) interval, whose width is not zero at 0 and 1.
 
     Args:
         correct: bool, (N,).
@@ -196,19 +198,19 @@ def bootstrap_interval(
 ) -> Estimate:
     """A statistic of all samples, with the percentiles of that statistic over resamples of them.
 
-    For what is no mean: calibration errors, kappa, CKA. Percentiles are not corrected for bias: an ECE is
-    biased upwards, and its resamples are so twice.
+    For statistics that are no means: calibration errors, kappa, CKA. Percentiles are not corrected for bias:
+    an ECE is biased upwards, and its resamples are biased twice.
 
     Args:
-        statistic: Row numbers (N,) to the number on those rows.
+        statistic: Maps row numbers (N,) to the statistic of those rows.
         count: How many samples there are.
         level: Confidence level.
         draws: Resamples.
         seed: Seed of the resamples.
 
     Returns:
-        ``value`` as the statistic gives it; the interval alone is NaN, with a reason, where a resample's is
-        undefined.
+        ``value`` is the statistic of all samples; only the interval is NaN, with a reason, if the statistic
+        of a resample is undefined.
 
     >>> values = np.arange(50.0)
     >>> result = bootstrap_interval(lambda rows: float(np.median(values[rows])), 50)
@@ -233,10 +235,11 @@ def bootstrap_interval(
 def seed_sample_interval(
     values: Array, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
-    """The mean over seeds and samples, when both another seed and another sample were possible.
+    """The mean over seeds and samples, with an interval for other seeds and other samples.
 
-    Each resample draws seeds, then samples; all its seeds see the same drawn samples, as all models see one
-    test set, so that what the samples add does not average out over seeds. Too narrow below about ten seeds.
+    Each resample draws seeds, then samples. All its seeds see the same drawn samples, as all models see one
+    test set, so that the variance from samples does not average out over seeds. Too narrow below about ten
+    seeds.
 
     Args:
         values: (S, N), one number for each seed and sample, such as 1.0 for right and 0.0 for wrong.
@@ -270,7 +273,7 @@ def seed_sample_interval(
 
 
 def bootstrap_means(values: Floats, draws: int, seed: int) -> Floats:
-    """Means of ``draws`` resamples of the rows of ``values``, (draws,) or (draws, K); in blocks."""
+    """Means of ``draws`` resamples of the rows of ``values``, (draws,) or (draws, K), computed in blocks."""
     generator = numpy_generator(seed, "bootstrap")
     count = len(values)
     step = max(BLOCK // max(values.size, 1), 1)
@@ -282,13 +285,14 @@ def bootstrap_means(values: Floats, draws: int, seed: int) -> Floats:
 
 
 def _crossed_means(table: Floats, draws: int, seed: int) -> Floats:
-    """Means of ``draws`` resamples of rows and columns, (draws,); in blocks of counts of the columns."""
+    """Means of ``draws`` resamples of rows and columns, (draws,), by counts of the columns, in blocks."""
     generator = numpy_generator(seed, "crossed bootstrap")
     seeds, count = table.shape
     step = max(BLOCK // count, 1)
     blocks = []
     for start in range(0, draws, step):
         size = min(step, draws - start)
+        # Each draw counts in a range of its own, so that one bincount and one product serve the whole block.
         drawn = generator.integers(0, count, size=(size, count)) + count * np.arange(size)[:, None]
         often = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
         means = often.astype(np.float64) @ table.T / count
@@ -343,7 +347,7 @@ def without_interval(
 
 
 def undefined_mean(values: Floats, unit: str) -> Undefined | None:
-    """Why ``values`` have no mean; None where they have one."""
+    """Why ``values`` have no mean; None if they have one."""
     if not len(values):
         return no_samples(f"{unit}s")
     missing = int(np.isnan(values).sum())
@@ -353,7 +357,7 @@ def undefined_mean(values: Floats, unit: str) -> Undefined | None:
 
 
 def alone(unit: str) -> Undefined:
-    """Why one value has no interval: a spread takes two."""
+    """Why one value has no interval: a spread needs two."""
     code = Reason.TOO_FEW if unit == "sample" else Reason.ONE_SEED
     return Undefined(f"one {unit} has no interval", code)
 
@@ -361,11 +365,11 @@ def alone(unit: str) -> Undefined:
 def _equal(
     value: float, n: int, unit: str, level: float, method: str, resolution: float, least: float
 ) -> Estimate:
-    """The interval of equal values: none, or as wide as their resolution makes it."""
+    """The interval of equal values: of zero width, or as wide as their resolution requires."""
     reason = f"all {unit}s are equal"
     if resolution <= 0:
         return Estimate(value, n, value, value, level, method, reason, Reason.NO_WIDTH)
-    # Equal values are within one step of each other, so that rounding alone could hide a difference of one.
+    # Values that round to the same step may differ by almost one step.
     half = max(t_quantile(level, n) * least / float(np.sqrt(n)), resolution)
     reason += f"; the interval is that of their resolution, {resolution:.2g}"
     return Estimate(value, n, value - half, value + half, level, method, reason, Reason.AT_RESOLUTION)
@@ -378,7 +382,7 @@ def _t_ends(values: Floats, level: float, least: float = 0.0) -> tuple[float, fl
 
 def t_quantile(level: float, count: int) -> float:
     """The two-sided quantile of Student's t for the mean of ``count`` values."""
-    # What scipy.stats.t.ppf calls in the end, without its 50 µs of checks: judging a family asks it often.
+    # The core of scipy.stats.t.ppf without its 50 µs of checks: judging a family calls this often.
     return float(special.stdtrit(count - 1, (1 + level) / 2))
 
 

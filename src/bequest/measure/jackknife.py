@@ -21,15 +21,15 @@ def ring_interval(values: Values, *, level: float = 0.95) -> Estimate:
     """The mean over the pairs (i, i + 1) of n networks in a ring, with an interval for other networks.
 
     Neighbouring pairs share a network, so that a t-interval over pairs is too narrow: a network that is
-    unlike all others lowers two of them. The jackknife leaves one network, with both its pairs, out at a
-    time: V = (n − 1)/n · Σ_i (mean without i − mean)². On a ring it is too large by a factor that follows
-    from n alone; V is divided by it, and has as many degrees of freedom as that quadratic form (both for
-    networks with effects of their own, value(i, j) = mean + a_i + a_j; where pairs vary on their own the
-    interval is wider than it need be: at n = 3 by a factor of 2, at n = 5 of 1.3).
+    unlike all others lowers two of them. The jackknife leaves out one network, with both its pairs, at a
+    time: V = (n − 1)/n · Σ_i (mean without i − mean)². On a ring it is too large by a factor that depends on
+    n alone; V is divided by it, and has the degrees of freedom of that quadratic form (both for networks with
+    effects of their own, value(i, j) = mean + a_i + a_j; if pairs vary on their own the interval is wider
+    than necessary: at n = 3 by a factor of 2, at n = 5 of 1.3).
 
     Args:
-        values: (n,), that of (i, i + 1) in place i and of (n − 1, 0) in the last: ceilings, barriers,
-            likenesses, or their differences between two arms.
+        values: (n,), the value of the pair (i, i + 1) at index i and of (n − 1, 0) at the last: ceilings,
+            barriers, likenesses, or their differences between two arms.
         level: Confidence level.
 
     Returns:
@@ -55,6 +55,7 @@ def ring_interval(values: Values, *, level: float = 0.95) -> Estimate:
         reason = "all pairs are equal"
         return Estimate(value, count, value, value, level, METHOD, reason, Reason.NO_WIDTH)
     weights = _weights(count)
+    # Satterthwaite's degrees of freedom of a weighted sum of χ² variables, the weights being the eigenvalues.
     freedom = weights.sum() ** 2 / (weights**2).sum()
     error = ring_values(pairs).std(ddof=1) / np.sqrt(count)
     half = float(special.stdtrit(freedom, (1 + level) / 2) * error)
@@ -62,10 +63,11 @@ def ring_interval(values: Values, *, level: float = 0.95) -> Estimate:
 
 
 def ring_values(values: Values) -> Floats:
-    """One number a network of a ring, (n,), with the mean of its pairs and the spread of that mean.
+    """One number per network of a ring, (n,), with the mean of its pairs and the spread of that mean.
 
     The jackknife's pseudo-values, scaled such that their variance over n is the variance of
-    :func:`ring_interval`: what a formula for independent values takes in place of pairs that share members.
+    :func:`ring_interval`: input for formulas that need independent values instead of pairs with shared
+    members.
 
     Args:
         values: (n,), as :func:`ring_interval` takes them, n ≥ 3.
@@ -94,23 +96,23 @@ def group_interval(
     bounds: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """A statistic of all samples with the jackknife over random groups of them, for what is no mean.
+    """A statistic that is no mean over samples, with a jackknife over random groups of the samples.
 
     For similarities of representations: a bootstrap draws samples twice, and equal rows are alike in any
     representation. V = (G − 1)/G · Σ_g (statistic without group g − their mean)², with G − 1 degrees of
     freedom; for smooth statistics of many samples, not for medians.
 
     Args:
-        statistic: Row numbers (N,) to the number on those rows.
+        statistic: Maps row numbers (N,) to the statistic of those rows.
         count: How many samples there are.
         groups: G, at most ``count``.
         level: Confidence level.
-        bounds: Where the statistic lies by definition, such as (−1, 1); see :func:`seed_interval`.
+        bounds: The bounds of the statistic by definition, such as (−1, 1); see :func:`seed_interval`.
         seed: Seed of the groups.
 
     Returns:
-        ``value`` as the statistic gives it; the interval alone is NaN, with a reason, for fewer than two
-        samples or where the statistic without a group is undefined.
+        ``value`` is the statistic of all samples; only the interval is NaN, with a reason, for fewer than two
+        samples or if the statistic without a group is undefined.
 
     Source: Efron (1982), "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 2.
 
@@ -142,7 +144,7 @@ def group_interval(
 
 
 def disjoint_pairs(count: int) -> list[tuple[int, int]]:
-    """Pairs of ``count`` networks of which no two share a member: a plain t-interval over them is right.
+    """Pairs of ``count`` networks without shared members: a plain t-interval over them is valid.
 
     >>> disjoint_pairs(7)
     [(0, 1), (2, 3), (4, 5)]

@@ -1,4 +1,4 @@
-"""Looks at a growing study: what each may spend of the error of all, and what a number of seeds can see."""
+"""Interim looks at a growing study: the error that each may spend, and the effects that seeds can detect."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def look_levels(seeds: Sequence[int], *, level: float = 0.95) -> Float[np.ndarra
     """The confidence level of each look at a growing study, (K,), such that all together have ``level``.
 
     Look k may err with α·(n_k − n_{k−1}) / n_K, α = 1 − level: the error spent up to a look is its share of
-    the seeds planned at most (linear spending; Lan & DeMets 1983, Kim & DeMets 1987 with exponent 1). What
-    looks spend adds up, whatever their dependence, so that no joint distribution is assumed and stopping at
-    any look is allowed. At look k judge the claims that no look before decided, at the level of that look
+    the planned seeds (linear spending; Lan & DeMets 1983, Kim & DeMets 1987 with exponent 1). Errors add up
+    for any dependence between the looks, so that no joint distribution is assumed and stopping at any look is
+    allowed. At look k judge the claims that no earlier look decided, at the level of that look
     (:func:`~bequest.measure.judge_family`): decided claims stay decided and leave the family.
 
     Args:
-        seeds: (K,), how many seeds there are at each look, rising; the last is the most that the study may
-            take. All looks are planned before the first.
+        seeds: (K,), the number of seeds at each look, increasing; the last is the most that the study may
+            have. All looks are planned before the first.
         level: Confidence level of all looks together.
 
     Raises:
@@ -46,7 +46,7 @@ def look_levels(seeds: Sequence[int], *, level: float = 0.95) -> Float[np.ndarra
 
 
 def detectable_effect(n: int, *, sd: float = 1.0, level: float = 0.95, power: float = 0.8) -> float:
-    """The smallest mean difference that ``n`` pairs of seeds tell from a margin with chance ``power``.
+    """The smallest mean difference that ``n`` pairs of seeds tell from a margin with probability ``power``.
 
     The effect δ at which the t-interval of n differences with standard deviation ``sd`` lies beyond the
     margin with probability ``power``: P(T > t_{n−1}) = power for a noncentral T with shift √n·δ/sd.
@@ -55,10 +55,10 @@ def detectable_effect(n: int, *, sd: float = 1.0, level: float = 0.95, power: fl
         n: Seeds.
         sd: Standard deviation of the differences over seeds.
         level: Confidence level of the verdict, such as 1 − .05/20 within a family of 20 claims.
-        power: Chance of a verdict.
+        power: Probability of a verdict.
 
     Returns:
-        In units of ``sd``; inf with one seed.
+        In the units of ``sd``; inf with one seed.
 
     Raises:
         DataError: If a number is out of range.
@@ -86,11 +86,11 @@ def seeds_needed(
     """The fewest seeds whose :func:`detectable_effect` is at most ``effect``; None if ``most`` are too few.
 
     Args:
-        effect: Distance from the margin, in units of ``sd``'s.
+        effect: Distance from the margin, in the units of ``sd``.
         sd: Standard deviation of the differences over seeds.
         level: Confidence level of the verdict.
-        power: Chance of a verdict.
-        most: Where to stop.
+        power: Probability of a verdict.
+        most: The most seeds that are tried.
 
     >>> seeds_needed(1.0), seeds_needed(1.0, level=0.9975)
     (10, 20)
@@ -119,7 +119,7 @@ def _power(shift: float, threshold: float, n: int) -> float:
     return float(special.ndtr(shift - threshold * _deviations(n - 1)).mean())
 
 
-@lru_cache(maxsize=64)  # the same few n come again for every claim, and quantiles take a millisecond
+@lru_cache(maxsize=64)  # every claim needs the same few n, and the quantiles take a millisecond
 def _deviations(freedom: int) -> Floats:
     """2,000 equally likely standard deviations of a sample whose true one is 1."""
     nodes = (np.arange(2000) + 0.5) / 2000

@@ -1,4 +1,4 @@
-"""How alike two maps of a property are, such as accuracy over shifts: the shape of a model's strengths."""
+"""How alike two maps of a property are, such as accuracy over shifts."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from bequest.measure.undefined import Undefined
 from bequest.measures import Reason
 
 FLAT = 1e-12
+"""Deviations below this share of a map's norm are rounding errors: the map is flat."""
 
 
 def map_correlation(first: Array, second: Array, *, groups: Array | None = None) -> float:
     """Pearson's correlation of two maps over their cells, in [−1, 1].
 
     Most maps fall off from a centre, so that any two are alike. With ``groups`` the mean of each group of
-    cells, such as those equally far from the centre, is taken off both first: what is left is the pattern
-    within groups, such as the checkerboard that pooling leaves.
+    cells, such as those equally far from the centre, is subtracted from both first, which leaves the pattern
+    within groups, such as the checkerboard of a pooling layer.
 
     Args:
-        first: (...,), one number a cell; NaN cells are left out.
+        first: (...,), one number per cell; NaN cells are left out.
         second: (...,), the other map, of the same shape.
         groups: int (...,), which group each cell belongs to; None for one group.
 
     Returns:
-        NaN with a reason for fewer than three cells, or where a map is flat within groups.
+        NaN with a reason for fewer than three cells, or if a map is flat within groups.
 
     Raises:
         DataError: If shapes differ.
@@ -62,12 +63,12 @@ def map_correlation(first: Array, second: Array, *, groups: Array | None = None)
 
 @dataclass(frozen=True, slots=True)
 class MapLikeness:
-    """How alike students' maps are to their teachers', with what that is to be read against.
+    """How alike students' maps are to their teachers', with reference values.
 
     Attributes:
         value: Over seeds, of student k with teacher k.
         null: Of control k with teacher k.
-        ceiling: Of teacher k with teacher k + 1, on a ring: :func:`~bequest.measure.ring_interval`.
+        ceiling: Of teacher k with teacher k + 1, as a ring: :func:`~bequest.measure.ring_interval`.
         share: Inheritance: 0 at the null, 1 at the ceiling.
     """
 
@@ -83,7 +84,7 @@ def map_likeness(
     """:func:`map_correlation` of each student's map with its teacher's, with null and ceiling.
 
     Args:
-        student: (S, ...), a map a seed.
+        student: (S, ...), one map per seed.
         teacher: (S, ...), that of the teacher of each seed.
         control: (S, ...), that of the student's control.
         groups: int (...,), of cells; see :func:`map_correlation`.
@@ -117,7 +118,7 @@ def map_likeness(
     return MapLikeness(
         seed_interval(likeness, level=level, bounds=bounds),
         seed_interval(null, level=level, bounds=bounds),
-        ring_interval(ceiling if len(t) > 1 else np.zeros(0), level=level),
+        ring_interval(ceiling if len(t) > 1 else np.zeros(0), level=level),  # one teacher is no pair
         inheritance(likeness, null, ceiling, level=level),
     )
 

@@ -17,6 +17,7 @@ from bequest.measure.symmetries import Place, Symmetry, check_places, permuted, 
 from bequest.seeding import numpy_generator
 
 SWEEPS = 100
+"""A bound on the rounds; each improves the inner product, so that they end by themselves much earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Matched:
 
     Attributes:
         model: A copy that computes the same function as the original.
-        orders: For each symmetry, which of the original's units stands in each place.
+        orders: For each symmetry, the original's unit at each position.
         before: Inner product of the two networks' permutable weights before.
         after: The same after; never below ``before``.
         sweeps: Rounds over all symmetries until nothing changed.
@@ -44,10 +45,10 @@ def match_weights(
     """``model`` with its hidden units in the order in which its weights are most like ``reference``'s.
 
     Coordinate ascent on the inner product of weights (Ainsworth, Hayase & Srinivasa 2023, weight matching):
-    one symmetry at a time is solved exactly as an assignment problem while the others are held, in an order
-    drawn from ``seed``, until a whole round changes nothing. The optimum found is local. Units that show
-    twice in one tensor, as those of a recurrent layer do, make a quadratic assignment: of these the linear
-    part at the current order is solved, and the new order taken only where weights become more alike.
+    one symmetry at a time is solved exactly as an assignment problem while the others are fixed, in an order
+    drawn from ``seed``, until a whole round changes nothing. The optimum is local. Units that act on two axes
+    of one tensor, as those of a recurrent layer do, make a quadratic assignment: its linear part at the
+    current order is solved, and the new order is accepted only if weights become more alike.
 
     Args:
         model: The network to permute; it is not changed.
@@ -83,7 +84,7 @@ def match_weights(
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """What is compared: parameters, not running statistics."""
+    """The tensors that are compared: parameters, not running statistics."""
     return {name: tensor.detach().double() for name, tensor in model.named_parameters()}
 
 
@@ -94,7 +95,7 @@ def _improve(
     goal: dict[str, Tensor],
     orders: dict[str, Tensor],
 ) -> bool:
-    """Solve one symmetry exactly, the others held; says whether its order changed."""
+    """Solve one symmetry exactly with the others fixed; returns whether its order changed."""
     gains = np.zeros((group.size, group.size))
     for place in group.places:
         if place.tensor in weights:
@@ -103,6 +104,7 @@ def _improve(
     now = orders[group.name].numpy()
     _, best = linear_sum_assignment(gains, maximize=True)
     rows = np.arange(group.size)
+    # An improvement by rounding alone must not count: equal orders would alternate until SWEEPS is reached.
     margin = 1e-12 * np.abs(gains).sum()
     if gains[rows, best].sum() <= gains[rows, now].sum() + margin:
         return False
@@ -122,7 +124,7 @@ def _arranged(
     *,
     without: Place | None = None,
 ) -> Tensor:
-    """One tensor under the current orders of all places on it, save one."""
+    """One tensor under the current orders of all its places except one."""
     tensor = weights[name]
     for group in groups:
         for place in group.places:
@@ -141,6 +143,6 @@ def _by_unit(tensor: Tensor, place: Place, size: int) -> Floats:
 def _product(
     weights: dict[str, Tensor], goal: dict[str, Tensor], groups: Sequence[Symmetry], orders: dict[str, Tensor]
 ) -> float:
-    """The inner product of all weights in which an order shows."""
+    """The inner product of all weights that an order permutes."""
     names = sorted({place.tensor for group in groups for place in group.places if place.tensor in weights})
     return float(sum((_arranged(name, weights, groups, orders) * goal[name]).sum() for name in names))

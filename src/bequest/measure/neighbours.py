@@ -1,4 +1,4 @@
-"""Whether two representations agree on who is near whom."""
+"""Whether two representations agree on the nearest neighbours of samples."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ METRICS = ("cosine", "euclidean")
 
 
 def mutual_neighbours(x: Array, y: Array, *, k: int = 10, metric: Metric = "cosine") -> float:
-    """The mean share of a sample's k nearest neighbours in x that are so in y too, in [0, 1].
+    """The mean share of a sample's k nearest neighbours in x that are neighbours in y too, in [0, 1].
 
-    Local where CKA is global: distances beyond the neighbours do not count. Two unrelated representations
-    share k / (N − 1). Equally near samples are taken in the order of rows.
+    It is local while CKA is global: distances beyond the neighbours do not count. Two unrelated
+    representations share k / (N − 1). Ties are broken by the order of rows.
 
     Args:
         x: (N, ...), features of N samples; further axes are flattened.
         y: (N, ...), other features of the same samples in the same order.
-        k: Neighbours, the sample itself left out.
+        k: Number of neighbours, without the sample itself.
         metric: ``"cosine"`` or ``"euclidean"``.
 
     Returns:
-        NaN with a reason for fewer than k + 2 samples, all of which would be neighbours, or where a sample
-        has no direction (``"cosine"``).
+        NaN with a reason for fewer than k + 2 samples, all of which would be neighbours, or if a sample has
+        no direction (``"cosine"``).
 
     Raises:
         DataError: If lengths differ or a number is not finite.
@@ -57,6 +57,7 @@ def mutual_neighbours(x: Array, y: Array, *, k: int = 10, metric: Metric = "cosi
             side = side / lengths
         sides.append(side)
     shared = 0
+    # In blocks: all N² distances at once would fill the memory.
     for rows in blocks(count, count):
         near = [_nearest(side, rows, k) for side in sides]
         shared += sum(len(np.intersect1d(a, b)) for a, b in zip(*near, strict=True))
@@ -65,7 +66,7 @@ def mutual_neighbours(x: Array, y: Array, *, k: int = 10, metric: Metric = "cosi
 
 def _nearest(side: Floats, rows: slice, k: int) -> Integers:
     """The k nearest other rows of each of ``rows``, (R, k)."""
-    # Squared distances less the row's own norm, which does not change the order within a row.
+    # Squared distances without the row's own norm, which does not change the order within a row.
     distances = (side**2).sum(axis=1) - 2 * side[rows] @ side.T
     start = rows.start or 0
     places = np.arange(len(distances))

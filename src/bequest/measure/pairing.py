@@ -1,4 +1,4 @@
-"""Rows of two files that belong to the same samples."""
+"""Pair the rows of two files by sample id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bequest.measure.arrays import Integers
 
 
 class Unpaired(DataError):
-    """One set of samples has some that the other lacks."""
+    """One set of samples has ids that the other lacks."""
 
 
 def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) -> tuple[Integers, Integers]:
@@ -23,7 +23,7 @@ def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) ->
     Args:
         ids: (N,), integers or texts, each once.
         other_ids: (M,), those of the other set, each once.
-        common: Keep the ids that both sets have, instead of refusing others.
+        common: Keep only the ids that both sets have, instead of refusing the others.
 
     Raises:
         DataError: If an id occurs twice; :class:`Unpaired` if one set has ids that the other lacks.
@@ -48,7 +48,7 @@ def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) ->
 
 
 def _of_one_type(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both sets of ids in a type that holds all of them: NumPy compares int64 with uint64 as float64.
+    """Both sets of ids in one type that holds all of them: NumPy compares int64 with uint64 as float64.
 
     Raises:
         DataError: If one is text and the other is not.
@@ -63,7 +63,7 @@ def _of_one_type(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any
         return first.astype(np.int64), second.astype(np.int64)
     if not signed.size or signed.min() >= 0:
         return first.astype(np.uint64), second.astype(np.uint64)
-    return first.astype(object), second.astype(object)  # no NumPy type holds both; Python's integers do
+    return first.astype(object), second.astype(object)  # only Python's integers hold both
 
 
 def _checked(ids: NDArray[Any], name: str) -> NDArray[Any]:

@@ -25,11 +25,11 @@ POOR_STRESS = 0.2
 SIGNIFICANT = 0.05
 
 EXACT_STEPS = 12
-"""Up to so many steps all 2^(steps − 1) signs are tried."""
+"""The most steps for which all 2^(steps − 1) signs are tried."""
 
 
 def checkpoint_epochs(last: int) -> tuple[int, ...]:
-    """The epochs after which a training path keeps its weights: 0, 1, 2, 4, 8, ... and the last.
+    """The epochs after which a training path has a checkpoint: 0, 1, 2, 4, 8, ... and the last.
 
     >>> checkpoint_epochs(20)
     (0, 1, 2, 4, 8, 16, 20)
@@ -60,6 +60,7 @@ def representation_distances(
     [[0.0, 0.0], [0.0, 0.0]]
     """
     similar = similarity_matrix(activations, measure=measure)
+    # The mean of both triangles, and not below 0: rounding may leave them slightly apart, or above 1.
     distances: Floats = np.sqrt(np.maximum(2 - (similar + similar.T), 0.0))
     np.fill_diagonal(distances, np.where(np.isnan(np.diag(distances)), np.nan, 0.0))
     return distances
@@ -67,16 +68,16 @@ def representation_distances(
 
 @dataclass(frozen=True, slots=True)
 class PathMap:
-    """A map of checkpoints in the plane, and whether to believe it.
+    """A map of checkpoints in the plane, and whether it shows a path.
 
     Attributes:
         points: (K, 2), centred.
         stress: Kruskal's stress-1, √(Σ (d − δ)² / Σ d²): 0 is exact, above 0.2 is poor.
         null: (D,), the stress of as many maps of the same distances in random order.
-        p_value: The share of null maps with no more stress, the map itself counted among them.
-        reason: Why there is no path to be seen; None where stress and null allow one.
-        code: The same for programs.
-        directions: The p-value of each path's direction; empty where no path was named.
+        p_value: The share of null maps with no more stress, with the map itself counted as one.
+        reason: Why it shows no path; None if stress and null allow one.
+        code: The reason as a code.
+        directions: The p-value of each path's direction; empty if no paths were given.
     """
 
     points: Float[np.ndarray, "k 2"]
@@ -98,16 +99,16 @@ def path_map(
 ) -> PathMap:
     """Metric multidimensional scaling to two dimensions (SMACOF), with its stress and a null for the stress.
 
-    Each map starts from classical scaling, which needs no luck: it ends at a lower stress than the best of
-    several random starts does, as a rule. The null keeps the distances and forgets between which checkpoints
-    they lie: a set without structure, such as points all equally far apart, is mapped no better than that.
-    With four points or fewer any distances fit well (the null says so too). A random walk in many dimensions
-    is mapped to a smooth curve as well: with ``paths`` a map shows a path only if the steps of one of them
-    have a direction (:func:`direction_p_value`).
+    Each map starts from classical scaling, which is deterministic and as a rule ends at a lower stress than
+    the best of several random starts. The null shuffles the distances between pairs of checkpoints: a set
+    without structure, such as points all equally far apart, is mapped no better than that. With four points
+    or fewer any distances fit well (and the null shows it). A random walk in many dimensions is mapped to a
+    smooth curve too: with ``paths`` a map shows a path only if the steps of one of them have a direction
+    (:func:`direction_p_value`).
 
     Args:
         distances: (K, K), symmetric, 0 on the diagonal.
-        paths: For each model the rows of its checkpoints in their order; None leaves direction untested.
+        paths: For each model the rows of its checkpoints in their order; None does not test directions.
         draws: Null maps.
         seed: Seed of the shuffles.
 
@@ -131,6 +132,7 @@ def path_map(
         shuffled = np.zeros_like(table)
         shuffled[upper] = generator.permutation(table[upper])
         null[draw] = _mapped(shuffled + shuffled.T)[1]
+    # A shuffle that equals the map up to rounding counts against it.
     p_value = (1 + int((null <= stress + 1e-9).sum())) / (1 + draws)
     reason = _no_path(stress, null, p_value)
     code = Reason.NO_STRUCTURE if reason else None
@@ -144,21 +146,21 @@ def path_map(
 
 
 def direction_p_value(distances: Array, *, draws: int = 999, seed: int = 0) -> float:
-    """Whether the steps of a path lead anywhere: a p-value against steps that could as well be reversed.
+    """Whether the steps of a path have a common direction: a p-value under random reversals of the steps.
 
-    ‖Σ_k ε_k·step_k‖² for random signs ε, against all signs +, which is d(first, last)²: in a random walk each
-    step is as likely as its reverse, whatever the number of dimensions and the lengths of the steps. Inner
-    products of steps follow from distances, which must be Euclidean, as those of CKA are. All signs are tried
-    where there are at most twelve steps; K checkpoints have a p-value of 2/2^(K − 1) at least, so that seven
-    are needed to show a direction at .05.
+    ‖Σ_k ε_k·step_k‖² for random signs ε is compared with all signs +, which is d(first, last)²: in a random
+    walk each step is as likely as its reverse, for any number of dimensions and any lengths of the steps.
+    Inner products of steps follow from distances, which must be Euclidean, as those of CKA are. All signs are
+    tried for at most twelve steps; K checkpoints have a p-value of at least 2/2^(K − 1), so that seven are
+    needed to show a direction at .05.
 
     Args:
         distances: (K, K), between a model's checkpoints, in their order.
-        draws: Random signs, where there are more than twelve steps.
+        draws: Random signs for more than twelve steps.
         seed: Seed of the signs.
 
     Returns:
-        In (0, 1]; NaN with a reason for fewer than three checkpoints, or where nothing moved.
+        In (0, 1]; NaN with a reason for fewer than three checkpoints, or if nothing moved.
 
     >>> straight = np.abs(np.subtract.outer(np.arange(8.0), np.arange(8.0)))
     >>> direction_p_value(straight)
@@ -171,11 +173,12 @@ def direction_p_value(distances: Array, *, draws: int = 999, seed: int = 0) -> f
         return Undefined("the checkpoints are all the same", Reason.CONSTANT)
     squares = table**2
     before, after = slice(None, -1), slice(1, None)
+    # The law of cosines in inner products: ⟨step k, step l⟩ from the four distances between their ends.
     products = (squares[before, after] + squares[after, before] - squares[before, before]
                 - squares[after, after]) / 2  # fmt: skip
     steps = len(products)
     if steps <= EXACT_STEPS:
-        # The first sign is free: turning all of them round changes no length.
+        # The first sign is fixed: reversing all of them changes no length.
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=steps - 1)))
         signs = np.column_stack([np.ones(len(signs)), signs])
     else:
@@ -200,10 +203,10 @@ def path_length(distances: Array) -> float:
 
 
 def straightness(distances: Array) -> float:
-    """d(first, last) / path length, in [0, 1]: 1 is a straight way.
+    """d(first, last) / path length, in [0, 1]: 1 is a straight line.
 
     K points equally far apart give 1 / (K − 1).
-    NaN with a reason for fewer than two checkpoints, or where nothing moved.
+    NaN with a reason for fewer than two checkpoints, or if nothing moved.
 
     >>> straightness(np.array([[0.0, 1.0, 1.5], [1.0, 0.0, 1.0], [1.5, 1.0, 0.0]]))
     0.75
@@ -218,9 +221,9 @@ def straightness(distances: Array) -> float:
 
 
 def direction_to(distances: Array, target_distances: Array) -> Float[np.ndarray, " k"]:
-    """The cosine between each step of training and the way to a target, (K − 1,), in [−1, 1].
+    """The cosine between each step of training and the direction to a target, (K − 1,), in [−1, 1].
 
-    By the law of cosines, for Euclidean distances: 1 heads straight for the target, 0 sideways, −1 away. A
+    By the law of cosines, for Euclidean distances: 1 is straight towards the target, 0 sideways, −1 away. A
     random step in many dimensions is near 0.
 
     Args:
@@ -253,7 +256,7 @@ def direction_to(distances: Array, target_distances: Array) -> Float[np.ndarray,
 def approach(target_distances: Array) -> float:
     """The share of the first distance to a target that training closed, 1 − d(last) / d(first), in (−∞, 1].
 
-    1: arrived; 0: as far as before; below: farther. NaN with a reason where it began at the target.
+    1: arrived; 0: as far as before; below 0: farther. NaN with a reason if it began at the target.
 
     >>> approach(np.array([2.0, 1.5, 0.5]))
     0.75

@@ -19,13 +19,13 @@ def seed_intervals(
     """Mean, low and high over seeds at every point of a curve, each (P,): :func:`seed_interval` of columns.
 
     Args:
-        table: (S, P), a row a seed; NaN where a seed has no value at a point: it is left
-            out at that point.
-        level: Confidence level, of each point and not of the whole curve.
+        table: (S, P), one row per seed; NaN if a seed has no value at a point, where it is then left out.
+        level: Confidence level of each point, not of the whole curve.
         bounds: As in :func:`seed_interval`.
 
     Returns:
-        ``low`` and ``high`` are NaN where fewer than two seeds have a value, and the mean where none has.
+        ``low`` and ``high`` are NaN at points where fewer than two seeds have a value, and the mean where
+        none has one.
 
     Raises:
         DataError: If ``table`` is not (S, P).

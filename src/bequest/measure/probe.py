@@ -1,4 +1,4 @@
-"""What a linear reader finds in a representation."""
+"""Linear probes of representations."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def linear_probe(
     *,
     penalties: Sequence[float] = PENALTIES,
 ) -> float:
-    """The accuracy of a linear classifier trained on one set of features and read on another, in [0, 1].
+    """The accuracy of a linear classifier trained on one set of features and tested on another, in [0, 1].
 
     Ridge regression to ±1 targets on standardised features; its penalty is chosen by leave-one-out error on
-    the training set alone (scikit-learn's ``RidgeClassifierCV``), so that no random number and no test sample
-    enters.
+    the training set alone (scikit-learn's ``RidgeClassifierCV``), so that it depends on no random number and
+    no test sample.
 
     Args:
         features: (N, ...), further axes flattened.
@@ -37,8 +37,8 @@ def linear_probe(
         penalties: Penalties to choose from.
 
     Returns:
-        NaN with a reason where the training labels are of one class, features are constant, or there is no
-        test sample.
+        NaN with a reason if the training labels are of one class, features are constant, or there is no test
+        sample.
 
     Raises:
         DataError: If shapes do not fit or a number is not finite.
@@ -62,6 +62,7 @@ def linear_probe(
     from sklearn.linear_model import RidgeClassifierCV  # slow to import, and needed here alone
 
     mean, deviation = x.mean(axis=0), x.std(axis=0)
+    # Dividing by a deviation that is rounding alone would blow a constant feature up to noise.
     varied = deviation > 1e-12 * np.abs(x).max(axis=0)
     if not varied.any():
         return Undefined("the features are constant", Reason.CONSTANT)

@@ -10,7 +10,7 @@ from bequest.measures import Reason
 
 
 def ratio_ends(means: Floats, squared_half_width: Floats) -> tuple[float, float]:
-    """The ratios r at which a/b could be r: (a − r·b)² ≤ h(r), an interval where b's own excludes 0.
+    """The smallest and largest r with (a − r·b)² ≤ h(r): an interval if that of b alone excludes 0.
 
     Args:
         means: (2,), a and b.
@@ -23,12 +23,13 @@ def ratio_ends(means: Floats, squared_half_width: Floats) -> tuple[float, float]
     a, b = means
     square, middle = b**2 - squared_half_width[1, 1], a * b - squared_half_width[0, 1]
     constant = a**2 - squared_half_width[0, 0]
+    # Below 0 by rounding only: the ratio of the means itself always solves the inequality.
     root = np.sqrt(max(middle**2 - square * constant, 0.0))
     return float((middle - root) / square), float((middle + root) / square)
 
 
 def ratio_remark(low: float, high: float) -> float:
-    """What is to be said of a ratio's interval; a number where nothing is."""
+    """The remark on a ratio's interval as an ``Undefined`` with its reason; 0 if there is none."""
     if np.isnan(low) or np.isnan(high):
         return Undefined("the gap changes sign among resamples", Reason.UNDEFINED_RESAMPLE)
     return Undefined("the interval has no width", Reason.NO_WIDTH) if low == high else 0.0

@@ -1,4 +1,4 @@
-"""What is left of a score when images are corrupted."""
+"""Robustness: scores on corrupted images, compared with clean ones."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bequest.measure.undefined import Undefined, code_of, no_samples, reason_of
 from bequest.measures import Reason
 
 Answer = Callable[[Tensor], Array]
-"""Images (N, C, H, W) in [0, 1] to scores (N, K): a model in eval mode, its normalisation included."""
+"""Maps images (N, C, H, W) in [0, 1] to scores (N, K): a model in eval mode with its normalisation."""
 
 Score = Callable[[Array, Array], float]
-"""(scores, labels) -> a number of which more is better, such as accuracy."""
+"""(scores, labels) -> a number that is higher for better models, such as accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class SeverityCurve:
 
     @property
     def relative(self) -> float:
-        """The mean over levels above 0 of value / clean value; NaN with a reason where there is none."""
+        """The mean over levels above 0 of value / clean value; NaN with a reason if it is undefined."""
         clean, corrupted = float(self.values[0]), self.values[1:]
         if (missing := _no_share(clean)) is not None:
             return missing
@@ -61,16 +61,15 @@ def severity_curve(
 ) -> SeverityCurve:
     """``score`` of a model on clean images and at every level of ``corruption``.
 
-    All levels share their random numbers, and all models that are given the same ids and seed see the same
-    images.
+    All levels share their random numbers, and all models with the same ids and seed see the same images.
 
     Args:
-        answer: Images to scores.
+        answer: Maps images to scores.
         images: float32 (N, C, H, W) in [0, 1].
         ids: int64 (N,), sample ids.
         labels: int (N,).
         corruption: One of :data:`bequest.data.corruptions.FAMILIES`.
-        score: (scores, labels) to a number.
+        score: Maps (scores, labels) to a number.
         seed: Seed of the corruption.
 
     Raises:
@@ -93,7 +92,7 @@ def severity_curve(
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """Scores on several corruptions beside the clean one.
+    """Scores under several corruptions, with the clean one.
 
     Attributes:
         clean: The score on clean images.
@@ -111,10 +110,10 @@ class Robustness:
 def relative_to_clean(clean: float, corrupted: Mapping[str, float]) -> Robustness:
     """The mean over corruptions, as it is and relative to the clean score.
 
-    Two models of different clean scores are compared by ``relative``; it hides nothing only beside ``clean``.
+    Compare two models of different clean scores by ``relative``, and report ``clean`` with it.
 
     Returns:
-        Means are NaN with a reason where there is no corruption, one is undefined, or the clean score is 0.
+        Means are NaN with a reason if there is no corruption, one is undefined, or the clean score is 0.
 
     >>> result = relative_to_clean(0.8, {"fog": 0.6, "scale": 0.2})
     >>> round(result.mean, 3), round(result.relative, 3)
@@ -145,12 +144,12 @@ def corruption_robustness(
     """``score`` on clean images and under each of ``corruptions`` at its published level.
 
     Args:
-        answer: Images to scores.
+        answer: Maps images to scores.
         images: float32 (N, C, H, W) in [0, 1].
         ids: int64 (N,), sample ids.
         labels: int (N,).
         corruptions: The 15 of MNIST-C, or others that have a published level.
-        score: (scores, labels) to a number.
+        score: Maps (scores, labels) to a number.
         seed: Seed of the corruptions.
 
     Raises:
@@ -169,7 +168,7 @@ def corruption_robustness(
 
 
 def _no_share(clean: float) -> Undefined | None:
-    """Why there is no share of the clean score; None where there is one."""
+    """Why a share of the clean score is undefined; None if it is defined."""
     if np.isnan(clean):
         return Undefined(f"the clean score is undefined: {reason_of(clean)}", code_of(clean) or Reason.OTHER)
     return Undefined("the clean score is 0", Reason.ZERO_REFERENCE) if clean == 0 else None

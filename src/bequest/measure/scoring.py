@@ -1,4 +1,4 @@
-"""Proper scoring rules: how good whole distributions are, not only their peaks."""
+"""Proper scoring rules, which judge whole distributions instead of their argmax."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def nll(log_probs: Array, labels: Array) -> float:
         labels: int, (N,), class indices.
 
     Returns:
-        inf where a label had probability zero; NaN with a reason where there are no samples.
+        inf if a label had probability zero; NaN with a reason if there are no samples.
 
     Raises:
-        DataError: If rows of ``log_probs`` are no log-distributions (logits, probabilities).
+        DataError: If rows of ``log_probs`` are no log-distributions, such as logits or probabilities.
 
     >>> round(nll(np.log([[0.5, 0.5], [0.9, 0.1]]), np.array([0, 0])), 4)
     0.3993
@@ -58,14 +58,14 @@ def brier(probs: Array, labels: Array) -> float:
 
 @dataclass(frozen=True, slots=True)
 class BrierParts:
-    """The Brier score taken apart: ``score = reliability − resolution + uncertainty + within``.
+    """The Brier score decomposed: ``score = reliability − resolution + uncertainty + within``.
 
     Attributes:
         score: The Brier score.
-        reliability: How far forecasts are from the frequencies that follow them; 0 is calibrated.
-        resolution: How much those frequencies differ from the base rate; more is better.
+        reliability: Distance of forecasts from the observed frequencies; 0 is calibrated.
+        resolution: How much those frequencies differ from the base rate; higher is better.
         uncertainty: The Brier score of the base rates.
-        within: What binning leaves inside the bins; 0 where each bin holds one forecast.
+        within: The part inside the bins; 0 if each bin holds one forecast.
     """
 
     score: float
@@ -79,7 +79,7 @@ def brier_parts(probs: Array, labels: Array, *, bins: int = 15) -> BrierParts:
     """Decompose the Brier score, class by class, over ``bins`` equal-width bins of the forecast.
 
     Murphy (1973) for forecasts that take few values; the term ``within`` (Stephenson, Coelho & Jolliffe 2008:
-    variance within bins less twice the covariance within bins) makes the sum exact for any forecast.
+    variance within bins minus twice the covariance within bins) makes the sum exact for any forecast.
 
     >>> parts = brier_parts(np.array([[0.8, 0.2], [0.4, 0.6]]), np.array([0, 0]))
     >>> round(parts.reliability - parts.resolution + parts.uncertainty + parts.within, 12)

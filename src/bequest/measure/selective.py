@@ -1,4 +1,4 @@
-"""Whether a model knows where it is right: risk against coverage, and areas under ROC curves."""
+"""Selective prediction: risk against coverage, and areas under ROC curves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bequest.measures import Reason
 
 @dataclass(frozen=True, slots=True)
 class RiskCoverage:
-    """Errors among the answers that a model is surest of.
+    """Errors among a model's most confident answers.
 
     Attributes:
-        coverage: (N,), shares of the samples that are answered, rising to 1.
+        coverage: (N,), share of the samples that are answered, increasing to 1.
         risk: (N,), share of wrong answers among them.
         area: The mean risk over coverages (AURC), in [0, 1]; lower is better.
-        excess: The area above that of a model of the same accuracy that is surest where it is right (E-AURC).
+        excess: AURC minus that of a model of the same accuracy with the best possible order (E-AURC).
     """
 
     coverage: Float[np.ndarray, " n"]
@@ -32,8 +32,8 @@ class RiskCoverage:
 def risk_coverage(confidence: Array, correct: Array) -> RiskCoverage:
     """The risk at each coverage when the least confident answers are left out.
 
-    Equally confident samples are answered together: each has the mean risk of its group, so that their order
-    does not matter.
+    Equally confident samples all count with the mean error of their group, so that their order does not
+    matter.
 
     Args:
         confidence: (N,), such as the highest probability.
@@ -59,22 +59,22 @@ def risk_coverage(confidence: Array, correct: Array) -> RiskCoverage:
     wrong = _shared_by_ties(sure, ~right)
     answered = np.arange(1, count + 1)
     risk = np.cumsum(wrong) / answered
-    best = np.cumsum(np.sort(~right)) / answered
+    best = np.cumsum(np.sort(~right)) / answered  # all right answers before all wrong ones
     area = float(risk.mean())
     return RiskCoverage(answered / count, risk, area, max(area - float(best.mean()), 0.0))
 
 
 def confidence_auc(probs: Array, labels: Array) -> float:
-    """The chance that a right answer is surer than a wrong one, ties half: the area under the ROC, in [0, 1].
+    """The probability that a right answer is more confident than a wrong one (AUROC), ties half, in [0, 1].
 
-    .5: confidence says nothing about being right. It does not matter whether confidence is calibrated.
+    .5: confidence says nothing about correctness. It does not matter whether confidence is calibrated.
 
     Args:
         probs: (N, C), probabilities.
         labels: int, (N,).
 
     Returns:
-        NaN with a reason where all answers are right or all are wrong.
+        NaN with a reason if all answers are right or all are wrong.
 
     >>> confidence_auc(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
     1.0
@@ -92,8 +92,8 @@ def confidence_auc(probs: Array, labels: Array) -> float:
 def class_roc_auc(probs: Array, labels: Array) -> Float[np.ndarray, " c"]:
     """The area under the ROC of p_k against [label = k] of each class, (C,), in [0, 1]; one against the rest.
 
-    The chance that a sample of class k has a higher p_k than one of another class, ties half. NaN for a class
-    that no label names, and for one that all do.
+    The probability that a sample of class k has a higher p_k than one of another class, ties half. NaN for a
+    class without samples, and for one that has all of them.
 
     >>> class_roc_auc(np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]]), np.array([0, 1, 1]))
     array([1., 1.])
@@ -116,7 +116,7 @@ def roc_auc(probs: Array, labels: Array) -> float:
         labels: int, (N,).
 
     Returns:
-        NaN with a reason where fewer than two classes occur.
+        NaN with a reason if fewer than two classes occur.
 
     >>> roc_auc(np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]]), np.array([0, 1, 1]))
     1.0
@@ -140,7 +140,7 @@ def _area(values: Floats, positive: Booleans) -> float:
 
 
 def _shared_by_ties(confidence: Floats, wrong: Booleans) -> Floats:
-    """Errors from the surest sample down, each the mean of those that are as sure."""
+    """Errors by decreasing confidence, each the mean over samples of equal confidence."""
     _, group, sizes = np.unique(-confidence, return_inverse=True, return_counts=True)
     means = np.bincount(group, wrong) / sizes
     return np.repeat(means, sizes)

@@ -1,4 +1,4 @@
-"""How alike two representations are: RSA, Procrustes, between layers, beside a null and a ceiling."""
+"""Similarity of representations: RSA, Procrustes, between layers, with a null and a ceiling."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BETWEEN = ("pearson", "cosine")
 Comparison = Literal["spearman", "pearson", "cosine"]
 COMPARISONS = ("spearman", "pearson", "cosine")
 DECIMALS = 12
-"""Cosines that are equal to so many decimals are tied: the rest is rounding."""
+"""Cosines that agree to so many decimals are tied: the difference is rounding."""
 
 
 def rsa(x: Array, y: Array, *, between: Between = "pearson", comparison: Comparison = "spearman") -> float:
-    """Representational similarity analysis: do two representations find the same samples alike? In [−1, 1].
+    """Representational similarity analysis: whether the same samples are alike in both, in [−1, 1].
 
     Each representation gives the similarities of all pairs of samples (``between``); the two lists of
     N(N−1)/2 numbers are then correlated (``comparison``). The defaults are those of Kriegeskorte et al.
-    (2008): correlation of patterns, ranks of dissimilarities. Memory goes with N²: 400 MB a list at 10,000
+    (2008): correlation of patterns, ranks of dissimilarities. Memory grows with N²: 400 MB per list at 10,000
     samples.
 
     Args:
@@ -63,7 +63,7 @@ def rsa(x: Array, y: Array, *, between: Between = "pearson", comparison: Compari
 
 
 def rsa_pairs(x: Array) -> Floats | None:
-    """What :func:`rsa` needs of one side, so that a network in many pairs is ranked once; None if undefined.
+    """One side of :func:`rsa`, so that a network in many pairs is ranked only once; None if undefined.
 
     Args:
         x: (N, ...), features of N samples.
@@ -88,16 +88,16 @@ def rsa_of_pairs(one: Floats, other: Floats) -> float:
 def cosine_of_cosines(x: Array, y: Array) -> float:
     """The mean over samples of the cosine between their rows of cosine similarities, in [−1, 1].
 
-    The form of Abnar et al. (2020): B × B cosine matrices, compared row by row. Rows hold the sample's
-    similarity with itself, which is 1 on both sides, and activations behind a ReLU have cosines above 0
-    throughout: its null is far from 0, so that it says little without an untrained pair beside it.
+    The form of Abnar et al. (2020): B × B cosine matrices, compared row by row. Rows contain the sample's
+    similarity with itself, which is 1 on both sides, and activations after a ReLU have cosines above 0
+    throughout: its null is far from 0, so that it says little without an untrained pair for comparison.
 
     Args:
         x: (N, ...), features of N samples; further axes are flattened.
         y: (N, ...), other features of the same samples in the same order.
 
     Returns:
-        NaN with a reason without samples, or where one has no direction.
+        NaN with a reason without samples, or if one has no direction.
 
     Raises:
         DataError: If lengths differ or a number is not finite.
@@ -119,11 +119,11 @@ def cosine_of_cosines(x: Array, y: Array) -> float:
 
 
 def procrustes(x: Array, y: Array) -> float:
-    """How well rotation, shift and scale lay one representation on the other: ‖xᵀy‖∗ / (‖x‖·‖y‖), in [0, 1].
+    """How well rotation, shift and scale map one representation to the other: ‖xᵀy‖∗ / (‖x‖·‖y‖), in [0, 1].
 
     x and y are centred; ‖·‖∗ is the sum of singular values. 1: equal up to rotation, shift and common scale.
     The squared Procrustes distance of unit-norm representations (Ding, Denain & Steinhardt 2021) is 2 −
-    2·this. Like biased CKA it is high for unrelated data with more features than samples: read it beside its
+    2·this. Like biased CKA it is high for unrelated data with more features than samples: compare it with its
     null.
 
     Args:
@@ -146,6 +146,8 @@ def procrustes(x: Array, y: Array) -> float:
     for side in (one, other):
         if side.norms.sum() <= ROUNDING * len(side.x) * float(side.mean @ side.mean) or not side.norms.any():
             return Undefined(f"the features of {side.name} are constant", Reason.CONSTANT)
+    # With fewer samples than features the singular values are those of an N × N product of triangular
+    # factors.
     wide = len(one.x) < min(one.x.shape[1], other.x.shape[1])
     product = _reduced(one).T @ _reduced(other) if wide else cross_product(one, other)
     total = np.sqrt(one.norms.sum() * other.norms.sum())
@@ -171,11 +173,11 @@ def similarity_matrix(
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """A similarity with what it must be read against.
+    """A similarity with its reference values.
 
     Attributes:
-        value: The similarity of the pair in question.
-        null: That of a pair that shares nothing learnt, such as the two networks before training.
+        value: The similarity of the pair.
+        null: That of a pair that has learnt nothing in common, such as the two networks before training.
         ceiling: That of a pair as alike as can be expected, such as two seeds of the teacher's family; NaN if
             unknown.
     """
@@ -186,7 +188,7 @@ class Similarity:
 
     @property
     def rescaled(self) -> float:
-        """(value − null) / (ceiling − null): 0 at the null, 1 at the ceiling; NaN where these are equal."""
+        """(value − null) / (ceiling − null): 0 at the null, 1 at the ceiling; NaN if these are equal."""
         gap = self.ceiling - self.null
         if np.isnan(gap) or gap == 0:
             return Undefined("there is no ceiling apart from the null", Reason.NO_GAP)
@@ -200,7 +202,7 @@ def referenced(
     null: tuple[Array, Array],
     ceiling: tuple[Array, Array] | None = None,
 ) -> Similarity:
-    """``measure`` of a pair of representations beside that of a null pair and of a ceiling pair.
+    """``measure`` of a pair of representations, with that of a null pair and of a ceiling pair.
 
     >>> rng = np.random.default_rng(0)
     >>> x, noise = rng.normal(size=(200, 5)), rng.normal(size=(200, 5))
@@ -215,10 +217,10 @@ def referenced(
 def shuffled_null(
     measure: Measure, x: Array, y: Array, *, draws: int = 20, seed: int = 0
 ) -> Float[np.ndarray, " d"]:
-    """``measure`` of ``x`` with rows of ``y`` in random order, (draws,): what unpaired samples give.
+    """``measure`` of ``x`` with the rows of ``y`` in random order, (draws,): that of unpaired samples.
 
-    It keeps each representation as it is and breaks their pairing; an untrained pair is the stricter null,
-    since two random networks see the same inputs.
+    It keeps each representation and breaks their pairing. An untrained pair is a stricter null, since two
+    random networks see the same inputs.
 
     >>> x = np.random.default_rng(0).normal(size=(200, 5))
     >>> bool(abs(shuffled_null(cka, x, x).mean()) < 0.02)
@@ -236,6 +238,7 @@ def _similarities(side: Floats, name: str, between: str) -> Floats | Undefined:
     if between == "pearson":
         scale = np.abs(side).max(axis=1, initial=0.0)
         side = side - side.mean(axis=1, keepdims=True)
+        # What is left of a constant row is rounding, and has no direction.
         side[np.abs(side).max(axis=1, initial=0.0) <= 1e-12 * scale] = 0
     norms: Floats = np.sqrt((side**2).sum(axis=1, keepdims=True))
     if not norms.all():

@@ -1,9 +1,9 @@
-"""Accuracy by a property of the samples: attractors, distance; and what constant answers would score.
+"""Accuracy by an attribute of the samples, such as attractors or distance; scores of constant answers.
 
 A stratum is the set of samples with the same whole number, such as 3 attractors; samples with a negative
 number belong to none. Means over strata are unweighted, so that a rare stratum counts as much as a common
-one: they say less than they seem to without the strata's sizes and the score of constant answers, which
-each function here gives beside them.
+one. They should be reported with the sizes of the strata and the scores of constant answers, which this
+module gives too.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Strata:
     """Accuracies by stratum.
 
     Attributes:
-        values: int, (K,), the strata that occur, rising.
+        values: int, (K,), the strata that occur, increasing.
         counts: int, (K,), samples in each.
         accuracy: (K,), in [0, 1].
         balanced: (K,), mean over the classes that occur in the stratum.
-        majority: (K,), accuracy of always answering the commonest class of the stratum.
+        majority: (K,), accuracy of always answering with the most frequent class of the stratum.
     """
 
     values: Integers
@@ -74,7 +74,7 @@ def mean_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
     By distance it is the D-accuracy, by attractors the A-accuracy of Abnar et al. (2020).
 
     Returns:
-        NaN with a reason where no sample belongs to a stratum.
+        NaN with a reason if no sample belongs to a stratum.
 
     Raises:
         DataError: If shapes, lengths or labels do not fit.
@@ -87,7 +87,7 @@ def mean_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
 
 
 def worst_accuracy_by(scores: Array, labels: Array, strata: Array) -> float:
-    """The accuracy of the stratum where it is lowest, in [0, 1]: of the worst group.
+    """The lowest accuracy of any stratum (worst-group accuracy), in [0, 1].
 
     Source: Sagawa et al. 2020, "Distributionally robust neural networks", section 2, for the measure.
 
@@ -114,7 +114,7 @@ def _over_strata(
 
 
 def constant_accuracy_by(labels: Array, strata: Array, *, count: int) -> Floats:
-    """What each constant answer scores in :func:`mean_accuracy_by`, (C,) of ``count`` classes.
+    """The score of each constant answer in :func:`mean_accuracy_by`, (C,) for ``count`` classes.
 
     Linzen's sentences with attractors are mostly plural, so that "always plural" has an A-accuracy of 0.69.
 

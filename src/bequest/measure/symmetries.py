@@ -29,7 +29,7 @@ ELEMENTWISE = (
     nn.Dropout1d,
     nn.Dropout2d,
 )
-"""What treats every number alike, whatever unit it belongs to."""
+"""Modules that treat every number alike, independent of its unit."""
 
 POOLS = (
     nn.MaxPool1d,
@@ -41,7 +41,7 @@ POOLS = (
     nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d,
 )
-"""What treats every channel by itself and alike."""
+"""Modules that treat each channel separately and alike."""
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -54,8 +54,8 @@ class Place:
     Attributes:
         tensor: The tensor's name in the state dict.
         axis: The axis.
-        outer: How often the units are laid out one after another: 3 for stacked queries, keys and values.
-        inner: Numbers a unit: the head's width, or the pixels of a flattened channel.
+        outer: How often the units are repeated along it: 3 for stacked queries, keys and values.
+        inner: Numbers per unit: the head's width, or the pixels of a flattened channel.
     """
 
     tensor: str
@@ -66,7 +66,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Symmetry:
-    """A group of ``size`` interchangeable units, and every place where their order shows.
+    """A group of ``size`` interchangeable units, and every place that their order affects.
 
     >>> hidden = Symmetry("hidden", 8, (Place("0.weight", 0), Place("0.bias", 0), Place("2.weight", 1)))
     """
@@ -82,11 +82,11 @@ def heads(
     """The symmetry of attention heads: their order in queries, keys, values and the output's columns.
 
     Args:
-        name: What to call it.
+        name: The name of the symmetry.
         count: How many heads.
-        width: Numbers a head.
-        stacked: Weights and biases that hold queries, keys and values one below the other, (3·count·width,
-            ...).
+        width: Numbers per head.
+        stacked: Weights and biases with queries, keys and values stacked along the first axis,
+            (3·count·width, ...).
         split: Weights and biases of queries, keys or values alone, (count·width, ...).
         output: The weight that reads the heads, (..., count·width).
     """
@@ -99,7 +99,7 @@ def recurrent_units(name: str, module: nn.RNNBase, readers: Sequence[Place]) -> 
     """The symmetry of each layer's hidden units in torch's own LSTM, GRU or RNN.
 
     A unit has a row in every gate's weights and biases, a column in the recurrent weights, since all gates of
-    the next step read it, and one in the input weights of the layer above.
+    the next step read it, and a column in the input weights of the layer above.
 
     Args:
         name: The module's name in the network.
@@ -137,9 +137,9 @@ def symmetries_of(model: nn.Module) -> tuple[Symmetry, ...]:
 
     Known are chains (``nn.Sequential``, nested or not) of linear and convolutional layers with activations,
     normalisation, pooling, dropout and flattening between them; the heads of ``nn.MultiheadAttention``; heads
-    and feed-forward units of ``nn.TransformerEncoderLayer``. What passes through any other module is left in
-    its order; so is what a subclass with a ``forward`` of its own holds. Residual streams and attention
-    written by hand need a :class:`Symmetry` written by hand, recurrent layers :func:`recurrent_units`.
+    and feed-forward units of ``nn.TransformerEncoderLayer``. Units that pass through any other module keep
+    their order, and so do those inside a subclass with a ``forward`` of its own. Residual streams and custom
+    attention need a :class:`Symmetry` written by hand, recurrent layers :func:`recurrent_units`.
 
     Raises:
         ModelError: If nothing is found.
@@ -148,6 +148,7 @@ def symmetries_of(model: nn.Module) -> tuple[Symmetry, ...]:
     >>> [(result.name, result.size) for result in symmetries_of(model)]
     [('0', 8)]
     """
+    # A tied weight is read elsewhere too: permuting it in one place would change the other.
     tied = _tied(model)
     free = tuple(s for s in _within(model, "") if not tied & {place.tensor for place in s.places})
     if not free:
@@ -189,11 +190,11 @@ def reordered(tensor: Tensor, place: Place, order: Tensor) -> Tensor:
 def check_symmetries(
     model: nn.Module, symmetries: Sequence[Symmetry], inputs: Tensor, *, tolerance: float = 1e-4
 ) -> None:
-    """Refuse symmetries that change the function: reversing each one's units must keep the outputs.
+    """Refuse symmetries that change the function: reversing the units of each must keep the outputs.
 
     Args:
-        model: Returns one tensor; it is read in eval mode.
-        symmetries: What to check, one by one.
+        model: Returns one tensor; it is evaluated in eval mode.
+        symmetries: The symmetries to check, one by one.
         inputs: A few inputs.
         tolerance: Largest difference, as a share of the largest output.
 
@@ -205,7 +206,7 @@ def check_symmetries(
         order = torch.arange(symmetry.size).flip(0)
         after = permuted(model, [symmetry], {symmetry.name: order}).eval()(inputs)
         off = float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
-        if not off <= tolerance:
+        if not off <= tolerance:  # NaN is refused too
             raise ModelError(
                 f"the symmetry {symmetry.name!r} changes what the network computes",
                 expected=f"equal outputs within {tolerance:g}",
@@ -235,11 +236,11 @@ def check_places(model: nn.Module, symmetries: Sequence[Symmetry]) -> None:
 
 @dataclass(slots=True)
 class _Open:
-    """Units whose reader has not come yet, and where they lie in the activations.
+    """Units that no later layer has read yet, and their axis in the activations.
 
     Attributes:
-        channels: They lie along axis 1, with pixels after it; otherwise along the last axis.
-        flat: All axes but the first have been made one.
+        channels: They are along axis 1, followed by pixels; otherwise along the last axis.
+        flat: All axes but the first have been flattened.
     """
 
     name: str
@@ -250,7 +251,7 @@ class _Open:
 
 
 def _within(module: nn.Module, path: str) -> Iterator[Symmetry]:
-    """The symmetries of a module and of all below it."""
+    """The symmetries of a module and of all its submodules."""
     if _computes_as(module, (nn.TransformerEncoderLayer,)):
         assert isinstance(module, nn.TransformerEncoderLayer)
         yield from _within(module.self_attn, f"{path}self_attn.")
@@ -301,7 +302,7 @@ def _attention(module: nn.MultiheadAttention, path: str) -> Symmetry:
 
 
 def _chain(chain: nn.Sequential, path: str) -> Iterator[Symmetry]:
-    """Each layer opens a group of units, which the next layer that reads them closes."""
+    """Each layer opens a group of units, and the next layer that reads them closes it."""
     units: _Open | None = None
     for name, layer in _steps(chain, path):
         if _computes_as(layer, LAYERS):
@@ -314,7 +315,7 @@ def _chain(chain: nn.Sequential, path: str) -> Iterator[Symmetry]:
             assert isinstance(layer, nn.Flatten)
             units = _flattened(layer, units)
         elif _computes_as(layer, POOLS):
-            # A pool over the last axis mixes units that lie along it.
+            # Pooling over the last axis would mix units along it.
             units = units if units is not None and units.channels and not units.flat else None
         elif not _computes_as(layer, ELEMENTWISE):
             units = None
@@ -322,7 +323,7 @@ def _chain(chain: nn.Sequential, path: str) -> Iterator[Symmetry]:
 
 
 def _steps(chain: nn.Sequential, path: str) -> Iterator[tuple[str, nn.Module]]:
-    for name, layer in chain._modules.items():  # a layer that is used twice comes twice here
+    for name, layer in chain._modules.items():  # unlike named_children, it repeats a layer that is used twice
         if _computes_as(layer, (nn.Sequential,)) and isinstance(layer, nn.Sequential):
             yield from _steps(layer, f"{path}{name}.")
         elif layer is not None:
@@ -346,7 +347,7 @@ def _flattened(layer: nn.Flatten, units: _Open | None) -> _Open | None:
 
 
 def _reader(layer: nn.Module, name: str, units: _Open) -> Place | None:
-    """Where ``layer`` reads the units: a column each, or a block of pixels each."""
+    """Where ``layer`` reads the units: one column each, or a block of pixels each."""
     weight = f"{name}.weight"
     if isinstance(layer, nn.Linear):
         times, rest = divmod(layer.in_features, units.size)
@@ -358,7 +359,7 @@ def _reader(layer: nn.Module, name: str, units: _Open) -> Place | None:
 
 
 def _normed(layer: nn.Module, name: str, units: _Open | None) -> _Open | None:
-    """The units after a normalisation that treats them alike."""
+    """The units after a normalisation that treats them alike; None if it does not."""
     if units is None:
         return None
     if isinstance(layer, nn.LayerNorm):
@@ -375,7 +376,7 @@ def _normed(layer: nn.Module, name: str, units: _Open | None) -> _Open | None:
 
 
 def _tied(model: nn.Module) -> set[str]:
-    """Parameters that go by several names, so that one place is not all."""
+    """Parameters with several names, of which one place would not be all."""
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)

@@ -1,4 +1,4 @@
-"""Temperature scaling: the one number that makes a network as sure as it is right."""
+"""Temperature scaling: one number that calibrates a network's confidence."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bequest.measures import Reason
 def fit_temperature(logits: Array, labels: Array) -> float:
     """The temperature T that minimises the NLL of softmax(logits / T) (Guo et al. 2017, section 4.2).
 
-    The NLL is convex in 1/T. Fit it on the validation split and divide test logits by it: accuracy stays as
-    it is. Above 1 the model was overconfident.
+    The NLL is convex in 1/T. Fit T on the validation split and divide test logits by it: the accuracy does
+    not change. Above 1 the model was overconfident.
 
     Args:
-        logits: (N, C), finite; probabilities in their place are refused.
+        logits: (N, C), finite; probabilities are refused.
         labels: int, (N,), class indices.
 
     Returns:
-        NaN with a reason where there is no best temperature: no samples, all answers right (T → 0), logits
-        that say nothing (T → ∞).
+        NaN with a reason if there is no best temperature: no samples, all answers right (T → 0), logits
+        without information about the labels (T → ∞).
 
     >>> logits = np.array([[2.0, 0.0]] * 4)
     >>> round(fit_temperature(logits, np.array([0, 0, 0, 1])), 3)  # log 3 = 2 / T
@@ -49,7 +49,7 @@ def temperature_interval(logits: Array, labels: Array, *, level: float = 0.95) -
         level: Confidence level.
 
     Returns:
-        NaN with a reason where there is no best temperature.
+        NaN with a reason if there is no best temperature.
 
     >>> logits = np.array([[2.0, 0.0]] * 400)
     >>> estimate = temperature_interval(logits, np.array([0, 0, 0, 1] * 100))
@@ -69,13 +69,14 @@ def temperature_interval(logits: Array, labels: Array, *, level: float = 0.95) -
     if len(lead) < 2 or curvature <= 0:
         few = Undefined("too few samples for an interval", Reason.TOO_FEW)
         return without_interval(value, len(lead), level, "sandwich, log", few)
+    # The sandwich estimator of β, divided by β: the standard error of log β, and so of log T.
     error = slopes.std(ddof=1) / np.sqrt(len(lead)) / curvature / inverse
     factor = float(np.exp(ndtri((1 + level) / 2) * error))
     return Estimate(value, len(lead), value / factor, value * factor, level, "sandwich, log")
 
 
 def _leads(logits: Array, labels: Array) -> tuple[Floats, float]:
-    """How far each logit is ahead of the label's, (N, C), and the unit that it is in.
+    """The lead of each logit over that of the label, (N, C), and its unit.
 
     Raises:
         DataError: If logits are not finite, are probabilities, or labels do not fit.
@@ -88,9 +89,9 @@ def _leads(logits: Array, labels: Array) -> tuple[Floats, float]:
     if not np.isfinite(table).all():
         raise DataError("logits holds -inf", expected="finite logits")
     largest = float(np.abs(table).max())
-    unit = largest if largest > 0 else 1.0  # differences of logits near the largest float would overflow
+    unit = largest if largest > 0 else 1.0  # differences of logits near the largest float must not overflow
     lead = table / unit - np.take_along_axis(table, truth[:, None], axis=1) / unit
-    # In units of the largest lead the best inverse is of order 1, whatever the logits' scale.
+    # In units of the largest lead the best inverse is of order 1 for logits of any scale.
     scale = float(np.abs(lead).max())
     return (lead / scale, unit * scale) if scale > 0 else (lead, unit)
 
@@ -98,6 +99,7 @@ def _leads(logits: Array, labels: Array) -> tuple[Floats, float]:
 def _no_temperature(lead: Floats) -> Undefined | None:
     if not len(lead):
         return no_samples()
+    # The slope of the NLL at 1/T = 0, where all classes are equally likely: the NLL only grows from there.
     if lead.mean() >= 0:
         reason = "no temperature is best: the logits say nothing about the labels"
         return Undefined(reason, Reason.NO_SOLUTION)

@@ -8,7 +8,7 @@ from bequest.measures import Reason
 
 
 class Undefined(float):
-    """NaN with a ``reason`` for readers and a ``code`` for programs: what a measure without a value returns.
+    """NaN with a ``reason`` for readers and a ``code`` for programs: the result of a measure without a value.
 
     It is a float and behaves as NaN everywhere; :func:`reason_of` and :func:`code_of` read the two.
 
@@ -29,18 +29,19 @@ class Undefined(float):
         return f"nan ({self.reason})"
 
     def __reduce__(self) -> tuple[type[Undefined], tuple[str, Reason]]:
+        # float's own would pickle and copy the NaN alone, without its reason.
         return (Undefined, (self.reason, self.code))
 
 
 def reason_of(value: float) -> str | None:
-    """Why ``value`` is NaN, in words; None for a number that exists."""
+    """Why ``value`` is NaN, in words; None for a number."""
     if isinstance(value, Undefined):
         return value.reason
     return "the value is not a number" if math.isnan(value) else None
 
 
 def code_of(value: float) -> Reason | None:
-    """Why ``value`` is NaN, as a code; ``Reason.OTHER`` for a plain NaN, None for a number that exists."""
+    """Why ``value`` is NaN, as a code; ``Reason.OTHER`` for a plain NaN, None for a number."""
     if isinstance(value, Undefined):
         return value.code
     return Reason.OTHER if math.isnan(value) else None
