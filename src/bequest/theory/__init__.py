@@ -1,4 +1,4 @@
-"""The solvable model of distillation: theory, and its check by simulation. Needs NumPy and SciPy only."""
+"""The solvable model of distillation: theory, and simulations that check it. Needs NumPy and SciPy only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which points are worked on together: those that need about the same nodes, as many as a cache holds."""
+"""Group points into blocks: those that need about the same nodes, as many as fit into a cache."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from bequest.theory.parameters import Indices
 from bequest.theory.quadrature import Rule, rules
 
 BLOCK = 12_000
-"""Nodes × labels × points of one block: what a core's second-level cache holds of the arrays in play."""
+"""Nodes × labels × points of one block: as many as fit, with all arrays in use, into a core's second-level
+cache."""
 
 SPREAD = 2
-"""In a block the neediest point has at most this many times the nodes of the least needy."""
+"""The most that numbers of nodes may differ within a block, as a factor: all its points get the largest."""
 
 
 Counts = NDArray[np.int64]
@@ -29,11 +30,11 @@ def product_of(counts: Counts) -> Counts:
 def blocks(
     levels: NDArray[np.int64], accuracy: float, total: Callable[[Counts], Counts] = product_of
 ) -> Iterator[tuple[Indices, list[Rule]]]:
-    """Positions of points that go together, and one rule an axis that serves them all.
+    """Positions of the points of each block, and one rule per axis that serves them all.
 
     Args:
         levels: The quadrature level that each point needs on each axis, shape (axes, points).
-        accuracy: Whose ladder of rules the levels refer to.
+        accuracy: The accuracy whose ladder of rules the levels refer to.
         total: Nodes × labels, from the nodes of each axis.
     """
     ladder = rules(accuracy)
@@ -45,6 +46,7 @@ def blocks(
     while first < order.size:
         ahead = sizes[first:]
         fits = (np.arange(ahead.size) < BLOCK // ahead) & (ahead <= SPREAD * ahead[0])
+        # At least one: a point that needs more nodes than a block may have is a block by itself.
         last = first + max(1, int(np.argmin(np.append(fits, False))))
         chosen = order[first:last]
         yield chosen, [ladder[k] for k in levels[:, chosen].max(axis=1)]

@@ -22,7 +22,7 @@ SIGNS = np.array([[1.0], [-1.0]])
 
 
 class Unknowns(NamedTuple):
-    """What is solved for at one learner: shapes (P,) four times, then (a, P) twice."""
+    """The unknowns of one learner: shapes (P,) four times, then (a, P) twice."""
 
     m: Array
     q: Array
@@ -33,7 +33,7 @@ class Unknowns(NamedTuple):
 
 
 class Conjugates(NamedTuple):
-    """What the samples answer: m̂, q̂ (a + 1, P), V̂ (a + 1, P), and Newton's step for the bias."""
+    """The conjugates: m̂ (P,), q̂ (a + 1, P), V̂ (a + 1, P), and Newton's step for the bias (P,)."""
 
     force: Array
     noise: Array
@@ -70,10 +70,10 @@ class Tape:
         return cls(weight, [], [], [], Slopes({}, {}))
 
     def unseen(self, state: Macrostate, rows: Array) -> Tape:
-        """The same learners on samples that none of them has learnt: each margin is its cavity margin ω.
+        """The same learners on samples that none of them was trained on: each margin is its cavity margin ω.
 
-        Nothing on such a sample pulls at them, so that their forces and the slopes of these are 0, and
-        ∂κ_d/∂ω_c is 1 for c = d alone.
+        Such a sample exerts no force on them: their forces and the slopes of these are 0, and ∂κ_d/∂ω_c is 1
+        for c = d alone.
         """
         nothing = np.zeros(self.weight.shape)
         margin, slopes = [], Slopes({}, {})
@@ -113,7 +113,7 @@ def factor(setting: Setting, state: Macrostate, learners: int) -> Array:
 
 
 def factor_row(setting: Setting, rows: Array, q: Array, overlap: Array) -> Array:
-    """The next row of the Cholesky factor, shape (a + 1, P); a learner that adds nothing gets a zero."""
+    """The next row of the Cholesky factor, shape (a + 1, P); 0 on the diagonal of a dependent learner."""
     a = overlap.shape[0]
     row = np.zeros((a + 1, setting.size))
     for c in range(a):
@@ -124,7 +124,7 @@ def factor_row(setting: Setting, rows: Array, q: Array, overlap: Array) -> Array
 
 
 class Channel:
-    """What the samples do to learner ``a``, given the tape of the learners before it."""
+    """The sample side of learner ``a``, given the tape of the learners before it."""
 
     def __init__(self, setting: Setting, tape: Tape, rows: Array, a: int) -> None:
         learner = setting.learners[a]
@@ -133,6 +133,7 @@ class Channel:
         self.loss = LOSSES[learner.loss]
         hard = learner.target == "hard"
         self.teachers = learner.taught_by(a)
+        # Labels and decisions have no temperature.
         tempered = (setting.mix[a] > 0) & (not hard)
         temperature = np.where(tempered, setting.temperature[a], 1.0)
         self.lesson = Lesson(_spread(setting.mix[a], shape), _spread(temperature, shape), hard)
@@ -146,7 +147,7 @@ class Channel:
         return factor_row(self.setting, self.rows, x.q, x.overlap)
 
     def centre(self, x: Unknowns, row: Array) -> Array:
-        """The cavity margin ψ at z_a = 0, with what the earlier learners' forces add."""
+        """The cavity margin ψ at z_a = 0, including the push of the earlier learners' forces."""
         centre = np.broadcast_to(x.m + SIGNS * x.b, self.tape.weight.shape)
         for c in range(self.a):
             push = self.setting.delta * x.response[c] * self.tape.force[c]
@@ -159,7 +160,7 @@ class Channel:
         return self.loss.proximal(cavity, response, self.lesson, self.drive.value, guess)
 
     def crossing(self, x: Unknowns, row: Array) -> Array:
-        """The z_a at which the training margin is zero, shape (K, 2, P): below it the sample is misfitted."""
+        """The z_a at which the training margin is zero, shape (K, 2, P); below it the label is missed."""
         zero = np.zeros(self.tape.weight.shape)
         pull = self.loss.force(zero, self.lesson, self.drive.value)
         cavity = -self.setting.delta * x.v * pull - self.centre(x, row)
@@ -174,6 +175,8 @@ class Channel:
         softness = over_nodes(rule, yielding)
         softened = tape.mean(softness)
         noise = [tape.mean(force * tape.force[c]) for c in range(a)] + [tape.mean(square)]
+        # A hard label's slope is a delta function, which no node meets; by parts only the force itself is
+        # needed.
         by_parts = tape.slopes is None or self.lesson.hard
         slopes = (
             self._mean_slopes_by_parts(row, force, softened) if by_parts else self._mean_slopes(x, softness)
@@ -187,7 +190,7 @@ class Channel:
         )
 
     def extended(self, x: Unknowns, nodes: Array, weights: Array, at: Proximal) -> Tape:
-        """The tape with this learner on it, ``found`` at ``nodes``; both axes of nodes become one."""
+        """The tape with this learner added, ``at`` its proximal points; both axes of nodes become one."""
         shape = at.margin.shape
         yielding = at.curvature / (1.0 + self.setting.delta * x.v * at.curvature)
 
@@ -224,12 +227,13 @@ class Channel:
         return left * (pushed + response * pulled), left * pulled - yielding * pushed
 
     def _mean_slopes(self, x: Unknowns, softness: Array) -> list[Array]:
-        """E[∂G_a/∂ω_c]: the slopes are linear in what is averaged over z_a."""
+        """E[∂G_a/∂ω_c]: the slopes are linear in ``yielding``, so that its average over z_a suffices."""
         return [self.tape.mean(self.slope(x, softness, c)[1]) for c in range(self.a)]
 
     def _mean_slopes_by_parts(self, row: Array, force: Array, softened: Array) -> list[Array]:
         """E[∂G_a/∂ω_c] from Stein's identity E[z_c G] = Σ_d C_dc E[∂G/∂ω_d]: no slope is needed."""
         slopes = [np.zeros_like(softened) for _ in range(self.a)]
+        # Back substitution: the Cholesky factor is triangular, so that the last slope stands alone.
         for c in reversed(range(self.a)):
             rest = self.tape.mean(self.tape.spin[c] * force) + row[c] * softened
             rest = rest - sum(self.rows[d, c] * slopes[d] for d in range(c + 1, self.a))

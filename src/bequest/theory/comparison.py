@@ -1,4 +1,4 @@
-"""Theory beside simulation: how many standard errors lie between."""
+"""Theory compared with simulation, in standard errors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from bequest.theory.solver import solve_chain
 
 LEVEL = 0.95
 ROUNDING = 1e-12
-"""A difference of this size is one of rounding."""
+"""A relative difference of this size is rounding."""
 
 SEEN = 25.0
+"""Five standard errors squared: a bias that explains less is not told from chance."""
 EXPONENTS = np.linspace(-3.0, 0.0, 301)
 
 
@@ -38,7 +39,7 @@ class Estimate(NamedTuple):
 class Comparison:
     """One observable of one learner: ``deviation`` is (theory − mean)/standard error.
 
-    It is NaN where all draws agree to rounding and theory does not: a count on few samples.
+    It is NaN if all draws agree up to rounding and theory does not, as for a count on few samples.
     """
 
     learner: int
@@ -49,7 +50,7 @@ class Comparison:
 
 
 def estimate(values: Array, level: float = LEVEL) -> Estimate:
-    """The mean of independent ``values``; undefined ones are left out.
+    """The mean of independent ``values`` with its interval; undefined ones are left out.
 
     >>> estimate(np.array([1.0, 2.0, 3.0]))._replace(low=0, high=0)
     Estimate(mean=2.0, standard_error=0.577..., low=0, high=0, n=3)
@@ -65,7 +66,7 @@ def estimate(values: Array, level: float = LEVEL) -> Estimate:
 
 
 def compare(simulation: Simulation) -> list[Comparison]:
-    """Every observable of every learner of a simulation beside what theory says at the same point.
+    """Every observable of every learner of a simulation, with theory at the same point.
 
     Raises:
         NotConverged: If theory has no solution there.
@@ -88,7 +89,7 @@ def _compared(learner: int, name: str, theory: float, simulated: Estimate) -> Co
     gap = theory - simulated.mean
     sure = simulated.standard_error
     if abs(gap) <= ROUNDING * max(1.0, abs(theory)):
-        deviation = 0.0  # all draws agree with theory, as where everything is called a zero
+        deviation = 0.0  # all draws agree with theory, as for a learner that predicts one class only
     else:
         deviation = gap / sure if sure > ROUNDING * max(1.0, abs(theory)) else float("nan")
     return Comparison(learner, name, theory, simulated, deviation)
@@ -99,10 +100,10 @@ class Scaling:
     """How an observable's simulation approaches theory: arrays over the sizes N.
 
     ``bias`` = mean − theory with its ``standard_error``; ``spread`` is the standard deviation between draws.
-    ``slope`` is the exponent of the spread, fitted on logarithms: −½ where fluctuations are Gaussian. That of
-    an observable on fresh samples holds their own scatter too, which does not fall with N.
+    ``slope`` is the exponent of the spread, fitted on logarithms: −½ for Gaussian fluctuations. The spread of
+    an observable on fresh samples includes the scatter of those samples, which does not fall with N.
     ``bias_slope`` is the exponent p of bias = c N^p, fitted to all sizes with their standard errors; NaN
-    unless the fit explains at least ``SEEN`` standard errors squared: most biases are too small to be seen.
+    unless the fit explains at least ``SEEN`` standard errors squared: most biases are too small.
     """
 
     learner: int
@@ -131,9 +132,9 @@ def finite_size(
         mixture: The data; its parameters are numbers here.
         learners: The chain.
         sizes: The N.
-        seeds: Draws at each.
+        seeds: Draws at each size.
         samples: Fresh samples of each draw.
-        workers: Draws at a time.
+        workers: Draws that run at the same time.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -172,7 +173,7 @@ def _scaled(learner: int, name: str, inputs: Array, theory: float, values: list[
 
 
 def _bias_slope(inputs: Array, bias: Array, error: Array) -> float:
-    """The exponent of least squares; choosing sizes by what is seen there would favour the lucky ones."""
+    """The exponent by weighted least squares over all sizes: selecting significant ones would bias it."""
     if not (error > 0).all():
         return float("nan")
     shape = (inputs / inputs[0]) ** EXPONENTS[:, None] / error

@@ -13,11 +13,11 @@ from bequest.theory.parameters import Array
 MOST_STEPS = 200
 
 MOST_INNER = 14
-"""Conjugate-gradient steps after which a new factorisation is the cheaper way on."""
+"""The most conjugate-gradient steps per direction; if so many are needed, a new factorisation is cheaper."""
 
 
 class Fit(NamedTuple):
-    """A minimiser: ``weights`` (1 + n,) with the bias in front; Newton ``steps``; the gradient left."""
+    """A minimiser: ``weights`` (1 + n,), the bias first; Newton ``steps``; the largest ``gradient`` left."""
 
     weights: Array
     steps: int
@@ -25,11 +25,11 @@ class Fit(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What is minimised: Σ_μ ℓ(τ_μ h_μ) + Σ_i (λ_i/2)(w_i − w⁰_i)², with h = inputs @ (b, w) + offset.
+    """The objective Σ_μ ℓ(τ_μ h_μ) + Σ_i (λ_i/2)(w_i − w⁰_i)², with h = inputs @ (b, w) + offset.
 
     ``penalty`` is λ ≥ 0, one for all weights or one for each (n,). ``lesson`` is the teachers' part, whose
     fields broadcast with (M,); ``teacher`` their mean margin τh̄, (M,). ``anchor`` is w⁰, (n,) or 0.
-    ``offset`` (M,) or 0 is what weights that cannot move add to h. The bias is not penalised.
+    ``offset``, (M,) or 0, is the part of h from weights that are fixed. The bias is not penalised.
     """
 
     loss: Loss
@@ -56,12 +56,12 @@ def fit(
     Args:
         inputs: (M, 1 + n), ones in the first column.
         signs: τ = ±1, (M,).
-        objective: What is minimised.
-        start: Where to begin, (1 + n,); default the anchor.
-        tolerance: On the largest component of the gradient.
+        objective: The objective.
+        start: Initial weights, (1 + n,); default: the anchor.
+        tolerance: Bound on the largest component of the gradient.
 
     Raises:
-        NotConverged: If the gradient does not vanish, as when λ = 0 and the samples can be separated.
+        NotConverged: If the gradient does not vanish, as for λ = 0 and separable samples.
     """
     problem = _Problem(inputs, signs, objective)
     weights = problem.anchor.copy() if start is None else start.copy()
@@ -73,6 +73,7 @@ def fit(
             return Fit(weights, steps, size)
         if inner >= MOST_INNER:
             factor = problem.factorise(point.curvature)
+        # An inexact Newton method: accuracy √|gradient| is enough for it to converge faster than linearly.
         direction, inner = problem.direction(point, factor, min(0.1, np.sqrt(size)))
         weights, point = problem.descend(weights, point, direction)
     raise NotConverged(
@@ -109,7 +110,7 @@ class _Problem:
         return _Point(float(value), gradient, curvature)
 
     def factorise(self, curvature: Array) -> tuple[Array, bool]:
-        """The Cholesky factor of the Hessian; a touch of ridge keeps it positive where it is flat."""
+        """The Cholesky factor of the Hessian; a tiny ridge keeps it positive definite in flat directions."""
         from scipy.linalg import cho_factor  # slow to import, and needed for simulations only
 
         scaled = self.inputs * np.sqrt(curvature)[:, None]
@@ -119,7 +120,7 @@ class _Problem:
         return factor
 
     def direction(self, point: _Point, factor: tuple[Array, bool], accuracy: float) -> tuple[Array, int]:
-        """Solve Hessian · direction = −gradient to a relative ``accuracy``; also the steps it took."""
+        """Solve Hessian · direction = −gradient to a relative ``accuracy``; also returns the steps taken."""
         from scipy.linalg import cho_solve
 
         def solved(vector: Array) -> Array:
@@ -143,8 +144,10 @@ class _Problem:
         return direction, MOST_INNER
 
     def descend(self, weights: Array, point: _Point, direction: Array) -> tuple[Array, _Point]:
-        """The longest of 1, ½, ¼ ... of the direction that brings the objective down."""
+        """The longest of 1, ½, ¼ ... of the direction that lowers the objective."""
         slope = float(point.gradient @ direction)
+        # Near the minimum the gain of a step is below the rounding of the objective: it must not be refused
+        # for that.
         slack = 1e-12 * (1.0 + abs(point.value))
         for halvings in range(40):
             size = 0.5**halvings

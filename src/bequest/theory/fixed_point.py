@@ -1,8 +1,8 @@
 """Fixed points of many small maps at once, by Broyden's method, or by Newton's where that fails.
 
-The map, the method, the stopping rule and the outcome are four things: a :class:`Map` steps and says in what
-units its residuals are measured; :func:`fixed_point` and :func:`newton` iterate; ``tolerance`` and
-``most_steps`` stop it; an :class:`Outcome` says, point by point, how it ended.
+The map, the method, the stopping rule and the outcome are separate: a :class:`Map` defines the step and the
+scale of its residuals; :func:`fixed_point` and :func:`newton` iterate; ``tolerance`` and ``most_steps`` stop
+them; an :class:`Outcome` says how each point ended.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from bequest.theory.parameters import Array, Indices, Mask
 
 SET_BACK = 10.0
-"""A step that makes the residual this many times larger is taken back."""
+"""A step that makes the residual this many times larger is undone."""
 
 
 PATIENCE = 2
-"""So many refused steps in a row, and what was learnt of the Jacobian is given up."""
+"""After so many refused steps in a row the learnt Jacobian is discarded."""
 
 DIFFERENCE = 1e-6
-"""The step of a finite difference in natural units."""
+"""The step of a finite difference, in units of the map's scale."""
 
 
 @runtime_checkable
@@ -37,7 +37,7 @@ class Map(Protocol):
         """The natural size of each unknown at ``x``, shape (d, P)."""
 
     def curb(self, x: Array, dx: Array) -> Array:
-        """As much of the step ``dx`` from ``x`` as keeps to where the map makes sense, shape (d, P)."""
+        """The step ``dx`` from ``x``, shortened so that it stays where the map is defined, shape (d, P)."""
 
     def take(self, index: Indices) -> Map:
         """The same map at fewer points."""
@@ -48,7 +48,7 @@ class Outcome:
     """How an iteration ended, point by point.
 
     ``x`` (d, P); ``residual`` (P,) = max |step(x) − x| / scale; ``steps`` (P,); ``inverse`` (d, d, P),
-    minus the approximate inverse of the Jacobian of step(x) − x, from which a nearby problem can go on.
+    minus the approximate inverse of the Jacobian of step(x) − x, from which a nearby problem can start.
     """
 
     x: Array
@@ -63,11 +63,11 @@ def fixed_point(
     """Iterate ``problem`` from ``start`` until every point's residual is at most ``tolerance``.
 
     Broyden's first method (1965, "A class of methods for solving nonlinear simultaneous equations"): the
-    Jacobian begins as that of a plain iteration and learns from each step. A step that makes things much
-    worse is taken back and retried at half its length, and after ``PATIENCE`` times as a damped plain
+    Jacobian begins as that of a plain iteration and is updated at each step. A step that makes the residual
+    much larger is undone and retried at half its length, and after ``PATIENCE`` times as a damped plain
     iteration.
 
-    Points that are done leave the batch once half of it is done.
+    Points that are done leave the batch once half of it is done, so that copies of it are rare.
     """
     size = start.shape[-1]
     if inverse is None:
@@ -90,7 +90,7 @@ def fixed_point(
 def newton(problem: Map, start: Array, *, tolerance: float, most_steps: int) -> Outcome:
     """As :func:`fixed_point`, with the Jacobian from finite differences at every step.
 
-    Each step costs d + 1 evaluations of the map instead of one; it gets through where the map's Jacobian is
+    Each step costs d + 1 evaluations of the map instead of one; it converges where the map's Jacobian is
     nearly singular, as at the edge of separability.
     """
     run = _Run(problem, start.copy(), np.zeros((start.shape[0], *start.shape)))
@@ -110,7 +110,9 @@ def _measured_inverse(problem: Map, x: Array, move: Array) -> Array:
         columns.append((problem.step(near) - near - move) / size[k])
     jacobian = np.stack(columns, axis=1).transpose(2, 0, 1)
     usable = np.isfinite(jacobian).all(axis=(1, 2))
+    # That of a constant map: the point takes a plain step.
     jacobian[~usable] = -np.eye(x.shape[0])
+    # Not inv, which raises for the whole batch if the Jacobian of one point is singular.
     return -np.linalg.pinv(jacobian).transpose(1, 2, 0)
 
 
@@ -127,6 +129,7 @@ class _Run:
         self.residual = self._residual(x, self.move)
 
     def take(self, keep: Indices) -> _Run:
+        # Without __init__, which would evaluate the map again.
         run = object.__new__(_Run)
         run.problem = self.problem.take(keep)
         run.count = self.count
@@ -135,13 +138,13 @@ class _Run:
         return run
 
     def advance(self, tolerance: float) -> None:
-        """One step of every point, taken back where it did harm."""
+        """One step of every point, undone if it made the residual much larger."""
         dx = np.einsum("ijp,jp->ip", self.inverse, self.move)
         dx = self.problem.curb(self.x, dx)
         x = self.x + dx
         move = self.problem.step(x) - x
         residual = self._residual(x, move)
-        self.steps += self.residual > tolerance
+        self.steps += self.residual > tolerance  # done points only wait for the others
         self.count += 1
         good = residual <= np.maximum(SET_BACK * self.residual, tolerance)
         self._learn(dx, move - self.move, good)
@@ -150,7 +153,7 @@ class _Run:
         self.residual = np.where(good, residual, self.residual)
 
     def _learn(self, dx: Array, dmove: Array, good: Mask) -> None:
-        """Broyden's update where the step was ``good``, a shorter one where not."""
+        """Broyden's update for points whose step was ``good``, a shorter step for the others."""
         predicted = np.einsum("ijp,jp->ip", self.inverse, dmove)
         along = np.einsum("ip,ip->p", dx, predicted)
         usable = good & (np.abs(along) > 1e-300)

@@ -1,10 +1,11 @@
 """Solving one learner for a whole grid of points at once.
 
 The points are solved in three passes. **Coarse**: with few nodes, in rounds that each start from the nearest
-points solved before, so that a grid is warm-started along itself. **Rescue**: what failed is solved by
-Newton's method, if need be along a path of falling penalty. **Fine**: with as many nodes as the accuracy asks
-for, in blocks of points that need about the same number, starting from the coarse solution and its Jacobian.
-What is reported is the residual with a still finer rule: iteration and quadrature both count in it.
+points solved before, so that a grid warm-starts itself. **Rescue**: points that failed are solved by Newton's
+method, if necessary along a path of decreasing penalty. **Fine**: with as many nodes as the accuracy
+requires, in blocks of points that need about the same number, starting from the coarse solution and its
+Jacobian. The reported residual is that of a still finer rule, so that it includes errors of iteration and of
+quadrature.
 """
 
 from __future__ import annotations
@@ -25,43 +26,43 @@ COARSE = 1e-3
 """Accuracy of the coarse pass."""
 
 RESCUE = 1e-5
-"""Accuracy of a rescue: at the edge of separability a coarse rule moves the solution far, or loses it."""
+"""Accuracy of a rescue: at the edge of separability a coarser rule shifts the solution far, or loses it."""
 
 FIRST_ROUND = 64
 """Points of the first round of the coarse pass, which start without a neighbour."""
 
 FREE_STEPS = 20
-"""Broyden steps, and then Newton steps, that a point gets before something else is tried."""
+"""Broyden steps, and then Newton steps, per point before something else is tried."""
 
 PATH = 12
-"""Penalties on the path of a rescue, from where everything is easy to the one asked for."""
+"""Penalties on the path of a rescue, from a large and easy one to the requested one."""
 
 FINER = 1.5
-"""The reach is divided by this in the check, and whenever the check fails."""
+"""The factor by which the reach is divided in the check, and after each failed check."""
 
 MOST_CHECKS = 10
 
 MOST_WORK = 4e7
-"""Nodes × labels × evaluations that one point may cost, about ten seconds. A search that strays to ever
+"""Nodes × labels × evaluations that one point may cost, about ten seconds. A search that diverges to ever
 larger weights needs ever more nodes, and would not end."""
 
 DIRECT_SHARE = 0.25
-"""The part of it that is spent before the path of a rescue begins."""
+"""The share of MOST_WORK that may be spent before the path of a rescue begins."""
 
 
 @runtime_checkable
 class Problem(Protocol):
-    """A learner's state evolution at every point of a grid: what the solver needs to know of it."""
+    """A learner's state evolution at every point of a grid, as the solver needs it."""
 
     @property
     def size(self) -> int:
         """The number of points."""
 
     def first_guess(self, points: Indices) -> Array:
-        """Where the iteration starts without a neighbour, shape (d, n)."""
+        """The start of the iteration without a neighbour, shape (d, n)."""
 
     def places(self) -> Array:
-        """The points in a space where equal distance means about equal change, shape (k, P)."""
+        """Coordinates of the points in which equal distances mean about equal changes, shape (k, P)."""
 
     def levels(self, points: Indices, x: Array, shrink: Array, accuracy: float) -> NDArray[np.int64]:
         """The quadrature level of each axis at ``x``, its reach divided by ``shrink``, shape (axes, n)."""
@@ -73,17 +74,17 @@ class Problem(Protocol):
         """The state evolution at these points with these rules."""
 
     def ease(self, points: Indices, fraction: float) -> None:
-        """Set penalties between large ones (0) and those that are asked for (1)."""
+        """Set penalties between large ones (0) and the requested ones (1)."""
 
     def write(self, points: Indices, evolution: Map, image: Array) -> None:
-        """Enter a solution, and the last step of the map that gave it."""
+        """Store a solution, the image of the map's last step."""
 
 
 class GridSolver:
     """The solution of a problem at every point.
 
-    ``residual`` (P,) says how good it is, ``steps`` (P,) how many evaluations it took, and ``exhausted`` (P,)
-    where it was given up for what it cost.
+    ``residual`` (P,) is its quality, ``steps`` (P,) the number of evaluations, and ``exhausted`` (P,) is true
+    for points that were given up because of their cost.
     """
 
     def __init__(self, problem: Problem, *, accuracy: float) -> None:
@@ -119,7 +120,7 @@ class GridSolver:
             stride //= 2
 
     def _converge(self, points: Indices, accuracy: float = COARSE, *, by_newton: bool = False) -> None:
-        """Iterate until the nodes that gave a coarse solution serve it too."""
+        """Iterate until the nodes with which a solution was found are enough for that solution."""
         for _ in range(3):
             if not points.size:
                 return
@@ -128,7 +129,7 @@ class GridSolver:
             points = points[(self._levels(points, accuracy) > before).any(axis=0)]
 
     def _rescue(self) -> None:
-        """Newton's method for what failed; then along a path of falling penalty."""
+        """Newton's method for points that failed; then along a path of decreasing penalty."""
         failed = self._failed()
         self._restart(failed)
         self._converge(failed, RESCUE, by_newton=True)
@@ -142,7 +143,7 @@ class GridSolver:
             self._converge(failed, RESCUE, by_newton=True)
 
     def _failed(self) -> Indices:
-        return np.flatnonzero(~(self.residual <= COARSE))
+        return np.flatnonzero(~(self.residual <= COARSE))  # not >, which NaN would pass
 
     def _restart(self, points: Indices) -> None:
         self.exhausted[points] = False
@@ -164,12 +165,14 @@ class GridSolver:
         """Iterate the ``points`` from where they are, block by block."""
         for block, chosen in self._blocks(points, accuracy):
             nodes = self._price(chosen)
-            # a Newton step evaluates the map once for each unknown, once at its end, and once to begin with
+            # A Newton step evaluates the map once for each unknown and once at its end; the start costs one
+            # more.
             price = nodes * (self.x.shape[0] + 2 if by_newton else 1)
             most_steps = min(FREE_STEPS, int((self.most_work - self.work[block].max()) // price))
             if most_steps < 1:
                 self._give_up(block)
                 continue
+            # A third of the accuracy: the residual of the check includes the error of the quadrature.
             evolution, x, stop = self.problem.map(block, chosen, accuracy), self.x[:, block], accuracy / 3.0
             if by_newton:
                 outcome = newton(evolution, x, tolerance=stop, most_steps=most_steps)
@@ -182,7 +185,7 @@ class GridSolver:
             self.work[block] += nodes * outcome.steps
 
     def _check(self, points: Indices) -> None:
-        """Residuals with finer rules; what that last step gives is the solution."""
+        """Residuals with finer rules; the image of that last step is the solution."""
         for block, chosen in self._blocks(points, self.accuracy, FINER):
             if self.work[block].max() + self._price(chosen) > self.most_work:
                 self._give_up(block)
@@ -205,7 +208,7 @@ class GridSolver:
     def _blocks(
         self, points: Indices, accuracy: float, finer: float = 1.0
     ) -> Iterator[tuple[Indices, list[Rule]]]:
-        """The ``points`` in runs that need about the same nodes, each with the rules that serve all of it."""
+        """The ``points`` in blocks that need about the same nodes, each with rules that serve all of it."""
         levels = self._levels(points, accuracy, finer)
         for chosen, picked in blocks(levels, accuracy, self.problem.nodes):
             yield points[chosen], picked

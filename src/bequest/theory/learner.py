@@ -1,4 +1,4 @@
-"""One estimator of the solvable model: what it minimises, what it sees, by whom it is taught."""
+"""One estimator of the solvable model: its loss, its inputs and its teachers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Learner:
     """A linear classifier h = w·x/√N + b that minimises Σ ℓ(y, h̄, h) + (λ/2)|w|².
 
     ``loss="logistic"``: ℓ = (1−χ) CE(y, σ(h)) + χ T² CE(σ(h̄/T), σ(h/T)).
-    ``loss="square"``: ℓ = (1−χ) (h − τ)²/2 + χ (h − h̄)²/2 with the label τ = ±1; T plays no part.
-    With ``target="hard"`` the teacher's logit h̄ counts by its sign only: CE(1[h̄ > 0], σ(h)) or
+    ``loss="square"``: ℓ = (1−χ) (h − τ)²/2 + χ (h − h̄)²/2 with the label τ = ±1; T has no effect.
+    With ``target="hard"`` only the sign of the teacher's logit h̄ is used: CE(1[h̄ > 0], σ(h)) or
     (h − sign h̄)²/2, without temperature.
 
     Args:
@@ -27,10 +27,10 @@ class Learner:
         mix: χ, the weight of the teachers' part, in [0, 1]; 0 is plain training.
         temperature: T > 0.
         loss: "logistic" or "square".
-        target: What of the teachers' mean logit is handed over, "soft" or "hard".
-        teachers: Positions in the chain of those whose mean logit is h̄; default: the one before.
-        fresh: It learns on as many other samples of the mixture, which no other learner of the chain has
-            seen; only the last of a chain can.
+        target: Whether the teachers' mean logit is handed over ("soft") or its sign ("hard").
+        teachers: Positions in the chain of the learners whose mean logit is h̄; default: the one before.
+        fresh: It is trained on as many other samples of the mixture, which no other learner of the chain has
+            seen; only the last of a chain can be.
 
     Each of the first four may be an array.
     """
@@ -45,14 +45,14 @@ class Learner:
     fresh: bool = False
 
     def taught_by(self, position: int) -> tuple[int, ...]:
-        """Whose logits the learner at ``position`` of a chain sees; nobody's in front."""
+        """Positions of the teachers of the learner at ``position`` of a chain; none for the first."""
         if position == 0:
             return ()
         return (position - 1,) if self.teachers is None else tuple(self.teachers)
 
 
 def check_chain(learners: Sequence[Learner]) -> list[str]:
-    """What is wrong with the names and the order in a chain; one line a fault."""
+    """The faults in the names and the order of a chain, one line each."""
     faults = [] if learners else ["chain: must have at least one learner"]
     for position, learner in enumerate(learners):
         where = f"learner[{position}]"

@@ -14,7 +14,7 @@ from bequest.theory.start import coordinates, first_guess
 from bequest.theory.state_evolution import Link, reaches, tabulate, unpack
 
 EASY, FLOOR = 10.0, 1e-12
-"""Between these penalties goes the path of a rescue: from where everything is easy, and never to zero."""
+"""The path of a rescue goes between these penalties in equal factors, which cannot reach 0."""
 
 
 class LinkProblem:
@@ -34,7 +34,7 @@ class LinkProblem:
         return first_guess(self.setting.take(points), self.state.take(points), self.a)
 
     def places(self) -> Array:
-        """Parameters of each point, most of them as logarithms."""
+        """The parameters of each point, most of them as logarithms."""
         return coordinates(self.setting, self.a)
 
     def levels(self, points: Indices, x: Array, shrink: Array, accuracy: float) -> NDArray[np.int64]:
@@ -52,10 +52,11 @@ class LinkProblem:
         return Link(setting, state, tabulate(setting, state, rules[:-1], accuracy), rules[-1], self.a)
 
     def ease(self, points: Indices, fraction: float) -> None:
-        """Set penalties between large ones and those that are asked for, in equal factors."""
+        """Set penalties between large ones and the requested ones, in equal factors."""
         asked = self.penalty[points]
         easy, floor = np.maximum(asked, EASY), np.maximum(asked, FLOOR)
         between = easy * (floor / easy) ** fraction
+        # The end of the path is exactly what is asked for, which may be 0.
         self.setting.penalty[self.a, points] = asked if fraction == 1.0 else between
 
     def write(self, points: Indices, evolution: Map, image: Array) -> None:

@@ -4,7 +4,7 @@ Everything is written in *margins* κ = (2y − 1) h, so that both labels share 
 minus the derivative of the loss by the learner's own margin, the **curvature** its second derivative. The
 proximal point of a cavity margin ψ under the response v solves κ = ψ + v · force(κ).
 
-The drive is what a teacher's margin κ̄ hands over; ``cross`` is ∂force/∂κ̄.
+The drive is the part of the force that a teacher's margin κ̄ determines; ``cross`` is ∂force/∂κ̄.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import numpy as np
 from bequest.theory.parameters import Array
 
 STEP = 1e-5
-"""The last step of the proximal iteration: what it leaves is of third power, in the curvature of second."""
+"""The largest last step of the proximal iteration: its error is of third order, and of second in the
+curvature."""
 
 FREE_STEPS = 8
-"""So many steps may go anywhere in the first bracket; then the bracket shrinks, which cannot fail."""
+"""Steps that are only clipped to the first bracket; later ones shrink the bracket, which cannot fail."""
 
 MOST_STEPS = 200
 
 
 class Lesson(NamedTuple):
-    """The teachers' part of a loss: its weight χ, its temperature T, and whether only decisions count."""
+    """The teachers' part of a loss: its weight χ, its temperature T, and whether only decisions are used."""
 
     mix: Array
     temperature: Array
@@ -34,7 +35,7 @@ class Lesson(NamedTuple):
 
 
 class Drive(NamedTuple):
-    """What the teachers hand over at each node, and how the force moves with their margin."""
+    """The teachers' part of the force at each node, and ∂force/∂κ̄."""
 
     value: Array
     cross: Array
@@ -49,7 +50,7 @@ class Proximal(NamedTuple):
 
 
 class Loss(ABC):
-    """What a learner minimises for one sample, as a function of margins."""
+    """A learner's loss of one sample, as a function of margins."""
 
     @abstractmethod
     def reach(self, mix: Array, temperature: Array) -> Array:
@@ -57,7 +58,7 @@ class Loss(ABC):
 
     @abstractmethod
     def drive(self, margin: Array, lesson: Lesson) -> Drive:
-        """What the teachers' mean ``margin`` hands over."""
+        """The drive of the teachers' mean ``margin``."""
 
     @abstractmethod
     def force(self, margin: Array, lesson: Lesson, drive: Array) -> Array:
@@ -99,7 +100,7 @@ class Logistic(Loss):
     """(1 − χ) CE(y, σ(h)) + χ T² CE(σ(h̄/T), σ(h/T))."""
 
     def reach(self, mix: Array, temperature: Array) -> Array:
-        """π, or πT where a temperature below one acts."""
+        """π, or πT for a temperature below one."""
         return np.pi * np.where(mix > 0, np.minimum(1.0, temperature), 1.0)
 
     def drive(self, margin: Array, lesson: Lesson) -> Drive:
@@ -120,8 +121,9 @@ class Logistic(Loss):
     def proximal(
         self, cavity: Array, response: Array, lesson: Lesson, drive: Array, guess: Array | None
     ) -> Proximal:
-        """Halley's iteration, kept inside a bracket."""
+        """Halley's iteration inside a bracket."""
         taught = lesson.mix * lesson.temperature
+        # The force lies between −χT·drive and that plus 1 − χ + χT, which brackets the proximal point.
         low = cavity - response * taught * drive
         high = low + response * (1.0 - lesson.mix + taught)
         point = np.clip(0.0 if guess is None else guess, low, high)
@@ -133,14 +135,17 @@ class Logistic(Loss):
             newton = excess / slope
             if max(newton.max(), -newton.min()) < STEP:
                 break
+            # Clipped: far from the solution Halley's denominator may vanish or change sign.
             step = newton / np.clip(1.0 - 0.5 * newton * response * skew / slope, 0.5, 2.0)
             if count < FREE_STEPS:
                 point = np.clip(point - step, low, high)
                 continue
             low, high = np.where(excess < 0, point, low), np.where(excess < 0, high, point)
             moved = point - step
+            # Bisection if the step leaves the bracket, or the steps do not at least halve.
             halve = (moved < low) | (moved > high) | (np.abs(newton) > 0.5 * previous)
             point, previous = np.where(halve, 0.5 * (low + high), moved), np.abs(newton)
+        # The last step is not evaluated again: force and curvature follow by Taylor's series (see STEP).
         step = newton * (1.0 + 0.5 * newton * response * skew / slope)
         return Proximal(
             point - step,
@@ -149,7 +154,7 @@ class Logistic(Loss):
         )
 
     def value(self, margin: Array, lesson: Lesson, teacher: Array) -> Array:
-        """CE(y, σ(h)) is log(1 + e^−κ); CE(σ(h̄/T), σ(h/T)) weighs both answers by the teachers' odds."""
+        """CE(y, σ(h)) is log(1 + e^−κ); in CE(σ(h̄/T), σ(h/T)) the teachers' odds weigh both labels."""
         wrong = self.drive(teacher, lesson).value
         scaled = margin / lesson.temperature
         taught = (1.0 - wrong) * softplus(-scaled) + wrong * softplus(scaled)
@@ -159,6 +164,7 @@ class Logistic(Loss):
 def _pull(margin: Array, lesson: Lesson, drive: Array) -> tuple[Array, Array, Array]:
     """Force, curvature, and the derivative of the curvature, of the logistic loss."""
     mix, temperature, _ = lesson
+    # Two common cases need one logistic function instead of two, which is most of the time.
     if np.all(temperature == 1.0):
         wrong, slope = against(margin)
         return wrong - mix * drive, slope, slope * (2.0 * wrong - 1.0)
@@ -180,7 +186,7 @@ class Square(Loss):
     """(1 − χ) (h − τ)²/2 + χ (h − h̄)²/2, with τ = ±1."""
 
     def reach(self, mix: Array, temperature: Array) -> Array:
-        """Without end: everything is a polynomial."""
+        """Infinite: everything is a polynomial."""
         return np.full(np.broadcast_shapes(mix.shape, temperature.shape), np.inf)
 
     def drive(self, margin: Array, lesson: Lesson) -> Drive:
@@ -190,7 +196,7 @@ class Square(Loss):
         return Drive(margin, np.broadcast_to(lesson.mix, margin.shape))
 
     def force(self, margin: Array, lesson: Lesson, drive: Array) -> Array:
-        """The way left to the target (1 − χ) + χ κ̄."""
+        """The distance to the target (1 − χ) + χ κ̄."""
         return (1.0 - lesson.mix) + lesson.mix * drive - margin
 
     def pull(self, margin: Array, lesson: Lesson, drive: Array) -> tuple[Array, Array]:
@@ -205,7 +211,7 @@ class Square(Loss):
         drive: Array,
         guess: Array | None,  # noqa: ARG002
     ) -> Proximal:
-        """The force at ψ, shared out: κ = ψ + v f(ψ)/(1 + v)."""
+        """In closed form: κ = ψ + v f(ψ)/(1 + v)."""
         force = self.force(cavity, lesson, drive) / (1.0 + response)
         return Proximal(cavity + response * force, force, np.ones_like(force))
 

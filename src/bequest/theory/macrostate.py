@@ -1,8 +1,8 @@
 """The order parameters of a chain of learners, for many points at once.
 
 All arrays have the points on their last axis, length P. A learner's index comes first; of two indices the
-later learner's is first. The physics is in
-:mod:`weights` and :mod:`channel`.
+later learner's is first. The equations are in :mod:`~bequest.theory.weights` and
+:mod:`~bequest.theory.channel`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bequest.theory.parameters import Array, Indices
 
 @dataclass
 class Setting:
-    """What is given: the mixture and each learner's parameters, shapes (P,) and (A, P)."""
+    """The given numbers: the mixture's parameters (P,) and each learner's (A, P)."""
 
     alpha: Array
     delta: Array
@@ -41,7 +41,7 @@ class Setting:
 
 @dataclass
 class Macrostate:
-    """What is solved for. Unsolved entries are NaN.
+    """The order parameters and their conjugates. Unsolved entries are NaN.
 
     ``m`` = v·w/N, ``b`` the bias, ``q[a, c]`` = w_a·w_c/N, ``v[a, c]`` = dw_a/dJ_c (c ≤ a), and their
     conjugates ``force`` m̂ = αE[G], ``noise`` q̂ = αΔE[G_a G_c], ``stiffness`` V̂ = −αΔE[∂G_a/∂ω_c].
@@ -78,7 +78,7 @@ class Macrostate:
         return state
 
     def forget(self, points: Indices, a: int) -> None:
-        """Make learner ``a`` NaN at ``points``, which were not solved."""
+        """Set learner ``a`` to NaN at ``points`` that were not solved."""
         for array in (self.m, self.b, self.force):
             array[a, points] = np.nan
         for array in (self.q, self.noise):

@@ -1,4 +1,4 @@
-"""The data of the solvable model: two Gaussian clouds, and how well they can be told apart at all."""
+"""The data of the solvable model: two Gaussian clusters, and the least error on them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def bayes_error(mixture: Mixture, eta: Numbers = 1.0) -> Array:
 
 
 def oracle_error(mixture: Mixture, eta: Numbers = 1.0) -> Array:
-    """The test error of one who knows v on the inputs seen: what remains for α → ∞.
+    """The test error with v known on the inputs seen: the limit α → ∞ of :func:`bayes_error`.
 
     >>> round(float(oracle_error(Mixture(2, 1, 0.5))), 5)
     0.15866

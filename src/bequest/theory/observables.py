@@ -1,7 +1,7 @@
-r"""What a classifier of the solvable model does on fresh samples, as functions of its order parameters.
+r"""Observables of a classifier of the solvable model on fresh samples, from its order parameters.
 
 For a label τ = ±1 the margin τh on a fresh sample is normal with mean m + τb and variance Δq. Everything
-here follows from that :class:`Law`; it serves the theory's order parameters and measured ones alike.
+here follows from that :class:`Law`, for order parameters of theory and of simulations.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from bequest.theory.parameters import Array, Numbers
 from bequest.theory.quadrature import level, rules
 
 ACCURACY = 1e-10
-"""Of the one-dimensional integrals, for integrands of size one."""
+"""Absolute accuracy of the one-dimensional integrals, for integrands of size one."""
 
 RARE = 1e-12
-"""A probability below which what is conditional on it is undefined."""
+"""Expectations conditional on an event of lower probability than this are undefined."""
 
 SURE = (6.0, 12.0, 25.0)
-"""Logits at which the last bin of a reliability curve is cut for integration."""
+"""Logits at which the last bin of a reliability curve is divided: it reaches to infinity, and one rule for
+all of it could miss the part where the confidence still changes."""
 
 
 class Law(NamedTuple):
@@ -161,7 +162,7 @@ def agreement(one: Law, other: Law, overlap: Numbers) -> Float[np.ndarray, "*gri
 def agreement_on_errors(one: Law, other: Law, overlap: Numbers) -> Float[np.ndarray, "*grid"]:
     """P(the other decides alike | the first is wrong): how far errors are handed over.
 
-    NaN where the first errs with a probability below ``RARE``: there is no error to hand over.
+    NaN if the first errs with a probability below ``RARE``: there is no error to hand over.
 
     >>> law = Law(1.0, 0.5, 1.0, 2.0, 0.0)
     >>> float(agreement_on_errors(law, law, 0.0).round(4)), float(error(law).round(4))
@@ -194,6 +195,7 @@ def _joint(one: Law, other: Law, overlap: Numbers) -> tuple[Array, Array, Array,
 
 def _both_below(h: Array, k: Array, r: Array) -> Array:
     """P(x < h, y < k) of two standard normals of correlation r, by Owen (1956), equation 2.3."""
+    # The formula divides by √(1 − r²), h and k: limits are taken by moving off them by less than rounding.
     r = np.clip(r, -1.0 + 1e-15, 1.0 - 1e-15)
     h, k = (np.where(np.abs(x) < 1e-150, 1e-150, x) for x in (h, k))
     root = np.sqrt((1.0 - r) * (1.0 + r))
@@ -220,7 +222,7 @@ def _mean_of_margin(function: Callable[[Array], Array], law: Law) -> Array:
 
 @cache
 def _legendre() -> tuple[Array, Array]:
-    """Nodes and weights on [−1, 1]; finding them takes longer than using them."""
+    """Nodes and weights on [−1, 1]; cached, since computing them takes longer than using them."""
     return np.polynomial.legendre.leggauss(48)
 
 
@@ -229,6 +231,7 @@ def _within(label: Array, mean: Array, width: Array, low: float, high: float) ->
     unit, weights = _legendre()
     total = np.zeros((3, *width.shape))
     for right, (start, stop) in ((1.0, (low, high)), (0.0, (-high, -low))):
+        # Beyond nine standard deviations there is a mass of 1e-19.
         ends = [np.clip((end - mean) / width, -9.0, 9.0) for end in (start, stop)]
         middle, half = (ends[0] + ends[1]) / 2.0, (ends[1] - ends[0]) / 2.0
         z = middle + half * unit.reshape(-1, *(1,) * middle.ndim)

@@ -22,14 +22,14 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "mix": (0.0, 1.0),
     "temperature": (0.2, 5.0),
 }
-"""Where each parameter is sought unless told otherwise."""
+"""Default bounds of the search for each parameter."""
 
 LINEAR = ("mix",)
-"""Parameters that are sought on a linear scale; the others on a logarithmic one."""
+"""Parameters that are searched on a linear scale; the others on a logarithmic one."""
 
 OBSERVABLES = ("error", "nll", "brier", "calibration_error", "alignment", "agreement", "agreement_on_errors")
 EDGE = 1e-3
-"""An optimum this near to a bound, in units of the range, lies on it."""
+"""An optimum this near to a bound, in units of the range, counts as lying on it."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Optimum:
     """The best parameters of every point; arrays in the grid's shape, NaN where nothing was solved.
 
     Attributes:
-        values: The parameters sought, by name.
-        value: The observable there.
-        at_bound: Which of them lie on a bound: the best may lie beyond.
-        settled: Where the search came to rest.
-        solution: The model solved there.
+        values: The optimal parameters, by name.
+        value: The observable at the optimum.
+        at_bound: Whether each parameter lies on a bound, beyond which the optimum may be.
+        settled: Where the search converged.
+        solution: The model solved at the optimum.
     """
 
     values: dict[str, Array]
@@ -61,20 +61,20 @@ def optimise(
     sign: int = 1,
     **point: Any,
 ) -> Optimum:
-    """The parameters in ``over`` that make an observable least, at every point of a grid.
+    """The parameters in ``over`` that minimise an observable, at every point of a grid.
 
     The search is local from the deepest ``STARTS`` basins of a lattice. With three or four parameters the
     landscape is flat and has several minima; the best one can be missed by some 1e-5 in the error.
 
     Args:
         mixture: The data.
-        over: Which of "lambda_teacher", "lambda_student", "mix" and "temperature" are sought.
+        over: Which of "lambda_teacher", "lambda_student", "mix" and "temperature" are optimised.
         observable: "error", "nll", "brier", "calibration_error", "alignment", "agreement" or
             "agreement_on_errors".
         learner: 0 for the teacher's, −1 for the student's.
-        bounds: Where each is sought; default :data:`BOUNDS`.
-        sign: −1 to make the observable greatest.
-        point: What :func:`~bequest.theory.solve` takes, less what is sought.
+        bounds: Bounds of each parameter; default :data:`BOUNDS`.
+        sign: −1 to maximise the observable.
+        point: Arguments of :func:`~bequest.theory.solve` without those in ``over``.
 
     Raises:
         ConfigError: Lists every argument that is wrong.

@@ -1,6 +1,6 @@
 """Gaussian expectations of steep integrands: panels that are halved until they agree with their halves.
 
-A rule of :mod:`~bequest.theory.quadrature` is chosen by how smooth an integrand is known to be. This one
+A rule of :mod:`~bequest.theory.quadrature` is chosen by the known smoothness of an integrand. The method here
 needs no such knowledge: it finds where an integrand jumps, or nearly jumps, and puts its nodes there.
 """
 
@@ -14,20 +14,21 @@ import numpy as np
 from bequest.theory.parameters import Array, Indices
 
 END = 8.5
-"""Beyond so many standard deviations lies a mass of 2e-17."""
+"""Standard deviations to which integrals extend: beyond them lies a mass of 2e-17."""
 
 FIRST = 34
-"""Panels at the start, half a standard deviation each: wide features are met by their nodes."""
+"""Panels at the start, half a standard deviation each, so that their nodes meet all wide features."""
 
 NODES = 10
 MOST_HALVINGS = 32
-"""A jump is enclosed to 1e-10 standard deviations, and then left."""
+"""By then a jump is enclosed to 1e-10 standard deviations, and is left at that."""
 
 SAFETY = 30.0
-"""A panel with a jump agrees with its halves by chance now and then: one in so many chances is expected."""
+"""The factor by which panels must agree better than the accuracy: one with a jump may agree with its halves
+by chance."""
 
 BATCH = 4096
-"""Panels that are evaluated at a time, so that memory stays bounded."""
+"""Panels that are evaluated at once, which bounds the memory."""
 
 Integrand = Callable[[Indices, Array], Array]
 """From the numbers of n integrals and nodes z (k, n) to values (k, n)."""
@@ -40,7 +41,7 @@ def expectations(integrand: Integrand, count: int, accuracy: float, batch: int =
         integrand: f, for integrals i and nodes z; of size one, with jumps allowed.
         count: How many integrals.
         accuracy: Absolute error allowed, for integrands of size one.
-        batch: Panels that are evaluated at a time.
+        batch: Panels that are evaluated at once.
 
     Returns:
         Shape (count,).
@@ -58,7 +59,7 @@ def expectations(integrand: Integrand, count: int, accuracy: float, batch: int =
         middle = (low + high) / 2.0
         left = _integrals(integrand, which, low, middle, batch)
         right = _integrals(integrand, which, middle, high, batch)
-        # NaN compares false: what is undefined is not halved for ever, and makes its total NaN
+        # NaN compares false: an undefined panel is not halved for ever, and makes its total NaN.
         rough = np.abs(left + right - whole) > accuracy / SAFETY
         if halvings == MOST_HALVINGS:
             rough[:] = False

@@ -1,4 +1,4 @@
-"""The parameters of the solvable model: what each may be, checked all at once."""
+"""The parameters of the solvable model and their ranges, all checked at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Numbers = float | int | np.generic | Sequence[Any] | NDArray[Any]
 
 
 class Range(NamedTuple):
-    """An interval of real numbers, with what its ends are; an end at infinity that is in allows infinity."""
+    """An interval of real numbers, and whether its ends belong to it; an included infinite end allows inf."""
 
     low: float
     high: float
@@ -50,7 +50,7 @@ RANGES: dict[str, Range] = {
     "mix": Range(0, 1, True, True),
     "temperature": Range(0, np.inf, False, False),
 }
-"""What each parameter may be. A chain's penalties go by ``penalty``, with λ's range."""
+"""The range of each parameter. A chain's penalties are named ``penalty``, with the range of λ."""
 RANGES["penalty"] = RANGES["lambda_teacher"]
 
 
@@ -60,9 +60,9 @@ def checked(
     """``values`` as float arrays of one common shape.
 
     Args:
-        where: Who asks, for the message.
-        values: Parameters by name; a name may carry indices, as in ``penalty[1]``.
-        ranges: What each may be, by name without indices.
+        where: The caller's name, for the message.
+        values: Parameters by name; a name may have indices, as in ``penalty[1]``.
+        ranges: The range of each, by name without indices.
 
     Raises:
         ConfigError: Lists every value that is not a finite number or out of range, and shapes that
@@ -111,7 +111,7 @@ def _fault(array: Array, allowed: Range) -> str | None:
 
 
 def listed(array: NDArray[Any]) -> Any:
-    """Nested lists, or a number, with None for what is not finite.
+    """Nested lists, or a number, with None for numbers that are not finite.
 
     >>> listed(np.array([1.0, np.nan]))
     [1.0, None]

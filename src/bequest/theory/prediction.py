@@ -1,4 +1,4 @@
-"""Every observable of a solved chain by name: what theory says of a learner."""
+"""Every observable of a solved chain by name."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def observe(solution: Solution, learner: int = -1, only: Collection[str] | None 
 
     Args:
         solution: What :func:`~bequest.theory.solve` or :func:`~bequest.theory.solve_chain` returned.
-        learner: Which, counted as in Python.
-        only: The names wanted, of those that the learner has; default all.
+        learner: Its position, counted as in Python.
+        only: The names to compute, if the learner has them; default: all.
 
     >>> from bequest.theory import Mixture, solve
     >>> seen = observe(solve(Mixture(2, 1, 0.2), lambda_teacher=1, lambda_student=0.001, eta=0.7))

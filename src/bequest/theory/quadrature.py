@@ -1,9 +1,9 @@
-"""Gaussian expectations to a stated accuracy.
+"""Gaussian expectations to a given accuracy.
 
 The integrands of the solvable model are analytic in a strip around the real axis whose half-width, the
-*reach*, is known (π in units of a logit, see ``docs/theory.md``). The error of a rule is set by the
-reach in units of the standard deviation: so a rule is chosen by asking how well it integrates the
-hardest function of that reach, the Lorentzian a²/(a² + z²), whose expectation has a closed form.
+*reach*, is known (π in units of a logit, see ``docs/theory.md``). The error of a rule depends on the
+reach in units of the standard deviation, so a rule is chosen by how well it integrates the hardest
+function of that reach, the Lorentzian a²/(a² + z²), whose expectation has a closed form.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from scipy.special import erfcx
 from bequest.theory.parameters import Array
 
 LADDER = tuple(sorted({round(5 * 1.16**k) | 1 for k in range(43)}))
-"""The numbers of nodes that are tried: odd, from 5 to about 2,500, each 16 % more than the last."""
+"""The numbers of nodes that are tried: odd, from 5 to about 2,500, in steps of 16 %."""
 
 HERMITE_MOST = 45
 """Beyond this many nodes Gauss–Hermite is never the cheaper rule."""
 
 
 class Rule(NamedTuple):
-    """Nodes z and weights w with Σ w f(z) ≈ E f(z), z ~ N(0, 1). ``reach`` is the least it serves."""
+    """Nodes z and weights w with Σ w f(z) ≈ E f(z), z ~ N(0, 1), for functions of at least this ``reach``."""
 
     nodes: Array
     weights: Array
@@ -67,7 +67,7 @@ def rule_for(reach: float, accuracy: float) -> Rule:
             within a small factor of it.
 
     Returns:
-        A rule; the finest of the ladder where none suffices.
+        A rule; the finest of the ladder if none suffices.
 
     >>> [len(rule_for(reach, 1e-9).nodes) for reach in (100.0, 3.0, 1.0, 0.3)]
     [5, 23, 55, 153]
@@ -85,6 +85,7 @@ def level(reach: Array, accuracy: float) -> NDArray[np.int64]:
 def rules(accuracy: float) -> tuple[Rule, ...]:
     """The ladder of rules, cheapest first, each with the least reach that it serves."""
     reaches = np.geomspace(0.005, 50.0, 301)
+    # E[a²/(a² + z²)]; erfcx, since erfc(a/√2) underflows where its factor exp(a²/2) overflows.
     exact = reaches * np.sqrt(np.pi / 2) * erfcx(reaches / np.sqrt(2))
     ladder: list[Rule] = []
     for count in LADDER:
@@ -93,6 +94,8 @@ def rules(accuracy: float) -> tuple[Rule, ...]:
             candidates.append(hermite(count))
         for nodes, weights in candidates:
             reach = _least_reach(nodes, weights, reaches, exact, accuracy)
+            # Only rules that serve a smaller reach than all cheaper ones are kept, so that `level` can
+            # search.
             if reach < (ladder[-1].reach if ladder else np.inf):
                 ladder.append(Rule(nodes, weights, reach))
     return tuple(ladder)
@@ -111,9 +114,9 @@ def split(rule: Rule, at: Array, accuracy: float) -> tuple[Array, Array]:
     """Nodes and weights for integrands that jump where z = ``at``: Gauss–Legendre on either side.
 
     Args:
-        rule: What would serve the same integrand without the jump; sets the number of nodes.
-        at: Where it jumps, any shape S; may lie far out on either side.
-        accuracy: As in :func:`rule_for`; sets how far out the Gaussian counts.
+        rule: A rule for the same integrand without the jump; it determines the number of nodes.
+        at: Position of the jump, any shape S; may be far out on either side.
+        accuracy: As in :func:`rule_for`; it determines where the Gaussian is cut off.
 
     Returns:
         Two arrays of shape (2n, *S).

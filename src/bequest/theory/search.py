@@ -1,8 +1,8 @@
 """Bounded minimisation in the unit cube, many points at once.
 
 A coarse lattice finds the basins; from the best few a second-order model of finite differences is minimised
-in a box that shrinks and grows with how well the model foretells. All places that are needed, of all points,
-are one batched evaluation.
+in a box that shrinks and grows with the quality of the model's predictions. Each round evaluates all places
+of all points in one batch.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from bequest.theory.parameters import Array, Indices, Mask
 
 LATTICE = {1: 13, 2: 7, 3: 5, 4: 5}
 FEW = 3
-"""Places a parameter on the coarse lattice, by the number of parameters sought; ``FEW`` for more of them."""
+"""Places per parameter on the coarse lattice, by the number of parameters; ``FEW`` for more of them."""
 
 STARTS = 3
-"""Basins of the lattice that are gone down into, the deepest first."""
+"""Basins of the lattice from which the search descends, the deepest first."""
 
 DIFFERENCE = 0.003
 """Step of a finite difference, in units of a parameter's range."""
 
 LEAST_BOX, MOST_BOX = 1e-4, 0.2
-"""Half-widths of the box: a point is done below the first."""
+"""Bounds of the box's half-width: a point has converged below the first."""
 
 MOST_ROUNDS = 40
 COARSE, SOLVED = 1e-5, 1e-10
-"""Accuracy of the solves on the lattice, and after."""
+"""Accuracy of the solves on the lattice, and of later ones."""
 
 GAIN = 1e-8
-"""A step that is foretold to gain less than this is not worth taking: the point is done."""
+"""A point has converged if the predicted gain of its step is below this."""
 
 Evaluate = Callable[..., Array]
-"""From places (d, n) in the unit cube, the points (n,) they belong to and an accuracy to values (n,)."""
+"""Maps places (d, n) in the unit cube, the points (n,) that they belong to and an accuracy to values (n,)."""
 
 
 def minimise(evaluate: Evaluate, dimensions: int, size: int) -> tuple[Array, Array, Mask]:
-    """The least value of every point.
+    """The minimum of every point.
 
     Args:
         evaluate: The function; infinite where it is undefined. Called with an accuracy of ``COARSE`` on the
-            lattice and with its default after.
+            lattice and with its default later.
         dimensions: d.
         size: How many points.
 
     Returns:
-        Places (d, P), values (P,), and where the search came to rest (P,).
+        Places (d, P), values (P,), and whether the search converged (P,).
 
     >>> places, least, settled = minimise(lambda u, *_: ((u - 0.3) ** 2).sum(axis=0), 2, 1)
     >>> places.ravel().round(3), bool(settled[0])
@@ -60,7 +60,7 @@ def minimise(evaluate: Evaluate, dimensions: int, size: int) -> tuple[Array, Arr
 
 
 def side_of(dimensions: int) -> int:
-    """Places a parameter on the lattice."""
+    """Places per parameter on the lattice."""
     return LATTICE.get(dimensions, FEW)
 
 
@@ -77,10 +77,12 @@ def _lattice(evaluate: Evaluate, dimensions: int, size: int) -> tuple[Array, Ind
         for shift in (1, -1):
             beyond = np.roll(box, shift, axis=axis)
             edge = [slice(None)] * box.ndim
+            # np.roll wraps around: beyond an edge there is no neighbour that could be lower.
             edge[axis] = slice(0, 1) if shift == 1 else slice(-1, None)
             beyond[tuple(edge)] = np.inf
             floor &= box <= beyond
     ranked = np.where(floor.reshape(count, size), values, np.inf)
+    # At least one start per point, on which `_deepest` relies, even if no value is finite.
     ranked[values.argmin(axis=0), np.arange(size)] = -np.inf
     chosen = np.argsort(ranked, axis=0, kind="stable")[:STARTS]
     rank, owners = np.nonzero(np.take_along_axis(ranked, chosen, axis=0) < np.inf)
@@ -90,14 +92,14 @@ def _lattice(evaluate: Evaluate, dimensions: int, size: int) -> tuple[Array, Ind
 def _deepest(
     places: Array, best: Array, box: Array, owners: Indices, size: int
 ) -> tuple[Array, Array, Array]:
-    """Of each point's descents the one that went deepest."""
+    """The descent of each point that reached the lowest value."""
     order = np.lexsort((best, owners))
     first = order[np.searchsorted(owners[order], np.arange(size))]
     return places[:, first], best[first], box[first]
 
 
 def _descend(evaluate: Evaluate, places: Array, owners: Indices) -> tuple[Array, Array, Array]:
-    """From there by second-order steps in a box; places, values and the boxes' last half-widths."""
+    """Second-order steps in a box from these places; returns places, values and the boxes' half-widths."""
     best = evaluate(places, owners)
     dimensions = places.shape[0]
     box = np.where(np.isfinite(best), 1.0 / (side_of(dimensions) - 1), 0.0)
@@ -106,6 +108,8 @@ def _descend(evaluate: Evaluate, places: Array, owners: Indices) -> tuple[Array,
         points = np.flatnonzero(box > LEAST_BOX)
         if not points.size:
             break
+        # The stencil must stay in the cube; for places near its faces the gradient is moved back by the
+        # curvature.
         centre = np.clip(places[:, points], DIFFERENCE, 1.0 - DIFFERENCE)
         around = centre[:, None] + DIFFERENCE * stencil[:, :, None]
         count = stencil.shape[1]
@@ -155,7 +159,7 @@ def _model(values: Array, stencil: Array) -> tuple[Array, Array]:
 
 
 def _least(gradient: Array, curvature: Array, places: Array, reach: Array) -> Array:
-    """The step (d, P) of least model value in the box and in 0..1, by exact steps along each axis in turn."""
+    """The step (d, P) that minimises the model in the box and the cube, by exact steps along each axis."""
     low, high = np.maximum(-places, -reach), np.minimum(1.0 - places, reach)
     step = np.zeros_like(gradient)
     for _ in range(60):
@@ -164,6 +168,7 @@ def _least(gradient: Array, curvature: Array, places: Array, reach: Array) -> Ar
             bent = curvature[i, i]
             inner = np.clip(-slope / np.where(bent > 0, bent, 1.0), low[i], high[i])
             ends = np.stack([low[i], high[i]])
+            # Along an axis of negative curvature the minimum lies at an end of the box.
             outer = ends[(slope * ends + 0.5 * bent * ends**2).argmin(axis=0), np.arange(slope.size)]
             step[i] = np.where(bent > 0, inner, outer)
     return step

@@ -1,4 +1,4 @@
-"""Whether the training set can be separated: where the unpenalised logistic minimiser diverges."""
+"""Whether the training set is linearly separable, so that the unpenalised logistic minimiser diverges."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bequest.theory.parameters import Array, Numbers, checked
 def separability_threshold(delta: Numbers, rho: Numbers, eta: Numbers = 1.0) -> Array:
     r"""The samples per input α_c below which the mixture is almost surely linearly separable.
 
-    .. math:: 1/α_c = \\frac{1}{Δ'} \\min_{m,b} E_{τ,z}\\big[(\\sqrt{Δ'(1+m²)}\\, z − m − τ b)_+²\\big],
-        \\qquad Δ' = Δ/η,
+    .. math:: 1/α_c = \frac{1}{Δ'} \min_{m,b} E_{τ,z}\big[(\sqrt{Δ'(1+m²)}\, z − m − τ b)_+²\big],
+        \qquad Δ' = Δ/η,
 
     and ηα_c in samples per *full* input when only ηN inputs are seen. From Gordon's comparison theorem, as
     for logistic regression in Candès & Sur 2020 ("The phase transition for the existence of the maximum
-    likelihood estimate", Theorem 1); without signal and with even labels it is Cover's 2.
+    likelihood estimate", Theorem 1); without signal and with equally frequent labels it is Cover's 2.
 
     Args:
         delta: Noise Δ > 0.
@@ -51,7 +51,7 @@ def _least_slack(noise: Array, label: Array) -> Array:
         size = np.ones(noise.size)
         for _ in range(30):
             trial = _slack(x - size * step, noise, label, signs)
-            worse = ~(trial[0] <= value * (1.0 + 1e-14))
+            worse = ~(trial[0] <= value * (1.0 + 1e-14))  # at the minimum, rounding is no worsening
             if not worse.any():
                 break
             size = np.where(worse, size / 2.0, size)
@@ -65,7 +65,7 @@ def _least_slack(noise: Array, label: Array) -> Array:
 def _slack(x: Array, noise: Array, label: Array, signs: Array) -> tuple[Array, Array, Array]:
     """E[u_+²] for u = √Δ(z + m z') − m − τb, with gradient and Hessian in (m, b).
 
-    By Stein's identity in z' the derivatives need three numbers only: P(u > 0), E[u_+] and the density at 0.
+    By Stein's identity in z' the derivatives need only three numbers: P(u > 0), E[u_+] and the density at 0.
     """
     m, b = x
     width = np.sqrt(noise * (1.0 + m**2))

@@ -21,7 +21,7 @@ from bequest.theory.parameters import Array, Numbers, checked
 from bequest.theory.prediction import names
 
 CHUNK = 2048
-"""Fresh samples that are drawn at a time."""
+"""Fresh samples that are drawn at once."""
 
 THREADED = 500
 """Below so many inputs draws run in one thread: several would mostly wait for each other."""
@@ -29,7 +29,7 @@ THREADED = 500
 
 @dataclass(frozen=True)
 class Simulation:
-    """Measurements at one point: ``measured[learner][observable]`` is an array with one entry a seed."""
+    """Measurements at one point: ``measured[learner][observable]`` is an array with one entry per seed."""
 
     mixture: Mixture
     learners: tuple[Learner, ...]
@@ -66,18 +66,18 @@ def simulate(
 
     Args:
         mixture: The data; its parameters are numbers here.
-        lambda_teacher: As in :func:`~bequest.theory.solve`, and so on to ``target``.
+        lambda_teacher: λ_t; this and the next arguments up to ``target`` as in :func:`~bequest.theory.solve`.
         lambda_student: λ_s.
         eta: Fraction of inputs that the student sees.
         mix: χ.
         temperature: T.
-        teacher_loss: See :class:`~bequest.theory.Learner`.
-        student_loss: Likewise.
-        target: Likewise.
+        teacher_loss: "logistic" or "square", see :class:`~bequest.theory.Learner`.
+        student_loss: "logistic" or "square".
+        target: "soft" or "hard".
         inputs: N.
-        seeds: Draws, numbered from 0; or their numbers.
-        samples: Fresh samples of each draw that the test observables are measured on.
-        workers: Draws at a time, one thread each, from 500 inputs on; the result does not depend on it.
+        seeds: The number of draws, or their seeds.
+        samples: Fresh samples of each draw on which test observables are measured.
+        workers: Draws that run at once, one thread each, from 500 inputs on; results do not depend on it.
 
     Raises:
         ConfigError: Lists every argument that is out of range, or is not one number.
@@ -122,6 +122,7 @@ def simulate_chain(
 
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
+    # One BLAS thread per draw: sums then have the same order for any number of workers.
     with threadpool_limits(1), ThreadPoolExecutor(workers if inputs >= THREADED else 1) as pool:
         rows = list(pool.map(run, numbers))
     measured = tuple(
@@ -133,8 +134,8 @@ def simulate_chain(
 def draw(mixture: Mixture, inputs: int, seed: int) -> Draw:
     """The training samples of one seed: M = round(αN) of them, at least two.
 
-    Of their labels round(ρM) are ones, at least one and not all, instead of about ρM at random: the limit
-    N → ∞ is the same, and draws differ less, so that theory is put to a sharper test.
+    Exactly round(ρM) of their labels are ones, at least one and not all, instead of about ρM at random: the
+    limit N → ∞ is the same, and draws differ less, which makes the test of theory sharper.
     """
     generator = numpy_generator(seed, "theory", "training", inputs)
     count = max(2, round(float(np.asarray(mixture.alpha)) * inputs))
@@ -145,7 +146,7 @@ def draw(mixture: Mixture, inputs: int, seed: int) -> Draw:
 
 
 def _other_samples(mixture: Mixture, data: Draw, generator: np.random.Generator) -> Draw:
-    """As many samples with as many ones around the same class centre, for the last learner alone."""
+    """As many samples with as many ones around the same class centre, for the last learner only."""
     signs = generator.permutation(data.signs)
     return Draw(_inputs(mixture, data.centre, signs, generator), signs, data.centre)
 
@@ -187,6 +188,7 @@ def _run(
         lesson, loss = lesson_of(learner), LOSSES[learner.loss]
         penalty = float(np.asarray(learner.penalty))
         objective = Objective(loss, penalty, lesson, teacher)
+        # The weights of inputs that the learner does not see stay 0.
         weights[a, :seen] = fit(data.inputs[:, :seen], data.signs, objective).weights
         margins.append(data.signs * (data.inputs @ weights[a]))
         rows.append(
@@ -211,7 +213,7 @@ def lesson_of(learner: Learner) -> Lesson:
 
 
 def _measure_order(mixture: Mixture, centre: Array, weights: Array, rows: list[dict[str, float]]) -> None:
-    """Order parameters, and what would need too many fresh samples: the calibration error given them."""
+    """Order parameters, and the calibration error given them, which would need many fresh samples."""
     size = centre.size
     overlaps = weights[:, 1:] @ weights[:, 1:].T / size
     for a, row in enumerate(rows):
@@ -250,7 +252,7 @@ def _measure_fresh(
 
 
 def _check(mixture: Mixture, chain: tuple[Learner, ...], where: str, counts: dict[str, int]) -> None:
-    """Refuse what is out of range, and arrays: one simulation is one point."""
+    """Refuse numbers out of range, and arrays: one simulation is one point."""
     numbers: dict[str, Numbers] = dict(mixture.values())
     for a, learner in enumerate(chain):
         for name in ("penalty", "eta", "mix", "temperature"):

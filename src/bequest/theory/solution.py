@@ -1,4 +1,4 @@
-"""What a solve returns: value, status, steps, residual, for every point."""
+"""The result of a solve: values, status, steps and residual of every point."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bequest.theory.status import Status
 
 @dataclass(frozen=True)
 class OrderParameters:
-    """What a learner is in the limit N → ∞; arrays in the grid's shape, NaN where the status says so.
+    """A learner's order parameters in the limit N → ∞; arrays in the grid's shape, NaN if not converged.
 
     Attributes:
-        m: v·w/N, how much of the weights points along the clusters' centre.
+        m: v·w/N, the component of the weights along the clusters' centre.
         q: |w|²/N.
         v: Response dw/dJ to a field on the weights.
         b: The bias, in logits.
@@ -96,7 +96,7 @@ class Solution:
 
     @property
     def converged(self) -> NDArray[np.bool_]:
-        """Where the solution can be used."""
+        """Which points have a solution."""
         return np.asarray(self.status == Status.CONVERGED)
 
     def plain(self) -> dict[str, Any]:

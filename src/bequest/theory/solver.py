@@ -51,12 +51,12 @@ def solve(
         mix: χ in [0, 1]: 0 is plain training, 1 pure distillation.
         temperature: T > 0.
         teacher_loss: "logistic" or "square", see :class:`Learner`.
-        student_loss: Likewise.
+        student_loss: "logistic" or "square".
         target: "soft" hands over the teacher's logits, "hard" its decisions.
-        accuracy: Bound on the residual, in [1e-12, 1e-2]; sets the quadrature too.
-        throw: Raise where a point fails; else its status says so and its numbers are NaN.
+        accuracy: Bound on the residual, in [1e-12, 1e-2]; it determines the quadrature too.
+        throw: Raise if a point fails; otherwise its status says so and its numbers are NaN.
 
-    Every parameter may be an array; they broadcast with the mixture's to the grid that is solved at once.
+    Every parameter may be an array; they broadcast with the mixture's to a grid that is solved at once.
 
     Raises:
         ConfigError: Lists every argument that is out of range.
@@ -91,9 +91,9 @@ def solve_chain(
 ) -> Solution:
     """Order parameters of a chain of learners, each taught by those before it.
 
-    Self-distillation k times is ``[Learner(λ)] + k * [Learner(λ, mix=1)]``; two teachers and their pupil
-    ``[Learner(λ_1), Learner(λ_2), Learner(λ_s, mix=1, teachers=(0, 1))]``. Nodes multiply with each
-    link: four learners take seconds, five minutes.
+    Self-distillation k times is ``[Learner(λ)] + k * [Learner(λ, mix=1)]``; two teachers and their student
+    ``[Learner(λ_1), Learner(λ_2), Learner(λ_s, mix=1, teachers=(0, 1))]``. The number of nodes multiplies
+    with each link: four learners take seconds, five take minutes.
 
     Args:
         mixture: The data.
@@ -136,7 +136,7 @@ def _solve(
         failed = alive[unsolved]
         if failed.size:
             ending = np.where(exhausted[unsolved], Status.EXHAUSTED, Status.STALLED)
-            # without distillation, what has no end is the growth of the weights
+            # Without distillation only separable data let the weights grow without end.
             plain = (setting.mix[a] == 0)[failed] & _separable(setting.take(failed), a)
             status[failed] = np.where(plain, Status.SEPARABLE, ending)
             state.forget(failed, a)
@@ -168,7 +168,7 @@ def _solve_link(
     """Solve learner ``a`` once for each distinct point: a sweep over the student shares its teacher.
 
     Returns:
-        Which of the ``alive`` points were given up for what they cost.
+        Which of the ``alive`` points were given up because of their cost.
     """
     first, which = _distinct(setting.take(alive), a)
     some = alive[first]
@@ -183,7 +183,7 @@ def _solve_link(
 
 
 def _distinct(setting: Setting, a: int) -> tuple[Indices, Indices]:
-    """The first of each set of equal points, in order, and for each point its set."""
+    """The first of each set of equal points, in their order, and the set of each point."""
     parameters = [setting.penalty, setting.eta, setting.mix, setting.temperature]
     keys = np.stack(
         [setting.alpha, setting.delta, setting.rho, *(row for one in parameters for row in one[: a + 1])]
@@ -234,7 +234,9 @@ def _setting(
 
 
 def _forecast(setting: Setting, a: int) -> NDArray[Any]:
-    """What can be said of learner ``a`` beforehand: without a penalty there may be no minimiser, or many."""
+    """The status of learner ``a`` as far as it is known beforehand: without a penalty there may be no
+    minimiser, or many.
+    """
     learner, free = setting.learners[a], setting.penalty[a] == 0
     if not free.any():
         return np.full(setting.size, Status.CONVERGED, dtype="<U12")
@@ -242,6 +244,7 @@ def _forecast(setting: Setting, a: int) -> NDArray[Any]:
     by_decisions = learner.target == "hard" and learner.loss == "logistic"
     diverges = _separable(setting, a) & plain
     if by_decisions:
+        # A student that sees all inputs of its teacher can separate its decisions: the teacher's weights do.
         diverges |= (setting.mix[a] == 1) & (setting.eta[a] >= setting.eta[learner.taught_by(a)[0]])
     many = ~plain & (setting.alpha <= setting.eta[a])
     forecast = np.where(many, Status.UNDETERMINED, np.full(setting.size, Status.CONVERGED, dtype="<U12"))
@@ -256,7 +259,7 @@ def _separable(setting: Setting, a: int) -> NDArray[np.bool_]:
 
 
 def _require(solution: Solution) -> None:
-    """Raise for what failed, naming the first point and how many there are."""
+    """Raise if points failed, naming the first one and how many there are."""
     failed = np.flatnonzero(~solution.converged.ravel())
     if not failed.size:
         return

@@ -1,4 +1,4 @@
-"""Where the iteration starts: from a linearised learner, or from the nearest point already solved."""
+"""The start of the iteration: a linearised learner, or the nearest point that is already solved."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bequest.theory.parameters import Array, Indices
 from bequest.theory.state_evolution import pack
 
 CURVATURE = 0.25
-"""The logistic loss's curvature at zero."""
+"""The curvature of the logistic loss at zero."""
 
 
 def first_guess(setting: Setting, state: Macrostate, a: int) -> Array:
-    """Packed unknowns of learner ``a``: ridge regression's, leaning towards what its teachers are.
+    """Packed unknowns of learner ``a``: those of ridge regression, mixed with those of its teachers.
 
     For a loss of constant curvature k the response solves λv + αΔk v/(1 + Δk v) = η.
     """
@@ -34,12 +34,13 @@ def first_guess(setting: Setting, state: Macrostate, a: int) -> Array:
         m = (1.0 - mix) * m + mix * eta * fitted * state.m[last]
         q = (1.0 - mix) * q + mix * eta * fitted**2 * state.q[last, last]
         b = (1.0 - mix) * b + mix * state.b[last]
+    # Clearly below the largest possible overlaps, so that the covariance of the fields is positive definite.
     overlap = np.array([0.8 * np.sqrt(q * state.q[c, c] * eta) for c in range(a)]).reshape(a, setting.size)
     return pack(Unknowns(m, q, b, v, overlap, np.zeros_like(overlap)), state)
 
 
 def coordinates(setting: Setting, a: int) -> Array:
-    """The points as places in a space where equal distance means about equal change, shape (k, P)."""
+    """Coordinates of the points in which equal distances mean about equal changes, shape (k, P)."""
     logarithms = [
         setting.alpha,
         setting.delta,
@@ -51,7 +52,7 @@ def coordinates(setting: Setting, a: int) -> Array:
 
 
 def nearest(places: Array, solved: Indices, asked: Indices) -> Indices:
-    """For each index in ``asked`` the index in ``solved`` whose place is closest."""
+    """For each index in ``asked`` the index in ``solved`` with the nearest place."""
     if asked.size * solved.size > 250_000:
         from scipy.spatial import cKDTree  # slow to import, and needed for large grids only
 

@@ -1,9 +1,9 @@
 """One learner's state evolution: a map from its order parameters to themselves.
 
-A learner does not answer to those it teaches, so a chain is solved link by link; within a link the
+A learner does not depend on those that it teaches, so a chain is solved link by link; within a link the
 unknowns are m, q, b, v, its overlaps with the earlier learners and its responses to them. They are packed
-as (m/√q, log q, b, log v, overlaps/√(q q_c), responses/v): positive stays positive, and nothing
-depends on how large the weights are.
+as (m/√q, log q, b, log v, overlaps/√(q q_c), responses/v): positive numbers stay positive, and nothing
+depends on the size of the weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bequest.theory.quadrature import Rule, split
 from bequest.theory.weights import Slab, overlaps, slabs_of
 
 OWN_KEPT = 0.1
-"""A step leaves at least this fraction of a learner's own part, so that |s|² ≤ q_t q_s is kept."""
+"""The least fraction of a learner's own part that a step leaves, so that |s|² ≤ q_t q_s holds."""
 
 
 def pack(x: Unknowns, state: Macrostate) -> Array:
@@ -49,12 +49,12 @@ def unpack(packed: Array, state: Macrostate) -> Unknowns:
 
 
 def unknowns_of(state: Macrostate, a: int) -> Unknowns:
-    """What was solved for at learner ``a``."""
+    """The solved unknowns of learner ``a``."""
     return Unknowns(state.m[a], state.q[a, a], state.b[a], state.v[a, a], state.q[a, :a], state.v[a, :a])
 
 
 def reaches(setting: Setting, state: Macrostate, a: int, x: Unknowns) -> Array:
-    """How far each axis of nodes is from a singularity of learner ``a``'s integrands, shape (a + 1, P).
+    """The distance of each axis of nodes from a singularity of learner ``a``'s integrands, shape (a + 1, P).
 
     A learner's margins are analytic in a strip around the real axis; moving z_c by one moves its cavity
     margin by C_ac. So in units of z_c the nearest singularity is the least strip/|C| over the learners.
@@ -75,8 +75,8 @@ def reaches(setting: Setting, state: Macrostate, a: int, x: Unknowns) -> Array:
 def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accuracy: float) -> Tape:
     """The tape of the first ``len(rules)`` learners on the samples of the next, one axis of nodes each.
 
-    Where a later learner takes hard labels from one, that one's axis is split where its margin changes
-    sign, so that no rule integrates over a jump.
+    If a later learner is taught with hard labels of a learner, the axis of the latter is split where its
+    margin changes sign, so that no rule integrates over a jump.
     """
     tape = Tape.blank(setting)
     rows = factor(setting, state, len(rules))
@@ -97,7 +97,7 @@ def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accurac
 
 
 def gives_decisions(learners: Sequence[Learner], a: int) -> bool:
-    """Whether a later learner takes hard labels from learner ``a``."""
+    """Whether a later learner is taught with hard labels of learner ``a``."""
     return any(
         learner.target == "hard" and a in learner.taught_by(position)
         for position, learner in enumerate(learners)
@@ -139,7 +139,7 @@ class Link:
         self._cavity, self._margin = cavity, at.margin
         self._give = 1.0 / (1.0 + self.setting.delta * x.v * at.curvature)
         if not np.isfinite(at.margin.sum()):
-            self._margin = None
+            self._margin = None  # a failed step is no start for the next
         answers = self.conjugates = self.channel.conjugates(x, row, self.rule, at)
         gain = 1.0 / (self.setting.penalty[self.a] + answers.stiffness[self.a])
         order = overlaps(
@@ -149,17 +149,17 @@ class Link:
         return pack(image, self.state)
 
     def scale(self, packed: Array) -> Array:
-        """The size of each unknown in which residuals are measured: the bias against √q, or itself."""
+        """The scale of each unknown's residual: for the bias √q, or its own size if that is larger."""
         scale = np.ones_like(packed)
         scale[2] = np.maximum(np.abs(packed[2]), np.exp(0.5 * packed[1]))
         scale[4 + self.a :] += np.abs(packed[4 + self.a :])
         return scale
 
     def curb(self, packed: Array, change: Array) -> Array:
-        """A step of at most one natural size that keeps the overlaps possible.
+        """A step of at most one unit of scale that keeps the overlaps possible.
 
-        The bias may move by a logit at least, as it may have to cross zero; of the learner's own part, what
-        it does not share with the earlier learners, a fraction ``OWN_KEPT`` stays.
+        The bias may move by at least a logit, as it may have to cross zero. A fraction ``OWN_KEPT`` remains
+        of the learner's own part, which it does not share with the earlier learners.
         """
         most = self.scale(packed)
         most[2] = np.maximum(most[2], 1.0)
@@ -173,13 +173,13 @@ class Link:
         return moved - packed
 
     def _shared(self, packed: Array) -> Array:
-        """The part of the learner's cavity variance that it shares with the earlier learners."""
+        """The share of the learner's cavity variance that the earlier learners explain."""
         x = unpack(packed, self.state)
         row = self.channel.row(x)
         return np.asarray((row[:-1] ** 2).sum(axis=0) / (self.setting.delta * x.q))
 
     def write(self, state: Macrostate, points: Indices, x: Unknowns) -> None:
-        """Enter ``x`` and the conjugates of the last step into ``state`` at ``points``."""
+        """Store ``x`` and the conjugates of the last step in ``state`` at ``points``."""
         a, answers = self.a, self.conjugates
         assert answers is not None
         state.m[a, points], state.b[a, points] = x.m, x.b
@@ -193,7 +193,7 @@ class Link:
             state.stiffness[a, c, points] = answers.stiffness[c]
 
     def _guess(self, cavity: Array) -> Array | None:
-        """The last margins, carried along by how far the cavity moved."""
+        """The last margins, moved along with the cavity margins to first order."""
         if self._margin is None or self._cavity is None or self._give is None:
             return None
         return self._margin + (cavity - self._cavity) * self._give

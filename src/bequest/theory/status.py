@@ -1,4 +1,4 @@
-"""How a point of a grid ended."""
+"""The outcome of the solve at a point of a grid."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Status(StrEnum):
     UNDETERMINED = "undetermined"
     """λ = 0 with fewer samples than inputs: infinitely many minimisers."""
     EXHAUSTED = "exhausted"
-    """The limit on work was reached: the search strays to weights that need ever more nodes."""
+    """The limit on work was reached: the search diverges to weights that need ever more nodes."""
     STALLED = "stalled"
-    """The residual did not come down to the accuracy asked for."""
+    """The residual did not reach the requested accuracy."""
 
 
 REMEDIES = {
@@ -25,4 +25,4 @@ REMEDIES = {
     Status.EXHAUSTED: "the limit on work was reached: give the learner a larger penalty",
     Status.STALLED: "ask for less accuracy, or solve it in one call with points of larger penalty",
 }
-"""What can be done where a point has no solution."""
+"""What to do about a point without a solution."""

@@ -1,4 +1,4 @@
-"""What a learner of the solvable model does on its own training samples: the margins are proximal points."""
+"""Observables of a learner of the solvable model on its training samples: margins are proximal points."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from bequest.theory.state_evolution import gives_decisions, reaches, tabulate, u
 ACCURACY = 1e-8
 
 MARGIN = 1.5
-"""The reach is taken for so much shorter: what is integrated here has no check of its own."""
+"""The factor by which the reach is taken as shorter: these integrals have no check of their own."""
 
 NUDGE = 1e-4
-"""How far z moves where it is measured which axis moves the training margin most."""
+"""The step of z with which it is measured which axis moves the training margin most."""
 
 
 def training_loss(solution: Solution, learner: int = -1) -> Float[np.ndarray, "*grid"]:
@@ -38,12 +38,12 @@ def training_loss(solution: Solution, learner: int = -1) -> Float[np.ndarray, "*
 
 
 def training_error(solution: Solution, learner: int = -1) -> Float[np.ndarray, "*grid"]:
-    """The fraction of training samples whose given label the learner misses, in [0, 1].
+    """The fraction of training samples that the learner misclassifies, in [0, 1].
 
-    The learner's own z is integrated in closed form: its training margin rises with z_a and changes sign
+    The learner's own z is integrated in closed form: its training margin increases with z_a and changes sign
     once, at the *crossing* ζ, so the error is E Φ(ζ) over the earlier learners' z. Near the distillation
-    peak ζ moves by hundreds where an earlier z moves by one; that axis is integrated in panels that are
-    halved where it is steep (:mod:`~bequest.theory.panels`). Any further axes are taken as smooth.
+    peak ζ moves by hundreds while an earlier z moves by one; that axis is integrated in panels that are
+    halved where it is steep (:mod:`~bequest.theory.panels`). Any further axes are assumed to be smooth.
 
     >>> from bequest.theory import Mixture, solve
     >>> loose = solve(Mixture(2, 1, 0.5), lambda_teacher=[0.01, 1.0], lambda_student=1)
@@ -125,7 +125,7 @@ def _over_axis(setting: Setting, state: Macrostate, a: int, picked: list[Rule], 
 def _steepest(setting: Setting, state: Macrostate, a: int, picked: list[Rule]) -> Indices:
     """The earlier axis along which ζ moves most, root mean square, for each point.
 
-    An axis on which decisions are handed over comes first: ζ jumps along it.
+    An axis along which decisions are handed over is always chosen: ζ jumps along it.
     """
     weights, nodes = _product(picked)
     shape = (weights.size, 2, setting.size)
@@ -143,7 +143,7 @@ def _steepest(setting: Setting, state: Macrostate, a: int, picked: list[Rule]) -
 
 
 def _product(picked: list[Rule]) -> tuple[Array, list[Array]]:
-    """Weights and nodes of the product of rules, flat; one node of weight 1 where there are none."""
+    """Weights and nodes of the product of rules, flat; one node of weight 1 without rules."""
     weights = np.ones(1)
     for rule in picked:
         weights = np.outer(weights, rule.weights).ravel()
@@ -152,7 +152,7 @@ def _product(picked: list[Rule]) -> tuple[Array, list[Array]]:
 
 
 def _crossing(setting: Setting, state: Macrostate, a: int, weight: Array, spins: list[Array]) -> Array:
-    """ζ, the z_a at which learner ``a``'s training margin is zero, where the earlier z are ``spins``."""
+    """ζ, the z_a at which learner ``a``'s training margin is zero, given ``spins``, the earlier z."""
     rows = factor(setting, state, a + 1)
     tape = Tape(weight, [], [], [], None)
     for c in range(a):

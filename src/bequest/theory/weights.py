@@ -20,7 +20,7 @@ from bequest.theory.parameters import Array
 
 
 class Slab(NamedTuple):
-    """Inputs that the same learners see, as the learner ``a`` finds them.
+    """Inputs that the same learners see, as learner ``a`` needs them.
 
     ``share`` (P,): their fraction of the N inputs, 0 where learner a does not see them. ``seen`` (a, P):
     1 for earlier learners that see them. ``inverse`` (a, a, P): L of the earlier learners, zero where unseen.
@@ -42,7 +42,9 @@ class Overlaps(NamedTuple):
 
 
 def slabs_of(setting: Setting, state: Macrostate, a: int) -> list[Slab]:
-    """The slabs that learner ``a`` sees, with what the earlier learners are on each."""
+    """The slabs that learner ``a`` sees, with L of the earlier learners on each."""
+    # Learners see the first ηN inputs, so that slabs lie between consecutive η; the order may differ by
+    # point.
     edges = np.sort(setting.eta[: a + 1], axis=0)
     below = np.zeros(setting.size)
     slabs = []

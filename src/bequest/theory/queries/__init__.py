@@ -1,4 +1,4 @@
-"""Which inputs hand a teacher's bias over: blocks of coordinates, and groups of queries."""
+"""The theory of queries: which inputs hand over a teacher's bias, in blocks of coordinates."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-r"""The sample side: what the inputs of one group answer to a learner with given order parameters.
+r"""The sample side: expectations over the inputs of one group, for a learner with given order parameters.
 
 Written in margins, as in :mod:`~bequest.theory.channel`: given the class s, the teachers' margin κ̄ and the
 learner's cavity margin ω are Gaussian with means c m̄ + s b̄ and c m + s b and covariances Σ_k Δ_k (q̄, S, q)_k.
-One axis of nodes for the teachers, one for the learner. On fresh inputs the teachers' margin is what it
-is; on the teacher's own training inputs it is the proximal point.
+There is one axis of nodes for the teachers and one for the learner. On fresh inputs the teachers' margin is
+the Gaussian one; on the teacher's own training inputs it is the proximal point.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Law(NamedTuple):
     """Cavity fields of a group, all (P,).
 
     ``mean`` and ``bias`` of the margin c m + s b, its ``variance``, the ``response`` V; ``teacher_mean``,
-    ``teacher_bias``, ``teacher_variance`` are the mean logit's; ``covariance`` is that of both, 0 where no
-    teacher is asked.
+    ``teacher_bias``, ``teacher_variance`` are those of the teachers' mean logit; ``covariance`` is that of
+    both, 0 if no teacher is asked.
     """
 
     mean: Array
@@ -62,14 +62,14 @@ def law_of(setting: BlockSetting, teachers: Teachers, orders: BlockOrders, g: in
 
 
 def widths(law: Law) -> tuple[Array, Array, Array]:
-    """How far a unit step on each axis moves the margins: the teachers', the learner's, and its rest."""
+    """Widths of the teachers' margin, and of the learner's along the teachers' axis and along its own."""
     teacher = np.sqrt(law.teacher_variance)
     along = np.divide(law.covariance, teacher, out=np.zeros_like(teacher), where=teacher > 0)
     return teacher, along, np.sqrt(np.maximum(law.variance - along**2, 0.0))
 
 
 def reaches(setting: BlockSetting, law: Law, g: int) -> Array:
-    """How far each axis is from a singularity, in units of its z, (2, P): the teachers', the learner's."""
+    """The distance of each axis from a singularity in units of its z, (2, P): teachers' and learner's."""
     groups = setting.groups
     strip = LOGISTIC.reach(groups.mix[g], setting.temperature)
     teacher, along, rest = widths(law)
@@ -102,7 +102,7 @@ class GroupChannel:
         groups = setting.groups
         self.setting, self.teachers, self.g, self.rule = setting, teachers, g, rules[1]
         self.fresh, self.hard, self.taught = groups.fresh[g], groups.hard[g], groups.taught(g)
-        # without a class and without labels both signs of s say the same
+        # Without a class and without labels both signs of s give the same.
         one_sided = bool((groups.centre[g] == 0).all() and (groups.mix[g] == 1).all())
         self.signs = SIGNS[:1] if one_sided else SIGNS
         label = np.stack([setting.rho, 1.0 - setting.rho])
@@ -154,12 +154,13 @@ class GroupChannel:
         return LOGISTIC.proximal(cavity, response, plain, np.zeros_like(cavity), None)
 
     def _decision(self, centre: Array) -> Array:
-        """The spin at which the teacher changes its mind."""
+        """The spin at which the teacher's decision changes."""
         response = 0.0
         if not self.fresh:  # at margin 0 the force is one half: ω = −V/2
             response = 0.5 * (self.setting.groups.variances[self.g] * self.teachers.v[0]).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             at = -(centre + response) / self.width
+        # A teacher without width never changes its decision: the jump is put far outside of all nodes.
         return np.asarray(np.nan_to_num(at, nan=-50.0, posinf=50.0, neginf=-50.0))
 
     def answers(self, law: Law, pushed: Array) -> GroupAnswers:
@@ -184,7 +185,7 @@ class GroupChannel:
         )
 
     def _cross(self, law: Law, force: Array, softness: Array, slope: Array, pushed: Array) -> Array:
-        """E[∂G/∂ω_t]; where it holds a delta function, from Stein's identity E[zG] = Σ C E[∂G]."""
+        """E[∂G/∂ω_t]; for decisions (a delta function) from Stein's identity E[zG] = Σ C E[∂G]."""
         if not self.taught:
             return np.zeros_like(slope)
         if self.hard:
@@ -210,7 +211,7 @@ class GroupChannel:
         return part
 
     def _guess(self, cavity: Array) -> Array | None:
-        """The last margins, carried along by how far the cavity moved."""
+        """The last margins, moved along with the cavity margins to first order."""
         if self._last is None:
             return None
         before, margin, give = self._last

@@ -1,4 +1,4 @@
-"""The design of queries: which inputs to ask at a given budget, how many are needed, and when all is said."""
+"""The design of queries: the best inputs for a budget, how many are needed, and when they determine all."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from bequest.theory.queries.world import BlockMixture, BlockNumbers, QueryGroup
 from bequest.theory.search import minimise
 
 Test = tuple[Numbers, BlockNumbers]
-"""Inputs that errors are read on: centre and variances."""
+"""Inputs on which errors are evaluated: centre and variances."""
 
 Bounds = tuple[float | int, float | int]
 VARIANCES, CENTRE = (1e-3, 10.0), (0.0, 2.0)
-"""Where a query's variances and centre are sought, unless told otherwise."""
+"""Default bounds of the search for a query's variances and centre."""
 
 EDGE = 1e-3
-"""An optimum this near to a bound, in units of the range, lies on it."""
+"""An optimum this near to a bound, in units of the range, counts as lying on it."""
 
 FEWEST, MOST = 1e-3, 1e3
-"""Between so many queries a coordinate their number is sought."""
+"""Bounds of the search for a number of queries, per coordinate."""
 
 RUNGS, HALVINGS = 25, 24
 SOLVED = 1e-9
-"""Accuracy of the solves between which errors are compared."""
+"""Accuracy of the solves whose errors are compared."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class QueryDesign:
     Attributes:
         centre: c of the queries.
         variances: Their Δ by block.
-        training_share: The part of the budget that is spent on inputs like the training ones.
+        training_share: The share of the budget that is spent on inputs like the training ones.
         value: The mean error on the tests.
-        at_bound: Which of the numbers lie on a bound: the best may lie beyond.
-        settled: Whether the search came to rest.
-        solution: Solved there.
+        at_bound: Whether each number lies on a bound, beyond which the optimum may be.
+        settled: Whether the search converged.
+        solution: The solution at the optimum.
     """
 
     centre: float
@@ -69,17 +69,17 @@ def best_queries(
 ) -> QueryDesign:
     """The centre, the variances and the share of training-like inputs with the least mean error on ``tests``.
 
-    ``budget`` queries a coordinate are spent on two groups: inputs like the training ones, and inputs of one
-    centre and one variance for each block. The search is local from the best places of a lattice.
+    ``budget`` queries per coordinate are spent on two groups: inputs like the training ones, and inputs of
+    one centre and one variance for each block. The search is local from the best places of a lattice.
 
     Args:
-        world: One point: every number is a number.
+        world: One point: no parameter may be an array.
         budget: Queries per coordinate, > 0.
-        tests: What errors are read on.
-        groups: What the student learns on besides, at no cost.
-        variances: Bounds of the queries' variances, > 0, sought in equal factors.
+        tests: Inputs on which errors are evaluated.
+        groups: Further inputs that the student learns on, at no cost.
+        variances: Bounds of the queries' variances, > 0, searched on a logarithmic scale.
         centre: Bounds of their centre.
-        asked: What else :func:`solve_queries` takes: penalties, ``temperature``, ``start``.
+        asked: Further arguments of :func:`solve_queries`: penalties, ``temperature``, ``start``.
 
     Raises:
         ConfigError: Lists every fault.
@@ -142,19 +142,20 @@ def queries_needed(
     teacher: int = 0,
     **asked: Any,
 ) -> Array:
-    """The queries a coordinate after which ``fraction`` of a teacher's bias is handed over.
+    """The queries per coordinate after which ``fraction`` of a teacher's bias is handed over.
 
-    Handed over is the part of the way from the error without such queries to the teacher's, on the inputs
-    ``test``. The first crossing on a ladder from 1e-3 to 1e3 is halved down; NaN where there is none.
+    The fraction is the inheritance of the error on the inputs ``test``, with a student without such queries
+    as the control. The first crossing on a ladder from 1e-3 to 1e3 is refined by bisection; NaN if there is
+    none.
 
     Args:
         world: Blocks and training inputs; numbers may be arrays.
-        query: What is asked; its ``alpha`` is what is sought.
+        query: The inputs that are asked; their ``alpha`` is the unknown.
         fraction: In (0, 1).
-        test: Inputs that errors are read on.
-        groups: What the student learns on besides.
-        teacher: Whose bias.
-        asked: What else :func:`solve_queries` takes.
+        test: Inputs on which errors are evaluated.
+        groups: Further inputs that the student learns on.
+        teacher: Position of the teacher.
+        asked: Further arguments of :func:`solve_queries`.
 
     Returns:
         Queries per coordinate in the grid's shape.
@@ -172,6 +173,7 @@ def queries_needed(
         solution = solve_queries(world, groups=asks, throw=False, **asked)
         return solution.inheritance(plain, teacher, **at)
 
+    # Next to none instead of none: a student must have inputs, and these may be all that it has.
     none = replace(query, alpha=FEWEST**2)
     plain = solve_queries(world, groups=[*groups, none], throw=False, **asked)
     shape = np.broadcast_shapes(plain.status.shape, goal.shape)
@@ -189,17 +191,17 @@ def queries_needed(
 def queries_for_everything(
     world: BlockMixture, query: QueryGroup, groups: Sequence[QueryGroup] = ()
 ) -> Array:
-    """The queries a coordinate from which an unpenalised student is its teacher exactly.
+    """The queries per coordinate from which on an unpenalised student equals its teacher exactly.
 
-    With logits on every input and no penalty the student reproduces them all; it has no choice left once the
-    inputs determine its weights: for every set U of blocks, Σ_{k∈U} κ_k ≤ Σ_{groups that vary U} α. At the
-    number returned the last of these holds with equality; ``inf`` where the query varies none of a set that
-    the other groups leave open. No temperature, signal or start enters.
+    With logits on every input and no penalty the student reproduces them all; its weights are those of the
+    teacher once the inputs determine them: for every set U of blocks, Σ_{k∈U} κ_k ≤ Σ_{groups that vary U} α.
+    At the number returned the last of these holds with equality; it is ``inf`` if the query varies none of a
+    set that the other groups leave undetermined. It does not depend on temperature, signal or start.
 
     Args:
         world: Its shares may be arrays.
-        query: What is asked; its ``alpha`` is what is sought.
-        groups: What the student learns on besides.
+        query: The inputs that are asked; their ``alpha`` is the unknown.
+        groups: Further inputs that the student learns on.
 
     >>> world = BlockMixture(2, 0.5, shares=(0.6, 0.4), signal=(1, 0), variances=(1, 0))
     >>> noise = QueryGroup(1, centre=0, variances=(1, 1))
@@ -217,6 +219,6 @@ def queries_for_everything(
 
 
 def _varied(group: QueryGroup, blocks: tuple[int, ...]) -> Mask:
-    """Whether the group varies some of these blocks."""
+    """Whether the group varies any of these blocks."""
     varied = [np.asarray(group.variances[k], dtype=np.float64) > 0 for k in blocks]
     return np.asarray(np.logical_or.reduce(np.broadcast_arrays(*varied)))

@@ -1,4 +1,4 @@
-"""Where the iteration starts: the state evolution of a learner whose loss has constant curvature."""
+"""The start of the iteration: the state evolution of a learner whose loss has constant curvature."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bequest.theory.queries.orders import Answers, Teachers, block_orders
 from bequest.theory.queries.setting import BlockSetting
 
 CURVATURE = 0.25
-"""The logistic loss's at zero."""
+"""The curvature of the logistic loss at zero."""
 
 LABEL = 2.0
-"""The logit to which the quadratic approximation at zero would bring a label."""
+"""The logit that minimises the quadratic approximation of a label's loss at zero."""
 
 ROUNDS = 60
 LEAST = 1e-12
 
 
 def linear_answers(setting: BlockSetting, teachers: Teachers) -> Answers:
-    """The answers of a loss k(h − y)²/2 with y = ±2(1 − χ) + χ h̄, by damped iteration, without integrals."""
+    """The answers for a loss k(h − y)²/2 with y = ±2(1 − χ) + χ h̄, by damped iteration without integrals."""
     groups = setting.groups
     shape = (groups.count, setting.size)
     slope, square = np.full(shape, CURVATURE), np.full(shape, 0.1)
@@ -48,9 +48,10 @@ def _step(setting: BlockSetting, teachers: Teachers, answers: Answers) -> Answer
             force += groups.alpha[g] * groups.centre[g] * label * slope[g] * gap
             signed += groups.alpha[g] * label * sign * slope[g] * gap
     total = (groups.alpha * slope).sum(axis=0)
-    # m̂ moves m, which moves m̂ by far more than itself where penalties are small: solved for, not iterated
+    # m̂ changes m, which for small penalties changes m̂ by far more than itself: solved, not iterated.
     gives = (groups.alpha * groups.centre**2 * slope).sum(axis=0) * (setting.signal * orders.gain).sum(axis=0)
     force = (force + gives * answers.force) / (1.0 + gives)
+    # The force of the real loss is bounded, that of the quadratic one is not.
     largest = (0.5 * (1.0 - groups.mix + groups.mix * setting.temperature)) ** 2
     return Answers(
         force,

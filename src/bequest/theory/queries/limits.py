@@ -1,4 +1,4 @@
-"""What can be said without solving: where a learner has no minimiser, many, or is its teacher exactly."""
+"""What is known without solving: where a learner has no minimiser, many, or equals its teacher exactly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bequest.theory.separability import separability_threshold
 from bequest.theory.status import Status
 
 SILENT = 1e12
-"""The noise that stands for no signal at all where separability is asked for."""
+"""The noise that is used for no signal at all when testing separability."""
 
 
 def subsets(blocks: int) -> Iterator[tuple[int, ...]]:
@@ -45,10 +45,11 @@ def determined(setting: BlockSetting) -> Mask:
 
 
 def copies(setting: BlockSetting, teachers: Teachers) -> Mask:
-    """Where the student is its teachers' mean exactly, (P,).
+    """Where the student equals its teachers' mean exactly, (P,).
 
-    It asks for logits alone, of the same mean everywhere, and has no penalty and inputs that determine its
-    weights; or it has infinitely many inputs. A block with an infinite penalty must be empty on both sides.
+    It must learn logits only, of the same mean of teachers everywhere, and have either no penalty and inputs
+    that determine its weights, or infinitely many inputs. A block with an infinite penalty must be empty in
+    teacher and student.
     """
     groups = setting.groups
     active = groups.alpha > 0
@@ -66,7 +67,7 @@ def copies(setting: BlockSetting, teachers: Teachers) -> Mask:
 
 
 def forecast(setting: BlockSetting) -> NDArray[Any]:
-    """The status of points without a penalty somewhere, as far as it is known beforehand; else converged."""
+    """The status of points with an unpenalised block, as far as it is known beforehand; else converged."""
     groups, free = setting.groups, setting.penalty == 0
     status = np.full(setting.size, Status.CONVERGED, dtype="<U12")
     if not free.any():
@@ -83,10 +84,10 @@ def forecast(setting: BlockSetting) -> NDArray[Any]:
 
 
 def _separable(setting: BlockSetting) -> Mask:
-    """Whether labels can be separated by the unpenalised blocks alone; where one group has them all.
+    """Whether the unpenalised blocks alone can separate the labels, if one group has them all.
 
     On those blocks the inputs are, after scaling, an isotropic mixture of Σ κ_k N coordinates whose centres
-    are apart by Σ π_k c²/Δ_k.
+    have the squared distance Σ π_k c²/Δ_k.
     """
     groups, free = setting.groups, setting.penalty == 0
     if groups.count > 1:

@@ -1,11 +1,11 @@
-r"""The weight side: from what the inputs answer to order parameters by block.
+r"""The weight side: from the inputs' answers to order parameters by block.
 
 A coordinate i of block k obeys
 
 .. math:: (λ_k + V̂_k) w_i = m̂ v_i + \sum_a Ŝ_{ka} w^a_i + ξ_i + λ_k w^0_i, \qquad E[ξ_i^2] = q̂_k,
 
-with w^a the teachers' weights and w⁰ the start. Where the teacher's own training inputs are among the groups,
-ξ is correlated with the teacher's own noise by q̂^{ts}_k, and the student gives way to it by V^{st}.
+with w^a the teachers' weights and w⁰ the start. If the teacher's own training inputs are among the groups, ξ
+is correlated with the teacher's own noise by q̂^{ts}_k, and the student responds to it by V^{st}.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Teachers:
 
 
 class Answers(NamedTuple):
-    """What the inputs answer, on average over a group.
+    """Averages over the inputs of a group.
 
     ``force`` m̂ = Σ α c E[G] (P,) and ``bias`` b (P,); ``square`` E[G²], ``slope`` −E[∂G/∂ω], ``cross``
     E[∂G/∂h̄] (G, P); ``shared`` E[G_t G] on the teacher's own training inputs (P,), 0 without them.
@@ -84,6 +84,7 @@ def block_orders(setting: BlockSetting, teachers: Teachers, answers: Answers) ->
     noise = np.einsum("gkp,gp->kp", weight, answers.square)
     pull = np.einsum("gkp,gap,gp->akp", weight, groups.teachers, answers.cross)
     fixed = np.isinf(setting.penalty)
+    # inf·0 would be NaN: a fixed block gets gain 0 and keeps all of its start.
     penalty = np.where(fixed, 1.0, setting.penalty)
     gain = np.where(fixed, 0.0, 1.0 / (penalty + np.where(fixed, 0.0, stiffness)))
     kept_start = np.where(fixed, 1.0, penalty * gain)

@@ -1,7 +1,8 @@
 """Two teachers on the same training inputs: how alike they are, block by block.
 
-Neither answers to the other, so one number is unknown, e = E[G_a G_c]: it makes the products
-w_a·w_c/N = gain_a gain_c (m̂_a m̂_c π_k + α Δ_k e κ_k), which make the correlation of the fields that decide e.
+Neither depends on the other, so one number is unknown, e = E[G_a G_c]: it determines the products
+w_a·w_c/N = gain_a gain_c (m̂_a m̂_c π_k + α Δ_k e κ_k), and these the correlation of the fields, on which e
+depends.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from bequest.theory.queries.orders import Teachers
 from bequest.theory.queries.setting import BlockSetting
 
 ALIKE = 0.9
-"""The correlation of G_a and G_c where the iteration starts."""
+"""The correlation of G_a and G_c at the start of the iteration."""
 
 
 class TeacherPair:
-    """The problem of one pair at every point; leaves ``products`` (K, P)."""
+    """The problem of one pair at every point; its result is ``products`` (K, P)."""
 
     def __init__(self, setting: BlockSetting, teachers: Teachers, a: int, c: int) -> None:
         self.setting, self.teachers, self.pair = setting, teachers, (a, c)
@@ -50,7 +51,7 @@ class TeacherPair:
         shrink: Array,
         accuracy: float,
     ) -> NDArray[np.int64]:
-        """π over the fields' widths, whatever the correlation."""
+        """π over the fields' widths, for any correlation."""
         variances = self.setting.groups.variances[0][:, points]
         widths = [np.sqrt((variances * self.teachers.q[a, a][:, points]).sum(axis=0)) for a in self.pair]
         widest = np.maximum(*widths)
@@ -69,7 +70,7 @@ class TeacherPair:
         """Do nothing: products have no penalty to ease."""
 
     def write(self, points: Indices, evolution: Map, image: Array) -> None:
-        """Enter the products of the points."""
+        """Store the products of the points."""
         assert isinstance(evolution, PairMap)
         self.products[:, points] = evolution.products(image)
 

@@ -1,8 +1,8 @@
 """A learner in blocks as a problem for the grid solver.
 
-The unknowns are what the inputs answer, packed as numbers of size one: m̂ relative to √E[G²], the bias,
+The unknowns are the inputs' answers, packed as numbers of size one: m̂ relative to √E[G²], the bias,
 log E[G²] and log slope of each group, E[∂G/∂h̄] relative to the slope, E[G_t G] relative to both learners'
-√E[G²]. Any such numbers are those of some weights, so no step can break |S|² ≤ q_t q.
+√E[G²]. Any such numbers belong to some weights, so no step can violate |S|² ≤ q_t q.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bequest.theory.queries.setting import BlockSetting
 EASY, FLOOR = 10.0, 1e-12
 TINY = 1e-300
 LEAST_BIAS = 1e-6
-"""A bias is measured against itself, the fields' width or this, whichever is largest."""
+"""The scale of a bias is its own size, the fields' width or this, whichever is largest."""
 
 
 def norm(setting: BlockSetting, square: Array) -> Array:
@@ -32,7 +32,7 @@ def norm(setting: BlockSetting, square: Array) -> Array:
 
 
 def pack(setting: BlockSetting, teachers: Teachers, answers: Answers) -> Array:
-    """The answers as one array (3G + 3, P)."""
+    """The answers as one array (3G + 2, P), or (3G + 3, P) with the teacher's own training inputs."""
     largest = norm(setting, answers.square)
     rows = [answers.force / (largest + TINY), answers.bias]
     parts = [np.stack(rows), np.log(answers.square), np.log(answers.slope), answers.cross / answers.slope]
@@ -63,11 +63,11 @@ class QueryMap:
         self.width = np.zeros(setting.size)  # of the fields at the last step: a bias is measured against it
 
     def orders(self, x: Array) -> BlockOrders:
-        """The order parameters that the packed answers ``x`` mean."""
+        """The order parameters of the packed answers ``x``."""
         return block_orders(self.setting, self.teachers, unpack(self.setting, self.teachers, x))
 
     def step(self, x: Array) -> Array:
-        """The answers to the weights that the answers ``x`` make."""
+        """The answers to the weights that follow from the answers ``x``."""
         setting, groups = self.setting, self.setting.groups
         orders = self.orders(x)
         self.width = np.sqrt(np.einsum("gkp,kp->gp", groups.variances, orders.q).max(axis=0))
@@ -92,7 +92,7 @@ class QueryMap:
         return pack(setting, self.teachers, answers)
 
     def scale(self, x: Array) -> Array:
-        """One, but for the bias and for ratios above one."""
+        """One, except for the bias and for ratios above one."""
         scale = np.maximum(1.0, np.abs(x))
         count = self.setting.groups.count
         scale[2 : 2 + 2 * count] = 1.0
@@ -100,7 +100,7 @@ class QueryMap:
         return scale
 
     def curb(self, x: Array, dx: Array) -> Array:
-        """At most one natural size in every number; a bias may move by a logit at least."""
+        """A step of at most one unit of scale in every number; a bias may move by at least a logit."""
         most = self.scale(x)
         most[1] = np.maximum(most[1], 1.0)
         return np.asarray(dx / np.maximum(np.abs(dx / most).max(axis=0), 1.0))
@@ -114,7 +114,7 @@ class QueryMap:
 
 
 class QueryProblem:
-    """A learner at every point of ``setting``, given its teachers; leaves what it finds in ``orders``."""
+    """A learner at every point of ``setting``, given its teachers; its results are in ``orders``."""
 
     def __init__(self, setting: BlockSetting, teachers: Teachers) -> None:
         self.setting, self.teachers = setting, teachers
@@ -176,7 +176,7 @@ class QueryProblem:
         return QueryMap(setting, teachers, channels)
 
     def ease(self, points: Indices, fraction: float) -> None:
-        """In equal factors; an infinite penalty stays."""
+        """As in :meth:`LinkProblem.ease <bequest.theory.link_problem.LinkProblem.ease>`; inf stays inf."""
         asked = self.penalty[:, points]
         easy, floor = np.maximum(asked, EASY), np.maximum(asked, FLOOR)
         with np.errstate(invalid="ignore"):
@@ -184,7 +184,7 @@ class QueryProblem:
         self.setting.penalty[:, points] = asked if fraction == 1.0 else between
 
     def write(self, points: Indices, evolution: Map, image: Array) -> None:
-        """Order parameters, and the groups' E[G²]."""
+        """Store order parameters, and the groups' E[G²]."""
         assert isinstance(evolution, QueryMap)
         for array, solved in zip(self.orders, evolution.orders(image), strict=True):
             array[..., points] = solved

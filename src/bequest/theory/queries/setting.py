@@ -16,8 +16,8 @@ class Groups:
     """The inputs that one learner learns on, in G groups.
 
     ``alpha``, ``centre``, ``mix`` (G, P); ``variances`` (G, K, P); ``teachers`` (G, A, P), the weights of the
-    teachers in a group's mean logit. ``hard`` and ``fresh`` say, group by group, whether decisions are handed
-    over, and whether the inputs are others than those that the teacher learnt on.
+    teachers in a group's mean logit. ``hard`` and ``fresh`` say for each group whether decisions are handed
+    over, and whether the inputs are different from those that the teacher learnt on.
     """
 
     alpha: Array
@@ -67,7 +67,7 @@ class BlockSetting:
 
 
 def teacher_settings(asked: Asked, arrays: Mapping[str, Array]) -> list[BlockSetting]:
-    """Each teacher: labels on the training inputs, no start of its own."""
+    """The setting of each teacher: labels on the training inputs, start at zero."""
     flat = {name: array.ravel() for name, array in arrays.items()}
     rows = _Rows(flat, asked.world.blocks)
     nothing = np.zeros_like(flat["rho"])
@@ -96,7 +96,7 @@ def teacher_settings(asked: Asked, arrays: Mapping[str, Array]) -> list[BlockSet
 
 
 def student_setting(asked: Asked, arrays: Mapping[str, Array]) -> BlockSetting:
-    """The student and its groups."""
+    """The setting of the student with its groups."""
     flat = {name: array.ravel() for name, array in arrays.items()}
     rows, count = _Rows(flat, asked.world.blocks), len(asked.groups)
     size = flat["rho"].size
@@ -130,7 +130,7 @@ def student_setting(asked: Asked, arrays: Mapping[str, Array]) -> BlockSetting:
 
 
 class _Rows:
-    """Entries of a tuple by block, stacked: (K, P)."""
+    """Stacks the entries of a tuple by block: (K, P)."""
 
     def __init__(self, flat: Mapping[str, Array], blocks: int) -> None:
         self.flat, self.blocks = flat, blocks

@@ -20,14 +20,14 @@ from bequest.theory.queries.world import Asked, BlockMixture, BlockNumbers, Quer
 from bequest.theory.simulation import THREADED
 
 SURE = 1e4
-"""A margin of so many temperatures is a decision."""
+"""A logit that counts as a decision: its probability is 0 or 1 in float64."""
 
 
 @dataclass(frozen=True)
 class QuerySimulation(Learned):
-    """Exact minimisers of drawn data: every array has the draws where a solution has its grid.
+    """Exact minimisers of drawn data: arrays have an axis of draws in place of a solution's grid.
 
-    Errors and agreements are those of the drawn weights on all inputs of a kind, not on a sample of them;
+    Errors and agreements are those of the fitted weights in expectation over inputs, not on a sample of them;
     responses are NaN.
     """
 
@@ -66,16 +66,18 @@ def simulate_queries(
     """Teachers and a student on drawn data: the check on :func:`solve_queries`, at one point.
 
     Args:
-        world: As in :func:`solve_queries`, and so on to ``more_teachers``; every parameter is one number.
+        world: Blocks and training inputs; this and the arguments up to ``more_teachers`` as in
+            :func:`solve_queries`, but every parameter is one number.
         lambda_teacher: λᵗ by block.
         lambda_student: λˢ by block.
-        groups: What the student learns on.
+        groups: The inputs that the student learns on.
         temperature: T.
         start: r.
         more_teachers: Penalties of further teachers.
-        inputs: N, the coordinates.
-        seeds: Draws, numbered from 0; or their numbers.
-        workers: Draws at a time, one thread each, from 500 coordinates on; the result does not depend on it.
+        inputs: N, the number of coordinates.
+        seeds: The number of draws, or their seeds.
+        workers: Draws that run at once, one thread each, from 500 coordinates on; results do not depend on
+            it.
 
     Raises:
         ConfigError: Lists every argument that is out of range, or is not one number.
@@ -114,7 +116,7 @@ def simulate_queries(
 
 
 class _Point:
-    """One point: what is drawn and fitted for each seed."""
+    """One point, drawn and fitted for each seed."""
 
     def __init__(self, teachers: list[BlockSetting], student: BlockSetting, inputs: int) -> None:
         self.teachers, self.student, self.inputs = teachers, student, inputs
@@ -140,7 +142,7 @@ class _Point:
         return [self._order(one, weights[:-1], blocks) for one in weights]
 
     def _blocks(self, generator: np.random.Generator) -> Blocks:
-        """Block sizes round to N; centre and start have exactly the lengths that the model says."""
+        """Blocks whose rounded sizes sum to N; centre and start have exactly the lengths of the model."""
         shares, signal = self.student.shares[:, 0], self.student.signal[:, 0]
         edges = np.round(np.cumsum(shares) * self.inputs).astype(int)
         block = np.searchsorted(edges, np.arange(self.inputs), side="right").clip(max=shares.size - 1)
@@ -153,7 +155,7 @@ class _Point:
         return Blocks(block, centre, start)
 
     def _draw(self, setting: BlockSetting, g: int, blocks: Blocks, generator: np.random.Generator) -> Inputs:
-        """Inputs of a group; of their classes round(ρM) are +1, so that draws differ less."""
+        """Inputs of a group; exactly round(ρM) of their classes are +1, so that draws differ less."""
         groups = setting.groups
         count = round(float(groups.alpha[g, 0]) * self.inputs)
         ones = round(float(setting.rho[0]) * count)
@@ -168,7 +170,7 @@ class _Point:
     def _fit(
         self, setting: BlockSetting, blocks: Blocks, drawn: list[Inputs], logits: list[Array], start: Array
     ) -> Array:
-        """The minimiser (1 + N,) on all groups together; infinitely penalised weights stay at the start."""
+        """The minimiser (1 + N,) over all groups; infinitely penalised weights stay at the start."""
         groups = setting.groups
         x = np.concatenate([one.x for one in drawn])
         signs = np.concatenate([one.signs for one in drawn])
@@ -189,7 +191,7 @@ class _Point:
         return weights
 
     def _lesson(self, setting: BlockSetting, counts: list[int]) -> Lesson:
-        """Row by row; a decision is a logit that is sure, without temperature."""
+        """The lesson of each row; a decision is a very large logit, without temperature."""
         groups = setting.groups
         mix = np.repeat(groups.mix[:, 0], counts)
         tempered = np.repeat([not hard for hard in groups.hard], counts) & (mix > 0)
@@ -214,7 +216,7 @@ class _Point:
 
 
 def _handed(logits: Array, hard: bool) -> Array:
-    """A decision as a logit that nothing doubts."""
+    """The logits, or for decisions ±SURE."""
     return np.where(logits > 0, SURE, -SURE) if hard else logits
 
 

@@ -1,4 +1,4 @@
-"""What a solve or a simulation of queries returns, and what it says of inputs of any kind."""
+"""The result of a solve or a simulation of queries, and its observables on inputs of any kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bequest.theory.queries.world import QUERY_RANGES, Asked, BlockNumbers, by_b
 from bequest.theory.status import Status
 
 LEAST_GAP = 1e-9
-"""A teacher that differs from a control by less has nothing to hand over."""
+"""A teacher whose error differs from the control's by less has nothing to hand over."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class BlockOrderParameters:
     """A learner in the limit N → ∞, block by block; the block is the first axis, the grid follows.
 
     Attributes:
-        m: v_k·w_k/N, how much of the weights points along the class centres; (K, *grid).
+        m: v_k·w_k/N, the component of the weights along the class centres; (K, *grid).
         q: |w_k|²/N; (K, *grid).
         v: Response dw_k/dJ; (K, *grid).
         b: The bias, in logits; grid.
@@ -54,12 +54,12 @@ class BlockOrderParameters:
 
 @dataclass(frozen=True)
 class Learned:
-    """Teachers and a student in blocks, and what they do on Gaussian inputs of any centre and variances.
+    """Teachers and a student in blocks, and their observables on Gaussian inputs of any centre and variances.
 
     Attributes:
-        asked: What was asked for.
-        teachers: Their order parameters.
-        student: The student's.
+        asked: The arguments of the solve or simulation.
+        teachers: The teachers' order parameters.
+        student: The student's order parameters.
         products: w_a·w_c/N of the teachers by block, (A, A, K, *grid).
     """
 
@@ -82,7 +82,7 @@ class Learned:
             variances: Δ by block.
 
         Raises:
-            ConfigError: If the learner is none, or a number is out of range.
+            ConfigError: If there is no such learner, or a number is out of range.
         """
         order = self._order(learner)
         values = self._inputs(centre, variances)
@@ -90,7 +90,7 @@ class Learned:
         return Law(1.0, self.asked.world.rho, values["centre"] * order.m.sum(axis=0), np.asarray(q), order.b)
 
     def error(self, learner: str | int, *, centre: Numbers, variances: BlockNumbers) -> Array:
-        """The share of such inputs that the learner gets wrong, in [0, 1]."""
+        """The learner's error rate on such inputs, in [0, 1]."""
         return observables.error(self.law(learner, centre=centre, variances=variances))
 
     def calibration_error(self, learner: str | int, *, centre: Numbers, variances: BlockNumbers) -> Array:
@@ -98,13 +98,13 @@ class Learned:
         return observables.calibration_error(self.law(learner, centre=centre, variances=variances))
 
     def agreement(self, teacher: str | int = 0, *, centre: Numbers, variances: BlockNumbers) -> Array:
-        """The share of such inputs on which the student decides as that teacher does, in [0, 1]."""
+        """The share of such inputs on which the student's decision is that teacher's, in [0, 1]."""
         return observables.agreement(*self._pair(teacher, centre, variances))
 
     def agreement_on_errors(
         self, teacher: str | int = 0, *, centre: Numbers, variances: BlockNumbers
     ) -> Array:
-        """P(the student decides as the teacher | the teacher is wrong); NaN where it never is."""
+        """P(the student decides as the teacher | the teacher is wrong); NaN if it never is."""
         return observables.agreement_on_errors(*self._pair(teacher, centre, variances))
 
     def inheritance(
@@ -112,12 +112,12 @@ class Learned:
     ) -> Array:
         """(error of the control − error of the student) / (error of the control − error of the teacher).
 
-        0 where the student does as its control, 1 where as its teacher; NaN where the two do alike.
+        0 if the student's error is that of its control, 1 if that of its teacher; NaN if these are equal.
 
         Args:
             control: A solution whose student had no such queries, or labels instead of answers.
-            teacher: Whose bias.
-            centre: c of the inputs that the errors are read on.
+            teacher: The teacher, by position or as "teacher".
+            centre: c of the inputs on which errors are evaluated.
             variances: Their Δ by block.
         """
         at: dict[str, Any] = {"centre": centre, "variances": variances}
@@ -162,8 +162,8 @@ class QuerySolution(Learned):
 
     Attributes:
         status: A :class:`~bequest.theory.Status` value at every point, as text.
-        handed_over: Where the student is its teacher to the last digit: no penalty and queries enough to
-            determine it, or infinitely many queries. Its ``v`` is not computed there.
+        handed_over: Where the student equals its teacher exactly: with no penalty and enough queries to
+            determine it, or with infinitely many queries. Its ``v`` is not computed there.
         steps: Evaluations of the state evolution, all learners together.
         residual: The largest change that one more step would make, with finer quadrature.
     """
@@ -175,7 +175,7 @@ class QuerySolution(Learned):
 
     @property
     def converged(self) -> Mask:
-        """Where the solution can be used."""
+        """Which points have a solution."""
         return np.asarray(self.status == Status.CONVERGED)
 
     def plain(self) -> dict[str, Any]:

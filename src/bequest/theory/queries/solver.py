@@ -43,15 +43,15 @@ def solve_queries(
     Args:
         world: Blocks and training inputs.
         lambda_teacher: λᵗ by block, ≥ 0, ``inf`` allowed.
-        lambda_student: λˢ by block, likewise.
-        groups: What the student learns on.
+        lambda_student: λˢ by block, ≥ 0, ``inf`` allowed.
+        groups: The inputs that the student learns on.
         temperature: T > 0.
-        start: r ≥ 0: what a network keeps in directions that training never moves.
+        start: r ≥ 0, the initial weights that a network keeps in directions that training never moves.
         more_teachers: Penalties by block of further teachers, trained on the same inputs.
-        accuracy: Bound on the residual, in [1e-12, 1e-2]; sets the quadrature too.
-        throw: Raise where a point fails; else its status says so and its numbers are NaN.
+        accuracy: Bound on the residual, in [1e-12, 1e-2]; it determines the quadrature too.
+        throw: Raise if a point fails; otherwise its status says so and its numbers are NaN.
 
-    Every number may be an array; they broadcast to the grid that is solved at once.
+    Every number may be an array; they broadcast to a grid that is solved at once.
 
     Raises:
         ConfigError: Lists every fault.
@@ -78,6 +78,7 @@ def solve_queries(
     solved = [work.learner(setting, nobody) for setting in learners]
     teachers = work.together(learners, solved)
     setting = student_setting(asked, arrays)
+    # Set, not iterated: the student's q would have to equal its teacher's up to rounding.
     handed_over = (work.status == Status.CONVERGED) & copies(setting, teachers)
     student, _ = work.learner(setting, teachers, handed_over)
     _copy(setting, teachers, student, np.flatnonzero(handed_over))
@@ -108,7 +109,7 @@ class _Work:
     def learner(
         self, setting: BlockSetting, teachers: Teachers, without: NDArray[np.bool_] | None = None
     ) -> tuple[BlockOrders, Array]:
-        """Order parameters and E[G²] of one learner, NaN where it has no solution or is left out."""
+        """Order parameters and E[G²] of one learner, NaN at points without a solution or left out."""
         problem = QueryProblem(setting, teachers)
         left_out = np.zeros(self.size, dtype=np.bool_) if without is None else without
         alive = self.status == Status.CONVERGED
@@ -171,7 +172,7 @@ class _Work:
 
 
 def _distinct(setting: BlockSetting, teachers: Teachers, points: Indices) -> tuple[Indices, Indices]:
-    """The first of each set of equal points, and for each point its set: a sweep shares its teacher."""
+    """The first of each set of equal points, and the set of each point: a sweep shares its teacher."""
     part, some = setting.take(points), teachers.take(points)
     groups = part.groups
     rows = [part.shares, part.signal, part.penalty, part.rho, part.start, part.temperature]
@@ -185,7 +186,7 @@ def _distinct(setting: BlockSetting, teachers: Teachers, points: Indices) -> tup
 
 
 def _copy(setting: BlockSetting, teachers: Teachers, student: BlockOrders, points: Indices) -> None:
-    """Make the student its teachers' mean at these points."""
+    """Set the student to its teachers' mean at these points."""
     if not points.size:
         return
     groups, some = setting.groups.take(points), teachers.take(points)
@@ -198,7 +199,7 @@ def _copy(setting: BlockSetting, teachers: Teachers, student: BlockOrders, point
 
 
 def _require(solution: QuerySolution) -> None:
-    """Raise for what failed, naming the first point and how many there are."""
+    """Raise if points failed, naming the first one and how many there are."""
     failed = np.flatnonzero(~solution.converged.ravel())
     if not failed.size:
         return

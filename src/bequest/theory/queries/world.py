@@ -1,4 +1,4 @@
-"""The data of the theory of queries: a mixture in blocks of coordinates, and groups of inputs to ask."""
+"""The data of the theory of queries: a mixture in blocks of coordinates, and groups of queries."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ QUERY_RANGES: dict[str, Range] = {
     "start": _NOT_NEGATIVE,
     "centre": Range(-np.inf, np.inf, False, False),
 }
-"""What each parameter may be, by name without indices."""
+"""The range of each parameter, by name without indices."""
 
 SUM = 1e-9
-"""Shares and signal sum to one within this."""
+"""The most by which sums of shares and of signal may differ from 1."""
 
 
 @dataclass(frozen=True)
 class BlockMixture:
-    r"""αN training inputs of a two-cluster mixture whose N coordinates fall into blocks, N → ∞.
+    r"""αN training inputs of a two-cluster mixture whose N coordinates are divided into blocks, N → ∞.
 
-    Block k holds a share κ_k of the coordinates and a part π_k of the squared distance of the class centres:
+    Block k has a share κ_k of the coordinates and a part π_k of the squared distance of the class centres:
     |v_k|² = π_k N. An input of class s = ±1, +1 with probability ρ, is
 
     .. math:: x = s v/\sqrt{N} + \sum_k \sqrt{Δ_k} z_k, \qquad z \sim N(0, I).
@@ -58,7 +58,7 @@ class BlockMixture:
         rho: P(s = +1), in (0, 1).
         shares: κ by block, in (0, 1]; they sum to 1.
         signal: π by block, in [0, 1]; they sum to 1.
-        variances: Δ by block, ≥ 0: what training varies.
+        variances: Δ by block, ≥ 0, of the training inputs.
 
     Each number may be an array; they broadcast.
 
@@ -121,13 +121,13 @@ class QueryGroup:
     logit, or CE(1[h̄ > 0], σ(h)) in place of the second where the target is hard.
 
     Args:
-        alpha: Inputs per coordinate, ≥ 0. ``inf`` where the group varies every block and asks for logits
-            alone: the student is then its teacher.
+        alpha: Inputs per coordinate, ≥ 0. ``inf`` is allowed if the group varies every block and asks for
+            logits only: the student then equals its teacher.
         centre: c: 1 as in training, 0 for noise without a class.
         variances: Δ by block, ≥ 0.
-        mix: χ in [0, 1]: 1 asks the teachers, 0 has labels.
+        mix: χ in [0, 1]: 1 for the teachers' answers, 0 for labels.
         target: "soft" or "hard".
-        teachers: Weights of the teachers in h̄; default equal ones.
+        teachers: Weights of the teachers in h̄; default: equal ones.
         fresh: False for the teacher's own training inputs; see :meth:`training`.
 
     Raises:
@@ -164,7 +164,7 @@ class QueryGroup:
 
     @classmethod
     def training(cls, world: BlockMixture, *, mix: Numbers = 1.0, target: str = "soft") -> QueryGroup:
-        """The teacher's own training inputs, noise and all, instead of fresh ones like them."""
+        """The teacher's own training inputs, with their noise, instead of fresh ones of that kind."""
         return cls(world.alpha, 1.0, world.variances, mix, target, fresh=False)
 
     def values(self) -> dict[str, Numbers]:
@@ -180,7 +180,7 @@ def by_block(name: str, values: BlockNumbers) -> dict[str, Numbers]:
 
 
 def _length(value: Any) -> int | None:
-    """The number of entries; None for what is no sequence."""
+    """The number of entries; None if it is no sequence."""
     if isinstance(value, np.ndarray):
         return len(value) if value.ndim else None
     return len(value) if isinstance(value, Sequence) and not isinstance(value, str) else None
@@ -188,7 +188,7 @@ def _length(value: Any) -> int | None:
 
 @dataclass(frozen=True)
 class Asked:
-    """Everything that a solve or a simulation of queries is asked for; checked all at once."""
+    """The arguments of a solve or a simulation of queries, checked all at once."""
 
     world: BlockMixture
     lambda_teacher: BlockNumbers
@@ -200,7 +200,7 @@ class Asked:
 
     @property
     def penalties(self) -> tuple[BlockNumbers, ...]:
-        """Every teacher's penalties, the first one's in front."""
+        """The penalties of every teacher, starting with the first."""
         return (self.lambda_teacher, *self.more_teachers)
 
     def arrays(self, where: str) -> dict[str, Array]:
@@ -230,7 +230,7 @@ class Asked:
         return arrays
 
     def _faults(self) -> list[str]:
-        """What is wrong with the numbers of blocks, groups and teachers."""
+        """The faults in the numbers of blocks, groups and teachers."""
         blocks, teachers = self.world.blocks, len(self.penalties)
         faults = [] if self.groups else ["groups: must have at least one group of inputs to learn on"]
         tuples = {"lambda_teacher": self.lambda_teacher, "lambda_student": self.lambda_student}
@@ -251,7 +251,7 @@ class Asked:
         return faults
 
     def _mismatches(self, arrays: Mapping[str, Array]) -> list[str]:
-        """What is wrong with numbers that must fit each other."""
+        """The faults of numbers that do not fit each other."""
         faults = []
         blocks = range(self.world.blocks)
         total = np.asarray(sum(arrays[f"groups[{g}].alpha"] for g in range(len(self.groups))))
