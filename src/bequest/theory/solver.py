@@ -234,9 +234,7 @@ def _setting(
 
 
 def _forecast(setting: Setting, a: int) -> NDArray[Any]:
-    """The status of learner ``a`` as far as it is known beforehand: without a penalty there may be no
-    minimiser, or many.
-    """
+    """The status known beforehand of learner ``a``: without a penalty it may have no minimiser, or many."""
     learner, free = setting.learners[a], setting.penalty[a] == 0
     if not free.any():
         return np.full(setting.size, Status.CONVERGED, dtype="<U12")
