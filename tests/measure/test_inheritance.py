@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from bequest.errors import DataError
-from bequest.measure import code_of, inheritance, inheritance_profile, reason_of
+from bequest.measure import code_of, inheritance, inheritance_profile, paired_interval, reason_of
 from bequest.measures import Reason
 
 
@@ -47,6 +47,29 @@ def test_units_and_direction_of_the_property_do_not_matter(seed, share, method):
         (found.value, found.low, found.high), abs=1e-8
     )
     assert found.low <= found.value <= found.high
+
+
+def test_a_gap_that_excludes_zero_alone_and_not_with_the_rounding_of_the_gain_has_no_ratio():
+    # The gains are equal, so that rounding is added to both variances: the gap is then no longer significant,
+    # and the set of ratios no interval.
+    control = np.full(3, 0.5)
+    teacher, taught = control + np.array([0.0155, 0.0255, 0.0355]), control + 0.01
+    assert paired_interval(teacher, control, resolution=0.01).excludes_zero
+    result = inheritance(taught, control, teacher, resolution=0.01)
+    assert (code_of(result.value), result.code) == (Reason.NO_GAP, Reason.NO_GAP)
+    assert np.isnan([result.low, result.high]).all()
+
+
+def test_an_interval_of_rounded_values_holds_its_ratio():
+    rng, step, undefined = np.random.default_rng(0), 0.02, 0
+    for _ in range(500):
+        control, teacher = (m + 0.02 * rng.normal(size=3) for m in (0.5, 0.58))
+        taught = control + 0.02 + 0.002 * rng.normal(size=3)
+        rounded = [np.round(values / step) * step for values in (taught, control, teacher)]
+        result = inheritance(*rounded, resolution=step)
+        undefined += np.isnan(result.value)
+        assert np.isnan(result.value) or result.low <= result.value <= result.high
+    assert 0 < undefined < 500
 
 
 def test_fieller_covers_at_its_level():

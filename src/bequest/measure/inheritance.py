@@ -60,7 +60,8 @@ def inheritance(
 
     Returns:
         ``value`` is NaN, with a reason and its code, if the paired interval of teacher − control contains 0
-        (``Reason.NO_GAP``) or does not exist (``Reason.ONE_SEED``: one seed cannot tell).
+        (``Reason.NO_GAP``) or does not exist (``Reason.ONE_SEED``: one seed cannot tell). For Fieller's
+        interval that of teacher − control is taken with the rounding error, if one is added.
 
     Raises:
         DataError: If lengths differ, or level or method is unknown.
@@ -79,6 +80,8 @@ def inheritance(
     gained, gap = p - c, t - c
     if method == "fieller":
         ends = _fieller(gained, gap, level, resolution)
+        if isinstance(ends, Undefined):
+            return without_interval(ends, len(p), level, method)
     else:
         ends = _bootstrap(gained, gap, level, draws, seed)
     note = ratio_remark(*ends)
@@ -109,16 +112,17 @@ def _no_ratio(gained: Floats, gap: Floats, gap_found: Estimate) -> Undefined | N
     if len(gap) == 1:
         return Undefined("one seed cannot tell whether teacher and control differ", Reason.ONE_SEED)
     if not gap_found.excludes_zero:
-        return Undefined(
-            f"teacher and control do not differ: {gap_found.value:.3g} "
-            f"[{gap_found.low:.3g}, {gap_found.high:.3g}] over {gap_found.n} seeds",
-            Reason.NO_GAP,
-        )
+        return _no_gap(gap_found.value, gap_found.low, gap_found.high, gap_found.n)
     return None
 
 
-def _fieller(gained: Floats, gap: Floats, level: float, resolution: float) -> tuple[float, float]:
-    """Ends of Fieller's interval; the gap's own interval excludes 0, which makes the set of ratios one."""
+def _no_gap(gap: float, low: float, high: float, seeds: int) -> Undefined:
+    reason = f"teacher and control do not differ: {gap:.3g} [{low:.3g}, {high:.3g}] over {seeds} seeds"
+    return Undefined(reason, Reason.NO_GAP)
+
+
+def _fieller(gained: Floats, gap: Floats, level: float, resolution: float) -> tuple[float, float] | Undefined:
+    """Ends of Fieller's interval; undefined if the gap is not significant with the covariance used here."""
     n = len(gap)
     covariance = np.cov(gained, gap)
     # Each of the three values is rounded by up to ±resolution/2, with variance resolution²/12; the control is
@@ -126,7 +130,13 @@ def _fieller(gained: Floats, gap: Floats, level: float, resolution: float) -> tu
     rounding = resolution**2 / 12 * np.array([[2.0, 1.0], [1.0, 2.0]])
     if (np.diag(covariance) < np.diag(rounding)).any():
         covariance = covariance + rounding
-    return ratio_ends(np.array([gained.mean(), gap.mean()]), covariance * t_quantile(level, n) ** 2 / n)
+    squared, mean = covariance * t_quantile(level, n) ** 2 / n, float(gap.mean())
+    half = float(np.sqrt(squared[1, 1]))
+    # Rounding that is added because the gains hardly spread may hide a gap whose plain interval excludes 0:
+    # the ratios that are not rejected are then no interval.
+    if abs(mean) <= half:
+        return _no_gap(mean, mean - half, mean + half, n)
+    return ratio_ends(np.array([gained.mean(), mean]), squared)
 
 
 def _bootstrap(gained: Floats, gap: Floats, level: float, draws: int, seed: int) -> tuple[float, float]:
