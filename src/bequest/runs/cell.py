@@ -104,8 +104,7 @@ def _train(
     taking = [_snapshots(plan, lesson, folder)] if snapshots else []
     # A training without snapshots took none of the early epochs, so its checkpoint must not be resumed here.
     run = f"{cell.id} with snapshots" if snapshots else cell.id
-    # A request to end is only noted in this block: the training saves a checkpoint, then the interrupt is
-    # raised.
+    # A request to end is only noted here: the training saves a checkpoint before the interrupt is raised.
     with deferred() as ending:
         checkpoint = checkpointing(folder.checkpoint, seconds=CHECKPOINT_SECONDS, run=run, ending=ending)
         trained = lesson.run(callbacks=taking, checkpoint=checkpoint)
@@ -190,8 +189,7 @@ def _source(spec: SourceSpec, index: int, data: Dataset, *, seed: int, labelled:
     part, name = part_of(data, spec, seed=seed), f"{spec.of}/{index}"
     if spec.generate is not None:
         if spec.count is None:
-            # Without a count the inputs are made for each step and never repeat; with one they are a fixed
-            # pool.
+            # Without a count inputs are made for each step and never repeat; with one they are a pool.
             return Generated(name, spec.generate.bind(part), spec.share, spec.generate.spec())
         part = generated_split(spec.generate, part, spec.count, seed=seed, name=name)
     student_view = None if isinstance(spec.student_views, Identity) else spec.student_views

@@ -81,8 +81,7 @@ class Conclusion:
         answer = None
         if study.answer is not None:
             answer = answer_sentence(study.answer, measurements, _seeds_behind(study.answer, self.plan))
-        # Last: the record holds the digests of all results, so a run killed before this line is concluded
-        # again.
+        # Last, since the record holds the digests of all results: a run killed before is concluded again.
         return self.write("partial" if self.failed else "complete", measurements, answer)
 
     def _verdicts(self, measurements: Sequence[Measurement]) -> list[Verdict]:

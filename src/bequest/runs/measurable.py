@@ -60,8 +60,7 @@ def measurable(plan: Plan, root: Path, failed: Mapping[str, Answer]) -> Measurab
 
 def _broken_splits(study: StudySpec) -> dict[str, str]:
     """The splits that cannot be made, with the reason."""
-    # A failed job leaves a text only, which does not say whether a split or one network was at fault: try
-    # again.
+    # Tried again, since a failed job's text does not say whether the split or one network was at fault.
     broken = {}
     sources = [study.data, *(study.data_of(name) for name, model in study.models.items() if model.own_splits)]
     for name, spec in study.splits.items():

@@ -79,6 +79,7 @@ def network_table(text: str, options: Mapping[str, Any] | None = None) -> dict[s
         return table
     table["start"] = {"weights": name.weights}
     weights = read_weights(located_weights(name.weights))
+    # Weights bring the normalisation that they were trained with, if the family has an option for it.
     takes = {"mean", "std"} <= set(inspect.signature(MODELS[name.family]).parameters)
     if weights.mean is not None and weights.std is not None and takes:
         normalisation = {"mean": list(weights.mean), "std": list(weights.std)}

@@ -111,8 +111,7 @@ class LocalPool:
         return worker
 
     def _start(self, index: int, device: str) -> subprocess.Popen[bytes]:
-        # One thread each: every process adds up in the same order. Unbuffered: a log survives the kill of its
-        # worker.
+        # One thread, so that every process adds up in the same order. Unbuffered logs survive a kill.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with open_regular(self.root / f"worker-{index}.log", append=True) as log:
             return subprocess.Popen(

@@ -84,8 +84,7 @@ def leading() -> Iterator[Ranks]:
     """Join the other ranks, if there are any, as the one that leads; dismiss them at the end."""
     with joined() as ranks:
         yield ranks
-        # Not after an error: the others may then be inside a training, and wait for gradients, not for an
-        # order.
+        # Not after an error: the others may be inside a training, and wait for gradients, not for an order.
         ranks.ordered(None)
 
 

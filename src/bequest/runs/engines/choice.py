@@ -68,6 +68,7 @@ class Choice:
             return RayEngine(resources, self.device, self.ray_address, self.workers)
         if ranks.world > 1:
             return RankPool(queue.plan, queue.root, ranks, devices[0])
+        # No more workers than jobs: each pays for an import of PyTorch before it does anything.
         hands = devices[: len(queue.inventory.jobs)]
         on_cpu = hands[0] == "cpu"
         budget = partial(MemoryBudget.of, queue.plan, workers=len(hands), on_cpu=on_cpu)

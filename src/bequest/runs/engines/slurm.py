@@ -88,8 +88,7 @@ class SlurmEngine:
                 over = all(task.done() for task in tasks)  # before looking: their last results are then seen
                 yield from map(queue.as_ours, queue.elsewhere(thorough=True))
                 if over and not queue.empty:
-                    # Whatever stops the tasks (an import, the data) would stop the next array too: do not
-                    # submit for ever.
+                    # What stops the tasks (an import, the data) would stop the next array too.
                     if tasks and queue.schedule.left == left:
                         raise _useless(queue)
                     tasks, left = self._submitted(queue), queue.schedule.left

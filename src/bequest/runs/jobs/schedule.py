@@ -114,8 +114,7 @@ class Schedule:
             pending.discard(job.id)
             if follower.id in self._ended:
                 continue
-            # A plain student is followed and not required: if it failed, what waited for it starts all the
-            # same.
+            # A plain student is followed and not required: if it failed, its followers start all the same.
             if job.id in self._failed and job.id in follower.requires:
                 hopeless = Answer(follower, "failed", _why(follower, self._failed))
                 self._hopeless.append(hopeless)
