@@ -146,6 +146,7 @@ def _point(
     if name.startswith(INHERITANCE) and control and teacher:
         base = name.removeprefix(INHERITANCE)
         by_split = [values.roles(base, arm, control, teacher, split) for split in splits]
+        # Splits are averaged before the share is taken: inheritance is a ratio of means.
         taught, untaught, ceiling = (combined(side) for side in zip(*by_split, strict=True))
         return point_of(far, share_of_gap(taught, untaught, ceiling))
     if teacher is None:
@@ -235,6 +236,7 @@ class Maps(Kind):
             where = {"arm": arm, "teacher": teacher, "split": PROBE_SPLIT}
             alike, ceiling = self._alike(readings, arm, teacher), self._ceiling(readings, teacher)
             yield over_seeds(seed_values(alike, bounds=DIFFERENCES), measure=MAP_CORRELATION, **where)
+            # Neighbouring pairs of teachers share a network: their interval is a jackknife over networks.
             marks = seed_values(ceiling, ring=True, bounds=DIFFERENCES)
             yield over_seeds(marks, measure=f"{MAP_CORRELATION}/ceiling", **where)
             other = control.get((arm, teacher))

@@ -124,9 +124,8 @@ def _line(readings: Readings, one: tuple[str, int], other: tuple[str, int], matc
     start, end = readings.network(*one), readings.network(*other)
     if matched:
         end = match_weights(end, start, symmetries=written_symmetries(end)).model
-    start, end = start.to(readings.device), end.to(readings.device)  # units are matched on the CPU
-    # The data that the networks were trained on: a language model has a loss on texts, not on the study's
-    # classes.
+    start, end = start.to(readings.device), end.to(readings.device)  # matching is on the CPU
+    # A language model's loss is that of the texts it was trained on, not of the study's classes.
     data = load(readings.study.data_of(readings.study.arms[one[0]].student))
     inputs = torch.split(to_device(data["train"].x[:NORM_SAMPLES], readings.device), NORM_SAMPLES // 4)
     test, padding = data[PROBE_SPLIT], data.padding

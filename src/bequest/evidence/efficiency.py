@@ -194,8 +194,7 @@ class Budget(Lines):
             )
         for part in self.parts:
             needed = {line: self._needed(readings, by_arm, line, part) for line in self.lines}
-            # Queries are also given relative to those of the first line, which a study makes its random
-            # choice.
+            # Queries are also given relative to those of the first line, in studies that of random choice.
             first = next(iter(needed.values()), {})
             for line, by_seed in needed.items():
                 relative = {seed: _quotient(queries, first[seed]) for seed, queries in by_seed.items()}
@@ -208,6 +207,7 @@ class Budget(Lines):
         """The queries that a line needs for ``part``, at each seed that all of its arms have."""
         arms = sorted(self.lines[line], key=lambda arm: _queries(readings, arm))
         queries = [_queries(readings, arm) for arm in arms]
+        # Only seeds that all budgets have: a line through different seeds would cross the part by chance.
         seeds = set.intersection(*(set(by_arm[arm]) for arm in arms))
         return {
             seed: queries_for(part, queries, [by_arm[arm][seed] for arm in arms]) for seed in sorted(seeds)

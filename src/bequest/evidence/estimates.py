@@ -33,6 +33,7 @@ def measurement_of(
     ``seed_only`` is the estimate whose interval is over seeds alone, if that of ``estimate`` is over samples
     too.
     """
+    # By method: without samples the two are the same interval, which need not be shown twice.
     beside = seed_only is not None and seed_only.method != estimate.method
     return Measurement(
         measure=measure,

@@ -67,6 +67,7 @@ def registered_kinds() -> list[type[Kind]]:
 def kinds_of(study: StudySpec) -> list[Kind]:
     """The kinds of evidence of a study with their options: those that it names, and those of every study."""
     kinds = [kind for kind in registered_kinds() if kind.of_theory == (study.theory is not None)]
+    # A kind of every study has a default for each option, so that it can be made without any.
     return [study.kind(kind) or kind() for kind in kinds if kind.always or study.kind(kind) is not None]
 
 
@@ -119,7 +120,7 @@ def _named(kind: Kind) -> Iterator[None]:
     """Name the kind of evidence in whatever a user's measure raises; our own errors pass unchanged."""
     try:
         yield
-    except BequestError:
+    except BequestError:  # it names its cause itself
         raise
     except Exception as error:
         raise RunError(

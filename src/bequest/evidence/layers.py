@@ -89,6 +89,7 @@ class Layers(Kind):
             by_mark: dict[str, dict[int, Network]] = {
                 "": {seed: (arm, seed, True) for seed in seeds},
                 "/null": {seed: (arm, seed, False) for seed in seeds},
+                # Of all the teacher's seeds, also those at which the student is missing.
                 "/ceiling": {seed: (teacher, other, True) for seed, other in ring(family).items()},
             }
             for mark, networks in by_mark.items():
@@ -143,7 +144,7 @@ class Layers(Kind):
         if (one, other) not in matrices:
             first, second = (self._features(readings, network) for network in (one, other))
             matrices[one, other] = np.array([[cka(x, y) for y in second] for x in first])
-        best: Array = matrices[one, other].max(1)
+        best: Array = matrices[one, other].max(1)  # rows are the layers of `one`
         return best
 
 

@@ -106,6 +106,7 @@ def _with_marks(readings: Readings, name: str, arm: str, teacher: str, split: st
     # Untrained networks are read on the compared splits only, and for representations on the test split.
     has_null = layer_of(name) is not None or set(parts) <= set(readings.study.compared_splits)
     marks = ["", "other_teacher", *(["null"] if has_null else []), "ceiling"]
+    # Whether a student errs like its own teacher, or like any network of that family (`consistency_gap`).
     marks += ["own_minus_other"] if name == "error_consistency" else []
     where: dict[str, Any] = {"arm": arm, "teacher": teacher, "split": split, "layer": layer_of(name)}
     for mark in marks:
@@ -163,7 +164,7 @@ def _specialisation(readings: Readings, arm: str, teachers: Sequence[str]) -> It
         tokens = readings.tokens(arm, seed, PROBE_SPLIT)
         if tokens is None or tokens.shape[1] < len(teachers):
             continue
-        bound = [predictions_of(tokens[:, k - len(teachers)]) for k in range(len(teachers))]
+        bound = [predictions_of(tokens[:, k - len(teachers)]) for k in range(len(teachers))]  # the last ones
         answers = [readings.predictions(teacher, seed, PROBE_SPLIT).classes for teacher in teachers]
         table = np.array([[agreement(token, classes) for token in bound] for classes in answers])
         others = (table.sum(1) - table.diagonal()) / (len(teachers) - 1)

@@ -138,6 +138,7 @@ def _map(
         rows.setdefault(every[place][0], []).append(row)
     drawn = path_map(distances[np.ix_(varied, varied)], paths=list(rows.values()))
     null = float(drawn.null.mean()) if len(drawn.null) else float("nan")
+    # With a 0, since the maximum of undefined floors alone would be a warning of NumPy.
     floor = np.nanmax([0.0, *(_floor(readings, arm, seed) for arm in rows)])
     note = (
         f"{name}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "

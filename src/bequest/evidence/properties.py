@@ -132,8 +132,7 @@ class Against(Kind):
 def _is_language_model(study: StudySpec, arm: str) -> bool:
     """Whether ``arm`` may be a language model, so that its perplexity is read."""
     model = study.model(study.arms[arm].student)
-    # A model with training data of its own, tested on the study's, may be one; Perplexity is empty for
-    # others.
+    # A model with training data of its own, tested on the study's, may be one; others give an empty one.
     return (model.data is not None and not model.own_splits) or is_language(study.tested_data(arm))
 
 

@@ -369,7 +369,7 @@ def answers_on(study: StudySpec, split: str, *, arm: str | None = None, trained:
         data=study.data if arm is None else study.tested_data(arm),
         split=_bare(study.splits[split]),
         trained=trained,
-        tokens=trained and split == PROBE_SPLIT,
+        tokens=trained and split == PROBE_SPLIT,  # evidence on tokens reads no other
     )
 
 

@@ -198,7 +198,7 @@ class Readings:
 
     def asked_twice(self, arm: str, seed: int) -> list[Array]:
         """The last snapshot of penultimate activations, and those of the same network's second pass."""
-        last = max(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))
+        last = max(self._folder(arm, seed).snapshot(0).parent.glob("*.npz"))  # names are padded epochs
         arrays = load_arrays(last)
         return [arrays[name].reshape(len(arrays[name]), -1) for name in (PENULTIMATE, AGAIN)]
 

@@ -30,7 +30,7 @@ NEEDED = {
 
 TITLES = {"attractors": "attractors", "distance": "words from the subject to the verb"}
 MAJORITY = "the commoner number, always"
-NONE = -1
+NONE = -1  # negative strata are left out by `accuracy_by`
 
 
 def stratum(about: Mapping[str, Array], name: str) -> Array:
@@ -99,6 +99,7 @@ def _by_stratum(readings: Readings, kind: str, split: str) -> Iterator[Curve]:
             kind, arm, split, [point(x, column, n=n) for (x, n), column in zip(places, columns, strict=True)]
         )
         majority = zip(places, tables[0].majority.tolist(), strict=True)
+        # Once: it follows from the labels, which all arms share.
         baseline = baseline or [Point(x=x, y=y, n=n) for (x, n), y in majority]
     if baseline:
         yield _curve(kind, MAJORITY, split, baseline)

@@ -72,6 +72,7 @@ class Theory(Kind):
     def measurements(self, readings: Readings) -> Iterator[Measurement]:
         assert readings.study.theory is not None
         names = readings.study.theory.observables
+        # By arm first, since one solve gives all observables of an arm; the list goes by observable.
         by_arm = [list(_measured(readings, arm, names)) for arm in readings.arms.shown]
         for name in names:
             yield from (m for measurements in by_arm for m in measurements if _observable(m) == name)
@@ -232,6 +233,7 @@ def _line_points(xs: Array, ys: Array) -> tuple[Point, ...]:
 
 def _map(study: StudySpec, chart: TheoryChart, y: AxisSpec, arm: str) -> Curve:
     xs, ys = axis_values(chart.x), axis_values(y)
+    # The axes broadcast to the grid, which is solved in one call.
     at: dict[str, Value] = {**chart.at, chart.x.parameter: xs[None, :], y.parameter: ys[:, None]}
     shape = (ys.size, xs.size)
     values = _on(study, arm, at, chart.observable, shape)

@@ -173,8 +173,7 @@ class Values:
         if mark == "own_minus_other":
             return paired(*(self.likeness(name, arm, teacher, split, each) for each in ("", "other_teacher")))
         seeds = self._readings.seeds(teacher) if mark == "ceiling" else self._readings.seeds(arm, teacher)
-        # Another network of the family is that of the next seed: as many pairs as seeds, and every network in
-        # two.
+        # The other network of the family is that of the next seed: each network is in two pairs.
         following = ring(seeds) if mark in ("ceiling", "other_teacher") else {seed: seed for seed in seeds}
 
         def alike(seed: int) -> float | Array:
@@ -182,6 +181,7 @@ class Values:
             reference = seed if mark == "ceiling" else following[seed]
             return self._alike(name, split, (*student, mark == "null"), (teacher, reference, False))
 
+        # A ceiling does not depend on the student: all students of a teacher share the cached one.
         arms = [teacher] if mark == "ceiling" else [arm, teacher]
         return self._once((name, mark, *arms, split), list(following), alike, is_ring=mark in RINGS)
 
@@ -210,6 +210,7 @@ class Values:
         readings = self._readings
         if name in REPRESENTATIONS:
             if name == "rsa":
+                # A network is in several pairs (teacher, control, ceiling): each side is ranked once.
                 first, second = self._rsa_pairs(one), self._rsa_pairs(other)
                 if first is not None and second is not None and first.shape == second.shape:
                     return rsa_of_pairs(first, second)  # otherwise rsa gives the reason why it is undefined
@@ -247,13 +248,13 @@ class Values:
         """
         name, *_, arm, split = key
         bounds = measure_named(name).bounds
+        # The first row shows the form: a measure gives numbers at all seeds, or one number per sample at all.
         first = next(iter(rows.values()), 0.0)
         if not isinstance(first, np.ndarray):
             return seed_values(rows, ring=is_ring, bounds=bounds)
         study = self._readings.study
         spec = study.splits[split]
-        # A share of N samples comes in steps of 1/N: no interval is narrower, though seeds may agree by
-        # chance.
+        # A share of N samples comes in steps of 1/N: seeds that agree by chance must not look certain.
         resolution = 1 / len(first) if first.dtype == np.bool_ else 0.0
         tested = tested_on(study.tested_data(arm), spec)
         if of_tokens(tested):

@@ -73,6 +73,7 @@ class Changes(Kind):
                 continue
             compared = _Compared(readings, before, after, seeds, self.names)
             change = compared.right[after] - compared.right[before]
+            # Stable: images that change equally are shown in the order of the test set.
             order = np.argsort(-change, kind="stable")
             for chart, rows in ((GAINED, order[: self.count]), (LOST, order[::-1][: self.count])):
                 changed = [row for row in rows.tolist() if change[row] * (1 if chart == GAINED else -1) > 0]
