@@ -67,8 +67,7 @@ class Arms:
         for name, other in self._study.arms.items():
             teachers = [self._study.arms[t] for t in other.teachers if t in self._study.arms]
             alike = (other.student, other.queries, other.objective, other.mode) == same
-            # The same objective and mode too: the control differs in nothing but the knowledge of its
-            # teacher.
+            # The same objective and mode too: only what their teachers know differs.
             if name != arm and alike and teachers and all(t.student == spec.student for t in teachers):
                 self_taught.append(name)
         plainest = self.plain(spec.student) or self._first_plain(spec.student)

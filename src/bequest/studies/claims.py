@@ -93,6 +93,7 @@ class _Table:
             return self._of_one(subject)
         split = spec.against_split or subject.split
         measure = spec.against_measure or spec.measure
+        # The other arm beside the same teacher, also if only the first measurement names one.
         other = find(self._measurements, measure, spec.against, split, subject.teacher)
         return _missing if other is None else paired(self._values(subject), self._values(other)).interval
 

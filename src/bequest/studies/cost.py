@@ -117,6 +117,7 @@ def _arm_cost(cell: Cell, first: Mapping[str, Cell], sizes: _Sizes, seeds: int) 
     flops = PASSES * student.flops * rows + sum(learns * teacher.flops * asked for teacher in teachers)
     kernels: float = steps * PASSES * recipe.accumulate * student.kernels
     kernels += sum(learns * teacher.kernels for teacher in teachers) * asked / recipe.batch
+    # With accumulation only one piece of the batch keeps its activations at a time.
     memory = NUMBER * HELD * student.parameters + student.saved * (recipe.batch // recipe.accumulate)
     memory += sum(NUMBER * (HELD if learns > 1 else 1) * teacher.state for teacher in teachers)
     memory += sum(teacher.saved * recipe.batch for teacher in teachers if learns > 1)

@@ -34,6 +34,7 @@ class KindSpec(Config):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # Bases of several kinds have no key, and are no kinds themselves.
         if cls.key:
             KindSpec.registered.add(cls.key, cls)
 

@@ -289,6 +289,7 @@ class StudySpec(Config):
         splits = {name: split for name, split in self.splits.items() if name not in names}
         measures = measures.model_copy(update={"groups": groups, "splits": compared})
         study = self.model_copy(update={"splits": splits, "measures": measures})
+        # A kind whose options name a split that is gone has become faulty.
         lost = [key for key, kind in measures.kinds.items() if names and any(kind.faults(study))]
         return study.without_kinds(lost)
 
