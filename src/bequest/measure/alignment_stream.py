@@ -87,8 +87,7 @@ class _Side:
         self.total = np.zeros_like(shift)
         self.square = np.zeros((len(shift), len(shift)))
         self.norms = self.norms_squared = 0.0
-        # Σ k·a and Σ l·a, with k and l the squared norms of the two sides' rows: needed to move norms to the
-        # true mean.
+        # Σ k·a and Σ l·a, with k and l the two sides' squared norms, to move these to the true mean.
         self.by_own, self.by_other = np.zeros_like(shift), np.zeros_like(shift)
 
     @classmethod

@@ -224,8 +224,7 @@ def plane(
     x, y = (np.linspace(low[k] - reach[k], high[k] + reach[k], steps) for k in (0, 1))
     losses = np.empty((steps, steps))
     for i, j in np.ndindex(steps, steps):
-        # Barycentric coordinates of the grid point: the first network is the origin, the second lies on the
-        # x-axis.
+        # Barycentric coordinates: the first network is the origin, and the second lies on the x-axis.
         third = y[i] / corners[2, 1]
         second = (x[j] - third * corners[2, 0]) / corners[1, 0]
         with torch.no_grad():
@@ -260,8 +259,7 @@ def _mixed(models: Sequence[nn.Module], weights: Sequence[float], batches: Batch
     sources = [dict(model.named_parameters()) for model in models]
     with torch.no_grad():
         for name, parameter in mixed.named_parameters():
-            # In float64, and without networks of weight 0: at an end the copy has exactly that network's
-            # parameters.
+            # In float64 and without networks of weight 0: ends are exact copies.
             parts = [w * s[name].double() for w, s in zip(weights, sources, strict=True) if w != 0]
             parameter.copy_(torch.stack(parts).sum(dim=0))
     _renormalise(mixed, batches)

@@ -155,8 +155,7 @@ def crossed_inheritance(
     if missing is not None:
         return without_interval(missing, len(p), level, method)
     # The gap is tested with the covariances of the ratio. Made positive for both differences together they
-    # are not those of the gap alone, and the set of ratios is an interval only if the gap excludes 0 with
-    # them.
+    # are not those of the gap alone, and ratios form an interval only if the gap excludes 0 with them.
     parts = _rounded(_parts(np.stack([p - c, t - c])), resolution**2 / 12 * ROUNDING)
     gap, half = float(parts.means[1]), _half_width(parts, np.array([0.0, 1.0]), level)
     if abs(gap) <= half:
@@ -178,6 +177,7 @@ def _parts(tables: Floats) -> _Parts:
     rows, columns = tables.mean(axis=2), tables.mean(axis=1)
     rest = tables - rows[:, :, None] - columns[:, None, :] + means[:, None, None]
     within = np.einsum("ksi,lsi->kl", rest, rest) / ((seeds - 1) * (count - 1))
+    # The means of samples still hold 1/S of the rest's variance.
     by_sample = np.atleast_2d(np.cov(columns)) - within / seeds
     by_seed = np.atleast_2d(np.cov(rows)) / seeds
     return _Parts(means, by_seed, _positive(by_sample) / count, (seeds, count))

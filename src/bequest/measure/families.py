@@ -105,6 +105,7 @@ def verdict_p_value(claim: Claim) -> float:
     # A search over levels serves every kind of interval, and no verdict can disagree with its interval. It is
     # over log(1 − level), since p-values of interest span twelve orders of magnitude.
     lowest, highest = float(np.log(SMALLEST)), float(np.log1p(-1e-9))
+    # At a level of almost 0 the interval is almost a point: no verdict there means none at any level.
     if clearance(highest) <= 0:
         return 1.0
     if clearance(lowest) > 0:

@@ -36,6 +36,7 @@ def pair(ids: NDArray[Any], other_ids: NDArray[Any], *, common: bool = False) ->
     order = np.argsort(second, kind="stable")
     place = np.searchsorted(second, first, sorter=order)
     if len(second):
+        # An id above all others is placed after the last row.
         candidates = order[np.minimum(place, len(second) - 1)]
         matches = second[candidates] == first
     else:

@@ -146,8 +146,7 @@ def procrustes(x: Array, y: Array) -> float:
     for side in (one, other):
         if side.norms.sum() <= ROUNDING * len(side.x) * float(side.mean @ side.mean) or not side.norms.any():
             return Undefined(f"the features of {side.name} are constant", Reason.CONSTANT)
-    # With fewer samples than features the singular values are those of an N × N product of triangular
-    # factors.
+    # With fewer samples than features an N × N product of triangular factors has the same singular values.
     wide = len(one.x) < min(one.x.shape[1], other.x.shape[1])
     product = _reduced(one).T @ _reduced(other) if wide else cross_product(one, other)
     total = np.sqrt(one.norms.sum() * other.norms.sum())
@@ -263,6 +262,7 @@ def _pairs(side: Floats, name: str, between: str, comparison: str) -> Floats | U
         from scipy.stats import rankdata  # slow to import, and needed here alone
 
         values = rankdata(values.round(DECIMALS))
+    # Centred, so that the correlation is a cosine in all three cases.
     return values if comparison == "cosine" else np.subtract(values, values.mean())
 
 

@@ -353,6 +353,7 @@ def _reader(layer: nn.Module, name: str, units: _Open) -> Place | None:
         times, rest = divmod(layer.in_features, units.size)
         if rest or (times > 1 and not units.flat) or (units.channels and not units.flat):
             return None
+        # Flattened channels are blocks of pixels, flattened features repeat at every position.
         return Place(weight, 1, 1, times) if units.channels else Place(weight, 1, times)
     fits = isinstance(layer, nn.Conv1d | nn.Conv2d) and (layer.groups, layer.in_channels) == (1, units.size)
     return Place(weight, 1) if fits and units.channels and not units.flat else None

@@ -115,6 +115,7 @@ def _best_inverse(lead: Floats) -> float:
         """The derivative of the NLL by 1/T, in units of the largest lead; it grows with 1/T."""
         return float((softmax(inverse * lead, axis=1) * lead).sum(axis=1).mean())
 
+    # The slope increases with 1/T: doubling ends at a bracket, which `_no_temperature` made sure exists.
     high = 1.0
     while slope(high) < 0:
         high *= 2
