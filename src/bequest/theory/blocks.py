@@ -40,6 +40,7 @@ def blocks(
     ladder = rules(accuracy)
     counts = np.array([rule.nodes.size for rule in ladder])
     nodes = total(counts[levels])
+    # By nodes, so that a block's neediest point costs the others little.
     order = np.argsort(nodes, kind="stable")
     sizes = nodes[order]
     first = 0

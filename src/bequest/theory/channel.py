@@ -140,6 +140,7 @@ class Channel:
         self.taught = np.zeros(shape)
         for d in self.teachers:
             self.taught += tape.margin[d] / len(self.teachers)
+        # Once: the teachers' margins are fixed while this learner is solved.
         self.drive = self.loss.drive(self.taught, self.lesson)
 
     def row(self, x: Unknowns) -> Array:
@@ -175,8 +176,7 @@ class Channel:
         softness = over_nodes(rule, yielding)
         softened = tape.mean(softness)
         noise = [tape.mean(force * tape.force[c]) for c in range(a)] + [tape.mean(square)]
-        # A hard label's slope is a delta function, which no node meets; by parts only the force itself is
-        # needed.
+        # A hard label's slope is a delta function, which no node meets; by parts only the force is needed.
         by_parts = tape.slopes is None or self.lesson.hard
         slopes = (
             self._mean_slopes_by_parts(row, force, softened) if by_parts else self._mean_slopes(x, softness)
@@ -186,6 +186,7 @@ class Channel:
             force=setting.alpha * tape.mean(force),
             noise=scale * np.array(noise),
             stiffness=scale * np.array([*(-slope for slope in slopes), softened]),
+            # Towards E[τG] = 0, whose derivative by the bias is −E[yielding].
             bias_step=tape.mean(SIGNS * force) / softened,
         )
 

@@ -176,6 +176,7 @@ def _bias_slope(inputs: Array, bias: Array, error: Array) -> float:
     """The exponent by weighted least squares over all sizes: selecting significant ones would bias it."""
     if not (error > 0).all():
         return float("nan")
+    # Given p, the best c follows in closed form: only exponents are searched, on a grid.
     shape = (inputs / inputs[0]) ** EXPONENTS[:, None] / error
     held = bias / error
     explained = (shape @ held) ** 2 / (shape**2).sum(axis=1)

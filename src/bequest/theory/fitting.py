@@ -146,13 +146,13 @@ class _Problem:
     def descend(self, weights: Array, point: _Point, direction: Array) -> tuple[Array, _Point]:
         """The longest of 1, ½, ¼ ... of the direction that lowers the objective."""
         slope = float(point.gradient @ direction)
-        # Near the minimum the gain of a step is below the rounding of the objective: it must not be refused
-        # for that.
+        # Near the minimum a step's gain is below the rounding of the objective: no reason to refuse it.
         slack = 1e-12 * (1.0 + abs(point.value))
         for halvings in range(40):
             size = 0.5**halvings
             moved = weights + size * direction
             reached = self.at(moved)
+            # Armijo's condition.
             if reached.value <= point.value + 1e-4 * size * slope + slack:
                 break
         return moved, reached

@@ -156,7 +156,7 @@ class _Run:
         """Broyden's update for points whose step was ``good``, a shorter step for the others."""
         predicted = np.einsum("ijp,jp->ip", self.inverse, dmove)
         along = np.einsum("ip,ip->p", dx, predicted)
-        usable = good & (np.abs(along) > 1e-300)
+        usable = good & (np.abs(along) > 1e-300)  # else the update would divide by 0
         error = np.where(usable, (-dx - predicted) / np.where(usable, along, 1.0), 0.0)
         self.inverse += error[:, None] * np.einsum("ip,ijp->jp", dx, self.inverse)[None]
         self.refused = np.where(good, 0, self.refused + 1)

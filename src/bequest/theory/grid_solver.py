@@ -107,6 +107,7 @@ class GridSolver:
 
     def _coarse(self) -> None:
         places, size = self.problem.places(), self.problem.size
+        # Each round halves the stride, so that every point has a neighbour that is solved already.
         stride = 1 << max(0, int(np.ceil(np.log2(size / FIRST_ROUND))))
         solved = np.zeros(0, dtype=np.intp)
         while stride:
@@ -130,6 +131,7 @@ class GridSolver:
 
     def _rescue(self) -> None:
         """Newton's method for points that failed; then along a path of decreasing penalty."""
+        # From the first guess again: a failed iteration may have ended anywhere.
         failed = self._failed()
         self._restart(failed)
         self._converge(failed, RESCUE, by_newton=True)
@@ -165,8 +167,7 @@ class GridSolver:
         """Iterate the ``points`` from where they are, block by block."""
         for block, chosen in self._blocks(points, accuracy):
             nodes = self._price(chosen)
-            # A Newton step evaluates the map once for each unknown and once at its end; the start costs one
-            # more.
+            # A Newton step evaluates the map once for each unknown and once at its end; the start adds one.
             price = nodes * (self.x.shape[0] + 2 if by_newton else 1)
             most_steps = min(FREE_STEPS, int((self.most_work - self.work[block].max()) // price))
             if most_steps < 1:

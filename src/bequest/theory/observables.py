@@ -120,6 +120,7 @@ def reliability(law: Law, bins: int = 15) -> Reliability:
     """
     label, mean, width = law.split()
     edges = np.linspace(0.0, 1.0, bins + 1)
+    # A confidence is at least one half: bins below have equal cuts, and stay empty.
     cuts = logit(np.maximum(edges, 0.5))
     parts = [np.array([low, *(s for s in SURE if low < s < high), high]) for low, high in pairwise(cuts)]
     totals = [
@@ -230,6 +231,7 @@ def _within(label: Array, mean: Array, width: Array, low: float, high: float) ->
     """Mass, mass that is right, and summed confidence of samples with low < |h| ≤ high, (3, *grid)."""
     unit, weights = _legendre()
     total = np.zeros((3, *width.shape))
+    # Right answers have a margin in (low, high], wrong ones in its mirror image.
     for right, (start, stop) in ((1.0, (low, high)), (0.0, (-high, -low))):
         # Beyond nine standard deviations there is a mass of 1e-19.
         ends = [np.clip((end - mean) / width, -9.0, 9.0) for end in (start, stop)]

@@ -94,7 +94,7 @@ def optimise(
         data = Mixture(*(numbers.pop(name) for name in ("alpha", "delta", "rho")))
         solution = solve(data, **numbers, **options, accuracy=accuracy, throw=False)
         signed = sign * _observed(solution, observable, learner)
-        return np.where(np.isfinite(signed), signed, np.inf)
+        return np.where(np.isfinite(signed), signed, np.inf)  # what is not solved is no optimum
 
     places, best, settled = minimise(evaluate, len(over), size)
     sought = dict(zip(over, _real(places, over, ranges), strict=True))

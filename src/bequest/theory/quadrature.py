@@ -54,6 +54,7 @@ def trapezoid(count: int, accuracy: float) -> tuple[Array, Array]:
     1.0
     """
     nodes = np.linspace(-1.0, 1.0, count) * np.sqrt(-2.0 * np.log(accuracy))
+    # Normalised below, so that constants are integrated exactly.
     weights = np.exp(-0.5 * nodes**2)
     return nodes, weights / weights.sum()
 
@@ -77,6 +78,7 @@ def rule_for(reach: float, accuracy: float) -> Rule:
 
 def level(reach: Array, accuracy: float) -> NDArray[np.int64]:
     """The position in :func:`rules` of the rule for each ``reach``, same shape."""
+    # Reaches decrease along the ladder, and searchsorted needs increasing numbers: hence the signs.
     served = np.array([rule.reach for rule in rules(accuracy)])
     return np.asarray(np.minimum(np.searchsorted(-served, -reach), served.size - 1))
 
@@ -94,8 +96,7 @@ def rules(accuracy: float) -> tuple[Rule, ...]:
             candidates.append(hermite(count))
         for nodes, weights in candidates:
             reach = _least_reach(nodes, weights, reaches, exact, accuracy)
-            # Only rules that serve a smaller reach than all cheaper ones are kept, so that `level` can
-            # search.
+            # Only rules that serve a smaller reach than all cheaper ones, so that `level` can search.
             if reach < (ladder[-1].reach if ladder else np.inf):
                 ladder.append(Rule(nodes, weights, reach))
     return tuple(ladder)
@@ -128,6 +129,7 @@ def split(rule: Rule, at: Array, accuracy: float) -> tuple[Array, Array]:
     count = max(30, int(1.8 * rule.nodes.size))
     unit, unit_weights = np.polynomial.legendre.leggauss(count)
     end = np.sqrt(-2.0 * np.log(accuracy)) + 0.5
+    # A jump further out leaves one of the two sides empty.
     middle = np.clip(at, -end, end)[None]
     column = unit.reshape(-1, *(1,) * at.ndim)
     half = unit_weights.reshape(column.shape) / 2.0

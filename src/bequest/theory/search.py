@@ -108,8 +108,7 @@ def _descend(evaluate: Evaluate, places: Array, owners: Indices) -> tuple[Array,
         points = np.flatnonzero(box > LEAST_BOX)
         if not points.size:
             break
-        # The stencil must stay in the cube; for places near its faces the gradient is moved back by the
-        # curvature.
+        # The stencil must stay in the cube; near its faces the gradient is moved back by the curvature.
         centre = np.clip(places[:, points], DIFFERENCE, 1.0 - DIFFERENCE)
         around = centre[:, None] + DIFFERENCE * stencil[:, :, None]
         count = stencil.shape[1]
@@ -126,6 +125,7 @@ def _descend(evaluate: Evaluate, places: Array, owners: Indices) -> tuple[Array,
         moved = np.abs(step).max(axis=0)
         gain = -(gradient * step).sum(axis=0) - 0.5 * np.einsum("ip,ijp,jp->p", step, curvature, step)
         places[:, points[better]], best[points[better]] = trial[:, better], reached[better]
+        # Larger if the step ended at the box, else about the step; a step that was no improvement shrinks it.
         grown = np.where(moved > 0.9 * reach, 2.0 * reach, np.maximum(2.0 * moved, 0.25 * reach))
         box[points] = np.where(better, grown, 0.25 * reach)
         box[points[usable & (gain < GAIN) & (moved < 0.9 * reach)]] = 0.0

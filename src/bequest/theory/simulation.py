@@ -165,6 +165,7 @@ def _inputs(mixture: Mixture, centre: Array, signs: Array, generator: np.random.
     x = np.empty((count, 1 + size))
     x[:, 0] = 1.0
     x[:, 1:] = generator.standard_normal((count, size))
+    # x = τv/√N + √Δ z, and both terms over √N.
     x[:, 1:] *= np.sqrt(float(np.asarray(mixture.delta)) / size)
     x[:, 1:] += signs[:, None] * (centre / size)
     return x
@@ -182,6 +183,7 @@ def _run(
         seen = 1 + max(1, round(float(np.asarray(learner.eta)) * inputs))
         taught_by = learner.taught_by(a)
         if learner.fresh:
+            # A stream of its own: all other draws are those of the chain without this learner.
             data = _other_samples(mixture, data, numpy_generator(seed, "theory", "other samples", inputs))
             margins = [data.signs * (data.inputs @ weights[d]) for d in range(a)]
         teacher = sum((margins[d] for d in taught_by), np.zeros_like(data.signs)) / max(1, len(taught_by))
@@ -247,6 +249,7 @@ def _measure_fresh(
         row["brier"] = float((2.0 * expit(-margin[a]) ** 2).mean())
         if a:
             row["agreement"] = float((wrong[a] == wrong[a - 1]).mean())
+            # With two classes, two wrong answers are the same answer.
             both, errors = int((wrong[a] & wrong[a - 1]).sum()), int(wrong[a - 1].sum())
             row["agreement_on_errors"] = both / errors if errors else np.nan
 

@@ -123,11 +123,12 @@ def _solve(
 ) -> Solution:
     setting, shape = _setting(mixture, learners, names, where, accuracy)
     state = Macrostate.empty(len(learners), setting.size)
-    status = np.full(setting.size, Status.CONVERGED, dtype="<U12")
+    status = np.full(setting.size, Status.CONVERGED, dtype="<U12")  # as long as "undetermined"
     steps = np.zeros(setting.size, dtype=np.int64)
     residual = np.zeros(setting.size)
     for a in range(len(learners)):
         status = np.where(status == Status.CONVERGED, _forecast(setting, a), status)
+        # Where a teacher failed, its student cannot be solved.
         alive = np.flatnonzero(status == Status.CONVERGED)
         if not alive.size:
             break
@@ -189,6 +190,7 @@ def _distinct(setting: Setting, a: int) -> tuple[Indices, Indices]:
         [setting.alpha, setting.delta, setting.rho, *(row for one in parameters for row in one[: a + 1])]
     )
     _, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    # In the order of the grid: the coarse pass begins with every k-th point, which must be spread over it.
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(order.size)

@@ -19,6 +19,7 @@ def first_guess(setting: Setting, state: Macrostate, a: int) -> Array:
     For a loss of constant curvature k the response solves λv + αΔk v/(1 + Δk v) = η.
     """
     alpha, delta, eta = setting.alpha, setting.delta, setting.eta[a]
+    # The formula divides by it, and a guess need not be exact.
     penalty = np.maximum(setting.penalty[a], 1e-9)
     stiff = delta * CURVATURE
     linear = penalty + stiff * (alpha - eta)

@@ -163,6 +163,7 @@ class Link:
         """
         most = self.scale(packed)
         most[2] = np.maximum(most[2], 1.0)
+        # All unknowns by one factor: the direction of the step is kept.
         change = change / np.maximum(np.abs(change / most).max(axis=0), 1.0)
         if not self.a:
             return change

@@ -90,6 +90,7 @@ def _block_loss(setting: Setting, state: Macrostate, a: int, picked: list[Rule])
 
 
 def _error(setting: Setting, state: Macrostate, a: int) -> Array:
+    # Without earlier learners there is nothing left to integrate.
     if a == 0:
         blank = Tape.blank(setting)
         return blank.mean(np.asarray(ndtr(_crossing(setting, state, 0, blank.weight, []))))
@@ -119,6 +120,7 @@ def _over_axis(setting: Setting, state: Macrostate, a: int, picked: list[Rule], 
         over_labels = (label * below).sum(axis=1).reshape(z.shape[0], weights.size, points.size)
         return np.asarray(np.einsum("m,kmp->kp", weights, over_labels))
 
+    # Fewer panels at once the more nodes each has: the memory stays that of BATCH panels of one node.
     return expectations(integrand, setting.size, ACCURACY, max(1, BATCH // weights.size))
 
 

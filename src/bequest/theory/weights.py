@@ -43,8 +43,7 @@ class Overlaps(NamedTuple):
 
 def slabs_of(setting: Setting, state: Macrostate, a: int) -> list[Slab]:
     """The slabs that learner ``a`` sees, with L of the earlier learners on each."""
-    # Learners see the first ηN inputs, so that slabs lie between consecutive η; the order may differ by
-    # point.
+    # Learners see the first ηN inputs, so that slabs lie between sorted η; each point has its own order.
     edges = np.sort(setting.eta[: a + 1], axis=0)
     below = np.zeros(setting.size)
     slabs = []

@@ -197,6 +197,7 @@ class GroupChannel:
 
     def take(self, index: Indices) -> GroupChannel:
         """The same nodes for fewer points."""
+        # Without __init__, which would tabulate the teachers again.
         part = object.__new__(GroupChannel)
         part.__dict__.update(self.__dict__)
         part.setting, part.teachers = self.setting.take(index), self.teachers.take(index)

@@ -179,6 +179,7 @@ def queries_needed(
     shape = np.broadcast_shapes(plain.status.shape, goal.shape)
     ladder = np.geomspace(FEWEST, MOST, RUNGS)
     reached = handed_over(np.broadcast_to(ladder.reshape(-1, *(1,) * len(shape)), (RUNGS, *shape))) >= goal
+    # 0 if nothing is reached; such points become NaN at the end.
     first = reached.argmax(axis=0)
     low, high = np.log(ladder[np.maximum(first - 1, 0)]), np.log(ladder[first])
     for _ in range(HALVINGS):

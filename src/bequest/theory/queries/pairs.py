@@ -107,6 +107,7 @@ class PairMap:
         cavity = self._centre(c) + along * first + rest * second[:, None]
         other = np.tensordot(self.rules[1].weights, self._proximal(c, cavity).force, axes=1)
         mean = np.einsum("n,lp,nlp->p", self.rules[0].weights, self.label, self.force * other)
+        # Relative: as a correlation the unknown is of size one, and bounded.
         return np.asarray(mean / self.size_of_forces)[None]
 
     def scale(self, x: Array) -> Array:

@@ -78,6 +78,7 @@ def teacher_settings(asked: Asked, arrays: Mapping[str, Array]) -> list[BlockSet
         mix=nothing[None],
         teachers=np.zeros((1, 0, nothing.size)),
         hard=(False,),
+        # Only of a learner with a teacher can the inputs be that teacher's own.
         fresh=(True,),
     )
     names = ["lambda_teacher", *(f"more_teachers[{a}]" for a in range(len(asked.more_teachers)))]

@@ -145,6 +145,7 @@ class _Point:
         """Blocks whose rounded sizes sum to N; centre and start have exactly the lengths of the model."""
         shares, signal = self.student.shares[:, 0], self.student.signal[:, 0]
         edges = np.round(np.cumsum(shares) * self.inputs).astype(int)
+        # Clipped: shares that sum to a little less than 1 leave the last coordinate beyond the last edge.
         block = np.searchsorted(edges, np.arange(self.inputs), side="right").clip(max=shares.size - 1)
         centre, start = generator.standard_normal((2, self.inputs))
         for k in range(shares.size):

@@ -87,6 +87,7 @@ class Learned:
         order = self._order(learner)
         values = self._inputs(centre, variances)
         q = sum(values[f"variances[{k}]"] * order.q[k] for k in range(len(order.q)))
+        # Δ = 1: the variances of the blocks are in q already.
         return Law(1.0, self.asked.world.rho, values["centre"] * order.m.sum(axis=0), np.asarray(q), order.b)
 
     def error(self, learner: str | int, *, centre: Numbers, variances: BlockNumbers) -> Array:
