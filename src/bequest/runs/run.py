@@ -164,7 +164,7 @@ def run(
 
     Args:
         study: A bundled name (``bequest ls studies``), the path of a TOML file, or its content.
-        scale: ``smoke``, ``small`` or ``paper``.
+        scale: The scale, such as ``smoke``, ``small`` or ``paper``.
         seeds: Seeds per arm; default: the study's.
         seeds_from: The first seed; default: the study's.
         arms: Run these only, with what they need.
