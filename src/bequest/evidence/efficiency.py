@@ -205,6 +205,7 @@ class Budget(Lines):
         self, readings: Readings, by_arm: Mapping[str, Mapping[int, float]], line: str, part: float
     ) -> dict[int, float]:
         """The queries that a line needs for ``part``, at each seed that all of its arms have."""
+        # A line is in the study's order; `queries_for` needs increasing budgets.
         arms = sorted(self.lines[line], key=lambda arm: _queries(readings, arm))
         queries = [_queries(readings, arm) for arm in arms]
         # Only seeds that all budgets have: a line through different seeds would cross the part by chance.
@@ -250,6 +251,7 @@ def queries_for(part: float, queries: Sequence[int], shares: Sequence[float]) ->
     at = next((k for k, share in enumerate(shares) if share >= part), None)
     if at is None:
         return Undefined(f"{part:g} is not reached with {queries[-1]:,} queries", Reason.NOT_REACHED)
+    # Where below the first budget it was reached is unknown, and a bound is no value.
     if at == 0:
         text = f"{part:g} is reached with {queries[0]:,} queries, the fewest that were asked"
         return Undefined(text, Reason.TOO_FEW)
@@ -266,6 +268,7 @@ def _quotient(one: float, other: float) -> float:
 def _geometric(by_seed: Mapping[int, float], **where: Any) -> Measurement:
     """The geometric mean over seeds with the t-interval of the logarithm: needs are compared as ratios."""
     logs = seed_interval([float(np.log(value)) for value in by_seed.values()])
+    # A seed's own reason says more than that of the mean, which only counts undefined seeds.
     undefined = [value for value in by_seed.values() if np.isnan(value)]
     reason, code = (reason_of(undefined[0]), code_of(undefined[0])) if undefined else (logs.reason, logs.code)
     value, low, high = (float(np.exp(each)) for each in (logs.value, logs.low, logs.high))
@@ -290,6 +293,7 @@ def _asked(study: StudySpec, arm: str) -> tuple[str, str]:
 
 def _queries(readings: Readings, arm: str) -> int:
     """Answers asked besides those on the training samples, including those used only to rank the pool."""
+    # The seed of a part decides which samples it has, not how many: any serves.
     asker, _ = _asked(readings.study, arm)
     return sum(
         source.active.answers(len(part_of(readings.data, source, seed=0)) * (source.view_count or 1))

@@ -162,6 +162,7 @@ def _specialisation(readings: Readings, arm: str, teachers: Sequence[str]) -> It
     by_seed: dict[int, float] = {}
     for seed in readings.seeds(arm, *teachers):
         tokens = readings.tokens(arm, seed, PROBE_SPLIT)
+        # One token, or fewer than teachers: none is bound to a teacher.
         if tokens is None or tokens.shape[1] < len(teachers):
             continue
         bound = [predictions_of(tokens[:, k - len(teachers)]) for k in range(len(teachers))]  # the last ones

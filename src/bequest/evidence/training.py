@@ -113,6 +113,7 @@ class Forgetting(Kind):
             if study.model(study.arms[arm].student).start is None:
                 continue
             by_seed = {seed: readings.source_accuracy(arm, seed) for seed in readings.seeds(arm)}
+            # A reading is empty if the start had no old head to answer the source task with.
             scored = {seed: accuracy for seed, accuracy in by_seed.items() if accuracy}
             if not scored:
                 continue
