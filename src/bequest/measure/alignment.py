@@ -124,6 +124,7 @@ def centred(array: Array, name: str) -> Centred:
     total, norms = np.zeros(x.shape[1]), np.empty(len(x))
     for part in blocks(len(x), x.shape[1]):
         total += x[part].sum(axis=0, dtype=np.float64)
+    # A number that is not finite makes its column's sum so too: no pass of its own is needed.
     if not np.isfinite(total).all():
         raise not_finite(name)
     # A second pass over the centred rows: squares less the squared mean would cancel for features far from 0.

@@ -72,6 +72,7 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 def _numpy_knows(tensor: Tensor) -> bool:
     return (
+        # NumPy lacks bfloat16, the other float of two bytes.
         not (tensor.is_floating_point() and tensor.element_size() == 2)
         or str(tensor.dtype) == "torch.float16"
     )

@@ -96,6 +96,7 @@ class SeedValues:
         assert self.table is not None
         if not self.ring:
             return self.table
+        # Whole rows are moved, which leaves the variance of samples within them as it is.
         moved: Array = self.table + (self.spread() - self.values)[:, None]
         return moved
 

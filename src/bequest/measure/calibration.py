@@ -249,5 +249,6 @@ def _table(
 
 
 def _by_mass(confidence: Floats, bins: int) -> Integers:
+    # Equal confidences have one rank, and so one bin.
     less = np.searchsorted(np.sort(confidence), confidence, side="left")
     return (less * bins // max(len(confidence), 1)).astype(np.int64)

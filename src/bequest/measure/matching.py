@@ -85,6 +85,7 @@ def match_weights(
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
     """The tensors that are compared: parameters, not running statistics."""
+    # In float64: gains are compared up to 1e-12 of their sum.
     return {name: tensor.detach().double() for name, tensor in model.named_parameters()}
 
 
@@ -109,6 +110,7 @@ def _improve(
     if gains[rows, best].sum() <= gains[rows, now].sum() + margin:
         return False
     changed = {**orders, group.name: torch.from_numpy(best.astype(np.int64))}
+    # With two axes in one tensor only the linear part was solved: the product itself must grow too.
     twice = len({place.tensor for place in group.places}) < len(group.places)
     if twice and _product(weights, goal, groups, changed) <= _product(weights, goal, groups, orders) + margin:
         return False

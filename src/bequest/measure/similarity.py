@@ -82,6 +82,7 @@ def rsa_pairs(x: Array) -> Floats | None:
 
 def rsa_of_pairs(one: Floats, other: Floats) -> float:
     """The correlation of two lists of :func:`rsa_pairs`, in [−1, 1]."""
+    # Clipped, since rounding may exceed ±1.
     return float(np.clip(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)), -1.0, 1.0))
 
 

@@ -286,6 +286,7 @@ def _computes_as(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
 
 def _attention(module: nn.MultiheadAttention, path: str) -> Symmetry:
     biases = [f"{path}in_proj_bias"] if module.in_proj_bias is not None else []
+    # With keys or values of another width torch separates the weights, but still stacks the biases.
     together = module.in_proj_weight is not None
     split = [] if together else [f"{path}{letter}_proj_weight" for letter in "qkv"]
     symmetry = heads(
@@ -334,6 +335,7 @@ def _opened(layer: nn.Module, name: str) -> _Open | None:
     places = [Place(f"{name}.{tensor}", 0) for tensor, _ in layer.named_parameters()]
     if isinstance(layer, nn.Linear):
         return _Open(name, layer.out_features, places, channels=False)
+    # In a grouped convolution a unit may not leave its group.
     if isinstance(layer, nn.Conv1d | nn.Conv2d) and layer.groups == 1:
         return _Open(name, layer.out_channels, places, channels=True)
     return None
@@ -371,6 +373,7 @@ def _normed(layer: nn.Module, name: str, units: _Open | None) -> _Open | None:
         times, rest = divmod(int(getattr(layer, "num_features", 0)), units.size)
         if rest or not times or (times > 1 and not (units.flat and units.channels)):
             return None
+    # All but BatchNorm's count of batches, which has no axis.
     tensors = [*layer.named_parameters(), *layer.named_buffers()]
     units.places += [Place(f"{name}.{key}", 0, 1, times) for key, tensor in tensors if tensor.ndim == 1]
     return units
