@@ -90,6 +90,7 @@ def tabulate(setting: Setting, state: Macrostate, rules: Sequence[Rule], accurac
             nodes, weights = (one[:, None, None, None] for one in (rule.nodes, rule.weights))
         at = channel.proximal(channel.centre(x, row) + nodes * row[a], x, None)
         tape = channel.extended(x, nodes, weights, at)
+    # Fresh inputs are not those on which the earlier learners were trained.
     following = len(rules)
     if following < len(setting.learners) and setting.learners[following].fresh:
         return tape.unseen(state, rows)

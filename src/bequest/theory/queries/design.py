@@ -181,6 +181,7 @@ def queries_needed(
     reached = handed_over(np.broadcast_to(ladder.reshape(-1, *(1,) * len(shape)), (RUNGS, *shape))) >= goal
     # 0 if nothing is reached; such points become NaN at the end.
     first = reached.argmax(axis=0)
+    # If the lowest rung reaches it already, low = high, and that rung is the answer.
     low, high = np.log(ladder[np.maximum(first - 1, 0)]), np.log(ladder[first])
     for _ in range(HALVINGS):
         middle = (low + high) / 2.0

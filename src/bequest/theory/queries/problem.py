@@ -141,6 +141,7 @@ class QueryProblem:
     def places(self) -> Array:
         """Numbers that decide the solution, those of wide range as logarithms."""
         setting, groups = self.setting, self.setting.groups
+        # The added numbers keep the logarithm of 0 finite, as the cap does with infinite penalties.
         wide = [*groups.alpha + 1e-3, *np.minimum(self.penalty, 1e9) + 1e-9, setting.temperature]
         wide += [1.0 + setting.start, *(groups.variances.reshape(-1, setting.size) + 1e-6)]
         wide += [*self.teachers.q.sum(axis=2).reshape(-1, setting.size) + 1e-9]

@@ -106,6 +106,7 @@ def simulate_queries(
 
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
+    # One BLAS thread per draw: sums then have the same order for any number of workers.
     with threadpool_limits(1), ThreadPoolExecutor(workers if inputs >= THREADED else 1) as pool:
         draws = list(pool.map(point.run, numbers))
     orders = [_stacked([draw[a] for draw in draws]) for a in range(len(draws[0]))]

@@ -155,6 +155,7 @@ class _Work:
         points = np.flatnonzero(self.status == Status.CONVERGED)
         for a in range(count):
             for c in range(a):
+                # Any teacher's setting serves: a pair needs the inputs alone, which all share.
                 pair = TeacherPair(settings[0].take(points), teachers.take(points), a, c)
                 run = self._run_pair(pair, points)
                 products[a, c][:, points] = products[c, a][:, points] = pair.products
@@ -178,6 +179,7 @@ def _distinct(setting: BlockSetting, teachers: Teachers, points: Indices) -> tup
     rows = [part.shares, part.signal, part.penalty, part.rho, part.start, part.temperature]
     rows += [groups.alpha, groups.centre, groups.mix, groups.variances, groups.teachers, some.q, some.b]
     keys = np.concatenate([one.reshape(-1, points.size) for one in rows])
+    # In the order of the grid, not of the keys: the coarse pass needs points that are spread over it.
     _, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)
@@ -190,6 +192,7 @@ def _copy(setting: BlockSetting, teachers: Teachers, student: BlockOrders, point
     if not points.size:
         return
     groups, some = setting.groups.take(points), teachers.take(points)
+    # Any group with inputs serves: `copies` requires that all ask for the same mean.
     first = (groups.alpha > 0).argmax(axis=0)
     weights = np.take_along_axis(groups.teachers, first[None, None], axis=0)[0]
     student.m[:, points] = np.einsum("ap,akp->kp", weights, some.m)

@@ -267,6 +267,7 @@ class Asked:
             fits += [arrays[f"{name}.alpha"] == arrays["alpha"], arrays[f"{name}.centre"] == 1.0]
             if not group.fresh and not np.all(fits):
                 faults.append(f"{name}: the training inputs have the world's alpha and variances, centre 1")
+            # Endless inputs are solved as one case only: the student equals its teachers (`copies`).
             endless = np.isinf(arrays[f"{name}.alpha"])
             everywhere = np.all([arrays[f"{name}.variances[{k}]"] > 0 for k in blocks], axis=0)
             movable = np.all([np.isfinite(arrays[f"lambda_student[{k}]"]) for k in blocks], axis=0)
