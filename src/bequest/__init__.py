@@ -106,5 +106,6 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_HOMES[name]), name)
 
 
+# Without it, dir() and tab completion would miss every name that is imported lazily.
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

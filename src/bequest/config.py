@@ -20,10 +20,10 @@ from bequest.registry import nearest
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 MISSING_KEY = ("missing", "missing_argument")
-"""What pydantic calls them, of a model and of a dataclass."""
+"""The types of pydantic's errors, from a model and from a dataclass."""
 
 SHOWN = 80
-"""Characters of a value that a message repeats."""
+"""Longer values are not repeated in a message (characters)."""
 
 C = TypeVar("C", bound="Config")
 
@@ -51,7 +51,7 @@ class Config(BaseModel):
         return [field.alias or name for name, field in cls.model_fields.items()]
 
     def plain(self) -> dict[str, Any]:
-        """The configuration as plain JSON values, without what is None."""
+        """The configuration as plain JSON values, without fields that are None."""
         return self.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
@@ -64,11 +64,11 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
 def single_faults(
     error: ValidationError, known_keys: Callable[[tuple[str | int, ...]], Iterable[str]]
 ) -> list[dict[str, Any]]:
-    """The errors that pydantic lists, one for each mistake: a key that is misspelt is missing too.
+    """Pydantic's errors, one per mistake: it reports a misspelt key twice, as unknown and as missing.
 
     Args:
-        error: Of a model, or of a dataclass.
-        known_keys: The keys that there are at a path.
+        error: Raised by a model or a dataclass.
+        known_keys: The valid keys at a path.
     """
     items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
     meant = {
@@ -89,7 +89,7 @@ def _fault(item: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{path}: required and not given"
     message = item["msg"].removeprefix("Value error, ")
     shown = json.dumps(item.get("input"), default=str)
-    # Our own sentences name the value; a table that holds it would only be long.
+    # Messages of bequest's own validators name the value already; a whole table would only be long.
     repeats = str(item.get("input")) in message or isinstance(item.get("input"), Mapping | list)
     got = f" (got {shown})" if len(shown) <= SHOWN and not (item["type"] == "value_error" and repeats) else ""
     return at(path or "study", f"{message[0].lower() + message[1:]}{got}")
@@ -131,9 +131,10 @@ def content_hash(value: Any, *, length: int = 16) -> str:
     True
 
     Raises:
-        ConfigError: If it holds what JSON has not: NaN, infinity, a date.
+        ConfigError: If it holds a value that JSON cannot represent: NaN, infinity, a date.
     """
     try:
+        # One spelling for equal content: hashes name cells on disk, so this format must never change.
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError.of("the configuration", [f"a value cannot be kept: {error}"]) from None
@@ -141,10 +142,10 @@ def content_hash(value: Any, *, length: int = 16) -> str:
 
 
 DEEPEST = 64
-"""So many tables and lists may lie in each other."""
+"""Levels of nested tables and lists that are accepted."""
 
 LONGEST_KEY = 1000
-"""A dotted key of more parts than these would take tomllib, whose time grows with its square, minutes."""
+"""Parts of a dotted key; tomllib's time grows with their square, and would be minutes for longer keys."""
 
 _QUOTED = re.compile(r"""\"[^"\n]*\"|'[^'\n]*'""")
 
@@ -158,6 +159,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     too_deep = ConfigError.of(str(path), [f"tables and lists lie more than {DEEPEST} deep in each other"])
     try:
         text = Path(path).read_text(encoding="utf-8")
+        # Before tomllib sees the text: parsing such a key is what takes minutes.
         if _longest_key(text) > LONGEST_KEY:
             raise too_deep
         content = tomllib.loads(text)
@@ -174,18 +176,20 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _longest_key(text: str) -> int:
-    """The most parts of what may be a dotted key, in a time that grows with the length of ``text`` only."""
+    """The most parts of anything that may be a dotted key, in time linear in the length of ``text``."""
+    # Dots inside strings separate nothing, and TOML allows blanks around the dots of a key.
     plain = re.sub(r"[ \t]+", "", _QUOTED.sub("quoted", text))
     dotted = re.findall(r"[\w.-]+", plain)
     return max((sum(map(bool, word.split("."))) for word in dotted if "." in word), default=1)
 
 
 def depth(content: object) -> int:
-    """How many tables and lists lie in each other.
+    """Levels of nested tables and lists.
 
     >>> depth({"a": [{"b": 1}]}), depth(3)
     (3, 0)
     """
+    # Level by level: a recursive count would exceed Python's stack on the very input to be refused.
     level: list[object] = [content]
     deep = 0
     while containers := [each for each in level if isinstance(each, Mapping | list)]:
@@ -202,7 +206,7 @@ def to_toml(data: Mapping[str, Any]) -> str:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over`` laid over it, table by table; lists are replaced whole.
+    """``base`` updated with ``over``, table by table; lists are replaced whole.
 
     >>> merged({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
     {'a': {'x': 1, 'y': 3}}
@@ -223,7 +227,7 @@ def with_settings(
 ) -> dict[str, Any]:
     """``data`` with each ``path=value`` of ``settings`` applied; values are TOML, else text.
 
-    An error names ``option``, which the settings were given by, and the ``example`` of one.
+    Errors name the ``option`` that the settings came from, and show the ``example`` of one.
 
     >>> with_settings({"train": {"lr": 0.1}}, ["train.lr=0.2", "data.name=digits"])
     {'train': {'lr': 0.2}, 'data': {'name': 'digits'}}
@@ -231,7 +235,7 @@ def with_settings(
     Raises:
         ConfigError: If a setting is not of the form ``path=value``.
     """
-    settings = [settings] if isinstance(settings, str) else settings  # a text is one, not its letters
+    settings = [settings] if isinstance(settings, str) else settings  # not its letters
     result = dict(data)
     form = "path=value" if option == "--set" else "key=value"
     faults = []

@@ -28,7 +28,7 @@ _PLACE = re.compile(r"\d+: ")
 
 
 class BequestError(Exception):
-    """A failure that says what was expected, what came, and what to do.
+    """A failure that says what was expected, what was found, and what to do.
 
     Args:
         message: What went wrong, in one sentence.
@@ -65,11 +65,12 @@ class BequestError(Exception):
         return "\n".join([self.message, *lines])
 
     def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are pickled as type(self)(*args), which would lose the keyword arguments.
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 
 def at(path: str, fault: str) -> str:
-    """``fault`` at ``path``; one that begins with a place in a list continues the path.
+    """``fault`` at ``path``; a fault that begins with an index into a list continues the path.
 
     >>> at("arms", "empty"), at("views", "0: unknown key")
     ('arms: empty', 'views.0: unknown key')
@@ -78,7 +79,7 @@ def at(path: str, fault: str) -> str:
 
 
 def in_one_line(error: BequestError) -> str:
-    """The error as one fault among others; a suggestion takes the place of the list of all names.
+    """The error as one line of a list of faults; a suggestion replaces the list of all names.
 
     >>> in_one_line(DataError("labels are out of range", expected="0..9", got="12"))
     'labels are out of range; expected 0..9; got 12'
@@ -93,6 +94,7 @@ def in_one_line(error: BequestError) -> str:
 
 def _rebuild(kind: type[BequestError], args: tuple[object, ...], state: dict[str, object]) -> BequestError:
     """Unpickle an error, so that worker processes can raise it in their parent."""
+    # Past __init__: a subclass may require arguments that are not in args.
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)
@@ -144,7 +146,7 @@ class ModelError(InputError):
 
 
 class ObjectiveError(InputError):
-    """An objective cannot be computed from what is there."""
+    """An objective cannot be computed from the logits, labels or activations at hand."""
 
 
 class SignalError(InputError):

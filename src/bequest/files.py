@@ -23,20 +23,20 @@ from bequest.errors import RunFolderError
 
 PARTIAL_SUFFIX = ".part"
 SEAL = "sha256"
-"""The key of a sealed JSON object under which the digest of the rest of it stands."""
+"""The key of a sealed JSON object that holds the digest of all other keys."""
 
 UNSYNCED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What file systems answer that cannot sync a file; a full or broken disk answers otherwise."""
+"""Errors of file systems that cannot sync a file; a full or broken disk raises others."""
 
 SYNCED_FROM = 1.0
-"""What took so many seconds to make is put on the disk at once; less costs about as much as the waiting."""
+"""Results that took this many seconds are synced to disk at once; cheaper ones cost less than the wait."""
 
 _synced: ContextVar[bool] = ContextVar("synced", default=True)
 _encoder = json.JSONEncoder(indent=1, allow_nan=False, ensure_ascii=False)
 
 
 def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
-    """Create or replace ``path`` so that no reader ever sees a part of it.
+    """Create or replace ``path`` so that no reader ever sees a partial file.
 
     ``write`` receives a binary file open under a temporary name in the same folder; the file is
     then flushed to the disk and renamed, unless :func:`unsynced` says otherwise. A crash leaves the old
@@ -46,12 +46,14 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
         RunFolderError: If the folder cannot be written or the disk is full.
     """
     path = Path(path)
+    # In the same folder, since a rename is atomic within one file system only.
     partial = path.parent / f".{path.name}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
             write(file)
             if _synced.get():
+                # Before the rename: else a power failure could leave the new name with old or empty content.
                 sync(file)
         partial.replace(path)
         if _synced.get():
@@ -59,6 +61,7 @@ def write_whole(path: str | Path, write: Callable[[IO[bytes]], object]) -> Path:
     except OSError as error:
         _discard(partial)
         raise not_written(path, error) from error
+    # Ctrl-C as well must leave no partial file behind.
     except BaseException:
         _discard(partial)
         raise
@@ -84,13 +87,13 @@ def not_written(path: Path, error: OSError) -> RunFolderError:
 
 @contextlib.contextmanager
 def unsynced(*, when: bool) -> Iterator[None]:
-    """Leave it to the system when files that are written in the block reach the disk.
+    """Leave it to the operating system when files written in the block reach the disk.
 
-    Every process sees them whole or not at all, but a power failure may cost them: for what its record names
-    by digest, so that the loss is seen, and what is made again faster than a disk can be waited for.
+    Every process still sees them whole or not at all, but a power failure may lose them. Meant for files
+    whose digest is in a record, so that the loss is detected, and that are remade faster than a disk syncs.
 
     Args:
-        when: Do so; else the block changes nothing.
+        when: If False, the block changes nothing.
     """
     before = _synced.set(_synced.get() and not when)
     try:
@@ -113,6 +116,7 @@ def write_text_pieces(path: str | Path, pieces: Iterable[str]) -> Path:
     """Write one piece after another, as UTF-8, so that the whole text is never in memory."""
 
     def write(file: IO[bytes]) -> None:
+        # newline="": the same bytes on Windows, since digests of these files are recorded.
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         text.writelines(pieces)
         text.detach()  # flushes, and leaves the file open
@@ -126,7 +130,7 @@ def write_json(path: str | Path, value: Any) -> Path:
 
 
 def write_json_list(path: str | Path, items: Iterable[Any]) -> Path:
-    """Write what :func:`write_json` writes of a list, item after item: they need not be there together."""
+    """Write a list as :func:`write_json` does, item by item, so that it is never in memory as a whole."""
     return write_text_pieces(path, _list_pieces(items))
 
 
@@ -134,31 +138,31 @@ def _list_pieces(items: Iterable[Any]) -> Iterator[str]:
     before = "[\n "
     for item in items:
         yield before
-        # No string of JSON has a line break in it, so that each begins a line of the layout.
+        # JSON escapes line breaks in strings, so every "\n" here is layout and can be indented.
         yield from (piece.replace("\n", "\n ") for piece in _encoder.iterencode(item))
         before = ",\n "
     yield "[]\n" if before.startswith("[") else "\n]\n"
 
 
 def write_sealed(path: str | Path, content: Mapping[str, Any]) -> Path:
-    """Write a JSON object whole, with the SHA-256 of all the rest of it under one more key."""
+    """Write a JSON object whole, with the SHA-256 of its content under one more key."""
     return write_json(path, {**content, SEAL: _seal(content)})
 
 
 def read_sealed(path: str | Path) -> Any:
-    """Read what :func:`write_sealed` wrote, without the seal; JSON without one is read as it is.
+    """Read a file of :func:`write_sealed`, without the seal; JSON that has none is read as it is.
 
     Raises:
-        RunFolderError: If it is absent, not JSON, or not what was written.
+        RunFolderError: If it is absent, not JSON, or differs from its seal.
     """
     return unsealed(read_json(path), path)
 
 
 def unsealed(content: Any, path: str | Path) -> Any:
-    """The JSON content of ``path`` without its seal, which must be that of the rest.
+    """The JSON content of ``path`` without its seal, which is checked.
 
     Raises:
-        RunFolderError: If it is not.
+        RunFolderError: If the seal does not fit the content.
     """
     if isinstance(content, dict) and SEAL in content:
         seal = content.pop(SEAL)
@@ -173,6 +177,7 @@ def unsealed(content: Any, path: str | Path) -> Any:
 
 
 def _seal(content: Mapping[str, Any]) -> str:
+    # Of the content, not of the file's bytes: another layout of the same JSON is not damage.
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -210,6 +215,7 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
+    # Depending on which byte of the archive is damaged, NumPy and zipfile raise any of these.
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise RunFolderError(
             f"{path} cannot be read", got=error, remedy="run the same command again; it is made again"
@@ -219,12 +225,13 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
 def file_digest(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     path = path if isinstance(path, Path) else Path(path)  # thousands of files: parsing a path is not free
+    # file_digest reads into a buffer of its own; a second one would only copy.
     with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse a folder that is a symbolic link: what is written there lies outside.
+    """Refuse a folder that is a symbolic link: files written there would land outside the run.
 
     Raises:
         RunFolderError: Names the link.
@@ -238,12 +245,12 @@ def refuse_link(path: Path) -> None:
 
 
 def open_regular(path: str | Path, *, append: bool = False) -> IO[bytes]:
-    """Open a file for writing that is no symbolic link, so that nothing outside its folder is written.
+    """Open a file for writing unless it is a symbolic link, so that nothing outside its folder is written.
 
     Raises:
         RunFolderError: If it is a link, or cannot be opened.
     """
-    # O_NOFOLLOW leaves no instant between looking and opening, but not every platform has it.
+    # O_NOFOLLOW closes the gap between the check below and the opening, but not every platform has it.
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | (os.O_APPEND if append else 0)
     try:
         if Path(path).is_symlink():
@@ -259,19 +266,20 @@ def open_regular(path: str | Path, *, append: bool = False) -> IO[bytes]:
 
 
 def tidy(folder: str | Path, *, partials: bool = True) -> int:
-    """Delete under ``folder`` what interrupted writes left behind, and empty folders in the places of files.
+    """Delete leftovers of interrupted writes under ``folder``, and empty folders in the place of files.
 
-    No folder that bequest makes has a suffix, and all of its files do. A folder that holds something is left
-    for whoever put it there; writing the file then names it.
+    Folders that bequest makes have no suffix, and all of its files have one. A folder that is not empty is
+    left to whoever made it; writing the file then raises an error that names it.
 
     Args:
-        folder: Where.
-        partials: False where others may be writing.
+        folder: Searched with all folders below it.
+        partials: False if other processes may be writing.
 
     Returns:
         How many were deleted.
     """
     deleted = 0
+    # Bottom up, so that a folder is looked at after the empty ones inside it are gone.
     for place, folders, files in os.walk(folder, topdown=False):
         for name in files:
             if partials and name.startswith(".") and name.endswith(PARTIAL_SUFFIX):
@@ -285,7 +293,7 @@ def tidy(folder: str | Path, *, partials: bool = True) -> int:
 
 
 def sync(file: IO[bytes]) -> None:
-    """Put what was written to an open file on the disk, where its file system can."""
+    """Flush an open file to the disk, if its file system supports that."""
     file.flush()
     try:
         os.fsync(file.fileno())
@@ -295,10 +303,9 @@ def sync(file: IO[bytes]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the platform and the file system can."""
-    with contextlib.suppress(
-        OSError
-    ):  # Windows cannot open folders, some network file systems cannot sync them
+    """Make a rename durable, if the platform and the file system support that."""
+    # Windows cannot open folders, and some network file systems cannot sync them.
+    with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Signals that ask a program to end are taken as Ctrl-C is, so that what it did is written down first."""
+"""Signals that ask a program to end are handled like Ctrl-C, so that it can save its work first."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 NAMES = ("SIGTERM", "SIGHUP", "SIGBREAK")
-"""From ``kill`` and batch systems, from a terminal that closes, from Ctrl-Break on Windows."""
+"""Sent by ``kill`` and batch systems, by a terminal that closes, by Ctrl-Break on Windows."""
 
 GRACE = 10.0
-"""For so many seconds after a signal others are ignored: supervisors send several, one after another."""
+"""Seconds after a signal in which others are ignored: supervisors send several, one after another."""
 
 
 @contextlib.contextmanager
 def like_ctrl_c() -> Iterator[None]:
     """Raise KeyboardInterrupt for SIGTERM and SIGHUP too, for as long as the block lasts.
 
-    A signal that the program ignores (as under ``nohup``) or takes itself stays so, and outside of the main
-    thread, where Python takes no signals, nothing changes.
+    A signal that the program ignores (as under ``nohup``) or handles itself is left alone, and outside the
+    main thread, where Python handles no signals, nothing changes.
     """
     numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     if not taken or threading.current_thread() is not threading.main_thread():
         yield
         return
+    # Not 0: right after boot the monotonic clock may read less than GRACE.
     last = -GRACE
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal last
         del number, frame
+        # An ignored signal counts too: a steady stream of them does not interrupt the cleanup.
         before, last = last, time.monotonic()
         if last - before >= GRACE:
             raise KeyboardInterrupt
@@ -48,11 +50,11 @@ def like_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Let what is at work save first: within the block a request to end is only noted.
+    """Note requests to end within the block, and act on them at its end, so that running work can save first.
 
-    The block is given a function that says whether one came. At its end KeyboardInterrupt is raised then, and
-    within it by a further Ctrl-C, or by a further signal later than :data:`GRACE`. Signals that are ignored
-    stay ignored; outside of the main thread nothing changes.
+    Yields a function that says whether a request came. If so, KeyboardInterrupt is raised at the end of the
+    block, or within it by a second Ctrl-C or by another signal later than :data:`GRACE`. Signals that are
+    ignored stay ignored; outside the main thread nothing changes.
     """
     numbers = [getattr(signal, name) for name in ("SIGINT", *NAMES) if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}
@@ -69,6 +71,7 @@ def deferred() -> Iterator[Callable[[], bool]]:
         first = time.monotonic() if first is None else first
 
     for number, handler in handlers.items():
+        # None: a handler installed from C, which Python could not put back.
         if handler not in (signal.SIG_IGN, None):
             signal.signal(number, note)
     try:

@@ -1,9 +1,9 @@
-"""Locks between processes: held by one at a time, and gone with it, however it ends.
+"""Locks between processes: one process at a time holds a lock, and it is released however that process ends.
 
-The platform's locks are used where there are any (``flock``, on Windows ``msvcrt.locking``). Where the file
-system refuses them, or Python has neither, a claim stands in: a file that is created exclusively and says
-which process holds it. A claim of a dead process of this machine is taken over; whether a process of another
-machine lives cannot be told, so that its claim holds until somebody deletes it.
+The platform's locks are used (``flock``, on Windows ``msvcrt.locking``). If the file system refuses them, or
+Python has neither, a claim is used instead: a file that is created exclusively and names the process that
+holds it. A claim of a dead process of this machine is taken over. Whether a process of another machine is
+alive cannot be known, so its claim holds until somebody deletes it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import IO
 from bequest.files import PARTIAL_SUFFIX, open_regular
 
 LOCK = ".lock"
-"""The file in a folder that is locked in the folder's place."""
+"""The file in a folder that is locked to lock the folder."""
 
 CLAIM = ".claim"
-"""Ends the name of a claim, which lies beside the file that it locks."""
+"""Suffix of a claim, which lies next to the file that it locks."""
 
 WAIT = 0.05
 """Seconds between two attempts."""
 
 UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
-"""What file systems without locks answer."""
+"""Errors of file systems without locks."""
 
 Release = Callable[[], object]
 
@@ -41,10 +41,10 @@ def acquire(path: str | Path, *, patience: float = 0.0) -> Release | None:
 
     Args:
         path: The file.
-        patience: Seconds in which to try; infinity waits for as long as it takes.
+        patience: Seconds to keep trying; infinity waits as long as it takes.
 
     Returns:
-        What lets go of the lock; None if another process holds it.
+        A function that releases the lock; None if another process holds it.
 
     Raises:
         RunFolderError: If the file cannot be opened, or is a symbolic link.
@@ -59,7 +59,7 @@ def acquire(path: str | Path, *, patience: float = 0.0) -> Release | None:
 
 @contextlib.contextmanager
 def exclusive_lock(path: str | Path) -> Iterator[bool]:
-    """Hold a lock for as long as the block lasts; False if another process holds it."""
+    """Hold a lock while the block runs; yields False if another process holds it."""
     release = acquire(path)
     try:
         yield release is not None
@@ -69,7 +69,7 @@ def exclusive_lock(path: str | Path) -> Iterator[bool]:
 
 
 def claimant(path: str | Path) -> str | None:
-    """Who claims a file, and where that is written; None without a claim."""
+    """Who claims a file, and which file says so; None without a claim."""
     claim = _claim_path(Path(path))
     if not claim.exists():
         return None
@@ -79,11 +79,13 @@ def claimant(path: str | Path) -> str | None:
 
 
 def _attempt(path: Path) -> Release | None:
+    # To append, since the file may be one with content, which locking must not truncate.
     file = open_regular(path, append=True)
     try:
         lock = _platform_lock()
         if lock is not None:
             lock(file)
+            # The lock belongs to the open file: closing releases it, and so does the end of the process.
             return file.close
     except BlockingIOError:
         file.close()
@@ -97,7 +99,7 @@ def _attempt(path: Path) -> Release | None:
 
 
 def _platform_lock() -> Callable[[IO[bytes]], None] | None:
-    """What locks an open file or raises BlockingIOError; None where Python has nothing for it."""
+    """A function that locks an open file or raises BlockingIOError; None if Python has none."""
     with contextlib.suppress(ImportError):
         import fcntl
 
@@ -110,7 +112,7 @@ def _platform_lock() -> Callable[[IO[bytes]], None] | None:
 
 
 def _lock_first_byte(file: IO[bytes], windows: object) -> None:
-    """Lock through Windows, which answers "permission denied" for a byte that is locked."""
+    """Lock on Windows, where a byte that is locked raises "permission denied"."""
     file.seek(0)
     try:
         windows.locking(file.fileno(), windows.LK_NBLCK, 1)  # type: ignore[attr-defined]
@@ -119,14 +121,16 @@ def _lock_first_byte(file: IO[bytes], windows: object) -> None:
 
 
 def _claimed(claim: Path) -> Release | None:
-    """Create the claim; None if a process that may live holds it."""
+    """Create the claim; None if a process that may be alive holds it."""
     here = {"machine": platform.node(), "process": os.getpid()}
+    # Twice: the first attempt may find, and remove, the claim of a dead process.
     for _ in range(2):
         try:
             with claim.open("x", encoding="utf-8") as file:
                 file.write(json.dumps(here))
         except FileExistsError:
             holder = _holder(claim)
+            # No holder: the file was created a moment ago and its content is still being written.
             if holder is None or holder[0] != here["machine"] or _alive(holder[1]):
                 return None
             _take_away(claim, holder)
@@ -136,9 +140,11 @@ def _claimed(claim: Path) -> Release | None:
 
 
 def _take_away(claim: Path, holder: tuple[str, int]) -> None:
-    """Remove the claim of a dead process, unless another process was faster and has claimed anew."""
+    """Remove the claim of a dead process, unless another process was faster and holds a new claim."""
     aside = claim.with_name(f"{claim.name}.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
     with contextlib.suppress(FileNotFoundError):
+        # Rename, check, then delete: two processes may have seen the same dead holder, and by now the
+        # faster one may have its own claim here; a plain unlink would delete that.
         claim.rename(aside)
         if _holder(aside) == holder:
             aside.unlink()
@@ -147,7 +153,7 @@ def _take_away(claim: Path, holder: tuple[str, int]) -> None:
 
 
 def _holder(claim: Path) -> tuple[str, int] | None:
-    """Machine and process that a claim names; None if it is absent, or not whole yet."""
+    """Machine and process that a claim names; None if it is absent or not completely written yet."""
     try:
         content = json.loads(claim.read_text(encoding="utf-8"))
         return str(content["machine"]), int(content["process"])
@@ -159,6 +165,7 @@ def _alive(process: int) -> bool:
     if os.name == "nt":  # there, os.kill ends processes
         return True
     try:
+        # Signal 0 is not delivered; it only checks that the process exists.
         os.kill(process, 0)
     except ProcessLookupError:
         return False

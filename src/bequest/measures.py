@@ -1,12 +1,13 @@
-"""The catalogue of measures: what each is called, its unit, which direction is better, and what it needs.
+"""The catalogue of measures: name, title, unit, which direction is better, and what each needs.
 
-Everything that names a measure asks here: claims and answers of a study, ``bequest ls measures``, the report.
+Everything that names a measure looks it up here: claims and answers of a study, ``bequest ls measures``, the
+report.
 A name is one of the catalogue, or derived from one:
 
 * ``inheritance/P``, ``inheritance_by_budget/P``, ``gain/P``: a property or likeness P, compared over arms;
 * ``L/null``, ``L/ceiling``, ``L/other_teacher``, ``L/own_minus_other``: reference values of a likeness L;
-* ``P/in_theory``, ``P/off_theory``: the solvable model's value of P, and how far a simulation is from it;
-* ``share_of_pool/P``: what is handed over of P, as a share of what the whole pool hands over;
+* ``P/in_theory``, ``P/off_theory``: the solvable model's value of P, and a simulation's value minus it;
+* ``share_of_pool/P``: how much of P is handed over, as a share of how much the whole pool hands over;
 * ``queries_needed/P/X``, ``queries_relative/P/X``: the queries needed for a part X of that;
 * ``F/X``: the measure F at one value X of its parameter, such as ``epochs_to/0.9``.
 """
@@ -25,30 +26,30 @@ Group = Literal["property", "likeness", "representation", "derived"]
 Bounds = tuple[float, float]
 SHARE: Bounds = (0.0, 1.0)
 DIFFERENCES: Bounds = (-1.0, 1.0)
-"""Of correlations, and of differences of two shares."""
+"""Bounds of correlations, and of differences of two shares."""
 
 Need = Literal["split", "teacher", "layer", "several_tokens", "strata", "source_task", "corruptions"]
 
 
 class Reason(StrEnum):
-    """Why a value, or its interval, is undefined, or how it must be read. Code compares these, not prose.
+    """Why a value or its interval is undefined, or how to read it. Code compares these codes, never messages.
 
     Attributes:
         NO_SAMPLES: Nothing to average: no samples, seeds, pairs or batches.
         ONE_SEED: One seed, or one pair of seeds, has no spread.
         TOO_FEW: Fewer samples, classes or checkpoints than the formula needs.
-        NO_GAP: Teacher and control do not differ, or ceiling and null do not: there is no share of nothing.
-        NO_WIDTH: The interval has no width: all values are equal, and a verdict cannot rest on it.
+        NO_GAP: Teacher and control do not differ, or ceiling and null do not, so no share of the gap exists.
+        NO_WIDTH: The interval has no width, since all values are equal: no verdict can rest on it.
         NO_ERRORS: A model that makes no error has no errors to compare.
-        ALWAYS_SAME: A model is always right or always wrong, so that kappa says nothing.
+        ALWAYS_SAME: A model is always right or always wrong, so that kappa is the same for any other model.
         CONSTANT: Features, similarities or checkpoints do not vary.
         NO_STRUCTURE: A map is no better than a map of shuffled distances, or its stress is poor.
         NO_DIRECTION: Steps lead in no direction, as those of a random walk.
         ZERO_REFERENCE: A ratio's denominator is 0, such as a clean accuracy of 0.
         AT_RESOLUTION: All values are equal; the interval is as wide as one sample counts.
         BIASED: The value exists, and is biased by about what the reason says.
-        NOT_MEASURED: Nobody measured it.
-        NOT_REACHED: A level that is asked about was never reached.
+        NOT_MEASURED: It was not measured.
+        NOT_REACHED: The level in question was never reached.
         NOT_FINITE: A number that it is computed from is not finite.
         NO_SOLUTION: An equation has no solution, such as a best temperature.
         UNDEFINED_SEED: It is undefined at one seed or pair at least, so that a mean over them is too.
@@ -85,15 +86,15 @@ class Measure:
     """One entry of the catalogue.
 
     Attributes:
-        name: As studies and records write it.
-        title: What a reader sees.
+        name: As it is written in studies and records.
+        title: As it is shown to a reader.
         unit: Unit or range, such as ``nats``; empty where there is none.
         better: The better direction; None where neither is.
         group: ``property`` of one model on a split; ``likeness`` of two models' answers on a split;
             ``representation``: likeness of two models' activations; ``derived`` from other measures.
-        needs: What there must be for it to exist.
+        needs: Inputs without which it cannot be computed.
         parametric: Names of the form ``name/value`` are values of this measure.
-        bounds: The least and the most that it can be; None where it has no bounds.
+        bounds: The smallest and the largest possible value; None if it is unbounded.
         of: The measure that a derived one is computed from; empty otherwise.
         mark: The derivation, such as ``inheritance`` or ``null``; empty otherwise.
     """
@@ -137,7 +138,7 @@ MARKS = {
 }
 
 DIFFERENT = ("own_minus_other", "off_theory")
-"""The marks of differences, which leave the bounds of what they are differences of."""
+"""Marks of differences, which are not within the bounds of the measure itself."""
 
 
 def add(
@@ -157,7 +158,7 @@ def add(
 
 
 def measure_named(name: str) -> Measure:
-    """The measure that ``name`` stands for, derived ones included.
+    """The measure called ``name``, derived ones included.
 
     Raises:
         UnknownName: If there is none; names the nearest.
@@ -187,6 +188,7 @@ def measure_named(name: str) -> Measure:
             mark=head,
         )
     if head in PARTS and "/" in tail:
+        # From the right: P itself may contain a slash, as in queries_needed/agreement/null/0.5.
         return _at_part(head, *tail.rsplit("/", 1))
     if tail in MARKS and head in MEASURES:
         base = MEASURES[head]
@@ -202,7 +204,7 @@ def measure_named(name: str) -> Measure:
 
 
 def _at_part(head: str, of: str, part: str) -> Measure:
-    """The measure of what a part of ``of`` takes."""
+    """The measure of the queries needed for a part of ``of``."""
     base, (title, unit) = measure_named(of), PARTS[head]
     return replace(
         base,
@@ -239,7 +241,7 @@ BY_NAME = frozenset(
 )
 """Measured only where a study names them."""
 
-# Of one model on a split.
+# Properties: of one model on a split.
 add("accuracy", "accuracy", "share right", "higher", bounds=SHARE)
 add("balanced_accuracy", "balanced accuracy", "mean over classes", "higher", bounds=SHARE)
 add("macro_precision", "precision", "mean over classes", "higher", bounds=SHARE)
@@ -278,7 +280,7 @@ add(
 )
 add("perplexity", "perplexity", "per word", "lower")
 
-# Of a student and a teacher: their answers on a split, then their representations.
+# Of a student and a teacher: likeness of their answers on a split, then of their representations.
 add(
     "agreement",
     "agreement",

@@ -1,4 +1,4 @@
-"""The process's memory: its heap is kept between steps, and garbage is looked for seldom."""
+"""The process's memory: the heap is kept between steps, and garbage is collected seldom."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LARGEST = 31 << 20
 """Just under the 32 MiB up to which glibc adapts its thresholds (mallopt(3), M_MMAP_THRESHOLD)."""
 
 NEW_OBJECTS = 10_000
-"""As many come and go within a step; their memory is a few megabytes."""
+"""A step creates and frees about as many objects; they take a few megabytes."""
 
 
 def keep_heap() -> None:
@@ -25,9 +25,9 @@ def keep_heap() -> None:
 
 
 def collect_seldom() -> None:
-    """Look for garbage in cycles once there are so many new objects; to be called before torch is imported.
+    """Collect cyclic garbage only after :data:`NEW_OBJECTS` new objects; call it before torch is imported.
 
-    PyTorch's import makes half a million objects that stay. Python's threshold of 700 has them looked
-    through dozens of times, which is an eighth of what a process takes to start.
+    PyTorch's import makes half a million objects that stay. With Python's threshold of 700 they are searched
+    dozens of times, which is an eighth of the time that a process takes to start.
     """
     gc.set_threshold(NEW_OBJECTS)

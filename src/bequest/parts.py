@@ -1,8 +1,8 @@
 """Parts of a user's own: files and installed packages that register models, data, objectives, measures ...
 
-A part is registered exactly as ours are, with the decorator or the base class of its kind. What a file
-registers while it is imported carries its path and a digest of its code, so that a cell that uses a part
-is trained again when that part changes, and only then.
+A part is registered exactly as bequest's own are, with the decorator or the base class of its kind. Whatever
+a file registers while it is imported carries the file's path and a digest of its code, so that a cell that
+uses a part is trained again when that part changes, and only then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GROUP = "bequest.parts"
 """The entry-point group under which installed packages offer modules with parts."""
 
 PREFIX = "bequest_parts_"
-"""Begins the module names of files; the rest is a hash of the path."""
+"""Prefix of the module names of users' files; the rest is a hash of the path."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Part:
     Attributes:
         kind: What it is: ``model``, ``dataset``, ``objective`` ...
         name: Its name there.
-        origin: The file, or the package.
-        digest: SHA-256 of its code: of the file without the definitions of its other parts, comments and
-            layout left out; of a package its name and version.
+        origin: The file or the package.
+        digest: SHA-256 of its code: of the file without comments, layout and the definitions of other parts;
+            for a package, of its name and version.
     """
 
     kind: str
@@ -53,12 +53,12 @@ _packages_loaded: list[bool] = []
 
 
 def load_parts(files: Iterable[str | Path] = ()) -> tuple[Part, ...]:
-    """Import ``files`` and what installed packages offer; returns all parts that are known then.
+    """Import ``files`` and the parts of installed packages; returns all parts that are registered by then.
 
     A file that was imported before is imported again only if its content changed.
 
     Raises:
-        ConfigError: If a file is absent or fails to import, or a name is taken; names each of them.
+        ConfigError: If files are absent or fail to import, or a name is taken; names each of them.
     """
     faults = []
     if not _packages_loaded:
@@ -73,12 +73,12 @@ def load_parts(files: Iterable[str | Path] = ()) -> tuple[Part, ...]:
 
 
 def loaded_files() -> tuple[str, ...]:
-    """The files that were imported so far: what another process needs to know the same parts."""
+    """The files imported so far, which another process must import to have the same parts."""
     return tuple(str(sys.modules[module].__file__) for module in _contents)
 
 
 def part_of(kind: str, name: str) -> Part | None:
-    """The part of that kind and name; None for one of ours."""
+    """The part of that kind and name; None for one of bequest's own."""
     return _parts.get((kind, name))
 
 
@@ -104,6 +104,7 @@ def _load_file(path: Path) -> list[str]:
     digest = hashlib.sha256(source.encode()).hexdigest()
     if _contents.get(module_name) == digest:
         return []
+    # First, or everything that the file defines again would be "registered twice".
     _forget(str(path), module_name)
     with registering(str(path)) as registered:
         fault = _executed(path, module_name)

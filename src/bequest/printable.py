@@ -13,19 +13,20 @@ _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def safe(text: object) -> str:
-    r"""``text`` with every control character spelt out; newlines and tabs stay.
+    r"""``text`` with every control character escaped; newlines and tabs stay.
 
     >>> print(safe("a\x1b[31mb"))
     a\x1b[31mb
     """
     shown = str(text)
+    # The common case, without a look at each character.
     if shown.isascii() and shown.replace("\n", "").replace("\t", "").isprintable():
         return shown
     return "".join(_shown(character) for character in shown)
 
 
 def safe_but_coloured(text: str) -> str:
-    r""":func:`safe`, but for colours and movements of the cursor, and the returns that go with them.
+    r"""Like :func:`safe`, but keeps colours, movements of the cursor and carriage returns.
 
     >>> safe_but_coloured("\x1b[1mbold\x1b[0m\r") == "\x1b[1mbold\x1b[0m\r"
     True

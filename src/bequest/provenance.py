@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 class Provenance(BaseModel):
     """Where a result comes from.
 
-    ``device`` is where a network was trained, as PyTorch names it, ``accelerator`` the name of that GPU.
-    ``read_on`` are the devices on which readings of the network were made since.
+    ``device`` is where a network was trained, as PyTorch names it; ``accelerator`` is the name of that GPU.
+    ``read_on`` lists the devices on which readings of the network were made later.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,13 +51,13 @@ class Provenance(BaseModel):
 
 @cache
 def _version(package: str) -> str:
-    """The version of a package, which takes milliseconds to look up."""
+    """The version of a package; cached, as a look-up takes milliseconds."""
     return metadata.version(package)
 
 
 @cache
 def _commit() -> tuple[str | None, bool | None]:
-    """Commit and dirty flag of the checkout that bequest runs from; (None, None) outside of one."""
+    """Commit and dirty flag of the checkout that bequest runs from; (None, None) outside a checkout."""
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -71,6 +71,7 @@ def _commit() -> tuple[str | None, bool | None]:
         return done.stdout.strip()
 
     try:
+        # A copy inside another repository is not tracked there; that repository's commit would mislead.
         if "site-packages" in folder.parts or git("ls-files", "records.py") == "":
             return None, None
         return git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno") != ""

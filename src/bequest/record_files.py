@@ -1,4 +1,4 @@
-"""Records in files: written whole, read with what is wrong with them named."""
+"""Records in files: written whole; when one is read, an error names what is wrong with it."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def read_records(path: str | Path, kind: type[R]) -> list[R]:
         RunFolderError: If it is absent, damaged, newer than this bequest, or does not fit ``kind``.
     """
     try:
+        # Straight from the bytes, without Python objects in between: lists have tens of thousands of items.
         return TypeAdapter(list[kind]).validate_json(Path(path).read_bytes())  # type: ignore[valid-type]
-    except (OSError, ValidationError):  # read once more, to say what is wrong with it
+    except (OSError, ValidationError):  # the slow way, item by item, gives an error that names the fault
         return [_checked(item, kind, path) for item in read_json(path)]
 
 

@@ -1,4 +1,4 @@
-"""Records of one kind as a table: rows to go through, dictionaries, a pandas frame, a table in a notebook."""
+"""Records of one kind as a table: a sequence of rows, dictionaries, a pandas frame, HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bequest.records import Record
 R = TypeVar("R", bound=Record)
 
 SHOWN_ROWS = 20
-"""So many rows stand in a notebook; the rest is counted."""
+"""Rows shown in a notebook; the rest is counted."""
 
 
 class RecordTable(tuple[R, ...]):
-    """Records in their order; a tuple of them.
+    """A tuple of records, in their order.
 
     >>> from bequest.records import Measurement
     >>> table = RecordTable([Measurement(measure="accuracy", arm="cnn", value=0.97, n=5)])
@@ -50,7 +50,7 @@ class RecordTable(tuple[R, ...]):
         return f"RecordTable({' '.join([f'{len(self):,}', *kinds])})"
 
     def _repr_html_(self) -> str:
-        """The first rows; columns in which no record says anything are left out."""
+        """The first rows; columns that are empty in every record are left out."""
         rows = self.to_dicts()
         columns = [key for key in (rows[0] if rows else ()) if any(row[key] not in EMPTY for row in rows)]
         heads = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
@@ -64,7 +64,7 @@ class RecordTable(tuple[R, ...]):
 
 
 EMPTY: tuple[object, ...] = (None, "", {}, [])
-"""What says nothing in a cell."""
+"""Values that are shown as an empty cell."""
 
 
 def _cell(value: object) -> str:

@@ -1,7 +1,7 @@
-"""What a run leaves behind: records, measurements, curves and verdicts. Everything later reads these.
+"""The results of a run: records, measurements, curves and verdicts. All later stages read these.
 
-The JSON files carry ``version``; a reader refuses a newer one. An undefined number is null in the file,
-None here, and always has a ``reason``.
+The JSON files carry a ``version``; newer ones are refused. An undefined number is null in the file and None
+here, and always has a ``reason``.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ PNG = r"^data:image/png;base64,[A-Za-z0-9+/]+=*$"
 
 
 def _none_unless_finite(value: Any) -> Any:
-    """None for NaN and infinity; what is no number is left for the model to refuse."""
+    """None for NaN and infinity; anything but a number is left for the model to refuse."""
     if not isinstance(value, Real):
         return value
     return float(value) if math.isfinite(value) else None
 
 
 Finite = Annotated[float | None, BeforeValidator(_none_unless_finite)]
-"""A number that exists; None for NaN and infinity, which JSON does not have."""
+"""A finite number; None for NaN and infinity, which JSON lacks."""
 
 
 class Record(BaseModel):
-    """The base of what is written: frozen and closed."""
+    """The base of all records: frozen, without unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,10 +44,11 @@ class Measurement(Record):
     """One number with its n and its interval.
 
     ``measure`` is a name of ``bequest ls measures``, or ``inheritance/P`` of a property P. ``layer`` is a
-    network's, or the class that is measured. ``value`` is the mean of ``per_seed`` unless ``method`` says
-    otherwise; ``low`` and ``high`` bound it at ``level``: for other seeds, and for other samples too where
-    ``method`` says crossed; ``seed_low`` and ``seed_high`` are those for other seeds alone. Undefined numbers
-    are None, with a ``reason`` (a sentence) and its code of :class:`bequest.measures.Reason`.
+    layer of the network, or the class that is measured. ``value`` is the mean of ``per_seed`` unless
+    ``method`` says otherwise. ``low`` and ``high`` are its interval at ``level``: over seeds, and over
+    samples as well if ``method`` says crossed. ``seed_low`` and ``seed_high`` are the interval over seeds
+    alone. Undefined numbers are None, with a ``reason`` (a sentence) and its code in
+    :class:`bequest.measures.Reason`.
     """
 
     measure: str
@@ -75,9 +76,9 @@ class Measurement(Record):
 
 
 class Point(Record):
-    """One point of a curve; ``low`` and ``high`` bound ``y``, ``n`` counts what it stands on.
+    """One point of a curve; ``low`` and ``high`` are the interval of ``y``, and ``n`` its number of samples.
 
-    On a map ``z`` is the value at (``x``, ``y``). ``image`` is a PNG as a data address.
+    On a map ``z`` is the value at (``x``, ``y``). ``image`` is a PNG as a data URL.
     """
 
     x: float
@@ -93,9 +94,9 @@ class Point(Record):
 class Curve(Record):
     """A measure as a function of something: epochs, bins, levels, positions, parameters.
 
-    ``chart`` names the picture the curve belongs to (``training``, ``reliability``, ``robustness`` ...);
-    ``kind`` says how it is drawn. A ``map`` is a whole grid of points over two parameters, with
-    ``z_title`` for what their ``z`` is; ``images`` are shown one beside the other, with their labels.
+    ``chart`` names the chart that the curve belongs to (``training``, ``reliability``, ``robustness`` ...);
+    ``kind`` says how it is drawn. A ``map`` is a full grid of points over two parameters, and ``z_title`` the
+    title of their ``z``; ``images`` are shown side by side, with their labels.
     """
 
     chart: str
@@ -115,12 +116,12 @@ class Curve(Record):
 class Verdict(Record):
     """A claim and what the evidence says: upheld, contradicted or undecided.
 
-    ``published`` is a number that the cited paper prints, ``expected`` one of an own pilot. ``low`` and
-    ``high`` are the plain interval; ``adjusted_low`` and ``adjusted_high`` the one that the verdict uses, at
-    5 % for the family of the study's claims. An ``exploratory`` claim was made after seeing its data and is
-    no member of it. ``arms`` are those that the claim is about. In a run in rounds, ``look`` is the look
-    at which it was decided, or last judged, from 1. ``seeds_needed`` seeds would decide an undecided
-    claim by the spread over seeds so far; None where 1,000 would not or where that cannot be told.
+    ``published`` is a number from the cited paper, ``expected`` one from the study's own pilot. ``low`` and
+    ``high`` are the plain interval; ``adjusted_low`` and ``adjusted_high`` are the one that the verdict uses,
+    at 5 % for the family of the study's claims. An ``exploratory`` claim was made after seeing its data and
+    does not belong to the family. ``arms`` are those that the claim is about. In a run in rounds, ``look`` is
+    the look at which it was decided, or last judged, from 1. Given the spread over seeds so far,
+    ``seeds_needed`` seeds would decide an undecided claim; None if 1,000 would not, or if it is unknown.
     """
 
     id: str
@@ -147,7 +148,7 @@ class Verdict(Record):
     @model_validator(mode="before")
     @classmethod
     def _from_version_1(cls, content: Any) -> Any:
-        """Version 1 called every expected number a paper's; records do not tell which of them were."""
+        """Version 1 called every expected number ``paper_value``, whether it came from a paper or not."""
         if isinstance(content, dict) and "paper_value" in content:
             content = dict(content)
             content["expected"] = content.pop("paper_value")
@@ -166,12 +167,12 @@ class Verdict(Record):
 
 
 class LookRecord(Record):
-    """One of the looks of a run in rounds; they are all planned before the first.
+    """One look of a run in rounds; all looks are planned before the first.
 
-    ``seeds`` and ``level``, the confidence level of the claims that are judged at it, are planned. The rest
-    is filled in when the look is taken: ``arms`` are the seeds of each arm, ``seconds`` what the new
-    trainings took in all; ``judged`` counts the claims of the family that no look before had decided,
-    ``verdicts`` are those decided at this one, ``further`` the undecided ones that more seeds may decide.
+    ``seeds`` and ``level``, the confidence level of the claims judged at this look, are planned. The rest is
+    filled in when the look is taken: ``arms`` holds the number of seeds of each arm, ``seconds`` the time of
+    all new trainings. ``judged`` counts the claims of the family that were still undecided; ``verdicts`` are
+    those decided at this look, ``further`` the undecided ones that more seeds may decide.
     """
 
     seeds: int
@@ -187,8 +188,8 @@ class LookRecord(Record):
 class RoundsRecord(Record):
     """The looks of a run in rounds (``--until-decided``), in their order.
 
-    ``key`` is a hash of what is judged: claims, and the networks and splits that they are about.
-    ``judged_before`` says that the claims were judged at 95 % before looks were planned.
+    ``key`` is a hash of the claims and of the networks and splits that they are about. ``judged_before``
+    says that the claims were judged at 95 % before looks were planned.
     """
 
     key: str
@@ -197,12 +198,12 @@ class RoundsRecord(Record):
 
     @property
     def taken(self) -> int:
-        """How many looks are taken."""
+        """How many looks have been taken."""
         return sum(look.taken for look in self.looks)
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """How many seeds there are at each look."""
+        """The number of seeds at each look."""
         return tuple(look.seeds for look in self.looks)
 
     @property
@@ -212,7 +213,7 @@ class RoundsRecord(Record):
 
 
 class TeacherRecord(Record):
-    """A teacher as a cell used it. Equal digests before and after are part of the contract."""
+    """A teacher as a cell used it; its digests before and after training must be equal."""
 
     arm: str
     cell: str
@@ -236,8 +237,8 @@ class MeasureRecord(Record):
 class SectionRecord(Record):
     """A section of the page for one kind of evidence: heading, one sentence of what it shows, its place.
 
-    ``charts`` are the names of its curves, ``measures`` those of its measurements that are drawn beside
-    them; sections are ordered by ``place``.
+    ``charts`` are the names of its curves, ``measures`` those of its measurements that are drawn next to
+    them; sections are sorted by ``place``.
     """
 
     title: str
@@ -248,10 +249,10 @@ class SectionRecord(Record):
 
 
 class RunRecord(Record):
-    """One cell: what was asked, what came of it; ``start`` says what became of pretrained weights.
+    """One cell: its configuration and its outcome; ``start`` says what became of pretrained weights.
 
     ``store`` names the store in the run folder that it learned from. ``asked`` counts the answers asked of
-    each teacher, used or not. ``files`` holds the SHA-256 of each file of the cell's folder by its path.
+    each teacher, used or not. ``files`` holds the SHA-256 of each file in the cell's folder, by path.
     """
 
     version: int = VERSION
@@ -280,9 +281,9 @@ class RunRecord(Record):
 
 
 class ArmRecord(Record):
-    """An arm as the report shows it. ``control`` names the arm that it is read against.
+    """An arm as the report shows it. ``control`` names the arm that it is compared with.
 
-    Those that are not ``charted`` stand in the tables behind charts, not in the pictures.
+    Arms that are not ``charted`` appear in the tables behind the charts, not in the charts.
     """
 
     name: str
@@ -308,11 +309,11 @@ class CellRecord(Record):
 
 
 class StudyRecord(Record):
-    """A study's run: ``study.json``. The report starts from here.
+    """The run of a study: ``study.json``, which the report starts from.
 
-    ``measures`` describes each measure by name, ``sections`` each kind of evidence by key; ``picture`` is the
-    chart beside the answer, which is about ``picture_teachers``; ``profile_arms`` are those of the profile;
-    ``measuring_key`` hashes what decides measurements; ``files`` has each result's SHA-256.
+    ``measures`` describes each measure by name, ``sections`` each kind of evidence by key. ``picture`` is the
+    chart next to the answer, about ``picture_teachers``; ``profile_arms`` are the arms of the profile.
+    ``measuring_key`` hashes everything that decides measurements; ``files`` holds each result's SHA-256.
     """
 
     version: int = VERSION

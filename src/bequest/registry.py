@@ -1,4 +1,4 @@
-"""Catalogues: a name, and what it stands for."""
+"""Catalogues, which bind names to values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bequest.errors import UnknownName
 T = TypeVar("T")
 
 _registering: list[tuple[str, dict[tuple[str, str], Any]]] = []
-"""The origin of what is registered now, and what it has registered; empty while our own modules load."""
+"""The origin that registers now, and its entries so far; empty while bequest's own modules load."""
 
 
 @contextmanager
 def registering(origin: str) -> Iterator[dict[tuple[str, str], Any]]:
-    """While the block lasts, whatever is registered comes from ``origin``; gives it by (kind, name)."""
+    """Attribute all registrations within the block to ``origin``; yields them by (kind, name)."""
     registered: dict[tuple[str, str], Any] = {}
     _registering.append((origin, registered))
     try:
@@ -28,7 +28,7 @@ def registering(origin: str) -> Iterator[dict[tuple[str, str], Any]]:
 
 
 def _module_at_work() -> str:
-    """The name of the module whose body runs now: a user's file may be the first to import one of ours."""
+    """The module whose body runs now: a user's file may be the first to import one of bequest's."""
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
@@ -36,11 +36,12 @@ def _module_at_work() -> str:
 
 
 def nearest(name: str, names: Iterable[str], *, count: int = 3, likeness: float = 0.6) -> list[str]:
-    """The ``count`` of ``names`` that look most like ``name``, best first, of those of some ``likeness``.
+    """At most ``count`` of ``names`` that are most similar to ``name``, best first.
 
     >>> nearest("tset", ["train", "test", "translated"])
     ['test']
     """
+    # Sorted, as sets arrive here too: the suggestion of an error text must not vary between runs.
     folded = {candidate.casefold(): candidate for candidate in sorted(names)}
     close = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=likeness)
     return [folded[candidate] for candidate in close]
@@ -70,6 +71,7 @@ class Registry(Generic[T]):
       remedy:   did you mean 'square'?
     """
 
+    # Every catalogue, so that forget() can take one file's parts back wherever it registered them.
     _all: ClassVar[list[Registry[Any]]] = []
 
     def __init__(self, kind: str) -> None:
@@ -79,7 +81,11 @@ class Registry(Generic[T]):
         Registry._all.append(self)
 
     def add(self, name: str, value: T) -> T:
-        """Bind ``name``; a name is bound once."""
+        """Bind ``name`` to ``value``.
+
+        Raises:
+            ValueError: If the name is taken.
+        """
         if name in self._values:
             raise ValueError(f"the {self.kind} {name!r} is registered twice")
         self._values[name] = value
@@ -90,18 +96,18 @@ class Registry(Generic[T]):
         return value
 
     def origin(self, name: str) -> str | None:
-        """The file or package that registered ``name``; None for what comes with bequest."""
+        """The file or package that registered ``name``; None for bequest's own."""
         return self._origins.get(name)
 
     @staticmethod
     def forget(origin: str) -> None:
-        """Take back, in every catalogue, what ``origin`` registered."""
+        """Remove everything that ``origin`` registered, from every catalogue."""
         for registry in Registry._all:
             for name in [name for name, source in registry._origins.items() if source == origin]:
                 del registry._values[name], registry._origins[name]
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that binds ``name`` to what it decorates."""
+        """A decorator that binds ``name`` to the decorated object."""
         return lambda value: self.add(name, value)
 
     def __getitem__(self, name: str) -> T:
@@ -116,12 +122,12 @@ class Registry(Generic[T]):
         return iter(sorted(self._values))
 
     def in_order(self) -> list[str]:
-        """The names in the order in which they were bound."""
+        """The names in the order in which they were registered."""
         return list(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
 
     def summary(self, name: str) -> str:
-        """The first line of the docstring of what ``name`` stands for."""
+        """The first line of the docstring of ``name``'s value."""
         return (self[name].__doc__ or "").strip().split("\n", 1)[0]

@@ -1,4 +1,4 @@
-"""What a study needs of a cluster: resources of each worker, and how many there are."""
+"""What a study needs of a cluster: the resources of each worker, and their number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def minutes(time: str) -> int:
     (90, 240, 2190)
 
     Raises:
-        ValueError: If it is no time.
+        ValueError: If it is not a time, or 0.
     """
     match = _TIME.fullmatch(time.strip())
     days, hours, rest = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
@@ -38,7 +38,7 @@ def gibibytes(memory: str) -> float:
     (8.0, 0.5, 1536.0)
 
     Raises:
-        ValueError: If it is no size.
+        ValueError: If it is not a size, or 0.
     """
     match = _MEMORY.fullmatch(memory.strip())
     size = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
@@ -58,7 +58,7 @@ def _memory(memory: str) -> str:
 
 
 class ResourcesSpec(Config):
-    """What each worker of the study needs, for ``--engine slurm`` and ``--engine ray``; it decides no result.
+    """What each worker needs, for ``--engine slurm`` and ``--engine ray``; no result depends on it.
 
     Attributes:
         cpus: Cores of a worker; at least one for each of its processes.
@@ -66,8 +66,8 @@ class ResourcesSpec(Config):
         processes: How many processes of a worker train each cell together, as under ``torchrun``; they also
             share the views of a store that the cell needs.
         memory: Memory of a worker, such as ``8G``; default: the cluster's own.
-        time: How long a worker may run, such as ``4h``; what it does then is taken up by the next.
-        array: How many Slurm jobs work at most at a time.
+        time: How long a worker may run, such as ``4h``; the next one continues its work.
+        array: Slurm jobs that run at the same time, at most.
         options: Further options of ``sbatch`` by name, such as ``partition`` or ``account``.
     """
 

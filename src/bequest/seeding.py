@@ -16,6 +16,7 @@ from torch import Tensor
 from bequest.streams import derive as derive
 from bequest.streams import numpy_generator as numpy_generator
 
+# SplitMix64's increment, 2⁶⁴ / golden ratio, and the multipliers of its finaliser (Stafford's Mix13).
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
@@ -23,7 +24,7 @@ _MASK = (1 << 64) - 1
 
 
 def torch_generator(seed: int, *names: object) -> torch.Generator:
-    """A CPU generator seeded by :func:`derive`."""
+    """A CPU generator, seeded with :func:`derive`."""
     return torch.Generator().manual_seed(derive(seed, *names))
 
 
@@ -32,15 +33,17 @@ def bits(seed: int, name: str, ids: Int[Tensor, " n"], view: int, count: int) ->
 
     Args:
         seed: The seed of the run.
-        name: What the numbers are for, so that two uses never share them.
+        name: The purpose of the numbers, so that two uses never share them.
         ids: Sample ids, shape (N,), any device.
         view: View id.
-        count: Numbers a sample.
+        count: Numbers per sample.
 
     Returns:
         int64, shape (N, count), on the device of ``ids``; the same bits on every device.
     """
     key = _signed(derive(seed, name, view))
+    # From 1, as SplitMix64 adds its increment before it mixes. Products wrap around: int64 has the same low
+    # 64 bits as the unsigned arithmetic of the paper.
     columns = torch.arange(1, count + 1, dtype=torch.int64, device=ids.device)
     rows = _mix(ids.to(torch.int64) * _signed(_GOLDEN) + key)
     return _mix(rows[:, None] + columns * _signed(_GOLDEN))
@@ -48,6 +51,7 @@ def bits(seed: int, name: str, ids: Int[Tensor, " n"], view: int, count: int) ->
 
 def uniform(seed: int, name: str, ids: Int[Tensor, " n"], view: int, count: int) -> Float[Tensor, "n k"]:
     """``count`` float32 numbers in [0, 1) for each sample; multiples of 2⁻²⁴. See :func:`bits`."""
+    # 24 bits are exact in float32; with more, rounding could return 1.
     return _shift_right(bits(seed, name, ids, view, count), 40).to(torch.float32) * 2.0**-24
 
 
@@ -55,6 +59,7 @@ def integers(
     seed: int, name: str, ids: Int[Tensor, " n"], view: int, count: int, *, low: int, high: int
 ) -> Int[Tensor, "n k"]:
     """``count`` integers in [low, high] for each sample, ends included. See :func:`bits`."""
+    # Without the sign bit; the bias of the remainder is below (high - low) / 2⁶³.
     drawn = _shift_right(bits(seed, name, ids, view, count), 1)
     return low + torch.remainder(drawn, high - low + 1)
 
@@ -63,6 +68,7 @@ def normal(seed: int, name: str, ids: Int[Tensor, " n"], view: int, count: int) 
     """``count`` standard normal float32 numbers for each sample, by Box and Muller (1958)."""
     half = (count + 1) // 2
     drawn = uniform(seed, name, ids, view, 2 * half)
+    # log(1 - u), not log(u): u may be 0 and is never 1.
     radius = torch.sqrt(-2.0 * torch.log1p(-drawn[:, :half]))
     angle = 2.0 * math.pi * drawn[:, half:]
     return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], dim=1)[:, :count]

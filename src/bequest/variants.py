@@ -24,7 +24,7 @@ T = TypeVar("T")
 V = TypeVar("V", bound="Variant")
 
 Listed = Annotated[tuple[T, ...], Field(strict=False)]
-"""A tuple that may be given as a list, as TOML gives it."""
+"""A tuple that may be given as a list, the only sequence that TOML has."""
 
 
 class Variant(ABC):
@@ -71,17 +71,18 @@ class Variant(ABC):
             instance = variant(**fields)
         except ConfigError as error:
             raise ConfigError.of(where, error.faults) from None
+        # All variants of a kind share one catalogue, while ``cls`` may be a narrower base class.
         if not isinstance(instance, cls):
             raise ConfigError.of(where, [f"{spec['name']!r} cannot stand here"])
         return instance
 
     @classmethod
     def _join(cls: type[V], parts: tuple[V, ...], where: str) -> V:
-        """What a list of variants stands for; kinds that can be put together override this."""
+        """The variant that a list of variants means; kinds that can be combined override this."""
         raise ConfigError.of(where, [f"expected one {cls.kind}, got a list of {len(parts)}"])
 
     def spec(self) -> Any:
-        """The variant as plain TOML values, every field written out; :meth:`parse` gives it back."""
+        """The variant as plain TOML values, every field written out; :meth:`parse` restores it."""
         fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         return {"name": self.name} | {key: _plain(value) for key, value in fields if value is not None}
 
@@ -91,6 +92,7 @@ class Variant(ABC):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # A variant has the schema of its dataclass; a kind, as a field type, parses any of its variants.
         if "name" in vars(cls):
             return handler(source)
         return core_schema.no_info_plain_validator_function(
@@ -110,7 +112,7 @@ def parse_each(kind: type[V], specs: Iterable[object], where: str) -> tuple[V, .
     """Each of ``specs`` as a variant of ``kind``.
 
     Raises:
-        ConfigError: Lists the faults of all of them, each with its place.
+        ConfigError: Lists the faults of all of them, each with its index.
     """
     parts, faults = [], []
     for place, spec in enumerate(specs):
@@ -139,6 +141,7 @@ def strict(cls: type[T]) -> type[T]:
                 cls.__name__, [f"at most {len(fields)} values ({', '.join(fields)}), not {len(values)}"]
             )
         try:
+            # By name: of positional arguments pydantic's errors give the index instead of the field.
             check(self, **dict(zip(fields, values, strict=False)), **named)
         except ValidationError as error:
             faults = [_fault(item, fields) for item in single_faults(error, lambda _: fields)]
