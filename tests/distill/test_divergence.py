@@ -36,6 +36,14 @@ def test_what_both_mask_adds_nothing_and_what_one_masks_is_scipys():
     assert float(kl_rows(torch.tensor([0.5, 0.5]).log(), torch.tensor([1.0, 0.0]).log())) == math.inf
 
 
+def test_a_nan_of_either_distribution_stays_nan():
+    log_p = rows(3)
+    broken = log_p.clone()
+    broken[1] = math.nan
+    for value in (kl_rows(broken, log_p), kl_rows(log_p, broken), entropy_rows(broken)):
+        assert torch.isnan(value).tolist() == [False, True, False, False]
+
+
 def test_gradients_through_masked_classes_are_finite():
     logits = torch.tensor([[1.0, 0.0, -math.inf]], requires_grad=True)
     other = torch.log_softmax(torch.tensor([[0.0, 2.0, -math.inf]]), -1)

@@ -20,7 +20,8 @@ def kl_terms(log_p: Tensor, log_q: Tensor) -> Tensor:
         log_p: (..., C).
         log_q: As ``log_p``.
     """
-    possible = log_p > -math.inf
+    # Not ">", which is false for NaN: a NaN must stay in the sum, where the training loop finds it.
+    possible = log_p != -math.inf
     gap = torch.where(possible, log_p - log_q, 0.0)
     return torch.where(possible, log_p.exp(), 0.0) * gap
 
@@ -48,4 +49,4 @@ def entropy_rows(log_p: Tensor) -> Float[Tensor, "..."]:
     >>> float(entropy_rows(torch.tensor([0.5, 0.5, 0.0]).log()))
     0.6931471824645996
     """
-    return -(log_p.exp() * torch.where(log_p > -math.inf, log_p, 0.0)).sum(-1)
+    return -(log_p.exp() * torch.where(log_p != -math.inf, log_p, 0.0)).sum(-1)

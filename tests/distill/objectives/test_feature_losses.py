@@ -90,6 +90,16 @@ def test_cka_of_constant_features_is_one_without_gradient(unbiased):
     assert bool((flat.grad == 0).all())
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_cka_of_a_feature_that_is_not_finite_is_not_finite(unbiased, wrong):
+    x, y = (torch.randn(6, 3, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    broken = x.clone()
+    broken[2, 1] = wrong
+    for pair in ((broken, y), (y, broken)):
+        assert not math.isfinite(float(cka_guidance(*pair, unbiased=unbiased)))
+
+
 def test_cka_flattens_maps_and_leaves_the_guide_alone():
     x, y = draw(0, 6, 3, 2, 2), draw(1, 6, 4, 5).requires_grad_()
     assert float(cka_guidance(x, y.detach())) == float(cka_guidance(x.flatten(1), y.detach().flatten(1)))

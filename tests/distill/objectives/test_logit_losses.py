@@ -325,6 +325,15 @@ def test_constant_logits_give_numbers_not_nan():
         assert bool(flat.grad.isfinite().all()), name
 
 
+@pytest.mark.parametrize("side", ["student", "teacher"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"hard"}))  # hard reads a class, which is a number
+def test_a_logit_that_is_not_finite_makes_the_loss_not_finite(name, wrong, side):
+    s, t, y = draw(16, 6, 5)
+    (s if side == "student" else t)[2, 1] = wrong
+    assert not math.isfinite(float(LOSSES[name][0](s, t, y)))
+
+
 def test_dist_counts_an_undefined_correlation_as_none():
     _, t, _ = draw(12, 6, 5)
     assert float(dist(torch.zeros(6, 5, dtype=torch.float64), t)) == pytest.approx(2)

@@ -54,8 +54,8 @@ def cka_guidance(student_features: Tensor, guide_features: Tensor, *, unbiased: 
     k = _gram(student_features, unbiased=unbiased)
     l = _gram(guide_features.detach(), unbiased=unbiased)
     scale = k.norm() * l.norm()
-    varies = scale > 0
-    return 1 - torch.where(varies, (k * l).sum() / torch.where(varies, scale, 1.0), 0.0)
+    constant = scale == 0  # false for NaN, which must reach the loss
+    return 1 - torch.where(constant, 0.0, (k * l).sum() / torch.where(constant, 1.0, scale))
 
 
 def vkd(projected: Float[Tensor, "n d"], teacher_features: Float[Tensor, "n d"]) -> Loss:
@@ -134,4 +134,4 @@ def _gram(features: Tensor, *, unbiased: bool) -> Float[Tensor, "n n"]:
 
 
 def _unless_flat(centred: Tensor, whole: Tensor) -> Tensor:
-    return torch.where(centred.norm() > FLAT * whole.norm(), centred, 0.0)
+    return torch.where(centred.norm() <= FLAT * whole.norm(), 0.0, centred)

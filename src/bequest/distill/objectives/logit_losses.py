@@ -291,7 +291,7 @@ def ofa(
     raised = (p.gather(1, target) + 1).pow(epsilon) - 1
     wanted = p.pow(epsilon).scatter(1, target, raised)
     log_q = torch.log_softmax(student, -1)
-    each = -torch.where(wanted > 0, wanted * log_q, 0.0).sum(-1)
+    each = -torch.where(wanted == 0, 0.0, wanted * log_q).sum(-1)
     return _mean_of(each, labelled)
 
 
@@ -301,7 +301,7 @@ def standardised(logits: Tensor, *, sigma: Sigma = "population") -> Tensor:
     Classes that are masked with -inf stay masked, and count for neither.
     """
     x = precise(logits)
-    seen = x > -math.inf
+    seen = x != -math.inf
     count = seen.sum(-1, keepdim=True).clamp(min=1)
     mean = torch.where(seen, x, 0.0).sum(-1, keepdim=True) / count
     centred = torch.where(seen, x - mean, 0.0)
@@ -365,6 +365,7 @@ def _pearson(x: Tensor, y: Tensor, dim: int) -> Tensor:
     """Pearson's correlation along ``dim``; 0 where one of the two is constant."""
     x_centred, y_centred = x - x.mean(dim, keepdim=True), y - y.mean(dim, keepdim=True)
     x_spread, y_spread = x_centred.norm(dim=dim), y_centred.norm(dim=dim)
-    varies = (x_spread > FLAT * x.norm(dim=dim)) & (y_spread > FLAT * y.norm(dim=dim))
-    product = torch.where(varies, x_spread * y_spread, 1.0)
-    return torch.where(varies, (x_centred * y_centred).sum(dim) / product, 0.0)
+    # "<=" for constant, not ">" for the opposite: NaN compares false, and must stay NaN.
+    constant = (x_spread <= FLAT * x.norm(dim=dim)) | (y_spread <= FLAT * y.norm(dim=dim))
+    product = torch.where(constant, 1.0, x_spread * y_spread)
+    return torch.where(constant, 0.0, (x_centred * y_centred).sum(dim) / product)
