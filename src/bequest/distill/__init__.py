@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Callable(ModuleType):
-    """A package with the name of its main function, which calling it calls."""
+    """A package that can be called like its main function, which has the same name."""
 
     def __call__(self, *values: Any, **named: Any) -> Fitted:
         """See :func:`bequest.distill.fit.distill`."""
@@ -24,4 +24,6 @@ class _Callable(ModuleType):
         return distill(*values, **named)
 
 
+# A function bound to this name would hide the package from ``import bequest.distill.x as y``, and
+# importing it here would load torch for ``bequest --help``.
 sys.modules[__name__].__class__ = _Callable

@@ -1,4 +1,4 @@
-"""What a teacher's inputs go through first: a network trained on other pixels can teach all the same."""
+"""Transforms of a teacher's inputs, so that a network trained on other resolutions or scales can teach."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Adapter(Variant, kind="adapter"):
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """``x`` as the teacher knows it."""
+        """``x`` as the teacher expects it."""
 
     @classmethod
     def _join(cls, parts: tuple[Adapter, ...], where: str) -> Adapter:
@@ -37,11 +37,11 @@ class Adapters(Adapter, name="adapters"):
     adapters: Listed[Adapter]
 
     def spec(self) -> Any:
-        """A list of specs, one an adapter."""
+        """A list of specs, one per adapter."""
         return [adapter.spec() for adapter in self.adapters]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The input after each of the steps in turn."""
+        """``x`` after all adapters, in order."""
         for adapter in self.adapters:
             x = adapter(x)
         return x
@@ -84,14 +84,14 @@ class Normalise(Adapter, name="normalise"):
 
 @strict
 class Resize(Adapter, name="resize"):
-    """Images of another size, smoothed where they shrink."""
+    """Images resized; with antialiasing unless ``mode`` is ``nearest``."""
 
     height: Annotated[int, Field(ge=1)]
     width: Annotated[int, Field(ge=1)] | None = None
     mode: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """``x`` of ``height`` × ``width``, or square."""
+        """``x`` resized to ``height`` × ``width``; square without a width."""
         _check_images(x, self.name)
         size = (self.height, self.width or self.height)
         if self.mode == "nearest":
@@ -101,7 +101,7 @@ class Resize(Adapter, name="resize"):
 
 @strict
 class Channels(Adapter, name="channels"):
-    """Grey images repeated in ``count`` channels, or colour merged into one by its mean."""
+    """Grey images repeated in ``count`` channels, or colour images averaged into one channel."""
 
     count: Annotated[int, Field(ge=1)] = 3
 

@@ -1,4 +1,4 @@
-"""How many answers a run asks of its teachers: the budget that arms are compared on."""
+"""How many answers a run asks of its teachers: the budget on which arms are compared."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from bequest.data.streams import SplitStream
 def queries_asked(batches: Batches, steps: int, *, repeatable: bool) -> int:
     """Answers asked of one teacher in the first ``steps`` of ``batches``, used or not.
 
-    A query is a sample in a view. A teacher whose answers are repeatable is asked about each query once,
-    however often it comes; any other gives a new answer every time. Where a pool is ranked by what teachers
-    answer, all of it is asked. The number follows from (seed, steps), so a resumed run counts as a whole one.
+    A query is a sample in a view. A teacher with repeatable answers is asked about each query once, however
+    often it is shown; any other teacher gives a new answer every time. If a pool is ranked by the teachers'
+    answers, the whole pool is asked. The number is a function of (seed, steps), so that a resumed run reports
+    the same as an uninterrupted one.
 
     Args:
         batches: The rows of every step.
@@ -30,10 +31,13 @@ def queries_asked(batches: Batches, steps: int, *, repeatable: bool) -> int:
             if repeatable:
                 total += pool if ranked else chosen
             else:
+                # A ranked pool is answered once a round, on top of the answers that the steps ask for.
                 total += steps * rows + (pool * len(batches.state()[source.name]) if ranked else 0)
+        # Generated inputs are new at every step, so that even a repeatable teacher is asked each time.
         elif not repeatable or not isinstance(source, Source):
             total += steps * rows
         elif source.plain or source.view_count is not None:
+            # Replayed instead of counted while asking: the order of queries follows from the seed.
             total += _distinct(SplitStream(index, source, rows, batches.seed), source, steps)
         else:
             total += steps * rows
@@ -48,6 +52,7 @@ def _distinct(stream: SplitStream, source: Source, steps: int) -> int:
     for step in range(steps):
         part = stream.part(step)
         seen[0 if source.plain else part.view, part.rows.cpu()] = True
+        # Only once a pass, as the check reads the whole table.
         if (step + 1) % per_pass == 0 and bool(seen.all()):
             break
     return int(seen.sum())

@@ -1,4 +1,4 @@
-"""Where a run stopped: everything needed to go on bit for bit, in one file that is whole or absent."""
+"""Checkpoints: everything needed to resume a run bit for bit, in one file that is whole or absent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bequest.files import write_bytes
 
 State = dict[str, Any]
 Checkpoint = Callable[[Callable[[], State] | None], State | None]
-"""Called with None it returns the state to go on from; called with a function it may keep its state."""
+"""Called with None it returns the state to resume from; called with a function it may save its result."""
 
 MAGIC = b"bequest-checkpoint 2\n"
 """The first line of a file; the second is the SHA-256 of everything after it."""
@@ -25,7 +25,7 @@ DIGEST_BYTES = 2 * hashlib.sha256().digest_size + 1
 
 
 class CheckpointIgnored(UserWarning):
-    """A checkpoint is damaged or belongs to another run, so that the run starts from its beginning."""
+    """A checkpoint is damaged or belongs to another run, so the run starts from the beginning."""
 
 
 def checkpointing(
@@ -33,19 +33,19 @@ def checkpointing(
 ) -> Checkpoint:
     """The ``checkpoint`` argument of :func:`bequest.distill.engine.train` for a file.
 
-    A file that is damaged or belongs to another run counts as none: there is a :class:`CheckpointIgnored`
-    warning, and the next state replaces it.
+    A file that is damaged or belongs to another run is ignored with a :class:`CheckpointIgnored` warning, and
+    replaced by the next state: a run that starts over is right and slow, a wrong state would be neither.
 
     Args:
         path: The file; its content is compared with its digest, then loaded with ``weights_only``, so that
             it cannot run code.
-        seconds: Keep a state only when the last one is at least this old.
-        run: What identifies the run, such as the hash of its configuration.
-        ending: Whether the run was asked to end: the next state is then kept, however old the last one is.
+        seconds: Save a state only if the last one is at least this old.
+        run: Identifies the run, such as the hash of its configuration.
+        ending: Whether the run was asked to end; the next state is then saved, however old the last one is.
 
     Raises:
         RunFolderError: From the returned function, if the file cannot be written.
-        KeyboardInterrupt: From it, after it kept the state of a run that was asked to end.
+        KeyboardInterrupt: From it, after it saved the state of a run that was asked to end.
     """
     written = time.monotonic()
 
@@ -54,6 +54,7 @@ def checkpointing(
         if state is None:
             return _read(Path(path), run)
         ends = ending()
+        # ``state`` is a function, called only to save: collecting a state waits for the device.
         if ends or time.monotonic() - written >= seconds:
             buffer = io.BytesIO()
             torch.save({"run": run, "state": state()}, buffer)

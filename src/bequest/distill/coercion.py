@@ -1,4 +1,4 @@
-"""What a caller may write for a part: an object, its name, its table, or a function."""
+"""Arguments in any form that a caller may give: an object, its name, its table, or a function."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OfFunction(AnswerObjective):
         self._function = function
 
     def spec(self) -> Any:
-        """Where the function is from: all that a record can say of it."""
+        """The module and name of the function; a record cannot hold its code."""
         kind = self._function if hasattr(self._function, "__qualname__") else type(self._function)
         return {"name": self.name, "function": f"{kind.__module__}.{kind.__qualname__}"}
 
@@ -65,7 +65,7 @@ class OfFunction(AnswerObjective):
 
 
 def as_objective(objective: Any, default: Objective) -> Objective:
-    """The objective that is meant: itself, a name, a table, a list of them, a function; None: ``default``.
+    """The objective from an objective, a name, a table, a list of them or a function; None: ``default``.
 
     Raises:
         ConfigError: If it is none of these; lists every fault.
@@ -81,7 +81,7 @@ def as_objective(objective: Any, default: Objective) -> Objective:
 
 
 def as_view(view: Any) -> View | None:
-    """The view that is meant: itself, a name, a table, or a list of them.
+    """The view from a view, a name, a table, or a list of them; None without one.
 
     Raises:
         ConfigError: Lists every fault.
@@ -90,7 +90,7 @@ def as_view(view: Any) -> View | None:
 
 
 def named_network(text: str, data: Dataset, options: Mapping[str, Any] | None = None) -> NetworkName:
-    """The network that ``text`` names, with the options that follow from the data, and further ``options``.
+    """The network that ``text`` names, with options that depend on the data, and further ``options``.
 
     Raises:
         InputError: See :func:`bequest.models.network_names.parse_network_name` and
@@ -102,7 +102,7 @@ def named_network(text: str, data: Dataset, options: Mapping[str, Any] | None = 
 
 
 def build_named(name: NetworkName, data: Dataset, *, seed: int) -> nn.Module:
-    """The network, with its weights where the name has some.
+    """The network, with the weights that the name gives, if any.
 
     Raises:
         InputError: If it cannot be built, or its weights do not fit.
@@ -112,18 +112,18 @@ def build_named(name: NetworkName, data: Dataset, *, seed: int) -> nn.Module:
 
 
 def named_teacher(text: str, data: Dataset, options: Mapping[str, Any] | None = None) -> nn.Module | Teacher:
-    """What can teach, by its name; an arm of a run teaches under the arm's name, and with its classes.
+    """A teacher by its name. An arm of a run teaches under the arm's name, with the classes of its data.
 
     A network of transformers teaches with the classes that its configuration names.
 
     Args:
         text: Its name.
-        data: What it shall teach.
+        data: The data that it is asked about.
         options: Further options of its family.
 
     Raises:
-        ModelError: If the name is of a family without weights, or of a network with a new head: both know
-            nothing of the classes.
+        ModelError: If the name has no weights, or gives a network with a new head: neither was trained on the
+            classes.
         InputError: If it cannot be built.
     """
     name = named_network(text, data, options)
@@ -136,6 +136,7 @@ def named_teacher(text: str, data: Dataset, options: Mapping[str, Any] | None = 
             remedy="train it first (bq.fit) and give what comes back, or name its weights",
         )
     network = build_named(name, data, seed=0)
+    # Trained weights are the same at any seed; parameters that differ were initialised, not loaded.
     if name.weights is None:
         _refuse_new(text, network, build_named(name, data, seed=1))
     classes = classes_of_run(text) or named_classes(network)
@@ -145,7 +146,7 @@ def named_teacher(text: str, data: Dataset, options: Mapping[str, Any] | None = 
 
 
 def _refuse_new(text: str, network: nn.Module, other: nn.Module) -> None:
-    """Refuse a teacher whose name leaves something to the seed, as it does the head for other classes.
+    """Refuse a teacher some of whose parameters depend on the seed, such as a new head for other classes.
 
     Args:
         text: Its name.

@@ -1,4 +1,4 @@
-"""Several teachers as one: in which space their answers are averaged, and with what weights."""
+"""Several teachers combined into one: the space in which answers are averaged, and the weights."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Combination(Variant, kind="combination"):
-    """Makes the logits of all teachers into those that the objective sees: ``combine(logits)``."""
+    """Maps the logits of all teachers to those that the objective sees: ``combine(logits)``."""
 
     @abstractmethod
     def __call__(self, teacher_logits: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One tensor for all teachers, or one each; shaped as each of ``teacher_logits``.
 
         Raises:
-            ObjectiveError: If the teachers' shapes differ, or they are not as many as the weights.
+            ObjectiveError: If the teachers' shapes differ, or their number is not that of the weights.
         """
 
 
@@ -102,6 +102,7 @@ class MeanProbs(Mean, name="mean_probs"):
         stacked = torch.stack(teacher_logits)
         stacked = full_precision(stacked)
         log_probs = torch.log_softmax(stacked / self.temperature, -1)
+        # A weight of 0 becomes -inf, which logsumexp leaves out.
         shares = torch.tensor(weights, device=log_probs.device).log()
         shares = shares.view(-1, *[1] * (log_probs.ndim - 1))
         return self.temperature * torch.logsumexp(log_probs + shares, 0)
@@ -109,11 +110,11 @@ class MeanProbs(Mean, name="mean_probs"):
 
 @strict
 class Separate(Combination, name="separate"):
-    """No mean: each teacher stays by itself, for objectives that bind each to a token."""
+    """No mean: teachers stay separate, for objectives that bind each of them to a token."""
 
     @override
     def __call__(self, teacher_logits: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The answers as they are."""
+        """The teachers' logits, unchanged."""
         return teacher_logits
 
 
@@ -135,6 +136,7 @@ def check_weights(weights: tuple[float, ...] | None) -> None:
     Raises:
         ValueError: If they do not.
     """
+    # A tolerance for weights such as 1/3 that were typed with a few decimals.
     if weights is not None and abs(sum(weights) - 1) > 1e-6:
         raise ValueError(f"weights must sum to 1, not {sum(weights):g}")
 

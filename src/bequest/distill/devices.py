@@ -1,4 +1,4 @@
-"""How a batch gets to the device of the network that reads it."""
+"""Moves a batch to the device of the network that reads it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bequest.models.devices import to_device
 
 
 def batch_to(batch: Batch, device: torch.device) -> Batch:
-    """``batch`` with what networks and objectives read on ``device``; the rows of its parts stay put.
+    """``batch`` with all tensors that networks and objectives read moved to ``device``.
 
-    Those name samples, which lie in memory or in a store and not on the device.
+    The row numbers of its parts stay where they are: they index samples in memory or in a store.
     """
     if batch.x.device == device:
         return batch

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def kl_terms(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """P · (log p - log q) of each class; what :func:`kl_rows` sums.
+    """The terms p · (log p - log q) of each class, which :func:`kl_rows` sums.
 
     Args:
         log_p: (..., C).

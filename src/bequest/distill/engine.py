@@ -16,7 +16,7 @@ from bequest.distill.score import Scores
 from bequest.distill.trainer import Trainer
 
 STRETCH = 64
-"""Steps between two looks at the losses (each waits for the device) and two chances to save."""
+"""Steps between reading the losses, which waits for the device, and between chances to save."""
 
 HIGHER_IS_BETTER = {"accuracy": True, "nll": False}
 
@@ -26,20 +26,20 @@ class Callback(Protocol):
     """Called with the epoch and the student, in eval mode, before training and after every epoch."""
 
     def __call__(self, epoch: int, student: nn.Module) -> object:
-        """Look at the student; change nothing."""
+        """Evaluate or log the student; must not change it."""
         ...
 
 
 @dataclass
 class Outcome:
-    """What a training run came to.
+    """The outcome of a training run.
 
     Attributes:
         steps: Optimizer steps taken.
-        epochs: Epochs begun, as the training split counts them.
-        history: One row a look: epoch, step, mean loss and parts since the last look, scores.
+        epochs: Epochs begun, in passes over the training split.
+        history: One row per evaluation: epoch, step, mean loss and parts since the last one, scores.
         last: Scores after the last epoch.
-        selected: Scores of the epoch whose weights the student now has.
+        selected: Scores of the epoch whose weights the student has at the end.
         seconds: Wall time of the loop.
     """
 
@@ -62,18 +62,18 @@ def train(
     ranks: Ranks | None = None,
     identity: str = "",
 ) -> Outcome:
-    """Run ``trainer`` to its last step, or go on where a checkpoint stopped.
+    """Run ``trainer`` to its last step, resuming from a checkpoint if there is one.
 
     Args:
         trainer: Holds the student; trained in place.
-        steps_per_epoch: What counts as an epoch.
+        steps_per_epoch: Steps that count as an epoch.
         evaluate: Scores of a network on the validation split; only the first rank calls it.
-        callbacks: Look at the student before training and after every epoch, on the first rank.
+        callbacks: Called before training and after every epoch, on the first rank.
         checkpoint: See :func:`bequest.distill.checkpoint.checkpointing`; offered the state after every epoch
             and every 64 steps in between.
         log: Receives each row of the history, on the first rank.
         ranks: The processes that train together.
-        identity: What decides the run, as a hash; a state of another identity is not taken up.
+        identity: A hash of everything that decides the run; a state of another identity is ignored.
 
     Returns:
         The outcome. The student holds the selected epoch's weights, in eval mode.
@@ -83,6 +83,7 @@ def train(
     """
     started = time.perf_counter()
     run = _Run(trainer, evaluate, steps_per_epoch, callbacks, log, ranks or Ranks())
+    # One writer: the ranks hold the same state, and would overwrite each other's file.
     save = checkpoint if checkpoint is not None and run.ranks.first else _keep_nothing
     saved = save(None)
     if saved is not None and saved.get("identity", "") != identity:
@@ -90,6 +91,7 @@ def train(
         saved = None
     saved = run.ranks.shared(saved)
     if saved is None:
+        # Before the first step, so that the history has the untrained student; a resumed run has that row.
         run.look(epoch=0)
     else:
         run.restore(saved)
@@ -144,18 +146,22 @@ class _Run:
         """The step at which this stretch ends: at most 64 further, and never beyond an epoch."""
         taken, length = self.trainer.taken, self.steps_per_epoch
         begun = taken // length * length
+        # Multiples of STRETCH from the epoch's start, wherever a run resumes: dropout is seeded at the start
+        # of each stretch, so other stretches would draw other numbers.
         stretch_end = begun + ((taken - begun) // STRETCH + 1) * STRETCH
         return min(stretch_end, begun + length, self.trainer.steps)
 
     def look(self, epoch: int) -> None:
-        """Call the callbacks; evaluate where an evaluation is due, remember the best, log."""
+        """Call the callbacks; if an evaluation is due, evaluate, remember the best epoch and log."""
         trainer = self.trainer
         student = trainer.evaluated.eval()
         if self.ranks.first:
             for callback in self.callbacks:
                 callback(epoch, student)
+        # The last step is always evaluated: "last" weights need scores too.
         if epoch % trainer.recipe.evaluate_every and not self.at_last_step:
             return
+        # From the first rank to all: they must agree on the best epoch and on when to stop.
         scores = self.ranks.shared(self.evaluate(student) if self.ranks.first else {})
         row: Scores = {"epoch": epoch, "step": trainer.taken, **trainer.mean_losses(), **scores}
         self.outcome.history.append(row)
@@ -174,6 +180,7 @@ class _Run:
         if better:
             self.outcome.selected = dict(self.outcome.last)
             if select != "last":
+                # A copy: state_dict() shares the tensors that the next steps change.
                 self.best_state = copy.deepcopy(self.trainer.evaluated.state_dict())
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What one training step lays before an objective."""
+"""The input of an objective in one training step."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["UNLABELLED", "Exchange"]
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One batch as student and teachers answered it.
+    """One batch with the answers of student and teachers.
 
     Attributes:
         student_logits: (N, C), or (N, L, C) for sequences.
-        labels: int64 class indices, (N,) or (N, L); ``UNLABELLED`` where there is none; None if all are.
+        labels: int64 class indices, (N,) or (N, L), ``UNLABELLED`` where there is none; None if all are.
         partner_labels: The labels of the mixing partners, as ``labels``; None without mixup or CutMix.
-        label_weight: (N,), the share of ``labels`` against ``partner_labels``, in [0, 1].
+        label_weight: (N,), the weight of ``labels`` in [0, 1]; ``partner_labels`` have the rest.
         mask: bool (N, L), True where a position counts; None if all do.
-        teacher_logits: One tensor a teacher (after combination), each shaped as ``student_logits``.
-        student_tokens: (N, T, C), one logit vector a token, from models that answer once a teacher.
+        teacher_logits: One tensor per teacher (after combination), each shaped as ``student_logits``.
+        student_tokens: (N, T, C), one logit vector per token, from models with a token for each teacher.
         student_features: Named activations of the student, (N, ...).
         teacher_features: Named activations of each teacher, (N, ...).
         clean_logits: The student's answers to the samples as they are, without gradient, shaped as
             ``student_logits``; None unless the objective reads them.
         rows: Positions that count in this step, over all micro-batches and ranks; None: those given here.
             With it, the losses of the pieces of a batch sum to the loss of the whole batch.
-        labelled: Positions with a label, counted likewise.
+        labelled: Positions with a label, counted in the same way.
         step: Optimizer steps taken so far.
         steps: Optimizer steps of the whole run.
     """

@@ -1,4 +1,4 @@
-"""Fine-tuning by depth: which layer a parameter belongs to, how fast it learns, and from when on."""
+"""Fine-tuning by depth: which layer a parameter belongs to, its learning rate, and when it joins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ CONTAINERS = (nn.Sequential, nn.ModuleList)
 def layers_of(model: nn.Module) -> list[list[str]]:
     """Names of parameters, layer by layer from the inputs to the head.
 
-    A layer is a child of the model that has parameters; sequences, and children that are the only one with
-    parameters, are taken apart. What has vectors alone, such as a normalisation, goes with the layer before.
+    A layer is a child of the model that has parameters. Sequences, and modules with a single child that has
+    parameters, are split into their children. A module with vectors alone, such as a normalisation, belongs
+    to the layer before it.
 
     >>> layers_of(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2, bias=False)))
     [['0.weight', '0.bias', '1.weight', '1.bias'], ['3.weight']]
@@ -26,6 +27,7 @@ def layers_of(model: nn.Module) -> list[list[str]]:
             layers[-1] += own
         else:
             layers.append(list(own))
+    # Parameters of the model itself, such as a class token, are used from the input on: the first layer.
     loose = [name for name, _ in model.named_parameters() if not any(name in layer for layer in layers)]
     if loose:
         layers = [[*loose, *layers[0]], *layers[1:]] if layers else [loose]
@@ -33,7 +35,7 @@ def layers_of(model: nn.Module) -> list[list[str]]:
 
 
 def heights_of(model: nn.Module) -> dict[str, int]:
-    """How many layers lie between each parameter and the output: 0 for the head.
+    """The number of layers between each parameter and the output: 0 for the head.
 
     >>> heights_of(nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False)))
     {'0.weight': 1, '1.weight': 0}
@@ -43,9 +45,9 @@ def heights_of(model: nn.Module) -> dict[str, int]:
 
 
 def start_of(height: int, top: int, over: float) -> float:
-    """From which share of the run on a layer of this height learns: ``over`` · height / top.
+    """The share of the run after which a layer of this height starts to learn: ``over`` · height / top.
 
-    The head learns from the start, the layer next to the inputs (height ``top``) from ``over`` on.
+    The head learns from the start; the layer next to the inputs (height ``top``) joins at ``over``.
 
     Source: Howard & Ruder 2018, "Universal language model fine-tuning", section 3.3 (gradual unfreezing).
     """

@@ -1,4 +1,4 @@
-"""One student: trained alone, or distilled. The public way into the engine."""
+"""The public API of the engine: one student, trained on labels or distilled."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def fit(
         seed: Seeds initial weights, order, views and dropout.
         recipe: The loop, or a table of its fields.
         objective: An objective, its name, or a table; default: cross-entropy.
-        views: How the training images are shown; default: as they are.
-        checkpoint: A file to keep the state of the run in; the same call goes on from there.
+        views: Augmentation of the training images; default: none.
+        checkpoint: A file for the state of the run; the same call resumes from it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; default: where the network is.
         progress: Show a bar; default: in a terminal and in a notebook.
         callbacks: ``callback(epoch, student)`` before training and after every epoch.
@@ -112,7 +112,7 @@ def distill(
     callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Fitted:
-    """Train a student on what its teachers answer.
+    """Train a student on its teachers' answers.
 
     Args:
         student: A name, or a network, which is copied.
@@ -124,17 +124,17 @@ def distill(
             or of ``queries``.
         objective: An objective, its name, a table, or a function ``loss(student_logits, teacher_logits)``;
             default: ``KD(temperature=4)``.
-        combine: How the logits of several teachers become one; see :mod:`bequest.distill.combine`.
-        views: How the queries are shown; default: as they are.
-        view_count: How many views there are; default: a new one each pass.
-        queries: What to ask about instead of the training inputs: an unlabelled pool (arrays or a dataset),
+        combine: How the logits of several teachers are combined; see :mod:`bequest.distill.combine`.
+        views: Augmentation of the queries; default: none.
+        view_count: Number of different views; default: a new one each pass.
+        queries: Inputs to ask about instead of the training inputs: an unlabelled pool (arrays or a dataset),
             a generator ``generate(rows, generator)`` of inputs or one of :mod:`bequest.data.generators`, or a
             sequence of :class:`bequest.data.queries.Source` and :class:`bequest.data.queries.Generated` for a
             mixture.
-        active: Ask only about the most telling part of the queries, chosen in rounds.
+        active: Ask only about the most informative queries, chosen in rounds.
         seed: Seeds initial weights, order, views and dropout.
         recipe: The loop, or a table of its fields.
-        checkpoint: A file to keep the state of the run in; the same call goes on from there.
+        checkpoint: A file for the state of the run; the same call resumes from it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; default: where the network is.
         progress: Show a bar; default: in a terminal and in a notebook.
         callbacks: ``callback(epoch, student)`` before training and after every epoch.
@@ -185,7 +185,7 @@ def distill(
 
 
 def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyTeacher:
-    """A teacher of whatever can teach.
+    """The teacher from a teacher, a fitted student or a network.
 
     Raises:
         ModelError: If it is no network.
@@ -198,7 +198,7 @@ def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyT
 
 
 def _borrowed(teacher: Fitted | AnyTeacher | nn.Module, index: int, borrowed: ExitStack) -> AnyTeacher:
-    """A teacher whose network gets its modes back when ``borrowed`` closes, unless it came as a Teacher."""
+    """A teacher; a network that was not given as one gets its modes back when ``borrowed`` closes."""
     wrapped = as_teacher(teacher, index)
     if wrapped is not teacher:
         borrowed.callback(wrapped.release)
@@ -207,7 +207,7 @@ def _borrowed(teacher: Fitted | AnyTeacher | nn.Module, index: int, borrowed: Ex
 
 @dataclass(frozen=True)
 class _Watching:
-    """What happens beside a training: where its state goes, what is shown, who looks on."""
+    """Side effects of a training: the file for its state, the progress bar, the callbacks."""
 
     checkpoint: str | Path | None
     progress: bool | None
@@ -247,7 +247,7 @@ def _fitted(lesson: Lesson, model: Any, network: NetworkName | None, watching: _
 
 
 def _explained(callback: Callback) -> Callback:
-    """``callback``, with what it raises as one message that names it."""
+    """``callback``, whose exceptions become one message that names it."""
 
     def call(epoch: int, student: nn.Module) -> None:
         try:
@@ -265,7 +265,7 @@ def _explained(callback: Callback) -> Callback:
 
 
 def _source_config(source: AnySource) -> dict[str, Any]:
-    """What the record says of a source."""
+    """A source as the record describes it."""
     config: dict[str, Any] = {"name": source.name, "share": source.share, "labels": source.labelled}
     if isinstance(source, Source):
         config |= {"views": source.view.spec(), "view_count": source.view_count, "rows": len(source.split)}
@@ -283,6 +283,7 @@ def _student(model: Any, data: Dataset, seed: int, *, taught: bool) -> nn.Module
         check_network(model, data["train"].x[:0])
         copied: nn.Module = copy.deepcopy(model)
         return copied
+    # Different weights: from the same ones, a self-taught student would start in its teacher's basin.
     start = derive(seed, "student", "taught" if taught else "alone")
     return build_named(model, data, seed=start)
 
@@ -325,7 +326,7 @@ def _stored_sources(
     *,
     labelled: bool,
 ) -> tuple[AnySource, ...]:
-    """What the store was asked about; queries and views that are given must be those."""
+    """The sources that the store was built on; ``queries`` and ``view``, if given, must be the same."""
     if view is not None:
         store.check_views(view)
     if isinstance(queries, (list, tuple)) and any(isinstance(q, AnySource) for q in queries):
@@ -344,6 +345,7 @@ def _whole(seed: object) -> int:
 def _recipe(recipe: Recipe | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Recipe:
     if isinstance(recipe, Mapping):
         recipe = Recipe.parse(recipe, "the training recipe")
+    # Only fields that were set, so that the recipe built from both is validated as if written in one go.
     base = (recipe or Recipe()).model_dump(exclude_unset=True)
     return Recipe.parse({**base, **options}, "the training recipe")
 

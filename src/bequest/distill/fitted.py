@@ -26,7 +26,7 @@ from bequest.records import RunRecord
 RECORD = "record.json"
 FITTED = "fitted.json"
 CURVE = (200, 40)
-"""Width and height in pixels of the curve that a notebook shows."""
+"""Width and height in pixels of the curve in a notebook."""
 
 
 @dataclass(repr=False)
@@ -35,16 +35,16 @@ class Fitted:
 
     Attributes:
         model: The network, in eval mode, with the selected epoch's weights.
-        record: What was asked and what came of it.
-        history: One row a look at the validation split.
-        data: What it was trained on; None of a student that was loaded.
-        family: Its name in the catalogue; None of a network of the caller's.
+        record: The configuration and the results.
+        history: One row per evaluation on the validation split.
+        data: The data that it was trained on; None for a student that was loaded.
+        family: Its name in the catalogue; None for a network of the caller's.
         options: The options that it was built with.
         classes: Names in the order of its logits.
-        padding: The token that fills sequences up.
+        padding: The padding token.
         input_shape: Shape of one input.
-        tokenizer: What made tokens of texts, where it was trained on texts.
-        task: What it answers of tokens; see :attr:`bequest.data.datasets.Dataset.task`.
+        tokenizer: The tokenizer of its texts, if it was trained on texts.
+        task: What it predicts of tokens; see :attr:`bequest.data.datasets.Dataset.task`.
     """
 
     model: nn.Module
@@ -93,8 +93,8 @@ class Fitted:
     def save(self, folder: str | Path) -> Path:
         """Write the student into ``folder``, for :func:`load` and for plain PyTorch.
 
-        ``model.safetensors`` has the weights, ``config.json`` what builds a network of the catalogue,
-        ``record.json`` the record, ``fitted.json`` the history, ``tokenizer.json`` the tokenizer of texts.
+        ``model.safetensors`` holds the weights, ``config.json`` the family and options of a network of the
+        catalogue, ``record.json`` the record, ``fitted.json`` the history, ``tokenizer.json`` the tokenizer.
 
         Raises:
             ModelError: If the weights cannot be stored.
@@ -143,7 +143,7 @@ class Fitted:
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a table, and validation accuracy over the epochs."""
+        """HTML for a notebook: a table, and validation accuracy over the epochs."""
         rows = [
             ("student", self.record.arm),
             ("parameters", f"{self.record.parameters:,}"),
@@ -162,8 +162,8 @@ def load(folder: str | Path, model: nn.Module | None = None) -> Fitted:
     """The student that :meth:`Fitted.save` wrote into ``folder``.
 
     Args:
-        folder: Where it lies.
-        model: A network of the same structure, where the student is none of the catalogue; filled in place.
+        folder: The folder.
+        model: A network of the same structure, if the student is not from the catalogue; filled in place.
 
     Raises:
         ModelError: If the folder holds no student, a file is damaged, or a network is needed and not given.
@@ -188,6 +188,7 @@ def load(folder: str | Path, model: nn.Module | None = None) -> Fitted:
         )
     else:
         load_weights(folder / WEIGHTS, model)
+    # Weights and record are two files: one of them may have been replaced since.
     if record.weights_digest not in (None, weights_digest(model)):
         raise ModelError(
             f"the weights in {folder} are not those of its record",

@@ -1,4 +1,4 @@
-"""Do a teacher's answers and a student's mean the same: class by class, and logits at all."""
+"""Checks that logits of teacher and student mean the same: the order of the classes, and logits at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from bequest.errors import InputError
 
 SUM_TOLERANCE = 1e-3
-"""Rows of probabilities that were computed in half precision sum to 1 up to this."""
+"""Rows of probabilities computed in half precision sum to 1 up to this."""
 
 
 def check_class_order(
@@ -23,18 +23,17 @@ def check_class_order(
     """Compare the class names of a teacher or a store with those of the data.
 
     Args:
-        whose: Who has the classes, as the message begins: "the teacher 'cnn'".
-        theirs: Names in the order of its logits; None if nobody knows them.
+        whose: The owner of the classes, with which the message begins: "the teacher 'cnn'".
+        theirs: Names in the order of its logits; None if unknown.
         ours: Names in the order of the data's labels.
-        error: What is raised.
+        error: The exception to raise.
         tokens: Whether the classes are the tokens of a vocabulary, which must be the same one.
 
     Returns:
-        A warning if there are other names, so that only their positions can be paired.
+        A warning if the names differ, so that classes can be paired by position only.
 
     Raises:
-        InputError: Of the class ``error``, if the same names stand in another order, or vocabularies differ;
-            counts the tokens.
+        InputError: Of the class ``error``, if the same names have another order, or vocabularies differ.
 
     >>> check_class_order("the teacher 'cnn'", ["cat", "dog"], ["cat", "hound"], InputError)
     ["the teacher 'cnn' has other class names than the data: class 1 is 'dog', not 'hound'"]
@@ -49,6 +48,7 @@ def check_class_order(
             got=f"{len(theirs):,} tokens; {differ:,} are in one of the two only",
             remedy="use one tokenizer for both, or map the teacher's logits to the data's tokens",
         )
+    # Not an error here: the caller compares the widths of the logits, and knows the remedy.
     if len(theirs) != len(ours):
         return []
     first = next(k for k, (a, b) in enumerate(zip(theirs, ours, strict=True)) if a != b)
@@ -66,7 +66,7 @@ def check_class_order(
 
 
 def probabilities_for_logits(whose: str, logits: Tensor) -> list[str]:
-    """A warning if ``logits`` (N, ..., C) are numbers in [0, 1] that sum to 1: a softmax too many.
+    """A warning if ``logits`` (N, ..., C) are in [0, 1] and sum to 1, as after a softmax.
 
     >>> import torch
     >>> probabilities_for_logits("the student", torch.tensor([[0.9, 0.1], [0.5, 0.5]]))[0]

@@ -1,4 +1,4 @@
-"""One student's training, complete: what decides it, its run, its record."""
+"""One student's training: everything that decides it, its run, its record."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from bequest.variants import Variant
 
 @dataclass(frozen=True)
 class Trained:
-    """What a lesson came to.
+    """The outcome of a lesson.
 
     Attributes:
-        outcome: The run.
-        teachers: What the record says of each teacher.
+        outcome: Of the training loop.
+        teachers: The record of each teacher.
         warnings: Sentences that a reader of the result should know.
-        chosen: What active sources asked about: their names to the pool's queries, one tensor a round.
+        chosen: Queries of active sources: their names to row numbers of the pool, one tensor per round.
         asked: Answers asked of each teacher, by its name; see :func:`bequest.distill.asked.queries_asked`.
     """
 
@@ -62,15 +62,15 @@ class Lesson:
     Attributes:
         student: The network to train, in place.
         data: Its ``train`` and ``validation`` splits are used, no other.
-        sources: What the student trains on, or asks its teachers about.
+        sources: The inputs that the student trains on, or asks its teachers about.
         objective: Loss of an Exchange.
         recipe: The loop.
         seed: Seeds the order, the views and dropout.
         teachers: Frozen or online networks; empty for plain training.
         signal: A store, or another signal, instead of live teachers; ``sources`` are then those of the store.
-        combine: How several teachers' logits become what the objective sees.
+        combine: How the logits of several teachers are combined for the objective.
         plain_accuracy: Validation accuracy of the student trained alone, which a teacher should exceed.
-        padding: The token that fills sequences up; positions that hold it are masked.
+        padding: The padding token; positions that hold it are masked.
         device: Where the student trains and its teachers answer; None: wherever their networks are.
     """
 
@@ -104,12 +104,14 @@ class Lesson:
             TeacherChanged: If a teacher moved.
             WorkerLost: If another rank is gone.
         """
+        # The trainer seeds the global generators of every device: the caller gets theirs back.
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             if self.device is not None:
                 device = parse_device(self.device)
                 self.student.to(device)
                 for teacher in self.teachers:
                     teacher.to(device)
+            # Before any check draws a batch: such a source has no inputs until it knows who writes them.
             for source in self.sources:
                 if isinstance(source, Generated) and isinstance(source.generate, ModelQueries):
                     source.generate.follow(self.student, self.teachers)
@@ -121,8 +123,10 @@ class Lesson:
                 records = signal.records(self.data)
             sentences = check_student(self.student, self.data, self.recipe)
             check_queries(self.student, self.sources, self.data)
+            # Now, as it covers the initial weights, which training changes.
             identity = "" if checkpoint is None else self._identity(records)
             batches, trainer = self._trainer(signal)
+            # Closed also after an error, or the hooks stay on the caller's network.
             with closing(trainer), signal.reading_ahead(batches) if signal else nullcontext():
                 outcome = train(
                     trainer,
@@ -141,7 +145,7 @@ class Lesson:
         return Trained(outcome, records, tuple(sentences), batches.state(), asked)
 
     def _signal(self) -> Signal | None:
-        """What answers for the teachers, ready for the sources; None for plain training."""
+        """The signal that answers for the teachers, opened for the sources; None for plain training."""
         if self.signal is None:
             if not self.teachers:
                 return None
@@ -154,7 +158,7 @@ class Lesson:
         return self.signal.opened(self.sources, self.objective, combined=self.combine is not None)
 
     def _identity(self, teachers: Sequence[TeacherRecord]) -> str:
-        """What decides the student, as a hash: splits that are only tested on have no part in it."""
+        """A hash of everything that decides the student; test splits are not part of it."""
         return content_hash(
             [
                 weights_digest(self.student),
@@ -168,6 +172,7 @@ class Lesson:
                     for s in self.sources
                     if isinstance(s, Source)
                 ],
+                # Absent, not an empty list, without generated sources: older checkpoints keep their identity.
                 *([generated] if (generated := [s.spec for s in self.sources if _described(s)]) else []),
                 [[teacher.arm, teacher.mode, teacher.digest_before] for teacher in teachers],
                 repr(self.combine) if isinstance(self.combine, Variant) else self.combine is not None,
@@ -184,6 +189,7 @@ class Lesson:
             seed=self.seed,
             steps=steps,
             steps_per_epoch=self.recipe.steps_per_epoch(samples),
+            # The signal uncombined: disagreement compares the teachers with each other.
             rank=Ranking(self.student, signal, ranks, self.padding, self.sources),
         )
         trainer = Trainer(
@@ -204,7 +210,7 @@ class Lesson:
     def _warnings(
         self, signal: Signal | None, teachers: Sequence[TeacherRecord], batches: Batches
     ) -> list[str]:
-        """A teacher no better than the student alone; stored views that repeat; what depends on the ranks."""
+        """Warnings: teachers no better than the student alone, views that repeat, effects of the ranks."""
         plain = self.plain_accuracy
         sentences = list(self.data.notes)
         sentences += [
@@ -225,7 +231,7 @@ class Lesson:
 
 
 def _described(source: AnySource) -> TypeGuard[Generated]:
-    """Whether a source makes its inputs and says how."""
+    """Whether a source generates its inputs and has a spec."""
     return isinstance(source, Generated) and source.spec is not None
 
 

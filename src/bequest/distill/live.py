@@ -1,4 +1,4 @@
-"""Live teachers: asked at every step, or once where the same question comes again."""
+"""Live teachers: asked at every step, or once if the same query is shown again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bequest.distill.trainer import Trainer
 
 LOOKUP_BYTES = 512 * 2**20
-"""Answers of at most this size are computed once and looked up."""
+"""Answers of at most this size are computed once and looked up; larger ones are recomputed."""
 
 CHUNK = 500
 
@@ -33,18 +33,18 @@ CHUNK = 500
 class LiveTeachers(Signal):
     """Teachers asked at every step, about the very pixels that the student sees.
 
-    Where a source has finitely many views (one, if it shows its samples as they are), a teacher in eval
-    mode would answer each pass over a view alike; its logits are then computed once, a whole view at a
-    time, and looked up, if they are not too many. Of a source that asks about a few rows only those are
-    answered, anew each time that they become more, so that answers do not depend on when a run resumed.
+    If a source has finitely many views (one, if it has no augmentation), a teacher in eval mode gives the
+    same answers in each pass over a view. Its logits are then computed once, a whole view at a time, and
+    looked up, unless they are too large. If a source asks about some rows only, just those are answered, and
+    all of them again each time that rows are added, so that answers do not depend on when a run resumed.
 
     Args:
-        teachers: One or many.
+        teachers: One or several.
         sources: The sources of the batches that will be answered.
-        features: Named activations to return beside the logits, of the teachers that have them; they are
+        features: Named activations to return with the logits, of the teachers that have them; they are
             never looked up.
-        seed: The seed of the views, as ``Batches`` has it; None: only what is shown as it is is looked up.
-        padding: The token that fills sequences up.
+        seed: The seed of the views, as in ``Batches``; None: only sources without augmentation are looked up.
+        padding: The padding token.
 
     Raises:
         UnknownName: If no teacher has an activation of such a name.
@@ -92,7 +92,7 @@ class LiveTeachers(Signal):
         self._sentences = check_teachers(self.teachers, student, data, rows=recipe.batch // recipe.accumulate)
 
     def warnings(self, batches: Batches, steps: int) -> list[str]:
-        """What :meth:`check` found out about the teachers' classes and logits."""
+        """Warnings of :meth:`check` about the teachers' classes and logits, and the teachers' notes."""
         del batches, steps
         return self._sentences + [note for teacher in self.teachers for note in teacher.notes]
 
@@ -150,7 +150,7 @@ class LiveTeachers(Signal):
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def _finite(self, source: int) -> bool:
-        """Whether the source shows so few views that answers can be looked up."""
+        """Whether the source has finitely many views, so that answers can be looked up."""
         shown = self._sources[source]
         if not isinstance(shown, Source):
             return False
@@ -171,11 +171,12 @@ class LiveTeachers(Signal):
 def _answers(
     teacher: AnyTeacher, source: Source, view: int, seed: int, among: Tensor | None = None
 ) -> Tensor | None:
-    """The answers to a whole view of a source, NaN in rows that are not ``among``; None where too many."""
+    """The answers to a whole view of a source, NaN in rows that are not ``among``; None if too large."""
     stream, size = SplitStream(0, source, 1, seed), len(source.split)
     rows = torch.arange(size, device=source.split.ids.device) if among is None else among
     first, *rest = (stream.shown(chunk, view).x for chunk in torch.split(rows, CHUNK))
     answers = [teacher(first)]
+    # The size of an answer is known only after the first chunk.
     if answers[0][0].nbytes * size * (source.view_count or 1) > LOOKUP_BYTES:
         return None
     whole = torch.cat([*answers, *(teacher(chunk) for chunk in rest)])

@@ -30,19 +30,19 @@ SEQUENCE_AXES = 3
 class ModelQueries:
     """Writes token sequences with a language model: ``generate(rows, generator)`` of a ``Generated`` source.
 
-    Each sequence begins with a random one of the prompts; every further token is drawn from
-    softmax(logits / temperature) of the model in eval mode. The draws follow from the generator, which a step
-    seeds, and from the weights, so that a run which resumes writes the same queries.
+    Each sequence begins with a random prompt; every further token is drawn from softmax(logits / temperature)
+    of the model in eval mode. The draws depend only on the generator, which is seeded at each step, and on
+    the weights, so that a resumed run writes the same queries.
 
     Args:
         prompts: int64 (M, P), tokens to begin with, such as the first ones of the training sequences.
         length: Tokens of a whole sequence, more than P.
-        model: Who writes: a network of next-token logits (N, L, C); None: who ``by`` says.
+        model: The network that writes, with next-token logits (N, L, C); None: the one that ``by`` names.
         by: ``student``: the student as it is at each step, which is on-policy distillation; ``teacher``: its
             first teacher, which is sequence-level distillation.
         temperature: > 0.
-        end: A token after which a sequence is filled up with ``padding``.
-        padding: The token that fills sequences up.
+        end: A token after which a sequence is filled with ``padding``.
+        padding: The padding token.
 
     Raises:
         ConfigError: Lists every fault.
@@ -81,10 +81,10 @@ class ModelQueries:
         return self._model is None and self._by == "student"
 
     def follow(self, student: nn.Module, teachers: Sequence[AnyTeacher] = ()) -> None:
-        """Let the student of a lesson, or its first teacher, write from now on, if no other network does.
+        """Let the student of a lesson, or its first teacher, write from now on, unless a model was given.
 
         Raises:
-            ConfigError: If the teacher shall write and there is none.
+            ConfigError: If the teacher is to write and there is none.
         """
         if self._model is not None:
             return
@@ -99,7 +99,7 @@ class ModelQueries:
         """``rows`` sequences (rows, length) on the CPU.
 
         Raises:
-            ConfigError: If the student or teacher shall write and there is none, or the model has no
+            ConfigError: If the student or teacher is to write and there is none, or the model has no
                 next-token logits.
         """
         model = self._writer
@@ -118,6 +118,7 @@ class ModelQueries:
                         "queries of a model",
                         [f"expected next-token logits (N, L, C), got {tuple(logits.shape)}"],
                     )
+                # On the CPU: a GPU's generator would draw other tokens from the same seed.
                 probs = torch.softmax(logits[:, -1].cpu() / self._temperature, -1)
                 drawn = torch.multinomial(probs, 1, generator=generator)
                 tokens = torch.cat([tokens, self._filled(tokens, drawn)], 1)
@@ -141,10 +142,10 @@ class Written(Generator, name="written"):
 
     Attributes:
         by: ``student``, as it is at each step, or ``teacher``: the first one.
-        prompt: Tokens that each begins with.
-        length: Tokens of a whole sequence; default: as the data's.
+        prompt: Tokens of the data that each sequence begins with.
+        length: Tokens of a whole sequence; default: as in the data.
         temperature: Above 1 draws are more varied, below 1 less.
-        end: A token after which a sequence is filled up with ``padding``.
+        end: A token after which a sequence is filled with ``padding``.
         padding: See ``end``.
     """
 
@@ -157,7 +158,7 @@ class Written(Generator, name="written"):
 
     @override
     def bind(self, split: Split) -> ModelQueries:
-        """Sequences that begin as those of ``split``.
+        """Queries that begin like the sequences of ``split``.
 
         Raises:
             DataError: If the split holds no sequences of tokens.

@@ -22,14 +22,14 @@ from bequest.models.weights import weights_digest
 
 
 class OnlineTeacher(AnyTeacher):
-    """A teacher that takes its own labelled step on each batch; the student learns from those same logits.
+    """A teacher that takes its own labelled step on each batch; the student learns from that step's logits.
 
-    The network is copied; ``model`` is the copy that learns. The record calls it ``online``.
+    The network is copied; ``model`` is the copy that learns. Its mode in the record is ``online``.
 
     Args:
-        model: The network as it starts.
-        name: What the record calls it.
-        recipe: How it is trained; default: as the student. Batch size and accumulation are the student's.
+        model: The network at the start.
+        name: Its name in the record.
+        recipe: How it is trained; default: like the student. Batch size and accumulation are the student's.
         objective: What it minimises; default: cross-entropy. It must need no teacher.
         adapter: See :class:`bequest.distill.teachers.Teacher`.
     """
@@ -71,15 +71,16 @@ class OnlineTeacher(AnyTeacher):
         self._ask = asking(self._adapted, padding)
 
     def evaluated(self, x: Tensor) -> Tensor:
-        """The answer of a call: an online teacher has one mode."""
+        """As a call: an online teacher always answers in eval mode."""
         return self(x)
 
     def answer(self, batch: Batch) -> Tensor:
-        """Its logits from its own step on ``batch``; of a batch that it took no step on, as a call."""
+        """Its logits from its own step on ``batch``; for a batch without a step, as a call."""
+        # First in, first out: with accumulation there is one answer per micro-batch, in the student's order.
         return self._answers.popleft() if self._answers else self(batch.x)
 
     def activation_names(self) -> list[str]:
-        """None: it hands over its logits only."""
+        """Empty: it hands over its logits only."""
         return []
 
     def verify_mode(self) -> None:
@@ -101,7 +102,8 @@ class OnlineTeacher(AnyTeacher):
         padding: int | None = None,
         ranks: Ranks | None = None,
     ) -> Trainer:
-        """What takes its step on each batch of a student that is trained by ``recipe``."""
+        """The trainer of its own steps, for a student that is trained with ``recipe``."""
+        # The student's patterns in ``rates`` name the student's parameters.
         mine = self._recipe or recipe.model_copy(update={"rates": {}, "ema": None})
         return Trainer(
             self._adapted,

@@ -1,4 +1,4 @@
-"""Padding that a network is told of: attention masks, for networks whose forward takes them."""
+"""Attention masks from the padding token, for networks whose ``forward`` takes them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ATTENTION_MASK = "attention_mask"
 
 
 def asking(model: nn.Module, padding: int | None) -> Callable[[Tensor], object]:
-    """How to ask ``model`` about inputs in which the token ``padding`` fills sequences up.
+    """A function that calls ``model`` on inputs that may be padded with the token ``padding``.
 
-    A network whose ``forward`` has a parameter ``attention_mask``, as those of transformers have, gets one:
-    see :func:`bequest.models.masks.call_with_mask`. Any other is asked as it is, and so are all without
-    padding.
+    A network whose ``forward`` has a parameter ``attention_mask``, as those of transformers, gets one; see
+    :func:`bequest.models.masks.call_with_mask`. Any other network is called with the inputs alone, and so are
+    all networks if ``padding`` is None.
     """
     if padding is None or not masks.takes(model, ATTENTION_MASK):
         return model
@@ -25,7 +25,7 @@ def asking(model: nn.Module, padding: int | None) -> Callable[[Tensor], object]:
 
 
 def attention_mask(model: nn.Module, x: Tensor, padding: int | None) -> Tensor | None:
-    """The mask that :func:`asking` passes for the tokens ``x`` (N, L); None where ``model`` takes none."""
+    """The mask that :func:`asking` passes for tokens ``x`` (N, L); None if ``model`` takes none."""
     if padding is None or x.is_floating_point() or not masks.takes(model, ATTENTION_MASK):
         return None
     return masks.attention_mask(x, padding)

@@ -1,8 +1,8 @@
-"""Several processes that train one student: started by torchrun, each with a part of every batch.
+"""Several processes that train one student, started by torchrun, each with a part of every batch.
 
 Rank r takes rows r, r + world, r + 2 world ... of each batch, and gradients are summed, not averaged: every
-loss is a share of the whole batch's loss. So the same global batch gives the same student, up to the order of
-additions, for any number of processes.
+loss is a share of the whole batch's loss. The same global batch therefore gives the same student, up to the
+order of additions, for any number of processes.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from bequest.errors import WorkerLost
 T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a rank waits for the others within a training before it gives the run up."""
+"""How long a rank waits for the others during training before the run fails."""
 
 PATIENCE = timedelta(days=30)
-"""How long the others wait for the first rank's next order: it may read networks, or wait for others."""
+"""How long the other ranks wait for the first one's next order: it may be reading networks, or waiting."""
 
 _patient_groups: list[dist.ProcessGroup] = []
 
@@ -47,7 +47,7 @@ class Ranks:
 
     @classmethod
     def here(cls) -> Ranks:
-        """The ranks of the process group that is there; alone without one."""
+        """The ranks of the current process group; alone without one."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls()
@@ -98,9 +98,11 @@ class Ranks:
                     buffer.copy_(self.sum(buffer.detach().clone()) / self.world)
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Sum gradients over all ranks; a parameter without one on every rank stays without."""
+        """Sum gradients over all ranks; a parameter that has none on any rank keeps None."""
         if self.world == 1:
             return
+        # One flat reduction for gradients and for which of them exist: unused parameters differ between
+        # ranks, and the optimizer must skip a parameter on all ranks or on none.
         present = parameters[0].new_tensor([parameter.grad is not None for parameter in parameters])
         flat = self.sum(torch.cat([present, *(_gradient(parameter).flatten() for parameter in parameters)]))
         has_gradient = (flat[: len(parameters)] > 0).tolist()
@@ -128,13 +130,13 @@ def launched() -> bool:
 
 
 def following() -> bool:
-    """True in a process that torchrun started, but the first one."""
+    """True in every process that torchrun started except the first one."""
     return launched() and os.environ["RANK"] != "0"
 
 
 @contextmanager
 def joined(timeout: timedelta = TIMEOUT) -> Iterator[Ranks]:
-    """Join the processes that torchrun started, on gloo and, with one GPU a rank, NCCL; alone without.
+    """Join the processes that torchrun started, with gloo and, if each rank has a GPU, NCCL; else alone.
 
     Raises:
         WorkerLost: If the others cannot be reached.
@@ -158,6 +160,7 @@ def joined(timeout: timedelta = TIMEOUT) -> Iterator[Ranks]:
             got=str(error).strip().splitlines()[0],
             remedy="check MASTER_ADDR and MASTER_PORT, and that every rank was started",
         ) from error
+    # A group of its own, as a group has one timeout: a dead rank in training should be noticed soon.
     _patient_groups.append(dist.new_group(backend="gloo", timeout=PATIENCE))
     try:
         yield Ranks.here()

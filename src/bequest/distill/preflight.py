@@ -1,4 +1,4 @@
-"""What is looked at before the first step, so that a run that cannot work does not start."""
+"""Checks before the first step, so that a run that cannot work does not start."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from bequest.models.network_checks import check_network
 from bequest.models.tokens import logits_of
 
 ROWS = 2
-"""Shuffling needs at least so many rows."""
+"""Fewest rows that can be shuffled."""
 
 PROBED = 8
-"""Rows that every network answers before the first step."""
+"""Rows on which every network is tried before the first step."""
 
 
 def check_teachers(
     teachers: Sequence[AnyTeacher], student: nn.Module, data: Dataset, *, rows: int = ROWS
 ) -> list[str]:
-    """Refuse teachers that cannot teach this student; the sentences that a reader should know.
+    """Refuse teachers that cannot teach this student; returns warnings for the record.
 
     Args:
-        teachers: Whoever will be asked.
-        student: Who learns from them.
-        data: What is learned.
-        rows: The fewest rows that they are asked about at once.
+        teachers: The teachers.
+        student: The student.
+        data: The data that is learned.
+        rows: The fewest rows that the teachers are asked about at once.
 
     Raises:
         TeacherChanged: If one is in training mode.
@@ -67,6 +67,7 @@ def check_teachers(
                 remedy="raise the batch size, or ask it in eval mode",
             )
         if logits.shape[-1] != len(data.classes):
+            # For its own error: two vocabularies are a more useful message than two numbers.
             check_class_order(whose, teacher.classes, data.classes, ModelError, tokens=data.next_token)
             more = logits.shape[-1] - len(data.classes)
             raise ModelError(
@@ -83,7 +84,7 @@ def check_teachers(
 
 
 def check_student(student: nn.Module, data: Dataset, recipe: Recipe) -> list[str]:
-    """Refuse a student that cannot be trained on ``data``; the sentences that a reader should know.
+    """Refuse a student that cannot be trained on ``data``; returns warnings for the record.
 
     Raises:
         ModelError: If it has nothing to train, is of a kind that cannot be trained, does not take the inputs,
@@ -136,11 +137,10 @@ def check_labels(sources: Sequence[AnySource], classes: int) -> None:
 
 
 def check_alive(objective: Objective, exchange: Exchange, learned: nn.Module | None) -> None:
-    """Refuse a signal to which the loss does not listen: each teacher's answers, shuffled, must change it.
+    """Refuse a teacher without effect: shuffling its answers between the rows must change the loss.
 
-    The student's answers are replaced by noise, since a fresh student may answer everything alike; the
-    beginning, the middle and the end of the run are tried, since a schedule may silence a teacher for a
-    while.
+    The student's answers are replaced by noise, since a fresh student may give the same answer to all inputs.
+    The start, the middle and the end of the run are tried, since a schedule may set a weight to 0.
 
     Raises:
         ObjectiveError: Names the teacher whose shuffled answers change nothing.
@@ -164,9 +164,10 @@ def check_alive(objective: Objective, exchange: Exchange, learned: nn.Module | N
 def _losses(
     objective: Objective, exchange: Exchange, teacher: int, learned: nn.Module | None
 ) -> tuple[float, float]:
-    """The loss, and the loss when the answers of one teacher are shuffled."""
+    """The loss, and the loss with the answers of one teacher shuffled."""
     logits, features = list(exchange.teacher_logits), list(exchange.teacher_features)
     if teacher < len(logits):
+        # Rolled by one row, a permutation that leaves no row in its place.
         logits[teacher] = logits[teacher].roll(1, 0)
     if teacher < len(features):
         features[teacher] = {name: rows.roll(1, 0) for name, rows in features[teacher].items()}
@@ -176,7 +177,7 @@ def _losses(
 
 
 def _with_noise(exchange: Exchange) -> Exchange:
-    """The exchange with a made-up student, which answers every input differently."""
+    """The exchange with random student answers, different for every input."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(values: Tensor) -> Tensor:

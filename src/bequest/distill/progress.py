@@ -1,4 +1,4 @@
-"""What is shown while a student trains: a bar in a terminal and in a notebook, curves in TensorBoard."""
+"""Progress of a training: a bar in a terminal or notebook, curves in TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bequest.errors import InputError
 
 
 def named_callback(callback: Callback) -> str:
-    """What messages call a callback."""
+    """The name of a callback in messages."""
     return getattr(callback, "__qualname__", type(callback).__name__)
 
 
@@ -25,14 +25,14 @@ def epoch_bar(name: str, epochs: int, *, show: bool | None = None) -> Iterator[l
     """Callbacks that draw a bar of ``epochs`` inside the block; none where it is not shown.
 
     Args:
-        name: What stands before the bar.
-        epochs: How many there will be.
-        show: None: where the error output is a terminal, or in a notebook that has ipywidgets.
+        name: The text before the bar.
+        epochs: Number of epochs.
+        show: None: if the error output is a terminal, or in a notebook with ipywidgets.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
-    # Without ipywidgets rich warns at each bar, and leaves an empty line for it.
+    # Without ipywidgets rich prints a warning and an empty line for each bar.
     in_notebook = console.is_jupyter and find_spec("ipywidgets") is not None
     in_terminal = console.is_terminal and not console.is_jupyter
     if show is False or (show is None and not (in_terminal or in_notebook)):
@@ -42,6 +42,7 @@ def epoch_bar(name: str, epochs: int, *, show: bool | None = None) -> Iterator[l
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
+        # An arm's name may contain "[", which rich would read as markup.
         task = bar.add_task(name.replace("[", r"\["), total=epochs)
 
         def advance(epoch: int, student: nn.Module) -> None:

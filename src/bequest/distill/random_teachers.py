@@ -1,4 +1,4 @@
-"""Teachers whose answers say nothing of the question: the control of what a teacher's answers add."""
+"""Teachers whose answers do not depend on the query: the control for what a teacher adds."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Answers = Literal["noise", "another"]
 class RandomTeacher(AnyTeacher):
     """A teacher that answers each query with noise, or with its answer to another sample.
 
-    Both are the same each time that a query comes again, and have the size of the teacher's own logits:
-    what a student gains from them is no knowledge of the teacher's.
+    Both are the same each time that a query is repeated, and have the scale of the teacher's own logits.
+    Whatever a student gains from them is not the teacher's knowledge of the query.
 
     Args:
-        teacher: Whose answers are replaced.
+        teacher: The teacher whose answers are replaced.
         answers: ``noise``: for each query logits m + s · z, with the mean m and the deviation s of the
             teacher's own answer over classes, and z standard normal. ``another``: its answer to the next
-            sample in a random circle through the source, in the same view; of inputs that are made for each
+            sample in a random cycle through the source, in the same view; for inputs generated at each
             step, to the next row.
         seed: Seeds both.
     """
@@ -46,7 +46,7 @@ class RandomTeacher(AnyTeacher):
 
     @property
     def notes(self) -> list[str]:
-        """That it is a control."""
+        """A sentence that says that it is a control."""
         kind = {"noise": "noise", "another": "its answers to other samples"}[self._kind]
         return [f"the teacher {self.name!r} answered with {kind}: a control"]
 
@@ -59,7 +59,7 @@ class RandomTeacher(AnyTeacher):
                     len(source.split), generator=torch_generator(self._seed, "another", source.name)
                 )
                 partners = torch.empty_like(order)
-                partners[order] = order.roll(1)  # one circle, so that nobody is paired with itself
+                partners[order] = order.roll(1)  # one cycle, so that no sample is paired with itself
                 self._partners[index] = partners.to(source.split.ids.device)
                 self._streams[index] = SplitStream(index, source, 1, seed)
 
@@ -77,7 +77,7 @@ class RandomTeacher(AnyTeacher):
         return self._another(batch) if self._kind == "another" else self._noise(batch)
 
     def activation_names(self) -> list[str]:
-        """None: it hands over logits only."""
+        """Empty: it hands over logits only."""
         return []
 
     def verify_mode(self) -> None:
@@ -89,7 +89,7 @@ class RandomTeacher(AnyTeacher):
         return self._teacher.verify()
 
     def release(self) -> None:
-        """Give the wrapped teacher back as it came."""
+        """Release the wrapped teacher."""
         self._teacher.release()
 
     def _noise(self, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which queries of a pool would tell the student most."""
+"""Scores of the queries of a pool: which would be most informative for the student."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ FEATURE_AXES = 2
 
 
 class Ranking:
-    """Says what student and teachers answer to a pool; the ``rank`` of ``Batches``.
+    """Evaluates student and teachers on a pool; the ``rank`` of ``Batches``.
 
     Args:
-        student: The network as it is when a round chooses; asked in eval mode.
-        signal: The teachers, each by itself (uncombined).
-        ranks: The processes that train together; all of them choose what the first one would.
-        padding: The token that fills sequences up; positions that hold it do not count.
+        student: The student, evaluated in eval mode as it is in the round.
+        signal: The teachers, uncombined.
+        ranks: The processes that train together; all use the scores of the first one.
+        padding: The padding token; positions that hold it do not count.
         sources: The sources of the batches, in their order; ``badge_clean`` asks the student about the
             samples that a source shows in views.
     """
@@ -58,11 +58,11 @@ class Ranking:
 
     @torch.no_grad()
     def __call__(self, spec: ActiveSpec, pool: Iterator[Drawn]) -> Float[Tensor, " n"] | PoolFeatures:
-        """What the spec's ranking or design needs of each query of the pool.
+        """The numbers by which ``spec`` chooses among the queries of the pool.
 
         Returns:
-            One number ≥ 0 a query, in nats, the largest the most telling; for the designs in ``SPREADING``
-            the student's last hidden layer, and for those by gradients what its probabilities are off by.
+            One number ≥ 0 per query, in nats, larger for more informative ones. For the designs in
+            ``SPREADING`` the student's last hidden layer, and by gradients also its probabilities' errors.
 
         Raises:
             ConfigError: If ``spec`` asks for the answers of more teachers than there are, or for gradients
@@ -71,6 +71,7 @@ class Ranking:
         """
         with evaluating(self._student):
             answer = self._features if spec.by in SPREADING else self._scores
+            # Scores of other ranks may differ in the last bit, and with them the chosen queries.
             return self._ranks.shared(answer(spec, pool))
 
     def _scores(self, spec: ActiveSpec, pool: Iterator[Drawn]) -> Tensor:
@@ -104,9 +105,9 @@ class Ranking:
         return PoolFeatures(torch.cat(features), torch.cat(residuals) if residuals else None)
 
     def _target(self, spec: ActiveSpec, batch: Batch, clean: dict[int, Tensor]) -> Tensor:
-        """The probabilities that the student's are compared with: its teachers', or its own unmoved.
+        """Probabilities to compare the student's with: its teachers', or its own without augmentation.
 
-        ``clean`` keeps the student's answers to a source's samples from one chunk of the pool to the next.
+        ``clean`` caches the student's answers to a source's samples between chunks of the pool.
         """
         if spec.by == "badge":
             return torch.stack([_probs(logits, spec) for logits in self._teachers(spec, batch)]).mean(0)
@@ -184,7 +185,7 @@ def _probs(logits: Tensor, spec: ActiveSpec) -> Tensor:
 
 
 def _per_sample_features(features: Tensor, seen: Tensor | None) -> Tensor:
-    """One vector a sample, float32: the mean over the positions that count, where there are several."""
+    """One vector per sample, float32: the mean over the positions that count, if there are several."""
     values = features.float()
     if values.ndim <= FEATURE_AXES:
         return values
@@ -194,7 +195,7 @@ def _per_sample_features(features: Tensor, seen: Tensor | None) -> Tensor:
 
 
 def _per_sample(scores: Tensor, seen: Tensor | None) -> Tensor:
-    """One number a sample: the mean over the positions that count, where there are several."""
+    """One number per sample: the mean over the positions that count, if there are several."""
     if scores.ndim < POSITION_SCORE_AXES:
         return scores
     if seen is None:

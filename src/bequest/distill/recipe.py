@@ -22,13 +22,13 @@ for _name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam", "Adagrad", "A
     OPTIMIZERS.add(_name.lower(), getattr(torch.optim, _name))
 
 FUSED = ("adam", "adamw", "sgd", "adagrad")
-"""Optimizers that update all parameters at once; twice as fast on small networks."""
+"""Optimizers with a fused implementation, which is twice as fast on small networks."""
 
 START = "start"
-"""The key of an optimizer's group under which it says from which share of the run on it learns."""
+"""Key of an optimizer's parameter group: the share of the run after which the group learns."""
 
 SHOWN = 8
-"""So many parameter names are shown where a pattern fits none."""
+"""Parameter names shown in the error for a pattern that fits none."""
 
 
 class Recipe(Config):
@@ -38,10 +38,10 @@ class Recipe(Config):
         optimizer: A name of torch.optim, in lower case.
         lr: Peak learning rate; ``schedule`` multiplies it.
         rates: Patterns on parameter names to factors on ``lr``, such as ``{"head.*": 10, "body.*": 0.1}``;
-            the first that fits counts, and 0 leaves a parameter as it is. The parameters of an objective are
-            called ``objective.*``.
-        head_rate: Factor on ``lr`` for the head, the last linear layer; ``rates`` come before it.
-        layer_decay: Each layer learns by this factor slower than the one above it; the head at the full rate.
+            the first that fits counts, and 0 freezes a parameter. The parameters of an objective are called
+            ``objective.*``.
+        head_rate: Factor on ``lr`` for the head, the last linear layer; ``rates`` take precedence.
+        layer_decay: Factor on the rate of each layer relative to the one above; the head has the full rate.
             ``rates`` multiply it. For what a layer is see :func:`bequest.distill.fine_tuning.layers_of`.
         unfreeze: Gradual unfreezing: the head learns from the first step, the layers below it join one by one
             over this share of the run. What has not joined is as if its rate were 0.
@@ -50,20 +50,20 @@ class Recipe(Config):
             logged.
         options: Further arguments of the optimizer, such as ``betas`` or ``momentum``.
         schedule: Factor on the learning rate as a function of the step.
-        batch: Rows a step, over all sources and ranks.
-        epochs: Passes over the training split; a step budget that arms with other sources share.
+        batch: Rows per step, over all sources and ranks.
+        epochs: Passes over the training split; they define the number of steps for other sources too.
         steps: Optimizer steps; overrides ``epochs``.
-        accumulate: Micro-batches a step.
-        clip: Largest gradient norm; None for no bound.
-        ema: Decay of an exponential moving average of the weights, which is then what is evaluated.
+        accumulate: Micro-batches per step.
+        clip: Largest gradient norm; None: no clipping.
+        ema: Decay of an exponential moving average of the weights, which is evaluated and kept instead.
         precision: ``bf16`` and ``fp16`` run the forward pass under autocast.
         compile: Run the student through torch.compile.
         channels_last: Lay images out as NHWC.
         freeze_batchnorm: Keep BatchNorm's running statistics as they are.
-        evaluate_every: Epochs between two looks at the validation split.
+        evaluate_every: Epochs between evaluations on the validation split.
         select: Whose weights are kept: the ``last`` epoch's, or those best on validation by
             ``accuracy`` or ``nll``.
-        patience: Stop after this many looks without a better one; None to go on.
+        patience: Stop after this many evaluations without improvement; None: never.
     """
 
     optimizer: str = "adam"
@@ -109,6 +109,7 @@ class Recipe(Config):
 
     def steps_per_epoch(self, samples: int) -> int:
         """Steps in a pass over ``samples`` training samples."""
+        # An incomplete last batch is dropped, but a small split still has a step.
         return max(1, samples // self.batch)
 
     def total_steps(self, samples: int) -> int:
@@ -135,6 +136,7 @@ class Recipe(Config):
             head = head_of(student)[0]
             names = [name for name in factors if name.startswith(f"{head}.")]
             factors |= {name: self._factor(name, self.head_rate) for name in names}
+        # ``factors`` is complete now: patterns first, the head's rate where no pattern fits.
         groups = self._groups(trainable, factors, heights)
         options = dict(self.options)
         if self.optimizer in FUSED:
@@ -147,7 +149,8 @@ class Recipe(Config):
     def _groups(
         self, named: Mapping[str, nn.Parameter], factors: Mapping[str, float], heights: Mapping[str, int]
     ) -> list[dict[str, Any]]:
-        """Parameters of one rate, one decay and one start each; matrices decay, vectors do not."""
+        """Parameter groups with one rate, decay and start each; matrices decay, vectors do not."""
+        # fnmatchcase, as fnmatch ignores the case on Windows.
         unused = [p for p in self.rates if not any(fnmatchcase(name, p) for name in named)]
         if unused:
             raise ConfigError.of("recipe", [f"rates: {_no_parameter(p, named)}" for p in unused])
@@ -172,7 +175,7 @@ class Recipe(Config):
 
 
 def _refuse_sparse_gradients(student: nn.Module) -> None:
-    """Only few optimizers take them, and none of those that update all parameters at once."""
+    """Refuse them: few optimizers support sparse gradients, and no fused one does."""
     for name, module in student.named_modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
             raise ModelError(
@@ -185,7 +188,7 @@ def _refuse_sparse_gradients(student: nn.Module) -> None:
 
 def _no_parameter(pattern: str, named: Iterable[str]) -> str:
     names = sorted(named)
-    close = nearest(pattern, names, count=1, likeness=0.5)  # its * stands for letters
+    close = nearest(pattern, names, count=1, likeness=0.5)  # looser than usual, as "*" matches no letter
     shown = ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
     hint = f"did you mean {close[0]!r}?" if close else f"there are {shown}"
     return f"{pattern!r} fits no parameter; {hint}"

@@ -1,4 +1,4 @@
-"""The networks that a run trained, by ``RUN:ARM[:SEED]``; found in the run's records."""
+"""Networks that a run trained, named ``RUN:ARM[:SEED]`` and looked up in the run's records."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ WEIGHTS = "weights.safetensors"
 def network_of_run(text: str) -> NetworkName | None:
     """The network that ``RUN:ARM[:SEED]`` names; None if ``text`` is not of that form.
 
-    Without a seed it is the first one of the arm.
+    Without a seed, the network of the arm's first seed.
 
     Raises:
         UnknownName: If the run has no such arm.
-        ConfigError: If the seed is no number, or none of the arm's.
+        ConfigError: If the seed is not a number, or not one of the arm's.
         ModelError: If the arm trains no network, is not trained yet, or its weights are damaged.
     """
     named = _cell_of_run(text)
@@ -38,10 +38,9 @@ def network_of_run(text: str) -> NetworkName | None:
 
 
 def classes_of_run(text: str) -> tuple[str, ...] | None:
-    """The classes that the network ``RUN:ARM[:SEED]`` tells apart, in the order of its logits.
+    """The classes of the network ``RUN:ARM[:SEED]``, in the order of its logits.
 
-    None if ``text`` is not of that form. They are those of the data set that it was trained on, which is
-    loaded.
+    None if ``text`` is not of that form. The data set that it was trained on is loaded to get them.
 
     Raises:
         InputError: See :func:`network_of_run`; also if the data set cannot be loaded.
@@ -88,7 +87,7 @@ def _cell_of_run(text: str) -> tuple[Path, RunRecord] | None:
 
 
 def _load_parts_of(configuration: Path) -> None:
-    """Import the user's files that a run was made with: its network may be built by one of them."""
+    """Import the user's files that a run used: its network may be defined in one of them."""
     use = read_toml(configuration).get("use", [])
     if not isinstance(use, list) or not all(isinstance(file, str) for file in use):
         raise ConfigError.of(str(configuration), ["use: expected a list of Python files"])

@@ -18,7 +18,7 @@ from bequest.errors import ConfigError, ObjectiveError
 from bequest.variants import Listed, Variant, strict
 
 LOOKS = 256
-"""Steps of a run at which a schedule's range is looked at."""
+"""Steps of a run at which a schedule's values are checked."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -107,7 +107,7 @@ class Stop(Schedule, name="stop"):
 class WarmupCosine(Schedule, name="warmup_cosine"):
     """A straight rise to 1 over a share ``warmup`` of the run, then half a cosine down to ``end``.
 
-    The first step has 1/w of the full number, where w = round(warmup · steps) are the steps of the rise.
+    The first step has 1/w of the full value, where w = round(warmup · steps) is the number of warm-up steps.
     """
 
     warmup: Share = 0.05
@@ -189,6 +189,7 @@ class CosineRestarts(Schedule, name="cosine_restarts"):
         """The cosine of the cycle that ``step`` is in."""
         lengths = [self.longer**k for k in range(self.cycles)]
         position = _progress(step, steps) * sum(lengths)
+        # The last cycle is left to ``else``: rounding may put the end of the run just past its end.
         for length in lengths[:-1]:
             if position < length:
                 break
@@ -216,7 +217,7 @@ class Range:
         return " ".join(["a number", " and ".join(parts)]).rstrip()
 
     def parse(self, value: object) -> float | Schedule:
-        """A number in the range, or a schedule, whose numbers :meth:`check` looks at.
+        """A number in the range, or a schedule, whose values :meth:`check` checks.
 
         Raises:
             ValueError: If it is neither.
@@ -263,7 +264,7 @@ Fraction = Annotated[float | Schedule, PlainValidator(SHARE.parse)]
 
 
 def at(value: float | int | Schedule, step: int, steps: int) -> float:
-    """The number that ``value`` is at ``step`` of ``steps``."""
+    """The value of a number or schedule at ``step`` of ``steps``."""
     return value.value(step, steps) if isinstance(value, Schedule) else value
 
 

@@ -1,4 +1,4 @@
-"""Predictions of a network, and the two scores that the loop needs (measures are in bequest.measure)."""
+"""Predictions of a network, and the two scores of the training loop (measures are in bequest.measure)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def predict(
 
     Args:
         model: A network, on any device, or a function that answers like one.
-        x: Inputs (N, ...); the logits come back to their device.
-        batch: Rows a forward pass.
-        padding: The token that fills sequences up; a network that takes an attention mask gets one.
+        x: Inputs (N, ...); the logits are returned on their device.
+        batch: Rows per forward pass.
+        padding: The padding token; a network that takes an attention mask gets one.
     """
     if not isinstance(model, nn.Module):
         answers = (model(to_device(chunk, x.device)) for chunk in torch.split(x, batch))
@@ -47,7 +47,7 @@ def predict(
 
 @torch.no_grad()
 def tokens_of(model: nn.Module, x: Tensor, *, batch: int = BATCH) -> Tensor | None:
-    """One logit vector a token, (N, T, C), of ``model`` in eval mode; None if it answers with one only."""
+    """One logit vector per token, (N, T, C), of ``model`` in eval mode; None if it has a single one."""
     with evaluating(model):
         device = device_of(model)
         if not isinstance(model(to_device(x[:1], device)), Tokens):
@@ -81,7 +81,7 @@ def score(model: Callable[[Tensor], object], split: Split, *, padding: int | Non
 
 
 def _sequence_scores(model: Callable[[Tensor], object], x: Tensor, y: Tensor, padding: int | None) -> Scores:
-    """The same summed over a batch at a time: the logits of all positions may be many gigabytes."""
+    """As :func:`score`, a batch at a time: the logits of all positions may take many gigabytes."""
     right, nll, count = 0, 0.0, 0
     for inputs, targets in zip(torch.split(x, SEQUENCES), torch.split(y, SEQUENCES), strict=True):
         labelled = targets != UNLABELLED

@@ -1,4 +1,4 @@
-"""The protocol of whatever answers a student's batches: live teachers, a store, or a user's own."""
+"""The protocol of everything that answers a student's batches: live teachers, stores, users' objects."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from bequest.distill.trainer import Trainer
 
 Answer = tuple[tuple[Tensor, ...], tuple[Mapping[str, Tensor], ...]]
-"""Logits and named features, one of each a teacher."""
+"""Logits and named features, one of each per teacher."""
 
 Combine = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
-"""Makes the logits of all teachers into the logits that the objective sees."""
+"""Maps the logits of all teachers to the logits that the objective sees."""
 
 
 @runtime_checkable
 class Answers(Protocol):
-    """Anything that answers a batch; the least that a user's own signal must do."""
+    """Anything that answers a batch: all that a user's own signal must implement."""
 
     def answer(self, batch: Batch) -> Answer:
         """Logits (N, C) and features of every teacher for the rows of ``batch``."""
@@ -37,7 +37,7 @@ class Answers(Protocol):
 
 @runtime_checkable
 class Openable(Protocol):
-    """What becomes a :class:`Signal` for the sources and the objective of one lesson, such as a store."""
+    """An object, such as a store, that opens as a :class:`Signal` for one lesson's sources and objective."""
 
     def opened(self, sources: Sequence[AnySource], objective: Objective, *, combined: bool) -> Signal:
         """See :meth:`Signal.opened`."""
@@ -45,10 +45,9 @@ class Openable(Protocol):
 
 
 class Signal(ABC):
-    """What a lesson asks for answers, and what its record says of whoever gave them.
+    """The source of a lesson's answers, and of the record's entries about the teachers.
 
-    Everything but :meth:`answer` has a default: a signal without teachers of its own checks nothing,
-    records nothing, and does not learn.
+    Everything but :meth:`answer` has a default: nothing is checked or recorded, and nothing learns.
     """
 
     @abstractmethod
@@ -59,15 +58,15 @@ class Signal(ABC):
         """The signal ready for ``sources`` and ``objective``; by default itself.
 
         Args:
-            sources: What the student trains on.
-            objective: What will read the answers.
-            combined: Whether the answers of several teachers will be made into one.
+            sources: The sources that the student trains on.
+            objective: The objective that will read the answers.
+            combined: Whether the answers of several teachers will be combined.
         """
         del sources, objective, combined
         return self
 
     def check(self, student: nn.Module, data: Dataset, recipe: Recipe) -> None:
-        """Refuse, before the first step, a signal from which ``student`` cannot learn ``data``."""
+        """Refuse, before the first step, a signal that does not fit ``student``, ``data`` or ``recipe``."""
         del student, data, recipe
 
     def records(self, data: Dataset) -> tuple[TeacherRecord, ...]:
@@ -79,7 +78,7 @@ class Signal(ABC):
         """The records completed after the last step.
 
         Raises:
-            TeacherChanged: If a teacher that must not change did.
+            TeacherChanged: If a frozen teacher changed.
         """
         del data
         return tuple(records)
@@ -87,7 +86,7 @@ class Signal(ABC):
     def learners(
         self, batches: Batches, recipe: Recipe, *, steps: int, padding: int | None, ranks: Ranks
     ) -> tuple[Trainer, ...]:
-        """Trainers of the networks that take their step before the student does; none by default."""
+        """Trainers of networks that take a step before the student's on each batch; none by default."""
         del batches, recipe, steps, padding, ranks
         return ()
 
@@ -108,7 +107,7 @@ class Signal(ABC):
 
 
 class Foreign(Signal):
-    """A user's object with nothing but ``answer``."""
+    """A user's object that has only ``answer``."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -119,13 +118,13 @@ class Foreign(Signal):
 
 
 class Combined(Signal):
-    """A signal whose teachers are made into one, or into fewer, by ``combine``."""
+    """A signal whose teachers' logits are combined by ``combine``."""
 
     def __init__(self, signal: Answers, combine: Combine) -> None:
         self.signal = signal
         self._combine = combine
 
     def answer(self, batch: Batch) -> Answer:
-        """See :class:`Answers`; features stay one a teacher."""
+        """See :class:`Answers`; features are not combined."""
         logits, features = self.signal.answer(batch)
         return self._combine(logits), features

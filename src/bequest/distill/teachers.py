@@ -1,4 +1,4 @@
-"""Teachers: networks that answer and are never changed by it."""
+"""Teachers: networks that answer, and must not change while they do."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Precision = Literal["float32", "bf16", "fp16"]
 
 
 class AnyTeacher(ABC):
-    """A network that answers for a student: frozen (:class:`Teacher`), or learning beside it.
+    """A network that answers for a student: frozen (:class:`Teacher`), or learning alongside it.
 
     Attributes:
-        name: What the record calls it.
-        mode: How it answers, as the record says it.
+        name: Its name in the record.
+        mode: Its mode in the record.
         digest: Of parameters and buffers at construction.
-        classes: Names in the order of its logits, where they are known.
+        classes: Names in the order of its logits, if known.
     """
 
     name: str
@@ -52,7 +52,7 @@ class AnyTeacher(ABC):
 
     @property
     def learns(self) -> bool:
-        """Whether it takes steps of its own while the student trains; then its labels are needed."""
+        """Whether it takes steps of its own while the student trains, for which it needs labels."""
         return False
 
     @property
@@ -70,7 +70,7 @@ class AnyTeacher(ABC):
 
     @property
     def network(self) -> nn.Module:
-        """What answers; the caller's, and not to be changed."""
+        """The network itself; it belongs to the caller and must not be changed."""
         return self._model
 
     @property
@@ -84,16 +84,16 @@ class AnyTeacher(ABC):
         return device_of(self._model)
 
     def to(self, device: torch.device) -> None:
-        """Answer on ``device`` from now on; the caller's network goes there."""
+        """Move the network, which is the caller's, to ``device``."""
         self._model.to(device)
 
     def prepare(self, sources: Sequence[AnySource], seed: int, padding: int | None = None) -> None:
-        """Learn what will be asked about, before the first question.
+        """Prepare for the queries of a lesson; called before the first one.
 
         Args:
-            sources: Whatever batches will come from.
+            sources: The sources of the batches.
             seed: The seed of the views.
-            padding: The token that fills sequences up; a network that takes an attention mask gets one.
+            padding: The padding token; a network that takes an attention mask gets one.
         """
         del sources, seed
         self._padding = padding
@@ -106,7 +106,7 @@ class AnyTeacher(ABC):
         return trains and any(isinstance(module, _BatchNorm) for module in self._model.modules())
 
     def first_answers(self, x: Tensor) -> Tensor:
-        """As :meth:`evaluated`; what a network raises becomes a message that names the teacher.
+        """As :meth:`evaluated`; an exception of the network becomes a message that names the teacher.
 
         Raises:
             ModelError: If the network does not take ``x``, or does not answer with logits.
@@ -116,7 +116,7 @@ class AnyTeacher(ABC):
 
     @abstractmethod
     def answer(self, batch: Batch) -> Tensor:
-        """Logits for the inputs of ``batch``, as the student learns from them."""
+        """Logits for the inputs of ``batch``, from which the student learns."""
 
     def features(self, x: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits and the named activations for ``x``; see :func:`bequest.models.taps.tapped`."""
@@ -134,12 +134,12 @@ class AnyTeacher(ABC):
 
     @property
     def structure(self) -> str:
-        """The network's structure as text: equal weights can stand in different networks."""
+        """The network's structure as text: different networks can have equal weights."""
         return f"{type(self._model).__qualname__}\n{self._model!r}"
 
     @property
     def adapter_digest(self) -> str | None:
-        """What tells adapters apart: a module's weights, a function's name; None without an adapter."""
+        """Identifies the adapter: digest of a module's weights, or a function's name; None without one."""
         if self._adapter is None:
             return None
         if isinstance(self._adapter, nn.Module):
@@ -160,7 +160,7 @@ class AnyTeacher(ABC):
         """The digest of parameters and buffers now.
 
         Raises:
-            TeacherChanged: If it must still be what it was at construction, and is not.
+            TeacherChanged: If it is frozen, and no longer what it was at construction.
         """
 
     def learner(
@@ -172,7 +172,7 @@ class AnyTeacher(ABC):
         padding: int | None = None,
         ranks: Ranks | None = None,
     ) -> Trainer | None:
-        """What takes its step on each batch before the student does; None if it does not learn."""
+        """The trainer that takes its steps, before the student's on each batch; None if it does not learn."""
         del batches, recipe, steps, padding, ranks
         return None
 
@@ -182,11 +182,11 @@ class AnyTeacher(ABC):
 
 
 class Teacher(AnyTeacher):
-    """A network that answers in eval mode, without gradient, and proves that it did not change.
+    """A network that answers in eval mode, without gradient, and is verified not to have changed.
 
-    The network stays the caller's: it is put in eval mode here and given its old modes back by
-    :meth:`release`, or at the end of a ``with`` block, which verifies it besides. This is no ``nn.Module``
-    on purpose: no student, optimizer or state dict can take it in.
+    The network stays the caller's: it is put in eval mode here, and its old modes are restored by
+    :meth:`release`, or at the end of a ``with`` block, which also verifies it. It is not an ``nn.Module``
+    on purpose, so that no student, optimizer or state dict can contain it.
 
     Args:
         model: The network; its forward pass maps inputs to logits, or to an output with ``logits``.
@@ -195,8 +195,8 @@ class Teacher(AnyTeacher):
             buffers are left alone even then).
         adapter: Applied to the inputs first: another normalisation or resolution; see
             :mod:`bequest.distill.adapters`.
-        precision: Under which autocast it answers. The student's precision has no say in it, so that what
-            a teacher says is the same to every student.
+        precision: Precision of its autocast. The student's precision has no effect on it, so that a teacher
+            gives every student the same answers.
         classes: Names in the order of its logits; the data's must then have the same order.
 
     >>> teacher = Teacher(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))
@@ -290,6 +290,7 @@ class Teacher(AnyTeacher):
         return logits_in_full(output, self.name)
 
     def _noisily(self, x: Tensor) -> object:
+        # Copies take the updates of running statistics, which the frozen teacher's own buffers must not get.
         buffers = {name: value.clone() for name, value in self._model.named_buffers()}
         self._model.train()
         try:

@@ -1,4 +1,4 @@
-"""What a network answers at each token that has a label: rows for the measures of single answers."""
+"""Answers of a network at each labelled token, as rows for the measures of single answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bequest.models.taps import PENULTIMATE, activations
 from bequest.seeding import numpy_generator
 
 MOST_NUMBERS = 2**23
-"""Numbers that are read of one network on one split: the logits of 8,388 tokens of a vocabulary of 1,000."""
+"""Logits read of one network on one split, at most: those of 8,388 tokens with a vocabulary of 1,000."""
 
 
 class TokenAnswers(NamedTuple):
@@ -39,18 +39,19 @@ def token_answers(
 ) -> TokenAnswers:
     """Logits of ``model`` in eval mode at the labelled tokens of a split.
 
-    Where they would be more than ``most`` numbers, whole sequences are left out: which ones follows from the
-    split alone, so that two networks answer at the same tokens.
+    If there would be more than ``most`` numbers, whole sequences are left out. The choice depends on the
+    split alone, so that all networks answer at the same tokens.
 
     Args:
         model: Next-token or masked-token logits (N, L, V) of tokens (N, L).
-        split: Sequences with a label a token, ``UNLABELLED`` where there is none.
-        padding: The token that fills sequences up; a network that takes an attention mask gets one.
+        split: Sequences with a label per token, ``UNLABELLED`` where there is none.
+        padding: The padding token; a network that takes an attention mask gets one.
         most: See above.
 
     Raises:
         DataError: If no token has a label.
     """
+    # One sequence, to learn the size of the vocabulary, which decides how many are read.
     first = rows_at(split.x, sequences_read(split, 1, most)[:1])
     vocabulary = predict(model, first, padding=padding).shape[-1]
     rows = sequences_read(split, vocabulary, most)
@@ -100,7 +101,7 @@ def _labels(split: Split, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(split: Split, rows: Tensor, vocabulary: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs, and where they have labels, so many sequences at a time as have few logits."""
+    """Inputs and where they have labels, in blocks of as many sequences as fit into :data:`MOST_NUMBERS`."""
     assert split.y is not None
     together = max(1, MOST_NUMBERS // (split.y.shape[1] * vocabulary))
     for part in torch.split(rows, min(SEQUENCES, together)):

@@ -1,4 +1,4 @@
-"""One training step, and everything that it changes. It calls one objective and knows no method by name."""
+"""One training step, and everything that it changes. It calls one objective, and knows no method by name."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Trainer:
         objective: Loss of an :class:`Exchange`.
         recipe: How to train.
         steps: Optimizer steps of the whole run, which the schedules refer to.
-        signal: Who answers for the teachers; None for plain training.
-        padding: The token that fills sequences up; positions that hold it are masked.
+        signal: Answers for the teachers; None for plain training.
+        padding: The padding token; positions that hold it are masked.
         ranks: The processes that train together.
         peers: Networks that take a step of their own on each batch before the student does.
-        on_logits: Called with the student's logits of every piece of a batch, as it trains on them.
-        name: What messages call the student.
+        on_logits: Called with the student's logits of every micro-batch that it trains on.
+        name: The student's name in messages.
 
     Raises:
         InputError: If model, data, signal and objective do not fit together.
@@ -78,6 +78,7 @@ class Trainer:
         self.average = _average(student, recipe.ema)
         self._length: int | None = None
         self._answer: Callable[[Tensor], tuple[object, dict[str, Tensor]]] = self._ask
+        # The hooks of the taps outlive this block only if nothing in it raised.
         with ExitStack() as tapping:
             self._caught = tapping.enter_context(tapped(student, objective.student_features))
             self._learned = self._prepare()
@@ -90,20 +91,21 @@ class Trainer:
         self._parameters = [*student.parameters(), *(self._learned.parameters() if self._learned else ())]
         self._scaler = torch.amp.GradScaler(self._device.type) if recipe.precision == "fp16" else None
         self._names: tuple[str, ...] = ()
+        # Losses stay on the device until sum_losses: reading one per step would wait for the device.
         self._pending: list[Tensor] = []
         self._sums: dict[str, float] = {}
         self._counted = 0
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network that is evaluated and kept: the moving average where there is one."""
+        """The network that is evaluated and kept: the moving average, if there is one."""
         return self.student if self.average is None else self.average.module
 
     def advance(self, until: int) -> None:
         """Take steps until ``until`` have been taken.
 
-        The random numbers of dropout follow from the seed, the rank and the step at which this begins, so
-        that a run which resumes there draws the same ones.
+        Dropout is seeded by the seed, the rank and the step at which this call begins, so that a run that
+        resumes there draws the same numbers.
 
         Raises:
             NonFiniteLoss: Names the step and the part of the loss that is not finite.
@@ -124,7 +126,7 @@ class Trainer:
         self.learn(batch)
 
     def learn(self, batch: Batch) -> None:
-        """One optimizer step on ``batch``, of which other ranks may have the rest."""
+        """One optimizer step on ``batch``, which may be one rank's part of the whole."""
         self._set_rates()
         if self.recipe.accumulate == self._ranks.world == 1:
             self._backward(batch, None, batch.labelled)
@@ -165,7 +167,7 @@ class Trainer:
         return means
 
     def state(self) -> dict[str, Any]:
-        """Everything that a later process needs to go on as if nothing had happened."""
+        """Everything that a later process needs to resume bit for bit."""
         self.sum_losses()
         return {
             "taken": self.taken,
@@ -181,10 +183,11 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up the :meth:`state` of another process."""
+        """Resume from the :meth:`state` of another process."""
         self.taken = state["taken"]
         self.student.load_state_dict(state["student"])
         self.optimizer.load_state_dict(state["optimizer"])
+        # The next step sets the rates afresh, whatever factor the optimizer was saved with.
         self._factor = None
         for part, saved in (
             (self._learned, state["learned"]),
@@ -199,7 +202,7 @@ class Trainer:
             peer.restore(saved)
 
     def finish(self, selected: Mapping[str, Tensor] | None = None) -> nn.Module:
-        """The student with the weights that are kept, in eval mode: ``selected``, or those it has now."""
+        """The student in eval mode, with the weights ``selected``, or the current ones."""
         if selected is not None:
             self.evaluated.load_state_dict(selected)
         if self.average is not None:
@@ -208,13 +211,13 @@ class Trainer:
         return self.student.eval()
 
     def close(self) -> None:
-        """Let go of the student's activations."""
+        """Remove the hooks on the student, and release its activations."""
         for trainer in (self, *self.peers):
             trainer._tapping.close()
             trainer._caught.clear()
 
     def _prepare(self) -> nn.Module | None:
-        """Try the objective on the first batch; returns the parameters of its own, if it has any."""
+        """Try the objective on the first batch; returns its learned parameters, if any."""
         batch = batch_to(self._batches.at(0), self._device)
         if self.recipe.channels_last:
             if batch.x.ndim != IMAGE_AXES:
@@ -268,7 +271,7 @@ class Trainer:
 
     @torch.no_grad()
     def _clean_logits(self, piece: Batch) -> Tensor | None:
-        """The student's answers in eval mode to the samples as they are; None if inputs are made."""
+        """The student's answers in eval mode to the unchanged samples; None for generated inputs."""
         samples = []
         for part in piece.parts:
             source = self._batches.sources[part.source]
@@ -289,12 +292,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             if self.taken < group.get(START, 0.0) * self.steps:
                 for parameter in group["params"]:
-                    parameter.grad = None  # not thawed yet: the optimizer passes it by
+                    parameter.grad = None  # still frozen: optimizers skip parameters without gradient
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        # L1 and clipping need gradients in their true scale.
         if self._scaler is not None and (self.recipe.clip is not None or self.recipe.l1):
             self._scaler.unscale_(self.optimizer)
         if self.recipe.l1:
             _add_l1(trained, self.recipe.l1)
+        # After L1, so that the norm is that of the whole gradient.
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(trained, self.recipe.clip)
         if self._scaler is None:

@@ -1,4 +1,4 @@
-"""What a student learns from its teachers: losses as pure functions, objectives as configurations."""
+"""Training objectives of a student: losses as pure functions, objectives as configurations of them."""
 
 from __future__ import annotations
 

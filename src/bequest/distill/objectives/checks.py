@@ -1,4 +1,4 @@
-"""What is looked at once, on the first batch, before a step is taken."""
+"""Checks that are made once, on the first batch, before the first step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_mask(exchange: Exchange) -> None:
 
 
 def check_teachers(exchange: Exchange, count: int = 1) -> None:
-    """Refuse another number of teachers, or logits of another shape than the student's."""
+    """Refuse a wrong number of teachers, or logits of another shape than the student's."""
     if len(exchange.teacher_logits) != count:
         raise ObjectiveError(
             "the objective and the number of teachers do not fit",
@@ -43,7 +43,7 @@ def check_teachers(exchange: Exchange, count: int = 1) -> None:
 
 
 def check_labels(exchange: Exchange) -> None:
-    """Refuse labels that are absent, of another shape, or outside of the classes."""
+    """Refuse labels that are absent, of the wrong shape, or not a class."""
     if exchange.labels is None or not bool((exchange.labels != UNLABELLED).any()):
         raise ObjectiveError(
             "the objective needs labels and the data has none",
@@ -64,7 +64,7 @@ def check_labels(exchange: Exchange) -> None:
 
 
 def check_names(whose: str, wanted: Sequence[str], activations: Mapping[str, Tensor], rows: int) -> None:
-    """Refuse activations that do not exist (showing the nearest names) or that are not one a sample.
+    """Refuse activations that do not exist (showing the nearest names) or that are not one per sample.
 
     Raises:
         UnknownName: If there is no such activation.

@@ -18,9 +18,9 @@ from bequest.variants import strict
 class Consistency(Objective, name="consistency"):
     """T² · KL(the student on the sample as it is ‖ the student on the view of it).
 
-    No gradient flows to the answer on the sample as it is, which the student gives in eval mode. Alone it is
-    minimised by answering everything alike, so it stands beside a term that learns labels. It is the control
-    of every study of views: what invariance needs no teacher.
+    The answer on the unchanged sample is given in eval mode, without gradient. By itself the loss is minimal
+    for a constant answer, so it is added to a term that learns labels. It is the control of studies of views:
+    the invariance that a student learns without a teacher.
 
     Source: Xie et al. 2020, "Unsupervised data augmentation for consistency training", with the same
     temperature on both sides.

@@ -1,4 +1,4 @@
-"""Divergences other than forward KL, by which a student learns a teacher's distribution: pure functions.
+"""Divergences other than forward KL between the distributions of teacher and student: pure functions.
 
 Shapes, masks and dtypes are those of :mod:`bequest.distill.objectives.logit_losses`. p is the teacher's and q
 the student's softmax at temperature T; each loss is averaged over rows and has the factor T².
@@ -30,8 +30,8 @@ def reverse_kl(
 
     Args:
         student_logits: (N, C), or (N, L, C).
-        teacher_logits: As ``student_logits``; a class that it masks with -inf costs a student that does not
-            mask it an infinite loss.
+        teacher_logits: As ``student_logits``; a class masked with -inf makes the loss infinite unless the
+            student masks it too.
         temperature: T > 0.
         mask: bool (N, L), True where a position counts.
 
@@ -91,7 +91,7 @@ def jensen_shannon(
 def total_variation(
     student_logits: Array, teacher_logits: Array, *, temperature: Number = 1.0, mask: Tensor | None = None
 ) -> Loss:
-    """T² · Σ |p - q| / 2: the largest difference in probability that the two give to any event.
+    """T² · Σ |p - q| / 2, T² times the largest difference between the probabilities of any event.
 
     Args:
         student_logits: (N, C), or (N, L, C).
@@ -128,7 +128,7 @@ def skew_kl(
     Args:
         student_logits: (N, C), or (N, L, C).
         teacher_logits: As ``student_logits``.
-        skew: λ in [0, 1); at 0 it is KL, above it is finite (at most -log λ) whatever is masked.
+        skew: λ in [0, 1); at 0 it is KL, above 0 it is finite (at most -T² log λ) even with masked classes.
         reverse: Exchange p and q.
         temperature: T > 0.
         mask: bool (N, L), True where a position counts.
@@ -172,5 +172,5 @@ def _mixture(log_p: Tensor, log_q: Tensor, share: Number) -> Tensor:
 
 
 def _mean(each: Tensor, log_q: Tensor, temperature: Number) -> Loss:
-    """T² · the mean over rows; 0 without a row."""
+    """T² · the mean over rows; 0 without rows."""
     return temperature * temperature * each.mean() if len(each) else nothing(log_q)

@@ -1,4 +1,4 @@
-"""Losses that hand a teacher's activations to a student: pure functions of features."""
+"""Losses between the activations of student and teacher: pure functions of features."""
 
 from __future__ import annotations
 
@@ -101,6 +101,7 @@ class OrthogonalProjector(nn.Module):
 
     def __init__(self, width: int, wanted: int, *, seed: int = 0) -> None:
         super().__init__()
+        # On "meta" first: the usual constructor would draw weights from the global generator.
         linear = nn.Linear(width, wanted, bias=False, device="meta").to_empty(device="cpu")
         generator = torch.Generator().manual_seed(seed)
         nn.init.orthogonal_(linear.weight, generator=generator)
@@ -115,7 +116,7 @@ class OrthogonalProjector(nn.Module):
 def _gram(features: Tensor, *, unbiased: bool) -> Float[Tensor, "n n"]:
     """The centred Gram matrix of a linear kernel; 0 where centring leaves rounding errors only."""
     x = precise(features).flatten(1)
-    # CKA does not depend on the scale, but the products of tiny or huge features leave float32.
+    # CKA does not depend on the scale, but products of tiny or huge features underflow or overflow.
     largest = x.detach().abs().amax()
     x = x / torch.where(largest > 0, largest, 1.0)
     centred = _unless_flat(x - x.mean(0), x)
@@ -126,6 +127,7 @@ def _gram(features: Tensor, *, unbiased: bool) -> Float[Tensor, "n n"]:
     if not unbiased:
         return gram
     n = len(gram)
+    # U-centring (Székely & Rizzo, definition 2): row means over n - 2, their total over (n - 1)(n - 2).
     off = 1 - torch.eye(n, dtype=gram.dtype, device=gram.device)
     without_diagonal = gram * off
     rows = without_diagonal.sum(1) / (n - 2)

@@ -21,18 +21,18 @@ Index = Annotated[int, Field(ge=0)]
 
 
 class FeatureObjective(Objective):
-    """An objective that compares activations of the student with those of teacher number ``teacher``."""
+    """An objective that compares activations of the student with those of one ``teacher``."""
 
     teacher: int
 
     @property
     def needs_teacher(self) -> bool:
-        """It does, trained or untrained; its logits are not read."""
+        """Whether the loss needs a teacher: always, though it reads no logits."""
         return True
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """What is read of the teacher's answer: nothing, activations only."""
+        """Nothing of the teacher's logits, only its activations."""
         return ()
 
     @override
@@ -58,8 +58,8 @@ class CKA(FeatureObjective, name="cka"):
 
     Attributes:
         student_layers: Names of activations of the student.
-        teacher_layers: As many of the guide.
-        unbiased: Leave the diagonals of the Gram matrices out, as minibatches need it.
+        teacher_layers: As many names of activations of the guide.
+        unbiased: Leave out the diagonals of the Gram matrices, as needed for minibatches.
         teacher: Which teacher is the guide, counted from 0.
     """
 
@@ -90,11 +90,12 @@ class CKA(FeatureObjective, name="cka"):
     @override
     def check(self, exchange: Exchange) -> None:
         super().check(exchange)
+        # Computed once, so that too few rows for CKA are refused before the first step.
         self._each(exchange)
 
     @override
     def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
-        """The mean over pairs, and one part a pair, named by the student's layer."""
+        """The mean over pairs, and one part per pair, named after the student's layer."""
         each = self._each(exchange)
         loss = of_whole_batch(torch.stack(each).mean(), exchange)
         names = (f"cka {name}" for name in self.student_layers)

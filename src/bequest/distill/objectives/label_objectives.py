@@ -18,7 +18,8 @@ from bequest.variants import strict
 class CrossEntropy(Objective, name="cross_entropy"):
     """Cross-entropy to the true labels, ``smoothing`` of it spread evenly over the classes.
 
-    Rows without a label are left out. A mixed sample has a share of its own and of its partner's label.
+    Rows without a label are left out. For a mixed sample, the losses of its own and of its partner's label
+    are weighted by their shares in the mixture.
     """
 
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -36,13 +37,14 @@ class CrossEntropy(Objective, name="cross_entropy"):
 
 
 def label_loss(exchange: Exchange, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy over the labelled rows, mixed labels by their shares."""
+    """Mean cross-entropy over the labelled rows, mixed labels weighted by their shares."""
     logits, labels = exchange.student_logits, exchange.labels
     assert labels is not None
     if logits.ndim == 3:
         logits, labels = logits.flatten(0, 1), _seen(labels, exchange.mask)
     if exchange.partner_labels is not None and exchange.label_weight is not None:
         return _mixed_loss(exchange, logits, labels, smoothing)
+    # The common case, every row labelled and no accumulation, in one fused call.
     if exchange.rows is None and exchange.labelled == len(labels):
         return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     loss = functional.cross_entropy(
@@ -52,7 +54,7 @@ def label_loss(exchange: Exchange, smoothing: float = 0.0) -> Tensor:
 
 
 def likelier_labels(exchange: Exchange) -> Tensor:
-    """One label a row, for losses that cannot share: of a mixed sample the one with the larger share."""
+    """One label per row, for losses that take just one: for a mixed sample the one with the larger share."""
     assert exchange.labels is not None
     if exchange.partner_labels is None or exchange.label_weight is None:
         return exchange.labels
@@ -83,5 +85,5 @@ def _mixed_loss(exchange: Exchange, logits: Tensor, labels: Tensor, smoothing: f
 
 
 def _seen(labels: Tensor, mask: Tensor | None) -> Tensor:
-    """Labels of sequences as one row of positions, those that the mask hides without a label."""
+    """Labels of sequences as one row of positions; masked positions become unlabelled."""
     return (labels if mask is None else labels.masked_fill(~mask, UNLABELLED)).flatten()

@@ -1,10 +1,10 @@
-"""Losses that hand a teacher's answers to a student: pure functions of logits.
+"""Losses between the logits of student and teacher: pure functions.
 
-Every function takes logits, (N, C) or with ``mask`` (N, L, C), and averages over rows: the samples, or
-the positions where the mask is True (the others are removed before anything is computed). Without any row
-a loss is 0. Labels are
-int64, (N,) or (N, L); rows whose label is ``UNLABELLED`` are left out where labels are needed. No gradient
-flows to the teacher. Half-precision logits are computed in float32.
+Every function takes logits, (N, C) or with ``mask`` (N, L, C), and averages over rows: the samples, or the
+positions where the mask is True (the others are removed before anything is computed). Without rows a loss
+is 0. Labels are int64, (N,) or (N, L); losses that need labels leave out rows whose label is ``UNLABELLED``.
+No gradient flows to the teacher. Half-precision logits are converted to float32. A logit that is NaN or
++inf makes the loss NaN or infinite.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bequest.errors import ObjectiveError
 Sigma = Literal["population", "sample"]
 
 TINY = 1e-12
-"""Added to a variance, so that constant logits become 0 with a finite gradient."""
+"""Added to variances, so that constant logits become 0 with a finite gradient."""
 
 FLAT = 1e-6
 """A vector whose spread is below this share of its length is constant up to rounding."""
@@ -71,7 +71,7 @@ def kd(
 
 
 def hard(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = None) -> Loss:
-    """Hard distillation: cross-entropy to the class that the teacher finds likeliest.
+    """Hard distillation: cross-entropy to the teacher's most likely class.
 
     Args:
         student_logits: (N, C), or (N, L, C).
@@ -104,7 +104,7 @@ def logit_mse(student_logits: Array, teacher_logits: Array, *, mask: Tensor | No
         mask: bool (N, L), True where a position counts.
 
     Returns:
-        ≥ 0; unlike the others it changes when a constant is added to a row's logits.
+        ≥ 0; unlike the other losses it changes if a constant is added to a row's logits.
 
     Raises:
         ObjectiveError: If the shapes differ.
@@ -117,7 +117,7 @@ def logit_mse(student_logits: Array, teacher_logits: Array, *, mask: Tensor | No
     student, teacher = paired(student_logits, teacher_logits, mask)
     if not len(student):
         return nothing(student)
-    masked = (student == -math.inf) & (teacher == -math.inf)  # -inf - -inf is no number
+    masked = (student == -math.inf) & (teacher == -math.inf)  # -inf - -inf is NaN
     whole = functional.mse_loss(student.masked_fill(masked, 0.0), teacher.masked_fill(masked, 0.0))
     return whole * (masked.numel() / (~masked).sum().clamp(min=1))
 
@@ -180,13 +180,13 @@ def dist(
     temperature: Number = 1.0,
     mask: Tensor | None = None,
 ) -> Loss:
-    """Relations instead of values: T² · (β · (1 - ρ over classes) + γ · (1 - ρ over samples)).
+    """DIST, relations instead of values: T² · (β · (1 - ρ over classes) + γ · (1 - ρ over samples)).
 
     ρ is Pearson's correlation of the two softmax at temperature T: over the classes of each row, averaged
     over rows, and over the rows of each class, averaged over classes.
 
     Args:
-        student_logits: (N, C), or (N, L, C); for the second term of at least two rows.
+        student_logits: (N, C), or (N, L, C); the second term needs two rows or more.
         teacher_logits: As ``student_logits``.
         beta: β, weight of the relation between classes.
         gamma: γ, weight of the relation between samples.
@@ -226,21 +226,21 @@ def standardised_kd(
 ) -> Loss:
     """Distillation of standardised logits: weight · kd(z(student), z(teacher)).
 
-    z subtracts a row's mean over classes and divides by its standard deviation, so that only the relations
-    of a teacher's logits count, not their size.
+    z subtracts a row's mean over classes and divides by its standard deviation, so that only the relations of
+    a teacher's logits matter, not their scale.
 
     Args:
         student_logits: (N, C), or (N, L, C).
         teacher_logits: As ``student_logits``.
         temperature: T > 0.
         weight: Factor on the loss.
-        sigma: ``population`` divides squares by C, as the paper's equation 7 has it; ``sample`` by C - 1, as
-            its released code does. The second is the first at a temperature higher by √(C / (C - 1)), with
-            the loss of that temperature less by that factor squared.
+        sigma: ``population`` divides squares by C, as in the paper's equation 7; ``sample`` by C - 1, as in
+            its released code. The second equals the first at a temperature higher by the factor
+            √(C / (C - 1)), divided by that factor squared.
         mask: bool (N, L), True where a position counts.
 
     Returns:
-        The mean over rows, in nats, ≥ 0; unchanged when a row's logits are shifted or scaled up.
+        The mean over rows, in nats, ≥ 0; it does not change if a row's logits are shifted or scaled.
 
     Raises:
         ObjectiveError: If the shapes differ or the temperature is not positive.
@@ -273,7 +273,7 @@ def ofa(
         mask: bool (N, L), True where a position counts.
 
     Returns:
-        The mean over labelled rows, in nats, ≥ 0. No divergence: at equality it is not 0.
+        The mean over labelled rows, in nats, ≥ 0. Not a divergence: for equal logits it is not 0.
 
     Raises:
         ObjectiveError: If the shapes differ or ε is not positive.
@@ -291,6 +291,7 @@ def ofa(
     raised = (p.gather(1, target) + 1).pow(epsilon) - 1
     wanted = p.pow(epsilon).scatter(1, target, raised)
     log_q = torch.log_softmax(student, -1)
+    # 0 · log 0 counts as 0 where the teacher rules a class out.
     each = -torch.where(wanted == 0, 0.0, wanted * log_q).sum(-1)
     return _mean_of(each, labelled)
 
@@ -298,7 +299,7 @@ def ofa(
 def standardised(logits: Tensor, *, sigma: Sigma = "population") -> Tensor:
     """Logits with mean 0 and standard deviation 1 over classes; constant rows become 0.
 
-    Classes that are masked with -inf stay masked, and count for neither.
+    Classes masked with -inf stay masked, and are left out of mean and deviation.
     """
     x = precise(logits)
     seen = x != -math.inf
@@ -311,7 +312,7 @@ def standardised(logits: Tensor, *, sigma: Sigma = "population") -> Tensor:
 
 
 def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Tensor, "m 1"], Tensor]:
-    """The label of each row, 0 where there is none, and whether there is one."""
+    """The label of each row, 0 for rows without one, and whether the row has one."""
     flat = labels.flatten() if mask is None else labels[mask]
     if len(flat) != len(rows):
         raise ObjectiveError(
@@ -320,7 +321,7 @@ def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Ten
             got=f"{len(flat)} of shape {tuple(labels.shape)}",
         )
     classes = rows.shape[-1]
-    # Asked on the CPU only: elsewhere it would wait for the device, and gather refuses what is too large.
+    # On the CPU only: elsewhere it would wait for the device, where gather refuses large labels anyway.
     if flat.device.type == "cpu":
         wrong = (flat != UNLABELLED) & ((flat < 0) | (flat >= classes))
         if bool(wrong.any()):
@@ -351,9 +352,9 @@ def _decoupled(logits: Tensor, target: Tensor) -> tuple[Float[Tensor, "m 2"], Fl
 
 
 def _shares(logits: Tensor, temperature: Number) -> Tensor:
-    """The softmax (N, C); at a temperature that makes all rows nearly uniform what it has above 1/C.
+    """The softmax (N, C), or its excess over 1/C at temperatures that make all rows nearly uniform.
 
-    Both have the same correlations, and the latter keeps its digits where a softmax is 1/C and little more.
+    Both have the same correlations, but the excess keeps its digits where a softmax is close to 1/C.
     """
     below = (logits - logits.amax(-1, keepdim=True).detach()) / temperature
     exponentials = below.exp()

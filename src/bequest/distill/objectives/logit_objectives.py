@@ -41,7 +41,7 @@ class AnswerObjective(Objective):
 
     @override
     def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
-        """The mean over rows, and one part that is called as the objective."""
+        """The mean over rows, and one part with the name of the objective."""
         loss = self.loss(exchange, exchange.teacher_logits[0])
         loss = of_labelled(loss, exchange) if self.needs_labels else of_whole_batch(loss, exchange)
         return loss, {self.name: loss.detach()}
@@ -59,7 +59,7 @@ class KD(AnswerObjective, name="kd"):
 
     @property
     def needs_labels(self) -> bool:
-        """Only if labels ever have a weight."""
+        """Whether labels have a weight; a schedule counts as one, whatever its values."""
         return self.label_weight != 0.0
 
     @property
@@ -93,11 +93,11 @@ class KD(AnswerObjective, name="kd"):
 
 @strict
 class Hard(AnswerObjective, name="hard"):
-    """Cross-entropy to the class that the teacher finds likeliest."""
+    """Cross-entropy to the teacher's most likely class."""
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """What is read of the teacher's answer: the class of the largest logit."""
+        """The teacher's class, that of the largest logit."""
         return (Reads("class"),)
 
     @override
@@ -116,11 +116,11 @@ class LogitMSE(AnswerObjective, name="logit_mse"):
 
 @strict
 class DKD(AnswerObjective, name="dkd"):
-    """Decoupled distillation: the target's share and the shares of the other classes, weighed apart.
+    """Decoupled distillation: the target's probability and those of the other classes, weighted apart.
 
     Attributes:
-        alpha: Weight of the target's share.
-        beta: Weight of the others' shares among each other.
+        alpha: Weight of the term of the target.
+        beta: Weight of the term of the other classes.
         temperature: T, of student and teacher; a number or a schedule.
     """
 
@@ -185,7 +185,7 @@ class DIST(AnswerObjective, name="dist"):
 
 @strict
 class OFA(AnswerObjective, name="ofa"):
-    """Cross-entropy to the teacher with the target's share raised to the power ``epsilon``."""
+    """Cross-entropy to the teacher, whose target probability is raised with the power ``epsilon``."""
 
     epsilon: Annotated[float, Field(gt=0)] = 1.0
 
@@ -228,6 +228,7 @@ class Standardised(Objective, name="standardised"):
             raise ValueError(
                 f"only an objective of a teacher's logits can be standardised, not {self.objective.name}"
             )
+        # The cross-entropy inside KD would read the standardised logits, whose scale no longer says anything.
         if isinstance(self.objective, KD) and self.objective.needs_labels:
             raise ValueError(
                 "labels are not standardised; add cross_entropy beside it instead of label_weight"
@@ -265,7 +266,7 @@ class Standardised(Objective, name="standardised"):
 
 
 def of_whole_batch(loss: Tensor, exchange: Exchange) -> Tensor:
-    """This exchange's share of the mean over the whole batch, from the mean over its own rows."""
+    """This exchange's share of the mean over the whole batch, given the mean over its own rows."""
     if exchange.rows is None:
         return loss
     if exchange.mask is not None:
@@ -275,7 +276,7 @@ def of_whole_batch(loss: Tensor, exchange: Exchange) -> Tensor:
 
 
 def of_labelled(loss: Tensor, exchange: Exchange) -> Tensor:
-    """The same for a mean over the rows that have a label."""
+    """As :func:`of_whole_batch`, for a mean over the rows that have a label."""
     rows_here = exchange.student_logits.shape[:-1].numel()
     if exchange.labelled is None or (exchange.rows is None and exchange.labelled == rows_here):
         return loss

@@ -1,4 +1,4 @@
-"""An objective: what a training step minimises, as a strict configuration that the engine calls."""
+"""Objectives, which a training step minimises: strict configurations that the engine calls."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Parts = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Reads:
-    """What a term of an objective reads of a teacher's logits; a lossy codec serves some and refuses others.
+    """What a term of an objective reads of a teacher's logits, so that a lossy codec can accept or refuse it.
 
     Attributes:
-        what: ``class``: which logit is largest; ``mean``: a mean over the teacher's distribution, so that
-            draws from it do; ``logits``: every logit.
-        temperature: At which the distribution is read, where it is.
+        what: ``class``: the index of the largest logit; ``mean``: a mean over the teacher's distribution, for
+            which samples from it suffice; ``logits``: every logit.
+        temperature: The temperature of the distribution, for ``mean``.
     """
 
     what: Literal["class", "mean", "logits"]
@@ -37,9 +37,9 @@ class Reads:
 
 
 class Objective(Variant, kind="objective"):
-    """What a step minimises: ``loss, parts = objective(exchange)``.
+    """The loss of a training step: ``loss, parts = objective(exchange)``.
 
-    ``check`` is called once, on the first batch; a call itself checks nothing that would wait for the device.
+    ``check`` is called once, on the first batch; calls make no checks that would wait for the device.
     A list of objectives is their sum.
     """
 
@@ -55,12 +55,12 @@ class Objective(Variant, kind="objective"):
 
     @property
     def reads_clean(self) -> bool:
-        """Whether it reads the student's answers to the samples as they are, beside those to their views."""
+        """Whether it reads the student's answers to the samples without augmentation too."""
         return False
 
     @property
     def reads(self) -> tuple[Reads, ...]:
-        """What of a teacher's logits it reads, one entry a term; all logits unless it says otherwise."""
+        """What it reads of a teacher's logits, one entry per term; by default all logits."""
         return (Reads("logits"),) if self.needs_teacher else ()
 
     @property
@@ -86,7 +86,7 @@ class Objective(Variant, kind="objective"):
             check_labels(exchange)
 
     def module(self, exchange: Exchange, *, seed: int = 0) -> nn.Module | None:
-        """New parameters of the objective's own that fit the exchange; None if it has none."""
+        """New learned parameters of the objective, of the sizes of ``exchange``; None if it has none."""
         del exchange, seed
         return None
 
@@ -96,7 +96,7 @@ class Objective(Variant, kind="objective"):
 
         Args:
             exchange: The batch as student and teachers answered it.
-            module: What :meth:`module` made, if it made something.
+            module: The module that :meth:`module` returned, if any.
         """
 
     @classmethod
@@ -172,7 +172,7 @@ class Sum(Objective, name="sum"):
 
     @override
     def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
-        """The weighted sum, and the parts of all terms; a name that comes twice is numbered."""
+        """The weighted sum, and the parts of all terms; repeated names are numbered."""
         modules = dict(module.items()) if isinstance(module, nn.ModuleDict) else {}
         weights = self.weights or (1.0,) * len(self.terms)
         total: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Objectives of other outputs than the logits of the classes."""
+"""Objectives of outputs other than the class logits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bequest.variants import strict
 
 @strict
 class Outputs(Objective, name="outputs"):
-    """An objective of a teacher's logits, of what leaves a named module instead of the logits of the classes.
+    """An objective of a teacher's logits, applied to a named module's output instead of the class logits.
 
     With the default, a student learns from the auxiliary outputs alone
     (:class:`bequest.models.auxiliary.WithAuxiliary`), and its class logits get no gradient; ``network``
@@ -63,7 +63,7 @@ class Outputs(Objective, name="outputs"):
 
     @property
     def teacher_features(self) -> tuple[str, ...]:
-        """The same of its teachers."""
+        """Name of the teachers' module whose output is compared: the same."""
         return (self.of,)
 
     @override

@@ -1,4 +1,4 @@
-"""Logits as rows: what every loss does with shapes, masks and precision before it begins."""
+"""Logits as rows: the handling of shapes, masks and precision that all losses share."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def rows_of(logits: Tensor, mask: Tensor | None) -> Float[Tensor, "m c"]:
 def precise(x: Tensor) -> Tensor:
     """``x`` in float32 at least; integers and quantised values become float32.
 
-    The gradient of float16 logits is cut at what float16 holds, ±65504; under autocast it is not, since there
-    the loss scaling looks for the infinities.
+    The gradient of float16 logits is clamped to float16's range, ±65504; not under autocast, where the loss
+    scaling detects overflows by their infinities.
     """
     if x.is_quantized:
         return x.dequantize()
@@ -79,9 +79,9 @@ def precise(x: Tensor) -> Tensor:
 
 
 def nothing(logits: Tensor) -> Loss:
-    """The loss where no row counts: 0, with a gradient of 0.
+    """The loss without any row: 0, with a gradient of 0.
 
-    A piece of a batch, or the rows of one rank, may be padding throughout; it must not spoil the others.
+    A micro-batch, or the rows of one rank, may be all padding; a NaN there would spoil the whole batch.
     """
     return logits.sum() * 0.0
 

@@ -1,4 +1,4 @@
-"""Objectives of models that answer with one logit vector a token, each token bound to a teacher."""
+"""Objectives of models with one logit vector per token, each token bound to a teacher."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Bound(Objective, name="bound"):
 
     @override
     def __call__(self, exchange: Exchange, module: nn.Module | None = None) -> tuple[Tensor, Parts]:
-        """The objective's own loss and parts, these with the token's number."""
+        """The objective's loss, and its parts with the token's number in their names."""
         loss, parts = self.objective(self._bound(exchange), module)
         if self.token is None:
             return loss, parts
@@ -99,7 +99,7 @@ class Bound(Objective, name="bound"):
 
 @strict
 class Tokens(Objective, name="tokens"):
-    """One token a teacher: Σ weight · objective(the token's logits, its teacher's logits).
+    """One token per teacher: Σ weight · objective(the token's logits, its teacher's logits).
 
     Teacher k teaches token ``tokens[k]``; by default the last tokens in the order of the teachers, so that
     with [class, first, second] two teachers teach the second and the third. The default objective, KL at
