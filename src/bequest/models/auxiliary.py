@@ -1,4 +1,4 @@
-"""Outputs without a label, beside those of the classes: what a student can imitate that means nothing."""
+"""Auxiliary outputs next to those of the classes, without labels: a student can imitate them regardless."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from bequest.errors import ModelError
 
 OPTION = "auxiliary"
-"""The option of every model of the catalogue that says how many auxiliary outputs it has."""
+"""The option of every model in the catalogue with the number of its auxiliary outputs."""
 
 
 class AuxiliaryLogits(NamedTuple):
-    """What a network with auxiliary outputs answers.
+    """The output of a network with auxiliary outputs.
 
     Attributes:
-        logits: (N, C) or (N, L, C), those of the classes.
-        auxiliary: (N, K) or (N, L, K), those without a label.
+        logits: Of the classes, (N, C) or (N, L, C).
+        auxiliary: The outputs without labels, (N, K) or (N, L, K).
     """
 
     logits: Tensor
@@ -27,13 +27,13 @@ class AuxiliaryLogits(NamedTuple):
 class WithAuxiliary(nn.Module):
     """A network whose last outputs have no label.
 
-    All outputs come from one head: the auxiliary ones read the same features as the classes, through other
-    weights. A loss on the labels alone leaves those weights as they are initialised.
+    All outputs come from one head: the auxiliary ones read the same features as the classes, with other
+    weights. A loss on the labels alone leaves those weights at their initial values.
 
     Named activations of it are ``auxiliary``, the auxiliary outputs, and ``network``, all outputs.
 
     Args:
-        network: Answers with C + K logits.
+        network: A network with C + K outputs.
         classes: C.
     """
 
@@ -60,7 +60,7 @@ class WithAuxiliary(nn.Module):
 
 
 def auxiliary_of(output: object) -> Tensor:
-    """The auxiliary outputs in what a network answered.
+    """The auxiliary outputs in a network's output.
 
     Raises:
         ModelError: If it has none.

@@ -21,10 +21,10 @@ from bequest.registry import Registry, nearest
 from bequest.seeding import derive
 
 BUILD_FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
-"""What a factory raises on values that it did not expect."""
+"""Exceptions that a factory raises for option values that it does not support."""
 
 NO_PADDING = -1
-"""The option ``padding`` where no token fills sequences up: every token is a word."""
+"""The option ``padding`` for data without a padding token: every token is a word."""
 
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
 
@@ -37,8 +37,8 @@ def options_from(
 ) -> Callable[[Callable[[Sequence[int], int, Options], Network]], Callable[..., Network]]:
     """A decorator: the fields of the dataclass ``kind`` become the options of a factory.
 
-    The factory takes ``(input_shape, classes, options)``; what it becomes takes ``(input_shape, classes,
-    **fields)``, and its signature says so, which is where the catalogue reads the options of a model.
+    The factory takes ``(input_shape, classes, options)``; the decorated one takes ``(input_shape, classes,
+    **fields)`` and has that signature, from which the catalogue reads the options of a model.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Size:
@@ -55,6 +55,7 @@ def options_from(
         def factory(input_shape: Sequence[int], classes: int, **options: Any) -> Network:
             return build(input_shape, classes, kind(**options))
 
+        # Resolved, since under ``from __future__ import annotations`` the fields' types are strings.
         types = typing.get_type_hints(kind)
         positional = list(inspect.signature(build).parameters.values())[:2]
         fields = [
@@ -77,13 +78,13 @@ def build_model(
 ) -> nn.Module:
     """A freshly initialised network of the catalogue (``bequest ls models``).
 
-    The initial weights follow from ``seed`` alone; the global random state is left as it was. With the option
-    ``auxiliary`` = K, which every model has, the network has K outputs without a label as well; see
+    The initial weights depend on ``seed`` alone; the global random state is restored. With the option
+    ``auxiliary`` = K, which every model has, the network has K more outputs without labels; see
     :class:`bequest.models.auxiliary.WithAuxiliary`.
 
     Raises:
         UnknownName: If the catalogue has no such model.
-        ConfigError: If it has no such option, or of another type; lists every fault.
+        ConfigError: If an option does not exist or has the wrong type; lists every fault.
         ModelError: If it cannot be built for these inputs and classes.
     """
     factory = MODELS[name]
@@ -95,6 +96,7 @@ def build_model(
         raise ModelError(
             "input_shape has a size below 1", expected="sizes of 1 or more", got=tuple(input_shape)
         )
+    # The CPU's generator only: networks are built on the CPU and moved later.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         try:
@@ -117,9 +119,9 @@ def build_for(name: str, data: Dataset, *, seed: int, **options: Any) -> nn.Modu
 
 
 def token_options(name: str, data: Dataset | Outline, vocabulary: int) -> dict[str, Any]:
-    """The options of the model ``name`` that follow from data of tokens; none for other data.
+    """The options of the model ``name`` that data of tokens determines; none for other data.
 
-    Vocabulary, padding (``NO_PADDING`` where no token fills sequences up), separator, and what is answered.
+    They are the vocabulary, padding (``NO_PADDING`` without a padding token), separator and task.
     """
     if not vocabulary:
         return {}
@@ -152,14 +154,14 @@ def check_options(name: str, options: dict[str, Any]) -> None:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many trainable numbers ``model`` has."""
+    """The number of trainable parameters of ``model``."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def state_count(model: nn.Module) -> int:
-    """How many numbers ``model`` has: parameters, and the running statistics of its normalisation.
+    """The number of parameters of ``model`` and of running statistics of its normalisation.
 
-    What Keras calls the total of parameters.
+    Keras calls it the total of parameters.
     """
-    numbers = [*model.parameters(), *model.buffers()]  # a tensor with two names comes once
+    numbers = [*model.parameters(), *model.buffers()]  # tied tensors count once
     return sum(value.numel() for value in numbers if value.is_floating_point())

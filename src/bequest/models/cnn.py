@@ -29,9 +29,9 @@ def cnn(
         input_shape: (channels, height, width) of one image.
         classes: Width of the logits.
         channels: Width of each convolution.
-        pool_after: After which convolutions (1-based) a 2×2 maximum pool halves the size.
+        pool_after: The convolutions (1-based) that are followed by 2×2 maximum pooling.
         dropout: Dropout rate before the head.
-        grey: See the brightest channel of each pixel only: blind to hue.
+        grey: Reduce each pixel to its brightest channel, so that the network is blind to hue.
 
     Raises:
         ModelError: If one input is not an image, or there is no convolution to pool after.

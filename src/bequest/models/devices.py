@@ -1,4 +1,4 @@
-"""Devices: which one is meant, which one each of several workers gets, where a network is."""
+"""Devices: parsing, assignment to several workers, and where a network is."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ KINDS = ("cpu", "cuda", "mps", "meta")
 
 
 def parse_device(device: Device = "auto") -> torch.device:
-    """The device that is meant: ``auto`` (the best there is), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """The device for ``auto`` (the best available), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
-    In a process that torchrun started, ``auto`` and ``cuda`` are the GPU that has the rank's number.
+    In a process that torchrun started, ``auto`` and ``cuda`` mean the GPU with the local rank's number.
 
     >>> parse_device("cpu")
     device(type='cpu')
 
     Raises:
-        ConfigError: If there is no such device here, or it is no device at all.
+        ConfigError: If the device does not exist here, or is not one of these.
     """
     if device == "auto":
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -45,16 +45,16 @@ def parse_device(device: Device = "auto") -> torch.device:
 def worker_devices(
     device: Device, *, cores: int, workers: int | None = None, per_device: int | None = None
 ) -> tuple[str, ...]:
-    """The device of each of several worker processes, in turns over the GPUs that ``device`` means.
+    """The device of each of several worker processes, dealt round-robin over the GPUs of ``device``.
 
-    ``auto`` and ``cuda`` mean every GPU, ``cuda:N`` that one. Each GPU has one worker unless more are asked
-    for: a network that fills a GPU is not made faster by a second one beside it.
+    ``auto`` and ``cuda`` mean every GPU, ``cuda:N`` that one. By default each GPU has one worker, since a
+    second network on a GPU that the first one fills makes neither faster.
 
     Args:
         device: See :func:`parse_device`.
         cores: Cores of this machine that may be used.
-        workers: How many processes; default: one a GPU, on the CPU one a core.
-        per_device: How many processes a device has at most.
+        workers: Number of processes; default: one per GPU, on the CPU one per core.
+        per_device: Most processes per device.
 
     Raises:
         ConfigError: If there is no such device here.
@@ -73,10 +73,10 @@ def worker_devices(
 
 
 def prefer_determinism(device: Device) -> None:
-    """Let a process that computes on a GPU use PyTorch's deterministic kernels, where there are any.
+    """Make a process that computes on a GPU use PyTorch's deterministic kernels, where they exist.
 
-    An operation without one warns and goes on. On a CPU the same bytes come without it. It changes the whole
-    process, so it is for processes of our own.
+    An operation without one only warns. On a CPU results are reproducible without it. The setting affects the
+    whole process, so it is only for worker processes that bequest starts.
     """
     if torch.device(device).type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
@@ -85,7 +85,7 @@ def prefer_determinism(device: Device) -> None:
 
 
 def accelerator_name(device: torch.device) -> str | None:
-    """What the GPU calls itself; None for a CPU."""
+    """The name of the GPU; None for other devices."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
@@ -96,9 +96,9 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:
-    """``x`` on ``device``, read if it is still to be read.
+    """``x`` on ``device``; lazy rows are read first.
 
-    To a GPU it is copied from pinned memory while the program goes on.
+    The copy to a GPU is asynchronous, from pinned memory.
     """
     x = in_memory(x)
     if x.device == device:
@@ -109,7 +109,7 @@ def to_device(x: Tensor, device: torch.device) -> Tensor:
 
 
 def _of_rank(device: torch.device) -> torch.device:
-    """The GPU of this rank, where torchrun started the process and ``device`` names none."""
+    """The GPU of this local rank, if torchrun started the process and ``device`` has no index."""
     rank = os.environ.get("LOCAL_RANK")
     if str(device) != "cuda" or rank is None:
         return device

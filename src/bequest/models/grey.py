@@ -1,4 +1,4 @@
-"""A first layer that no colour passes."""
+"""A first layer that removes colour."""
 
 from __future__ import annotations
 

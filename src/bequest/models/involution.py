@@ -1,4 +1,4 @@
-"""Involution, and the residual networks that are made of it."""
+"""Involution, and residual networks built from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGE_AXES = 3
 GROUP = 16
 """Channels that share a kernel."""
 TOGETHER = 64
-"""So many samples are summed at a time: more of them leave the processor's cache."""
+"""Samples that are summed at a time; more do not fit into the processor's cache."""
 REDUCTION = 4
 EXPANSION = 4
 
@@ -27,7 +27,7 @@ EXPANSION = 4
 def involve(
     x: Float[Tensor, "n c h w"], kernels: Float[Tensor, "n g k2 hh ww"], *, stride: int = 1
 ) -> Float[Tensor, "n c hh ww"]:
-    """Each pixel's neighbourhood weighed by the pixel's own kernel, which C / G channels share.
+    """Each pixel's neighbourhood weighted by the pixel's own kernel, which C / G channels share.
 
     y[n, c, i, j] = Σ_{u, v} kernels[n, ⌊c·G/C⌋, u·K + v, i, j] · x[n, c, s·i + u - ⌊K/2⌋, s·j + v - ⌊K/2⌋],
     with zeros around the image. No neighbourhoods are unfolded: memory is that of x and the kernels, forward
@@ -39,7 +39,7 @@ def involve(
         stride: s; the output has ⌈H / s⌉ × ⌈W / s⌉ pixels.
 
     Raises:
-        ModelError: If the shapes do not belong together.
+        ModelError: If the shapes do not fit together.
 
     Source: Li et al. 2021, "Involution: inverting the inherence of convolution", equation 4.
     """
@@ -64,12 +64,13 @@ def involve(
 
 
 class _Involve(torch.autograd.Function):
-    """Sums over the K² shifts, each a multiplication of whole arrays; samples lie innermost in memory."""
+    """A sum over the K² shifts, each a product of whole arrays, with the samples innermost in memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernels: Tensor, size: int, stride: int) -> Tensor:
         groups, around = kernels.shape[1], size // 2
         ctx.size, ctx.stride = size, stride
+        # Samples innermost: every shift is then a strided view, and the products run over contiguous memory.
         padded = _innermost(functional.pad(x, (around,) * 4), groups)
         weights = kernels.permute(2, 1, 3, 4, 0).contiguous().unsqueeze(2)
         ctx.save_for_backward(padded, weights)
@@ -87,6 +88,7 @@ class _Involve(torch.autograd.Function):
         incoming = _innermost(gradients[0], len(padded))
         of_x = torch.zeros_like(padded) if ctx.needs_input_grad[0] else None
         of_weights = torch.empty_like(weights[:, :, 0]) if ctx.needs_input_grad[1] else None
+        # Without a gradient of x, ``into`` is not used; any tensor of the right shape will do.
         into = _shifts(padded if of_x is None else of_x, weights, size, ctx.stride)
         for k, window in enumerate(_shifts(padded, weights, size, ctx.stride)):
             if of_x is not None:
@@ -109,7 +111,7 @@ def _innermost(x: Tensor, groups: int) -> Tensor:
 
 
 def _shifts(padded: Tensor, weights: Tensor, size: int, stride: int) -> list[Tensor]:
-    """The K² views of ``padded`` (G, C/G, H, W, N) that meet the weights, in their order."""
+    """The K² views of ``padded`` (G, C/G, H, W, N), in the order of the weights."""
     rows, columns = ((length - 1) * stride + 1 for length in weights.shape[3:5])
     return [
         padded[:, :, up : up + rows : stride, left : left + columns : stride]
@@ -119,10 +121,10 @@ def _shifts(padded: Tensor, weights: Tensor, size: int, stride: int) -> list[Ten
 
 
 class Involution(nn.Module):
-    """Involution: each pixel makes the kernel with which its neighbourhood is summed.
+    """Involution: each pixel generates the kernel with which its neighbourhood is summed.
 
-    Kernels are W₁ ReLU(BN(W₀ x)), W₀ from C to C / 4 and W₁ to K² · G values; with a stride, x is averaged
-    over the pixels that become one first. G = C / 16 groups of 16 channels share a kernel.
+    Kernels are W₁ ReLU(BN(W₀ x)), with W₀ from C to C / 4 channels and W₁ to K² · G values; with a stride, x
+    is first averaged over the pixels that become one. Each of the G = C / 16 groups of channels has a kernel.
 
     Args:
         channels: C, a multiple of 16.
@@ -176,7 +178,7 @@ class InvolutionBlock(nn.Module):
 
     @override
     def forward(self, x: Float[Tensor, "n a h w"]) -> Float[Tensor, "n b hh ww"]:
-        """The block's answer."""
+        """The block's output."""
         out = functional.relu(self.bn1(self.conv1(x)))
         out = functional.relu(self.bn2(self.involution(out)))
         return functional.relu(self.bn3(self.conv3(out)) + self.shortcut(x))

@@ -17,8 +17,8 @@ class LSTMOptions:
     """Options of an LSTM.
 
     Attributes:
-        padding: The token that fills rows up, on the right; default: that of the data.
-        width: Of the embedding and of every state.
+        padding: The padding token, on the right; default: that of the data.
+        width: Features of the embedding and of every state.
         layers: LSTM layers.
         dropout: Between layers and before the head.
         input_dropout: On embeddings.
@@ -43,13 +43,13 @@ class LSTMClassifierOptions(LSTMOptions):
 
 
 class LSTM(nn.Module):
-    """Reads word by word; the logits are computed from the state at the last word, or at every word.
+    """An LSTM with logits from the state at the last word, or at every word.
 
     Args:
         vocabulary: Token ids.
         classes: Width of the logits.
         options: Sizes and rates.
-        next_token: Answer at every word, through the weights of the embedding.
+        next_token: Logits at every word, with the weights of the embedding.
     """
 
     def __init__(self, vocabulary: int, classes: int, options: LSTMOptions, *, next_token: bool) -> None:
@@ -59,13 +59,13 @@ class LSTM(nn.Module):
         self.embedding = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
         self.enter = nn.Dropout(options.input_dropout)
-        between = options.dropout if layers > 1 else 0.0  # PyTorch warns where there is nothing between
+        between = options.dropout if layers > 1 else 0.0  # PyTorch warns about dropout with a single layer
         self.states = nn.LSTM(width, width, layers, batch_first=True, dropout=between)
         self.leave = nn.Dropout(options.dropout)
         self.head = TiedHead(self.embedding, width, project=True) if next_token else nn.Linear(width, classes)
 
     def forward(self, x: Int[Tensor, "n l"]) -> Float[Tensor, "n ..."]:
-        """Logits (N, C), or (N, L, C) of a language model; tokens behind the last word change nothing."""
+        """Logits (N, C), or (N, L, C) of a language model; padding after the last word has no effect."""
         words = words_of(x, self.padding)
         states, _ = self.states(self.enter(self.embedding(words)))
         if not self.next_token:

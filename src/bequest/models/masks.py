@@ -1,4 +1,4 @@
-"""Padding, told to networks that take it: attention masks and token types by signature."""
+"""Attention masks and token types for networks that take them, by the signature of ``forward``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TOKEN_AXES = 2
 
 
 def attention_mask(x: Int[Tensor, "n l"], padding: int) -> Int[Tensor, "n l"]:
-    """1 at words, 0 at padding; a row of padding alone has a 1 at its first column.
+    """1 at words, 0 at padding; a row of padding alone has a 1 in its first column.
 
-    Attention over nothing has no value: where all is masked, some implementations return NaN.
+    Attention with everything masked is undefined, and some implementations return NaN.
 
     >>> attention_mask(torch.tensor([[5, 6, 0], [0, 0, 0]]), 0).tolist()
     [[1, 1, 0], [1, 0, 0]]
@@ -33,18 +33,19 @@ def attention_mask(x: Int[Tensor, "n l"], padding: int) -> Int[Tensor, "n l"]:
 def token_types(x: Int[Tensor, "n l"], padding: int, separator: int) -> Int[Tensor, "n l"]:
     """Which text of a pair each token belongs to, as BERT numbers them.
 
-    0 up to and with the first separator and at padding, 1 at what follows.
+    0 up to and including the first separator and at padding, 1 after it.
 
     >>> token_types(torch.tensor([[1, 5, 2, 6, 2, 0], [1, 5, 2, 0, 0, 0]]), padding=0, separator=2).tolist()
     [[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0]]
     """
     separators = (x == separator).cumsum(1)
+    # Shifted by one, so that the separator itself belongs to the text that it ends.
     before = torch.nn.functional.pad(separators, (1, 0))[:, :-1]
     return ((before > 0) & (x != padding)).to(x.dtype)
 
 
 def takes(model: nn.Module, name: str) -> bool:
-    """Whether the forward pass of ``model``, or of the network that it wraps, has a parameter ``name``.
+    """Whether ``forward`` of ``model``, or of the network that it wraps, has a parameter ``name``.
 
     >>> takes(nn.Linear(2, 2), "input"), takes(nn.Linear(2, 2), "attention_mask")
     (True, False)
@@ -54,22 +55,23 @@ def takes(model: nn.Module, name: str) -> bool:
         return takes(wrapped, name)
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return takes(model.module, name)
+    # The function without its instance: a cached bound method would keep the network alive.
     forward = model.forward
     return name in _parameters(getattr(forward, "__func__", forward))
 
 
 def call_with_mask(model: nn.Module, x: Tensor, padding: int | None, *, separator: int | None = None) -> Any:
-    """What ``model`` returns for ``x``, with the mask and token types that its signature asks for.
+    """The output of ``model`` for ``x``, with the mask and token types that its signature takes.
 
     Args:
-        model: Any network. Where its forward pass has a parameter ``attention_mask``, it gets
+        model: Any network. If its ``forward`` has a parameter ``attention_mask``, it gets
             :func:`attention_mask`; for ``token_type_ids``, :func:`token_types`; else ``x`` alone.
-        x: Inputs; the mask is for integer tokens (N, L).
-        padding: The token that fills rows up; None for inputs without padding.
+        x: Inputs; only integer tokens (N, L) get a mask.
+        padding: The padding token; None for inputs without padding.
         separator: The token that ends each text of a pair; None for single texts.
 
     Raises:
-        ModelError: If the network takes another token for padding (its attribute ``padding``).
+        ModelError: If the network has another padding token (its attribute ``padding``).
     """
     if padding is None or x.ndim != TOKEN_AXES or x.is_floating_point():
         return model(x)

@@ -1,4 +1,4 @@
-"""Convolutional networks whose last channels compete: maxout."""
+"""Convolutional networks with maxout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGE_AXES = 3
 
 
 class Maxout(nn.Module):
-    """The largest of each ``pieces`` neighbouring channels.
+    """The maximum over each group of ``pieces`` neighbouring channels.
 
     Source: Goodfellow et al. 2013, "Maxout networks", section 3.
     """
@@ -24,7 +24,7 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
-        """``x`` with one channel for each ``pieces``."""
+        """``x`` with one channel for each group of ``pieces``."""
         shape = (x.shape[0], -1, self.pieces, *x.shape[2:])
         return x.reshape(shape).amax(2)
 
@@ -74,6 +74,7 @@ def maxout_cnn(
         layers += [nn.BatchNorm2d(width), nn.ReLU()]
         layers += [nn.MaxPool2d(pool)] if pool > 1 else []
         layers += [nn.Dropout(dropout)] if dropout else []
+        # A 3×3 convolution without padding takes two pixels off, and pooling drops an incomplete window.
         smallest = (smallest - 2) // pool
     if smallest < 1:
         raise ModelError("the images are too small for so many pools", got=tuple(input_shape))

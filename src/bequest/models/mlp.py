@@ -32,9 +32,9 @@ def mlp(
         hidden: Widths of the hidden layers.
         batch_norm: Put BatchNorm after each ReLU.
         dropout: Dropout rate after each hidden layer.
-        tokens: Heads; with more than one the network answers with :class:`bequest.models.tokens.Tokens`, so
-            that each head can learn from a teacher of its own.
-        grey: See the brightest channel of each pixel only: blind to the hue of images (C, H, W).
+        tokens: Heads; with more than one the network returns :class:`bequest.models.tokens.Tokens`, so that
+            each head can learn from a teacher of its own.
+        grey: Reduce each pixel of images (C, H, W) to its brightest channel: blind to hue.
 
     Raises:
         ModelError: If a hidden layer has no units, or there is no head.

@@ -1,4 +1,4 @@
-"""Training and eval mode of every submodule, remembered and restored."""
+"""Training and eval modes of all submodules, saved and restored."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from bequest.errors import ModelError
 
 
 def modes_of(model: nn.Module) -> dict[nn.Module, bool]:
-    """Which submodules are in training mode."""
+    """The training mode of every submodule."""
     return {module: module.training for module in model.modules()}
 
 
 def set_modes(modes: dict[nn.Module, bool]) -> None:
     """Restore the modes that :func:`modes_of` returned."""
     for module, mode in modes.items():
+        # Not train(mode), which would set all of the module's children too.
         module.training = mode
 
 
@@ -52,7 +53,7 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def buffers_restored(model: nn.Module) -> Iterator[None]:
-    """After the block, also after an error, the buffers of ``model`` have the values that they had before.
+    """Restore the buffers of ``model`` after the block, also after an error.
 
     >>> model = nn.BatchNorm1d(1)
     >>> with buffers_restored(model):
@@ -65,5 +66,5 @@ def buffers_restored(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for name, buffer in model.named_buffers():  # by name: a module may have bound a new tensor
+            for name, buffer in model.named_buffers():  # by name, as a module may have replaced the tensor
                 buffer.copy_(before[name])

@@ -1,4 +1,4 @@
-"""What keeps a network from being trained or asked, as one message before the first step."""
+"""Checks before the first step that a network can be trained or asked, each with one message."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SEQUENCE_LOGITS_AXES = 3
 def check_network(
     model: object, x: Tensor, *, classes: int | None = None, learns: bool = False, rows: int = PROBE_ROWS
 ) -> None:
-    """Raise ModelError unless ``model`` answers the inputs ``x``, and can be trained if it ``learns``.
+    """Raise ModelError unless ``model`` takes the inputs ``x``, and can be trained if it ``learns``.
 
-    The network answers at most two rows in eval mode; if it learns with ``rows`` = 1 and has BatchNorm, one
-    row in training mode as well. Parameters, buffers, modes and random state stay as they are.
+    The network is run on at most two rows in eval mode; if it learns with ``rows`` = 1 and has BatchNorm, on
+    one row in training mode as well. Parameters, buffers, modes and random state do not change.
 
     Args:
         model: The network.
-        x: Inputs (N, ...), of which the first rows are used; none are needed beyond those.
-        classes: Width that the logits must have; None for any.
-        learns: Whether it is going to be trained and stored.
-        rows: The fewest rows that it gets at once in training.
+        x: Inputs (N, ...), of which the first rows are used; without rows the network is not run.
+        classes: Required width of the logits; None for any.
+        learns: Whether it will be trained and stored.
+        rows: The smallest batch that it gets in training.
 
     Raises:
         ModelError: If it is not a module, is lazy, exported or on the meta device; has no parameters to
             train, or a state that cannot be stored; has weights of another dtype than the inputs; does not
-            take their shape; does not answer with ``classes`` logits; or cannot normalise one row.
+            take their shape; does not return ``classes`` logits; or cannot normalise one row.
     """
     model = checked_module(model)
     _check_values(model)
@@ -62,9 +62,10 @@ def checked_module(model: object, what: str = "the network") -> nn.Module:
 
 @contextmanager
 def explained(model: nn.Module, x: Tensor) -> Iterator[None]:
-    """Turn what a forward pass of ``model`` on ``x`` raises into a ModelError that says what does not fit."""
+    """Turn exceptions of a forward pass of ``model`` on ``x`` into a ModelError with the reason."""
     try:
         yield
+    # Already explained, or about the machine and not about these inputs.
     except (BequestError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AttributeError) as error:
@@ -113,6 +114,7 @@ def _check_learner(model: nn.Module) -> None:
             got="all parameters are frozen" if list(model.parameters()) else "no parameters",
             remedy="train another network, or use this one as a teacher",
         )
+    # Raises for a state that safetensors cannot hold: better now than after the training.
     state_of(model)
 
 
@@ -131,7 +133,7 @@ def _check_logits(logits: Tensor, rows: int, classes: int | None) -> None:
 
 
 def _check_one_row(model: nn.Module, x: Tensor) -> None:
-    # The buffers: BatchNorm counts a batch before it refuses it.
+    # Buffers too: BatchNorm counts a batch before it refuses it.
     with torch.no_grad(), torch.random.fork_rng(devices=[]), buffers_restored(model), evaluating(model):
         model.train()
         with explained(model, x):

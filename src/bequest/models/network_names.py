@@ -1,4 +1,4 @@
-"""The one way to name a network in a line: ``FAMILY``, ``FAMILY:WEIGHTS``, ``timm:NAME`` and the like.
+"""The names of networks: ``FAMILY``, ``FAMILY:WEIGHTS``, ``timm:NAME`` and so on.
 
 The same text means the same network in TOML, on the command line and in Python.
 """
@@ -16,7 +16,7 @@ from bequest.models.pretrained.efficientnet_lite import VARIANTS
 from bequest.registry import nearest
 
 LIBRARIES = ("timm", "torchvision", "transformers")
-"""Families whose networks another library names; what follows the colon is that library's name."""
+"""Families of other libraries; the text after the colon is the library's name of a network."""
 
 EFFICIENTNET_LITE = "efficientnet_lite"
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".bin")
@@ -32,12 +32,12 @@ FORMS = (
 
 @dataclass(frozen=True)
 class NetworkName:
-    """What a line of text says about a network: which family, with which options and weights.
+    """A parsed name of a network: its family, options and weights.
 
     Attributes:
         family: A name of the catalogue (``bequest ls models``).
         options: Options of the family; ``{"network": "resnet18"}`` for ``timm:resnet18``.
-        weights: The file or folder whose weights the network starts from; None for the family's own start.
+        weights: The file or folder with the initial weights; None for the family's own initialisation.
     """
 
     family: str
@@ -46,7 +46,7 @@ class NetworkName:
 
 
 NetworkParser: TypeAlias = Callable[[str], NetworkName | None]
-"""Reads one more form of name: returns None where the text is not of that form."""
+"""Parses one more form of name; returns None if the text is not of that form."""
 
 
 def parse_network_name(
@@ -55,16 +55,16 @@ def parse_network_name(
     """The network that ``text`` names.
 
     Args:
-        text: One of :data:`FORMS`. The first colon ends the family; what follows may have colons of its own
+        text: One of :data:`FORMS`. The first colon ends the family; the rest may contain colons
             (``timm:local-dir:FOLDER``).
         options: Options of the family, added to those that the text implies.
-        parsers: Further forms, asked in this order before the forms of the catalogue, so that a room above
+        parsers: Further forms, tried in this order before those of the catalogue, so that a higher layer
             can add ``RUN:ARM[:SEED]``.
 
     Raises:
         UnknownName: If the family is not in the catalogue; names the nearest.
-        ConfigError: If a part is empty, a variant is not a number or does not exist, or ``options`` say
-            something else than the text.
+        ConfigError: If a part is empty, a variant is not a number or does not exist, or ``options``
+            contradict the text.
 
     >>> parse_network_name("efficientnet_lite:2")
     NetworkName(family='efficientnet_lite', options={'variant': 2}, weights=None)
@@ -81,7 +81,7 @@ def parse_network_name(
 
 
 def is_pretrained(family: str, options: Mapping[str, Any]) -> bool:
-    """Whether networks of ``family`` come with weights that others have trained, by their option.
+    """Whether networks of ``family`` come with published weights, given these ``options``.
 
     >>> is_pretrained("mlp", {}), is_pretrained("timm", {}), is_pretrained("timm", {"pretrained": False})
     (False, True, False)
@@ -99,7 +99,7 @@ def _of_the_catalogue(text: str, options: Mapping[str, Any]) -> NetworkName:
     if colon and not rest.strip():
         raise ConfigError.of(repr(text), [f"nothing follows the colon; expected {_form_of(family)}"])
     if family in LIBRARIES:
-        # No default network: which one timm means by "timm" alone would change with our defaults.
+        # No default here: the meaning of "timm" alone would change with the factory's default network.
         if not rest and "network" not in options:
             raise ConfigError.of(
                 repr(text), [f"lacks the name of a network of {family}; expected {_form_of(family)}"]

@@ -1,4 +1,4 @@
-"""Options of a model against the types that its factory declares."""
+"""Checks options of a model against the types that its factory declares."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 60
 
 
 def type_faults(factory: Callable[..., nn.Module], options: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the types of ``options``; a parameter without a type takes anything.
+    """Faults in the types of ``options``; a parameter without an annotation accepts anything.
 
     >>> def net(input_shape, classes, *, width: int = 8, dropout: float = 0.0) -> nn.Module: ...
     >>> list(type_faults(net, {"width": "8", "dropout": 1}))
@@ -29,6 +29,7 @@ def type_faults(factory: Callable[..., nn.Module], options: Mapping[str, Any]) -
             continue
         annotation = parameters[name].annotation
         annotation = hints.get(name, Any) if isinstance(annotation, str) else annotation
+        # Strict pydantic refuses NumPy's scalars, which results of computations often are.
         plain = value.item() if isinstance(value, np.generic) else value
         if annotation is not inspect.Parameter.empty and not _fits(annotation, plain):
             yield f"{name}: expected {_shown(annotation)}, got {repr(value)[:SHOWN]}"
@@ -37,7 +38,7 @@ def type_faults(factory: Callable[..., nn.Module], options: Mapping[str, Any]) -
 def _fits(annotation: Any, value: Any) -> bool:
     try:
         adapter = _adapter(annotation)
-    except (PydanticSchemaGenerationError, TypeError):  # a class of the user's own: their factory's business
+    except (PydanticSchemaGenerationError, TypeError):  # pydantic does not know the class
         return True
     try:
         adapter.validate_python(value)

@@ -41,7 +41,7 @@ class RegNetBlock(nn.Module):
 
     @override
     def forward(self, x: Float[Tensor, "n a h w"]) -> Float[Tensor, "n b hh ww"]:
-        """The block's answer."""
+        """The block's output."""
         out = torch.relu(self.second(torch.relu(self.first(x))))
         return torch.relu(self.third(out * self.gate(out)) + self.shortcut(x))
 

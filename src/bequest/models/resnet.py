@@ -19,7 +19,7 @@ STAGES = (16, 32, 64)
 
 
 class Normalise(nn.Module):
-    """(x - mean) / std, a channel at a time; the numbers are buffers, so a digest of the network has them."""
+    """(x - mean) / std per channel; both are buffers, so that digests of the network include them."""
 
     mean: Tensor
     std: Tensor
@@ -35,7 +35,7 @@ class Normalise(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions and a shortcut: where the size halves, every other pixel and zero channels."""
+    """Two 3×3 convolutions and a shortcut, which subsamples pixels and adds zero channels if sizes differ."""
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
@@ -47,10 +47,11 @@ class Block(nn.Module):
         self.added = width - width_in
 
     def forward(self, x: Float[Tensor, "n a h w"]) -> Float[Tensor, "n b hh ww"]:
-        """The block's answer."""
+        """The block's output."""
         out = functional.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         if self.stride > 1 or self.added:
+            # Option A of the paper; published CIFAR weights need half of the zero channels on each side.
             before = self.added // 2
             x = functional.pad(
                 x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.added - before)
@@ -61,7 +62,7 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """A 3×3 convolution, three stages of blocks, a mean over positions, a linear head.
 
-    Names of parameters are those that published CIFAR weights have.
+    Parameters have the names of published CIFAR weights.
     """
 
     def __init__(self, channels: int, classes: int, blocks: int, normalise: Normalise | None) -> None:
@@ -96,7 +97,7 @@ def resnet(
         input_shape: (channels, height, width) of one image.
         classes: Width of the logits.
         depth: 8, 20, 32, 44, 56, ...: 6n + 2.
-        mean: Subtracted from each channel of the pixels; with ``std``. None: pixels as they are.
+        mean: Subtracted from each channel of the pixels; with ``std``. None: no normalisation.
         std: Divides each channel.
 
     Raises:

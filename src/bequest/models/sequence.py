@@ -1,4 +1,4 @@
-"""What networks for token sequences share: padding, the last word, embeddings that are also the head."""
+"""Shared parts of networks for token sequences: padding, the last word, tied embeddings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAMPLE_AXES = 1
 
 
 def check_sequence(input_shape: Sequence[int], vocabulary: int, what: str) -> int:
-    """The columns of one input.
+    """The length of one input.
 
     Raises:
         ModelError: If one input is not a token sequence, or the vocabulary is unknown.
@@ -29,10 +29,10 @@ def check_sequence(input_shape: Sequence[int], vocabulary: int, what: str) -> in
 
 
 def words_of(x: Tensor, padding: int) -> Tensor:
-    """``x`` (N, L) without the columns that are padding in every row; at least one column is left.
+    """``x`` (N, L) without the columns that are padding in every row; at least one column remains.
 
-    On the CPU only, where it saves work: on an accelerator the host would wait for the last word of each
-    batch. Not in a graph either: to ``torch.compile`` and exports the length must not depend on the words.
+    On the CPU only, where it saves work: on an accelerator the host would have to wait for the result. Not
+    while compiling or exporting either, as the length in a graph must not depend on the words.
     """
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return x
@@ -41,17 +41,19 @@ def words_of(x: Tensor, padding: int) -> Tensor:
 
 
 def last_word(states: Tensor, x: Tensor, padding: int) -> Tensor:
-    """The state (N, F) at each row's last word, of ``states`` (N, L, F)."""
+    """The state (N, F) at each row's last word, from ``states`` (N, L, F)."""
+    # Counting words finds the last one because padding is on the right; a row without words uses column 0.
     last = ((x != padding).sum(1) - 1).clamp(min=0)
     return states[torch.arange(x.shape[0], device=x.device), last]
 
 
 class TiedHead(nn.Module):
-    """Next-token logits from states: a projection, then the embedding's own matrix, and a bias a token.
+    """Next-token logits from states: a projection, then the embedding's own matrix, and a bias per token.
 
     Args:
-        embedding: Whose weights are the head's, so that they are trained once.
-        width: Features of a state; projected to the embedding's.
+        embedding: The embedding whose weights the head shares.
+        width: Features of a state.
+        project: Insert the projection even if ``width`` is that of the embedding.
     """
 
     def __init__(self, embedding: nn.Embedding, width: int, *, project: bool) -> None:
@@ -69,6 +71,6 @@ class TiedHead(nn.Module):
 
 
 def padded_to(logits: Tensor, length: int) -> Tensor:
-    """Logits (N, L, C) with rows of zeros behind the last word of the batch, (N, ``length``, C)."""
+    """Logits (N, L, C) padded with rows of zeros to (N, ``length``, C), undoing :func:`words_of`."""
     missing = length - logits.shape[1]
     return nn.functional.pad(logits, (0, 0, 0, missing)) if missing else logits

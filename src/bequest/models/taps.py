@@ -1,4 +1,4 @@
-"""Named activations: what a network computes on the way to its answer."""
+"""Named activations of the layers of a network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
 
 
 def known_activations(model: nn.Module) -> list[str]:
-    """The names of activations that :func:`tapped` takes for ``model``."""
+    """The names of activations that :func:`tapped` accepts for ``model``."""
     names = [name for name, _ in model.named_modules() if name]
     return [PENULTIMATE, *names] if any(isinstance(m, nn.Linear) for m in model.modules()) else names
 
@@ -46,13 +46,13 @@ def known_activations(model: nn.Module) -> list[str]:
 def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Fill a dictionary with the named activations at every forward pass inside the block.
 
-    ``penultimate`` is what enters the last linear layer; every other name is a submodule, and stands for
-    what leaves it (the first of several outputs).
+    ``penultimate`` is the input of the last linear layer; every other name is a submodule, and means its
+    output (the first of several).
 
     Raises:
         UnknownName: If there is no such submodule; shows the nearest names.
         ModelError: If the model is a TorchScript program, whose layers take no hooks; from the forward pass,
-            if what leaves a submodule is not a tensor.
+            if the output of a submodule is not a tensor.
     """
     _check_layers(model)
     modules = dict(model.named_modules())
@@ -81,11 +81,11 @@ def activations(
     batch: int = 500,
     padding: int | None = None,
 ) -> dict[str, Tensor]:
-    """Named activations of ``model`` in eval mode, (N, ...) each; its modes are left as they were.
+    """Named activations of ``model`` in eval mode, (N, ...) each; its modes are restored.
 
-    They are computed where the network is, and come back to the device of ``x``. Where the token ``padding``
-    fills sequences up, a network that takes an attention mask gets one; positions that a network leaves out
-    of a batch without long sequences are zero.
+    They are computed on the network's device and returned on that of ``x``. With the padding token
+    ``padding``, a network that takes an attention mask gets one; positions that a network drops from a batch
+    of short sequences are zero.
 
     Raises:
         UnknownName: If there is no such layer.
@@ -108,7 +108,7 @@ def activations(
 
 
 def _joined(pieces: Sequence[Tensor]) -> Tensor:
-    """Batches of activations; those (N, L, F) of shorter sequences are filled up with zeros."""
+    """Batches of activations joined; those (N, L, F) of shorter sequences are padded with zeros."""
     if pieces[0].ndim == POSITION_AXES:
         length = max(piece.shape[1] for piece in pieces)
         pieces = [nn.functional.pad(piece, (0, 0, 0, length - piece.shape[1])) for piece in pieces]

@@ -1,4 +1,4 @@
-"""What a model answers with: logits, also of models that give one logit vector a token."""
+"""Outputs of models: logits, and one logit vector per token for models with several."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bequest.errors import ModelError
 
 
 class Tokens(NamedTuple):
-    """What a model returns that learns from one teacher a token.
+    """The output of a model with several tokens, each of which can learn from a teacher.
 
     Attributes:
         logits: (N, C), the answer at inference.
-        tokens: (N, T, C), one logit vector a token: the class token first, then one a teacher.
+        tokens: (N, T, C), one logit vector per token: the class token first, then one per teacher.
     """
 
     logits: Tensor
@@ -24,7 +24,7 @@ class Tokens(NamedTuple):
 
 
 class TokenHeads(nn.Module):
-    """One linear head a token on shared features; the answer is the mean of the heads' logits.
+    """One linear head per token on shared features; the model's logits are the mean of the heads'.
 
     Args:
         width: Features that enter.
@@ -66,5 +66,5 @@ def logits_of(output: object) -> Tensor:
 
 
 def full_precision(values: Tensor) -> Tensor:
-    """``values`` in float32 if they come in half precision, else as they are."""
+    """``values`` in float32 if they have half precision, else unchanged."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

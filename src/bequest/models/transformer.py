@@ -18,7 +18,7 @@ EXPANSION = 4
 
 
 class Block(nn.Module):
-    """Self-attention and a feed-forward layer, each behind a LayerNorm and beside a shortcut."""
+    """Self-attention and a feed-forward layer, each with a LayerNorm before it and a residual connection."""
 
     def __init__(self, width: int, heads: int, dropout: float, attention_dropout: float) -> None:
         super().__init__()
@@ -35,6 +35,7 @@ class Block(nn.Module):
         query, key, value = (
             self.attend(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         )
+        # The query is scaled, not the scores, which have L / d times as many numbers.
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
         weights = self.drop_weights(scores.masked_fill(~seen, -torch.inf).softmax(-1))
         x = x + self.drop(self.mix((weights @ value).transpose(1, 2).flatten(2)))
@@ -47,11 +48,11 @@ class TransformerOptions:
     """Options of a Transformer over tokens.
 
     Attributes:
-        padding: The token that fills rows up, on the right; default: that of the data.
+        padding: The padding token, on the right; default: that of the data.
         width: Features of a position.
         layers: Blocks, or passes through the one block that is shared.
         heads: Of the attention; divides ``width``.
-        dropout: On what attention and feed-forward layer add.
+        dropout: On the outputs of attention and feed-forward layers.
         attention_dropout: On attention weights.
         input_dropout: On embeddings.
         positions: The longest sequence.
@@ -85,11 +86,11 @@ class Transformer(nn.Module):
         vocabulary: Token ids.
         classes: Width of the logits.
         options: Sizes and rates.
-        causal: A position attends to itself and those before it only, and the last word answers; else every
-            word attends to every word, and a learned token put before them answers.
+        causal: A position attends only to itself and those before it, and the last word's state is
+            classified; else every word attends to every word, and a learned first token is classified.
         shared: All passes share one block.
-        next_token: Answer at every word, through the weights of the embedding: with the next one where it
-            is causal, else with the one that is hidden there.
+        next_token: Logits at every word, with the weights of the embedding: of the next word if causal,
+            else of the masked word.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Transformer(nn.Module):
         )
 
     def forward(self, x: Int[Tensor, "n l"]) -> Float[Tensor, "n ..."]:
-        """Logits (N, C), or (N, L, C) of a language model; tokens behind the last word change nothing.
+        """Logits (N, C), or (N, L, C) of a language model; padding after the last word has no effect.
 
         Raises:
             ModelError: If a sequence is longer than there are positions.
@@ -163,7 +164,7 @@ class Transformer(nn.Module):
         if self.first is not None:
             is_word = torch.cat([torch.ones_like(is_word[:, :1]), is_word], 1)
         length = is_word.shape[1]
-        # Every position attends to itself: a softmax over nothing, in a row of padding, would be NaN.
+        # Every position attends to itself: with everything masked, as in a row of padding, softmax is NaN.
         itself = torch.eye(length, dtype=torch.bool, device=words.device)
         seen = is_word[:, None, None, :].expand(-1, 1, length, -1)
         return (seen.tril() if self.causal else seen) | itself
@@ -193,7 +194,7 @@ def transformer(
 def transformer_seq(
     input_shape: Sequence[int], classes: int, options: TransformerClassifierOptions
 ) -> Transformer:
-    """Transformer whose words attend to those before them only; the last one answers.
+    """Causal Transformer that classifies by the state at the last word.
 
     See :func:`transformer`.
     """
@@ -222,6 +223,6 @@ def transformer_lm(input_shape: Sequence[int], classes: int, options: Transforme
 @MODELS.register("transformer_mlm")
 @options_from(TransformerOptions)
 def transformer_mlm(input_shape: Sequence[int], classes: int, options: TransformerOptions) -> Transformer:
-    """Masked language model: a bidirectional Transformer that answers at every token; tied embeddings."""
+    """Masked language model: a bidirectional Transformer with logits at every token; tied embeddings."""
     check_sequence(input_shape, classes, "transformer_mlm")
     return Transformer(classes, classes, options, causal=False, next_token=True)

@@ -1,4 +1,4 @@
-"""What a language model answers where a verb is due: the scores of its two forms."""
+"""The scores of a language model for the two forms of a verb, at the word before it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def verb_logits(model: nn.Module, split: Split, *, batch: int = BATCH) -> Float[
         batch: Sentences at once.
 
     Returns:
-        As a classifier's logits of VBZ and VBP. Where a form is not in the vocabulary and so has no
-        logit, the answer is one that counts as wrong; see the option ``unknown_verbs`` of
-        :func:`bequest.data.linzen.linzen`.
+        The logits of VBZ and VBP, as of a classifier. If a form is not in the vocabulary, the answer is one
+            that counts as wrong; see the option ``unknown_verbs`` of :func:`bequest.data.linzen.linzen`.
 
     Raises:
         DataError: If the split does not say which forms the verbs have.
@@ -44,13 +43,14 @@ def verb_logits(model: nn.Module, split: Split, *, batch: int = BATCH) -> Float[
     pairs = torch.stack([forms[0], forms[1]], 1)
     # Gathered a batch at a time: the logits of all sentences would be many gigabytes.
     batches = zip(_at_the_verb(model, split.x, batch), torch.split(pairs, batch), strict=True)
+    # Clamped, as an absent form has a negative id; its score is replaced below.
     scores = torch.cat([logits.gather(1, pair.clamp(min=0)) for (logits, _), pair in batches])
     return _wrong_where_absent(scores, pairs, split.y)
 
 
 @torch.no_grad()
 def verb_states(model: nn.Module, x: Int[Tensor, "n l"], *, batch: int = BATCH) -> Float[Tensor, "n f"]:
-    """Penultimate activations of a language model where the verb is due, in eval mode."""
+    """Penultimate activations of a language model at the word before the verb, in eval mode."""
     return torch.cat([states for _, states in _at_the_verb(model, x, batch)])
 
 

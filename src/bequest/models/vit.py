@@ -1,4 +1,4 @@
-"""Vision transformers: with a class token, with DeiT's distillation token, and in the form of Co-advise."""
+"""Vision transformers: with a class token, with DeiT's distillation token, and as in Co-advise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bequest.models.tokens import Tokens
 
 IMAGE_AXES = 3
 DEVIATION = 0.02
-"""Of the initial tokens, and of positions and linear layers as DeiT starts them."""
+"""Standard deviation of the initial tokens, and of DeiT's initial positions and linear layers."""
 TOKENS: dict[str, tuple[str, ...]] = {
     "class": ("class",),
     "distilled": ("class", "distillation"),
@@ -28,14 +28,14 @@ TOKENS: dict[str, tuple[str, ...]] = {
 
 
 def _small(module: nn.Module) -> None:
-    """Linear layers as DeiT starts them; convolutions keep PyTorch's weights."""
+    """Initialise linear layers as DeiT does; convolutions keep PyTorch's initialisation."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=DEVIATION)
         nn.init.zeros_(module.bias)
 
 
 def _xavier(module: nn.Module) -> None:
-    """Linear layers that keep the scale of what passes them, at any width."""
+    """Initialise linear layers so that they keep the scale of their input at any width."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)
@@ -46,7 +46,7 @@ WEIGHT_INITS: dict[str, Callable[[nn.Module], None]] = {"trunc_normal": _small, 
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; the weights of all heads leave the submodule ``weights``.
+    """Multi-head self-attention; the weights of all heads are the output of the submodule ``weights``.
 
     They are softmax(QKᵀ / √d), (N, heads, L, L), rows summing to 1 over the positions attended to.
     """
@@ -55,12 +55,13 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
+        # A module, not the function, so that taps can read the attention weights by name.
         self.weights = nn.Softmax(dim=-1)
         self.out = nn.Linear(width, width)
 
     @override
     def forward(self, x: Float[Tensor, "n l d"]) -> Float[Tensor, "n l d"]:
-        """What each position takes from all."""
+        """The attended values at each position."""
         count, length, width = x.shape
         query, key, value = self.qkv(x).view(count, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         weights = self.weights(query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5)
@@ -69,7 +70,7 @@ class Attention(nn.Module):
 
 
 class DropPath(nn.Module):
-    """In training, a branch is left out for a share ``rate`` of the samples, and scaled up for the others."""
+    """In training, drops a branch for a share ``rate`` of the samples, and scales it up for the others."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class DropPath(nn.Module):
 
     @override
     def forward(self, x: Float[Tensor, "n l d"]) -> Float[Tensor, "n l d"]:
-        """``x``, or zeros for some samples."""
+        """``x``, with zeros for some samples in training."""
         if not self.training or self.rate == 0:
             return x
         survives = torch.rand(x.shape[0], 1, 1, device=x.device) >= self.rate
@@ -98,14 +99,14 @@ class TransformerBlock(nn.Module):
 
     @override
     def forward(self, x: Float[Tensor, "n l d"]) -> Float[Tensor, "n l d"]:
-        """The block's answer."""
+        """The block's output."""
         x = x + self.drop(self.attention(self.norm1(x)))
         answer: Tensor = x + self.drop(self.mlp(self.norm2(x)))
         return answer
 
 
 class Patches(nn.Module):
-    """Patches by a linear map; the tokens before them are learned."""
+    """Linear patch embedding, with learned tokens before the patches."""
 
     def __init__(self, channels: int, width: int, patch: int, form: str) -> None:
         super().__init__()
@@ -125,9 +126,9 @@ class TwoStems(nn.Module):
     """Patches from a stem of convolutions plus patches from one with an involution.
 
     The class token is learned; the convolution token is the mean of the first stem's patches, the involution
-    token that of the second's. Each stem halves the image if the patch's side is even, and a convolution of
-    what is left of that side makes the tokens. The published form has patches of 16 and 64 channels; for
-    patches under 8 the first convolution is 3×3 instead of 7×7.
+    token that of the second's. Each stem halves the image if the patch's side is even, and a convolution with
+    the rest of that side makes the tokens. The published form has patches of 16 and 64 channels; for patches
+    under 8 the first convolution is 3×3 instead of 7×7.
 
     Source: Ren et al. 2022, "Co-advise: cross inductive bias distillation", section 3.3, and its
     released code.
@@ -164,7 +165,7 @@ class TwoStems(nn.Module):
 
 
 AS_DEIT: dict[str, Any] = {"weight_init": "trunc_normal", "position_std": DEVIATION}
-"""How DeiT starts; :func:`vit` starts so that narrow transformers learn too."""
+"""DeiT's initialisation; that of :func:`vit` lets narrow transformers learn too."""
 
 
 @dataclass(frozen=True)
@@ -175,17 +176,17 @@ class VitOptions:
         form: ``class``: one token, one head (Dosovitskiy et al. 2021). ``distilled``: DeiT's distillation
             token with a head of its own besides. ``advised``: Co-advise's two stems, with a token for a
             convolutional and one for an involutional teacher.
-        width: Features a token.
+        width: Features per token.
         depth: Blocks.
         heads: Heads of attention; they divide the width.
         patch: Side of a patch in pixels; it divides the image's sides.
-        mlp: Hidden width of a block's perceptron, in widths.
-        drop_path: Share of the samples for which the last block's branches are left out in training; earlier
-            blocks have less, linearly.
+        mlp: Hidden width of a block's perceptron, as a multiple of ``width``.
+        drop_path: Share of the samples for which the last block's branches are dropped in training; the
+            rates of earlier blocks grow linearly from 0.
         stem: Channels inside the stems of the form ``advised``; a multiple of 32.
         weight_init: Initial weights of the linear layers. ``xavier``: uniform in ±√(6 / (in + out)), which
-            keeps the scale at every width. ``trunc_normal``: normal with deviation 0.02 whatever the width,
-            as DeiT has it; narrow transformers then hardly learn in their first hundreds of steps.
+            keeps the scale at every width. ``trunc_normal``: normal with deviation 0.02 at any width, as in
+            DeiT; narrow transformers then hardly learn in their first hundreds of steps.
         position_std: Deviation of the initial positions, normal; DeiT's is 0.02.
     """
 
@@ -202,10 +203,10 @@ class VitOptions:
 
 
 class VisionTransformer(nn.Module):
-    """Tokens and patches with positions, transformer blocks, a norm, a linear head a token.
+    """Tokens and patches with positions, transformer blocks, a norm, a linear head per token.
 
-    With one token the answer is its logits, else :class:`~bequest.models.tokens.Tokens`, whose logits are
-    the mean of the heads'. ``extra`` is the number of positions before those of the patches, which lie on
+    With one token the output is its logits, else :class:`~bequest.models.tokens.Tokens`, whose logits are the
+    mean of the heads'. ``extra`` is the number of positions before those of the patches, which lie on
     ``grid`` (rows, columns) of squares of ``patch`` pixels. The class token's head is the last linear layer,
     so that its features are the ``penultimate`` activation.
     """
@@ -227,13 +228,14 @@ class VisionTransformer(nn.Module):
         self.apply(WEIGHT_INITS[options.weight_init])
         for token in embedding.tokens.values():
             nn.init.trunc_normal_(token, std=DEVIATION)
-        if options.position_std > 0:  # they are zeros already, and PyTorch divides by the deviation
+        if options.position_std > 0:  # at 0 PyTorch would divide by it; they are zeros already
             nn.init.trunc_normal_(self.positions, std=options.position_std)
 
     @override
     def forward(self, x: Float[Tensor, "n c h w"]) -> Tensor | Tokens:
         """Logits, or those of every token and their mean."""
         tokens = self.norm(self.blocks(self.embedding(x) + self.positions))
+        # Heads are in reverse order of tokens: the class token's, the last module, defines "penultimate".
         logits: list[Tensor] = [head(tokens[:, self.extra - 1 - k]) for k, head in enumerate(self.heads)]
         logits.reverse()
         if self.extra == 1:

@@ -1,6 +1,6 @@
-"""Files of weights as names and tensors: safetensors and PyTorch's, told apart by their content.
+"""Files of weights as names and tensors: safetensors and PyTorch's, recognised by their content.
 
-Nothing in a file is ever run.
+Code in a file is never run.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ NESTS = (
     "model_ema",
     "ema",
 )
-"""Under which names training scripts keep the weights among other things, in the order of preference."""
+"""Keys under which training scripts save the weights among other things, in order of preference."""
 
 EXTRA_STATE = "_extra_state"
-"""How PyTorch names what a module adds to its state dict by ``get_extra_state``: not a weight."""
+"""Suffix of entries that a module adds to its state dict by ``get_extra_state``, which are no weights."""
 
 WRAPPERS = ("module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.")
-"""What DataParallel, torch.compile, Fabric and FSDP put before every name, in any order and number."""
+"""Prefixes that DataParallel, torch.compile, Fabric and FSDP add to every name, in any combination."""
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
 HEAD_BYTES = 512
 LARGEST_HEADER = 100_000_000
-"""Bytes; what the safetensors format allows."""
+"""The largest header in bytes that the safetensors format allows."""
 DATA_MODULES = ("torch", "collections", "_codecs")
-"""Modules that a state dict names; a pickle that names another wants to call something else."""
+"""Modules that the pickle of a state dict refers to; any other means that it would call foreign code."""
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """The names and tensors in ``file``, whatever its suffix.
+    """The names and tensors in ``file``, regardless of its suffix.
 
     Raises:
         ModelError: If the file is absent, damaged, a Git LFS pointer or not weights, or opening it would run
@@ -66,10 +66,10 @@ def read_state(file: Path) -> dict[str, Tensor]:
 
 
 def weights_in(content: Any, file: Path) -> dict[str, Tensor]:
-    """The state dict in what a training script saved: itself, or under one of :data:`NESTS`, at any depth.
+    """The state dict in a training script's file: at the top level, or below keys of :data:`NESTS`.
 
     Raises:
-        ModelError: If there is none; lists what else is there.
+        ModelError: If there is none; lists the other entries.
     """
     if isinstance(content, Mapping):
         state = {name: value for name, value in content.items() if not str(name).endswith(EXTRA_STATE)}
@@ -102,7 +102,7 @@ def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _head(file: Path) -> bytes:
-    """The first bytes of ``file``; what is plainly not weights is refused by name."""
+    """The first bytes of ``file``; empty files, Git LFS pointers and web pages are refused."""
     try:
         with file.open("rb") as opened:
             head = opened.read(HEAD_BYTES)
@@ -124,7 +124,7 @@ def _head(file: Path) -> bytes:
 
 def _is_safetensors(file: Path, head: bytes) -> bool:
     """Whether the content begins as safetensors does: the length of a JSON header, then the header."""
-    # The length first: its lowest byte may be the one that a pickle begins with.
+    # Before comparing with PICKLE: the first byte is that of a length, and may be any value.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LARGEST_HEADER:
         return True
     return file.suffix == ".safetensors" and not head.startswith((ZIP, PICKLE))
@@ -140,11 +140,11 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _pytorch(file: Path, head: bytes) -> Any:
-    """What a PyTorch file holds, opened with ``weights_only``."""
+    """The content of a PyTorch file, opened with ``weights_only``."""
     foreign = _foreign_globals(file, head)
     try:
-        with warnings.catch_warnings(), file.open("rb") as opened:  # by a path, torch trusts the suffix
-            warnings.simplefilter("ignore")  # torch's on protocols: what it cannot read raises
+        with warnings.catch_warnings(), file.open("rb") as opened:  # given a path, torch trusts its suffix
+            warnings.simplefilter("ignore")  # torch's, on pickle protocols: what it cannot read raises anyway
             content = torch.load(opened, map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged bytes the unpickler raises whatever it stumbles on
         raise _refused(file, head, foreign, error) from error
@@ -175,7 +175,7 @@ def _refused(file: Path, head: bytes, foreign: list[str], error: Exception) -> M
 
 
 def _foreign_globals(file: Path, head: bytes) -> list[str]:
-    """Functions and classes outside of :data:`DATA_MODULES` that the pickle in ``file`` names."""
+    """Functions and classes outside :data:`DATA_MODULES` that the pickle in ``file`` refers to."""
     names: dict[str, None] = {}
     for module, name in _globals(_pickle_in(file, head)):
         if module.partition(".")[0] not in DATA_MODULES:
@@ -184,13 +184,14 @@ def _foreign_globals(file: Path, head: bytes) -> list[str]:
 
 
 def _globals(pickled: bytes) -> Iterator[tuple[str, str]]:
-    """Every (module, name) that a pickle looks up, read without running it; ends where it is damaged."""
+    """Every (module, name) that a pickle refers to, read without running it, up to any damage."""
     strings: list[str] = []
     try:
         for opcode, value, _ in pickletools.genops(pickled):
             if opcode.name in ("GLOBAL", "INST"):
                 module, _, name = str(value).partition(" ")
                 yield module, name
+            # The two strings pushed last are module and name, since protocol 4.
             elif opcode.name == "STACK_GLOBAL" and len(strings) > 1:
                 yield strings[-2], strings[-1]
             elif isinstance(value, str):
@@ -220,7 +221,7 @@ def _is_program(file: Path) -> bool:
 
 
 def _check_archive(file: Path, head: bytes) -> None:
-    """Compare the checksums of a zip archive, which torch's reader leaves alone."""
+    """Compare the checksums of a zip archive, which torch's reader ignores."""
     if not head.startswith(ZIP):
         return
     damaged, names = [], []
@@ -236,7 +237,7 @@ def _check_archive(file: Path, head: bytes) -> None:
                     damaged.append(name)
     except Exception as error:
         raise ModelError(f"{file} cannot be read as weights", got="a damaged archive") from error
-    # torch.save can be told to write no checksums; then all of them are wrong, and say nothing.
+    # torch.save has an option to skip checksums; then all of them are wrong, and mean nothing.
     if damaged and len(damaged) < len(names):
         raise ModelError(
             f"{file} is damaged: the checksum of {damaged[0]} does not match its content",

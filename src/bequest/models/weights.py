@@ -19,7 +19,7 @@ META_REMEDY = 'give it memory with .to_empty(device="cpu") and load weights, or 
 
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, detached, on the CPU, contiguous; shared tensors are repeated.
+    """Parameters and buffers, detached, on the CPU, contiguous; shared tensors are copied.
 
     Raises:
         ModelError: If a part of the state is not a dense tensor with values (quantised, sparse, lazy, on the
@@ -41,11 +41,11 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 def weights_digest(model: nn.Module) -> str:
     """SHA-256 over the names, shapes and bytes of all parameters AND buffers.
 
-    Quantised and sparse tensors count with all that defines them, extra state by its content.
+    Quantised and sparse tensors enter with everything that defines them, extra state by its content.
 
     Raises:
         ModelError: If a parameter has no values yet (lazy modules, the meta device), or extra state is of a
-            kind that has no digest.
+            type without a digest.
 
     >>> from torch import nn
     >>> layer = nn.BatchNorm1d(2)
@@ -56,6 +56,7 @@ def weights_digest(model: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     state = model.state_dict()
+    # Sorted: the order in which a module defines its parameters is not part of the network.
     for name in sorted(state):
         for part, value in _dense_parts(name, state[name]):
             dense = value.detach().cpu().contiguous().clone()
@@ -77,8 +78,8 @@ def load_weights(path: str | Path, model: nn.Module) -> nn.Module:
     """Fill ``model`` from a safetensors file; every name and shape must fit.
 
     Raises:
-        ModelError: If the file is absent or damaged, or does not fit the model; also if the model lies on the
-            meta device, where PyTorch would load nothing without saying so.
+        ModelError: If the file is absent or damaged, or does not fit the model; also if the model is on the
+            meta device, where PyTorch would silently load nothing.
     """
     if not Path(path).is_file():
         raise ModelError(f"{path} cannot be read as safetensors", got="no such file")
@@ -129,7 +130,7 @@ def not_dense(value: object) -> str | None:
 
 
 def _remedy(value: object) -> str:
-    """What to do about a value for which :func:`not_dense` has a reason; the same order of cases."""
+    """The remedy for a value that :func:`not_dense` refuses; the same order of cases."""
     if isinstance(value, Tensor):
         if is_lazy(value):
             return "run one batch through the network first"
@@ -141,7 +142,7 @@ def _remedy(value: object) -> str:
 
 
 def _dense_parts(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
-    """Dense tensors that together define ``value``, each with a name; a dense tensor is its only part."""
+    """Named dense tensors that together define ``value``; a dense tensor is its only part."""
     reason = not_dense(value)
     if reason is None and isinstance(value, Tensor):
         yield name, value
@@ -153,6 +154,7 @@ def _dense_parts(name: str, value: object) -> Iterator[tuple[str, Tensor]]:
             yield f"{name}.scales", value.q_per_channel_scales()
             yield f"{name}.zero_points", value.q_per_channel_zero_points()
     elif isinstance(value, Tensor) and reason == "sparse":
+        # One layout for all sparse tensors, coalesced: equal tensors then have equal parts.
         coordinates = value.detach().to_sparse(layout=torch.sparse_coo).coalesce()
         yield f"{name}.shape", torch.tensor(coordinates.shape)
         yield f"{name}.indices", coordinates.indices()

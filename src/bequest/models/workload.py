@@ -1,4 +1,4 @@
-"""What one forward pass of a network takes: numbers, operations, memory."""
+"""The cost of one forward pass of a network: parameters, operations, memory."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Workload:
     """A forward pass in training mode.
 
     Attributes:
-        parameters: Trainable numbers.
-        state: The same with the running statistics of normalisation.
-        flops: Floating point operations of products (two for each multiplication with its addition), a row.
-        kernels: Operations that a GPU would be sent, whatever the number of rows. A recurrence counts step by
-            step, which one call of a fused kernel would do.
-        saved: Bytes kept for the backward pass, a row.
+        parameters: Trainable parameters.
+        state: Parameters and running statistics of normalisation.
+        flops: Floating point operations of products per row (a multiplication and its addition are two).
+        kernels: Operations sent to a GPU, for any number of rows. A recurrence counts step by step, though
+            a fused kernel would do it in one call.
+        saved: Bytes kept for the backward pass, per row.
     """
 
     parameters: int
@@ -40,7 +40,7 @@ class Workload:
 
 
 def workload_of(model: nn.Module, x: Tensor) -> Workload:
-    """The workload of ``model``, measured in one forward pass of the rows ``x``; the model is left as it was.
+    """The workload of ``model``, measured in one forward pass of the rows ``x``; the model does not change.
 
     Raises:
         ModelError: If the model does not take ``x``, or its parameters are sparse, lazy or without memory.
@@ -74,7 +74,7 @@ def workload_of(model: nn.Module, x: Tensor) -> Workload:
 
 
 class _SavedBytes:
-    """Adds up what is saved for the backward pass, each storage once, without parameters and buffers."""
+    """Sums the bytes saved for the backward pass, each storage once, without parameters and buffers."""
 
     def __init__(self, model: nn.Module) -> None:
         state = [*model.parameters(), *model.buffers()]
@@ -90,7 +90,7 @@ class _SavedBytes:
 
 
 class _SentKernels(TorchDispatchMode):
-    """Counts operations that compute something: views move nothing."""
+    """Counts operations other than views, which compute nothing."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -105,7 +105,7 @@ class _SentKernels(TorchDispatchMode):
 
 @contextmanager
 def _step_by_step() -> Iterator[None]:
-    """Without oneDNN, whose recurrences are one operation that no counter looks into."""
+    """Disable oneDNN, whose recurrences are single operations that the counters cannot see into."""
     before = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(False)
     try:

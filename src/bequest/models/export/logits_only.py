@@ -1,4 +1,4 @@
-"""What the exporters get: a network that answers with one tensor, under names that Python can write."""
+"""Networks for exporters: one output tensor, and parameter names that are valid in Python."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LogitsOnly(nn.Module):
 def exportable(model: nn.Module) -> nn.Module:
     """A copy of ``model`` in eval mode that answers with its logits alone.
 
-    Exporters write the network as Python code, in which a parameter cannot be called ``tokens.class``.
+    Exporters write the network as Python code, in which a parameter cannot be named ``tokens.class``.
     """
     network = copy.deepcopy(model)
     for module in network.modules():

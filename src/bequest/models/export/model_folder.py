@@ -24,7 +24,7 @@ VERSION = 1
 
 
 class ModelConfig(BaseModel):
-    """What ``config.json`` says.
+    """The content of ``config.json``.
 
     Attributes:
         format: Always ``bequest-model``.
@@ -55,7 +55,7 @@ class ModelFolder:
 
     Attributes:
         model: In eval mode.
-        config: What its ``config.json`` says.
+        config: The content of its ``config.json``.
     """
 
     model: nn.Module
@@ -74,10 +74,10 @@ def save_pretrained(
     """Write ``model`` into ``folder`` as ``config.json`` and ``model.safetensors``.
 
     Args:
-        folder: Made if it is not there; files of these two names are replaced.
+        folder: Created if absent; files of these two names are replaced.
         model: The trained network.
         family: Its name in the catalogue.
-        options: The options that it was built with, as JSON can hold them.
+        options: The options that it was built with, as JSON values.
         classes: Names of the classes, in the order of the logits.
         input_shape: Shape of one input, without the batch.
 
@@ -87,6 +87,7 @@ def save_pretrained(
             stored.
         RunFolderError: If the folder cannot be written.
     """
+    # Raises UnknownName before anything is written.
     MODELS[family]
     try:
         json.dumps(dict(options), allow_nan=False)
@@ -109,7 +110,7 @@ def save_pretrained(
 
 
 def load_pretrained(folder: str | Path) -> ModelFolder:
-    """The network that :func:`save_pretrained` wrote into ``folder``.
+    """The network that :func:`save_pretrained` wrote to ``folder``.
 
     Raises:
         ModelError: If the folder holds none, or one of its files is damaged or belongs to another network.
@@ -138,7 +139,7 @@ def load_pretrained(folder: str | Path) -> ModelFolder:
 
 
 def _without_download(config: ModelConfig) -> dict[str, Any]:
-    """Options that do not fetch weights which the folder's own replace at once."""
+    """The options without a download of weights, which the folder's own would replace at once."""
     return {**config.options, "pretrained": False} if "pretrained" in config.options else config.options
 
 

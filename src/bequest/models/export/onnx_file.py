@@ -27,15 +27,15 @@ def export_onnx(
 ) -> float:
     """Write ``model`` as an ONNX file with input ``x`` and output ``logits``, and check it in onnxruntime.
 
-    The check compares the answers to ``x``, and to its first row alone where any batch is allowed, before the
-    file gets its name: a file that differs is never there.
+    The check compares the answers to ``x``, and to its first row alone if any batch size is allowed, before
+    the file gets its name, so that a file with other answers never exists.
 
     Args:
         path: The file.
         model: Exported in eval mode; its modes are left as they were.
-        x: Inputs (N, ...) of the kind that it will get, N at least 2.
-        tolerance: The largest absolute difference of a logit that is allowed.
-        any_batch: Let the number of rows vary; else it is that of ``x``.
+        x: Example inputs (N, ...), N at least 2.
+        tolerance: The largest allowed absolute difference of a logit.
+        any_batch: Allow any number of rows; else it is that of ``x``.
 
     Returns:
         The largest absolute difference of a logit.
@@ -56,7 +56,7 @@ def export_onnx(
     for rows in (len(x), 1) if any_batch else (len(x),):
         answer = _answer(session, x[:rows])
         difference = max(difference, float((answer - expected[:rows].double()).abs().max()))
-    if not difference <= tolerance:  # a NaN is not an agreement either
+    if not difference <= tolerance:  # this way round, a NaN is refused too
         raise ModelError(
             "the ONNX file gives other answers than the network",
             expected=f"logits within {tolerance:g}",
@@ -68,6 +68,7 @@ def export_onnx(
 
 def _onnxruntime() -> Any:
     try:
+        # All three are imported before the export starts; onnxruntime, the last, runs the check.
         return [import_module(name) for name in PACKAGES][-1]
     except ImportError as error:
         raise MissingExtra(

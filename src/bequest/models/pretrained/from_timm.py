@@ -16,19 +16,20 @@ from bequest.models.pretrained.torchvision_import import prepare_torchvision
 def timm(
     input_shape: Sequence[int], classes: int, *, network: str = "resnet18", pretrained: bool = True
 ) -> nn.Module:
-    """A network of timm by its name there, by default with its weights and a new head.
+    """A network of timm by its name, by default with its weights and a new head.
 
     Args:
         input_shape: (channels, height, width) of one image, in [0, 1].
         classes: Width of the logits.
         network: timm's name: ``resnet18.a1_in1k``, ``local-dir:FOLDER``, ...
-        pretrained: Load the weights that timm names; they are fetched if they are not there.
+        pretrained: Load timm's weights; they are downloaded if absent.
 
     Raises:
         MissingExtra: If timm is not installed.
         ModelError: If timm has no such network, or cannot load it.
     """
     try:
+        # timm imports torchvision, which fails beside a CPU build of PyTorch unless it is prepared.
         prepare_torchvision()
         import timm as library
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision for another torch

@@ -18,13 +18,13 @@ from bequest.models.taps import head_of
 def torchvision(
     input_shape: Sequence[int], classes: int, *, network: str = "resnet18", pretrained: bool = True
 ) -> nn.Module:
-    """A network of torchvision by its name there, by default with its default weights and a new head.
+    """A network of torchvision by its name, by default with its default weights and a new head.
 
     Args:
         input_shape: (3, height, width) of one image, in [0, 1].
         classes: Width of the logits.
         network: torchvision's name: ``resnet18``, ``mobilenet_v3_small``, ...
-        pretrained: Load the default weights; they are fetched if they are not there.
+        pretrained: Load the default weights; they are downloaded if absent.
 
     Raises:
         MissingExtra: If torchvision is not installed.
@@ -47,6 +47,7 @@ def torchvision(
     preset = weights.transforms() if weights is not None else None
     mean, std = tuple(getattr(preset, "mean", IMAGENET_MEAN)), tuple(getattr(preset, "std", IMAGENET_STD))
     check_input(input_shape, mean, network)
+    # After loading: the weights have a head for 1,000 classes, which must fit first.
     replace_head(model, classes)
     return Normalised(model, mean, std)
 

@@ -25,7 +25,7 @@ TASKS = {
     "next_token": "AutoModelForCausalLM",
     "masked_token": "AutoModelForMaskedLM",
 }
-"""What a network for tokens answers, by the value of the option ``task``."""
+"""The library's class of networks for tokens, by the option ``task``."""
 
 FAILURES = (RuntimeError, OSError, ValueError, KeyError, TypeError, ImportError)
 
@@ -36,12 +36,12 @@ class TransformersOptions:
 
     Attributes:
         network: A name on the hub, or a folder with ``config.json``.
-        pretrained: Load the weights; they are fetched if they are not there. Only safetensors.
+        pretrained: Load the weights, from safetensors only; they are downloaded if absent.
         task: For tokens: ``classify`` sentences, predict the ``next_token`` or the ``masked_token``; the
-            classes of the last two are the vocabulary. Default: as the labels of the data are.
+            classes of the last two are the vocabulary. Default: according to the labels of the data.
         vocabulary: Token ids; default: those of the data.
-        padding: The token that fills rows up; default: that of the data. Negative: every token is a word.
-        separator: The token that ends each text of a pair, for networks that tell the two apart by
+        padding: The padding token; default: that of the data. Negative: every token is a word.
+        separator: The token that ends each text of a pair, for networks that distinguish the two by
             ``token_type_ids``; default: that of the data. Negative for single texts.
     """
 
@@ -54,7 +54,7 @@ class TransformersOptions:
 
 
 class TextNetwork(nn.Module):
-    """A network of transformers that takes tokens (N, L) and gets the mask of their padding."""
+    """A network of transformers for tokens (N, L), called with the attention mask of their padding."""
 
     def __init__(self, network: nn.Module, padding: int, separator: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class TextNetwork(nn.Module):
         self.separator = separator if separator >= 0 and types > 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, C), or (N, L, V) of a language model, of tokens (N, L); padding changes nothing."""
+        """Logits (N, C), or (N, L, V) of a language model, of tokens (N, L); padding has no effect."""
         if self.padding < 0:
             return logits_of(self.network(x))
         words = words_of(x, self.padding)
@@ -76,8 +76,8 @@ class TextNetwork(nn.Module):
 def transformers(input_shape: Sequence[int], classes: int, options: TransformersOptions) -> nn.Module:
     """A network of transformers by its name on the hub or its folder, by default with its weights.
 
-    Inputs (C, H, W) make it an image classifier, inputs (L,) a network for tokens. The head is new where the
-    classes differ in number.
+    For inputs (C, H, W) it is an image classifier, for inputs (L,) a network for tokens. The head is new if
+    the number of classes differs.
 
     Args:
         input_shape: (channels, height, width) of one image, in [0, 1]; or (L,), tokens of one text.
@@ -103,9 +103,9 @@ def transformers(input_shape: Sequence[int], classes: int, options: Transformers
 
 
 def named_classes(model: nn.Module) -> tuple[str, ...] | None:
-    """The classes that the configuration of a network of transformers names, in the order of its logits.
+    """The class names in the configuration of a network of transformers, in the order of its logits.
 
-    None for other networks, for language models, and where the names are the library's own (``LABEL_0``).
+    None for other networks, for language models, and if the names are the library's defaults (``LABEL_0``).
     """
     network = getattr(model, "network", None)
     labels = getattr(getattr(network, "config", None), "id2label", None)
@@ -143,6 +143,7 @@ def _text_network(
             got=f"inputs {tuple(input_shape)}, vocabulary {vocabulary}",
         )
     padding = options.padding if options.padding >= 0 else None
+    # Without a cache of keys and values: whole sequences are read at once, and the output stays small.
     sizes: dict[str, Any] = {"pad_token_id": padding, "use_cache": False}
     sizes |= {"num_labels": classes} if options.task == "classify" else {}
     sizes |= {} if options.pretrained else {"vocab_size": vocabulary}
@@ -152,7 +153,7 @@ def _text_network(
 
 
 def _loaded(library: Any, kind: str, options: TransformersOptions, **sizes: Any) -> nn.Module:
-    """The network, in float32 whatever its weights were stored in; code from the hub is never run."""
+    """The network in float32, whatever the dtype of its weights; code from the hub is never run."""
     network = options.network
     try:
         config = library.AutoConfig.from_pretrained(network, trust_remote_code=False)
@@ -172,6 +173,7 @@ def _loaded(library: Any, kind: str, options: TransformersOptions, **sizes: Any)
             model = auto.from_pretrained(
                 network,
                 config=config,
+                # A classifier's head may be new; a language model's must fit the vocabulary.
                 ignore_mismatched_sizes=options.task == "classify",
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -209,7 +211,7 @@ def _check_tokens(model: nn.Module, length: int, vocabulary: int, options: Trans
 
 
 def _normalisation(network: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation from the network's image processor; those of ViT where it has none."""
+    """Mean and deviation from the network's image processor; those of ViT if it has none."""
     from transformers.image_processing_utils import ImageProcessingMixin
 
     try:

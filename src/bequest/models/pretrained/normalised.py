@@ -1,4 +1,4 @@
-"""A network of another library with the normalisation that its weights were trained under."""
+"""A network of another library with the normalisation that its weights were trained with."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ IMAGE_AXES = 3
 
 
 class Normalised(nn.Module):
-    """A network that takes pixels in [0, 1]: ``network((x - mean) / std)``; answers with logits.
+    """A network for pixels in [0, 1]: the logits of ``network((x - mean) / std)``.
 
-    The numbers are buffers, so that weights that are saved carry them.
+    Mean and std are buffers, so that they are saved with the weights.
     """
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -30,7 +30,7 @@ class Normalised(nn.Module):
 
 
 def check_input(input_shape: Sequence[int], mean: Sequence[float], what: str) -> None:
-    """Refuse inputs that are not images of as many channels as the weights expect.
+    """Refuse inputs that are not images with the number of channels that the weights expect.
 
     Raises:
         ModelError: If they are not.

@@ -1,4 +1,4 @@
-"""Published weights of a catalogue network, loaded whole, head and all."""
+"""Published weights of a catalogue network, loaded with their head."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bequest.models.weight_formats import read_state, without_wrappers
 
 
 def load_published(path: str | Path, model: nn.Module) -> nn.Module:
-    """Fill ``model`` from a file of published weights; opened as data only, so that it runs no code.
+    """Fill ``model`` from a file of published weights, which is opened as data only and cannot run code.
 
-    A nested state dict is opened and a wrapper's prefix before the names is taken off. The normalisation of
-    the model, where the file lacks it, stays as it is; every other name and shape must fit.
+    A nested state dict is unpacked, and a wrapper's prefix is removed from the names. If the file lacks the
+    model's normalisation, it keeps its values; every other name and shape must fit.
 
     Raises:
         ModelError: If the file is absent or damaged, or does not fit the model.

@@ -1,8 +1,8 @@
-"""torchvision beside a CPU build of PyTorch, for which the package index has no Linux wheel that loads.
+"""Import torchvision with a CPU build of PyTorch, for which the package index has no Linux wheel that loads.
 
-Its Linux wheels link against CUDA. Beside a CPU build the compiled part is skipped, and then the import fails
+Its Linux wheels link against CUDA. With a CPU build the compiled part is skipped, and the import then fails
 at two operators that only the compiled part declares: non-maximum suppression, which image classifiers do not
-use. Declared here without an implementation, they let the import go through; called, they still raise.
+use. Declaring them here without an implementation lets the import succeed; calls of them still raise.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 OPERATORS = ("nms", "qnms")
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_declared: list[torch.library.Library] = []  # the declaration ends with the object that made it
+_declared: list[torch.library.Library] = []  # a declaration lasts as long as its Library object
 
 
 def import_torchvision() -> ModuleType:
@@ -35,7 +35,7 @@ def import_torchvision() -> ModuleType:
 
 
 def prepare_torchvision() -> None:
-    """Make torchvision importable for libraries that import it by themselves, where it is installed."""
+    """Make torchvision importable, if installed, for libraries that import it themselves."""
     if importlib.util.find_spec("torchvision") is not None:
         import_torchvision()
 

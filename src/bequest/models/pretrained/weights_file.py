@@ -1,4 +1,4 @@
-"""Weights in files of any origin, opened as data: nothing in a file is ever run."""
+"""Weights from files of any origin, opened as data: code in a file is never run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bequest.errors import ModelError
 from bequest.models.weight_formats import read_state
 
 INDEX = "model.safetensors.index.json"
-"""Which file of a folder holds which tensor, where they are spread over several."""
+"""The index of a folder whose tensors are spread over several files."""
 
 IN_FOLDERS = ("weights.safetensors", "model.safetensors", INDEX, "pytorch_model.bin")
-"""Weights of a bequest cell, and of folders as timm and transformers write them."""
+"""Files of weights in a bequest cell, and in folders written by timm and transformers."""
 
 CONFIGS = ("preprocessor_config.json", "config.json")
 NORMALISE = "normalise."
@@ -24,12 +24,12 @@ NORMALISE = "normalise."
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """Weights with the normalisation that they were trained under.
+    """Weights with the normalisation that they were trained with.
 
     Attributes:
         state: Names to tensors, as the file has them.
         origin: Where they come from.
-        mean: Subtracted from pixels in [0, 1], channel by channel; None where the source does not say.
+        mean: Subtracted from pixels in [0, 1], per channel; None if unknown.
         std: Divides them.
     """
 
@@ -42,9 +42,9 @@ class PretrainedWeights:
 def read_weights(path: str | Path) -> PretrainedWeights:
     """Weights from a file (safetensors, or a PyTorch state dict), or from a folder that holds one.
 
-    A folder may be a cell of a bequest run, or what timm or transformers write. A PyTorch file is opened with
-    ``weights_only``: a pickle that wants to run code is refused before any of it runs. The normalisation
-    is read from the buffers of a bequest network, or from the configuration beside the weights.
+    A folder may be a cell of a bequest run, or one written by timm or transformers. A PyTorch file is opened
+    with ``weights_only``: a pickle that would run code is refused before any of it runs. The normalisation is
+    read from the buffers of a bequest network, or from the configuration next to the weights.
 
     Raises:
         ModelError: If there are no weights, the file is damaged or a Git LFS pointer, or opening it would
@@ -67,7 +67,7 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _of_shards(index: Path) -> dict[str, Tensor]:
-    """The tensors of all files that ``index`` names, each from the file that it says."""
+    """The tensors that ``index`` lists, each from its file."""
     try:
         places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         pairs = [(str(name), str(file)) for name, file in places.items()]
@@ -97,17 +97,18 @@ def _own_normalisation(state: Mapping[str, Tensor]) -> tuple[tuple[float, ...], 
 
 
 def _decimal(values: Tensor) -> tuple[float, ...]:
-    """float32 numbers as they were typed in: 0.485, not 0.48500001430511475."""
+    """Float32 values as the decimals that they came from: 0.485, not 0.48500001430511475."""
     return tuple(float(f"{value:.7g}") for value in values.flatten().tolist())
 
 
 def _configured(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and std from the configuration that timm and transformers write beside weights."""
+    """Mean and std from the configuration that timm and transformers write next to the weights."""
     for name in CONFIGS:
         try:
             content = json.loads((folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
+        # timm nests the numbers; transformers has them at the top level.
         content = content.get("pretrained_cfg", content) if isinstance(content, dict) else {}
         for mean, std in (("image_mean", "image_std"), ("mean", "std")):
             if _numbers(content.get(mean)) and _numbers(content.get(std)):
