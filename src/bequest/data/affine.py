@@ -1,9 +1,9 @@
-"""Images moved, mirrored, turned, scaled and sheared: one sampler for views, shifted splits and corruptions.
+"""Affine transforms of images: one sampler for views, shifted splits and corruptions.
 
 Pixel (row i, column j) lies at (x, y) = (j, i): x grows to the right, y downwards; the centre of an image
-is ((W-1)/2, (H-1)/2). Every parameter is one number or one a sample. Whole-pixel moves copy pixels
-exactly; the others interpolate bilinearly, with products and sums alone, so that an image's result
-does not depend on the batch around it.
+is ((W-1)/2, (H-1)/2). Every parameter is one number or one per sample. Whole-pixel moves copy pixels
+exactly; the others interpolate bilinearly with products and sums only, so that the result for an image does
+not depend on its batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Number = float | int
 Images = Float[Tensor, "n c h w"]
 
 Fill = Literal["zeros", "edge", "reflect", "wrap"]
-"""What lies outside an image: black, its border, its mirror image (border not repeated), or itself again."""
+"""Pixels outside an image: black, its border, its mirror image (border not repeated), or periodic."""
 
 
 def translate(
@@ -79,6 +79,7 @@ def affine(
     check_images(x)
     height, width = x.shape[-2:]
     turn = _grid(angle, x) * (math.pi / 180)
+    # The inverse map: each output pixel looks up where it comes from, so that none is left empty.
     cos, sin = torch.cos(turn), torch.sin(turn)
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     u = torch.arange(width, device=x.device, dtype=torch.float32) - middle_x - _grid(dx, x)
@@ -107,6 +108,8 @@ def pick(
     """
     height, width = x.shape[-2:]
     if fill == "zeros":
+        # One black row and column: an index outside becomes one of theirs. A mask would cost more than the
+        # gather itself (decisions/2026-11-21-views.md).
         x = functional.pad(x, (0, 1, 0, 1))
         rows, columns = _or_black(rows, height), _or_black(columns, width)
     else:
@@ -131,9 +134,10 @@ def interpolate(
         (N, C, H', W'), in the type of ``x``; exact at whole pixels.
     """
     height, width = x.shape[-2:]
-    before, after = (1, 2) if fill == "zeros" else (0, 2)  # so that the four neighbours always exist
+    before, after = (1, 2) if fill == "zeros" else (0, 2)  # all four neighbours then exist
     padded = _wrapped(x) if fill == "wrap" else functional.pad(x, (before, after, before, after))
     rows, columns = _within(rows, height, fill) + before, _within(columns, width, fill) + before
+    # Not grid_sample, which is not exact at whole pixels and cannot wrap.
     top, left = torch.floor(rows), torch.floor(columns)
     line = padded.shape[-1]
     index = (top * line + left).long().flatten(1)[:, None].expand(-1, x.shape[1], -1)
@@ -157,7 +161,7 @@ def _wrapped(x: Tensor) -> Tensor:
 
 
 def _within(at: Tensor, size: int, fill: Fill) -> Tensor:
-    """The point of an axis that stands for ``at``; with zeros, outside is a point of the black border."""
+    """The coordinate inside the (padded) axis for ``at``; with zeros, one on the black border if outside."""
     if fill == "zeros":
         return at.clamp(-1, size)
     if fill == "wrap":
@@ -169,22 +173,22 @@ def _within(at: Tensor, size: int, fill: Fill) -> Tensor:
 
 
 def _or_black(index: Tensor, size: int) -> Tensor:
-    """``index``, or that of the black line after the last where it lies outside."""
+    """``index``, or that of the black line after the last one if it is outside."""
     return torch.where((index < 0) | (index > size), size, index)
 
 
 def _column(value: int | Tensor, x: Tensor) -> Tensor:
-    """One number, or one a sample, as (1 or N, 1)."""
+    """One number, or one per sample, as (1 or N, 1)."""
     return torch.as_tensor(value, device=x.device).view(-1, 1)
 
 
 def _grid(value: Number | Tensor, x: Tensor) -> Tensor:
-    """One number, or one a sample, as float32 (1 or N, 1, 1)."""
+    """One number, or one per sample, as float32 (1 or N, 1, 1)."""
     return torch.as_tensor(value, device=x.device, dtype=torch.float32).view(-1, 1, 1)
 
 
 def check_move(x: Tensor, dx: int, dy: int, fill: Fill = "zeros") -> None:
-    """Refuse a move that leaves nothing of the images ``x`` but what comes in at the border.
+    """Refuse a move that shifts every pixel of the images ``x`` out of view.
 
     Raises:
         DataError: If ``x`` is not a batch of images, or the move is as wide or as high as they are, and they
@@ -202,7 +206,7 @@ def check_move(x: Tensor, dx: int, dy: int, fill: Fill = "zeros") -> None:
 
 
 def check_images(x: Tensor) -> None:
-    """Refuse what is not a batch of images.
+    """Refuse inputs that are not a batch of images.
 
     Raises:
         DataError: If ``x`` is no float tensor (N, C, H, W).

@@ -1,4 +1,4 @@
-"""Subject-verb agreement on sentences of a grammar: training shows few attractors, tests show many."""
+"""Subject-verb agreement on sentences of a grammar: few attractors in training, many in tests."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FORMS: tuple[str, ...] = get_args(Form)
 
 
 class AgreementOptions(Config):
-    """How many sentences of which kind.
+    """Numbers and kinds of sentences.
 
     Attributes:
         form: ``classification``: the words before the verb and an end token, two classes. ``language``: whole
             sentences, each token's label is the next token.
-        train: Sentences; likewise the other splits.
+        train: Number of sentences, as for the other splits.
         validation: See ``train``.
         test: See ``train``.
         far: See ``train``.
@@ -39,11 +39,11 @@ class AgreementOptions(Config):
         trained: Fewest and most attractors of train, validation and test.
         tested: Fewest and most attractors of far.
         asked: Fewest and most attractors of the queries.
-        relatives: Share of intervening nouns that come in a relative clause.
+        relatives: Share of intervening nouns that are in a relative clause.
         same: Share of sentences with one more intervening noun, of the subject's number.
         adverbs: The most adverbs before the verb.
-        every: Only every so many nouns, verbs, adjectives and adverbs are used.
-        labelled: The queries keep their labels: for students that learn from those, a control of teachers.
+        every: Use only every ``every``-th noun, verb, adjective and adverb.
+        labelled: Keep the labels of the queries, for students that learn from them as a control of teachers.
         natural: Add ``linzen``, ``blimp`` and ``marvin_linzen``: the natural test sentences under
             ``BEQUEST_DATA`` whose words before the verb are all in the vocabulary.
     """
@@ -129,6 +129,7 @@ def agreement(**options: Any) -> Dataset:
         parts |= natural
     splits = encoded(parts, coder, form, labelled=chosen.labelled)
     if "test" in splits and "far" in splits:
+        # A sentence keeps its id, so that results on ``graded`` can be matched with ``test`` and ``far``.
         ids = torch.cat([splits["test"].ids, splits["far"].ids])
         splits["graded"] = replace(splits["graded"], ids=ids)
     classes = NUMBERS if form == "classification" else VOCABULARY

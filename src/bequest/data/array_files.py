@@ -33,9 +33,9 @@ class ArrayOptions(Config):
     Attributes:
         classes: Class names in the order of the labels; default: the labels.
         channels_last: Images are (N, H, W, C); they become (N, C, H, W).
-        validation: Share of the training samples held out where there is no array for it.
-        test: Likewise.
-        seed: Seeds what is dealt out.
+        validation: Share of the training samples held out if there is no array for it.
+        test: As ``validation``.
+        seed: Seeds the splits.
     """
 
     classes: tuple[str, ...] = ()
@@ -56,9 +56,9 @@ def npz(*, path: str, **options: Any) -> Dataset:
 
     Either ``x`` and ``y``, or ``x_train``, ``y_train`` and, if there are any, ``x_val``, ``y_val``,
     ``x_test``, ``y_test`` (any name of a split that folders may have). Inputs (N, ...): uint8 are pixels,
-    other integers tokens, floats are used as they are; labels (N,): class indices. Other splits are dealt
-    out of the training samples, stratified by class. Ids are row
-    numbers, counted through train, validation and test.
+    other integers tokens, floats are used unchanged; labels (N,): class indices. Missing splits are taken
+    from the training samples, stratified by class. Ids are row numbers, counted through train, validation
+    and test.
 
     Args:
         path: The archive; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
@@ -105,12 +105,12 @@ def idx_folder(*, path: str, prefix: str = "", **options: Any) -> Dataset:
     """Any set in the form of MNIST: ``idx:FOLDER`` with ``train-images-idx3-ubyte`` and the three others.
 
     Files are plain or .gz; test files are called ``t10k-...`` or ``test-...``. Labels need not begin at 0
-    (EMNIST's letters are 1..26): a class is named by its label. Ids are rows of the training file; test ids
-    go on from there.
+    (EMNIST's letters are 1..26): a class is named after its label. Ids are rows of the training file; test
+    ids continue from there.
 
     Args:
         path: The folder; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
-        prefix: What the files' names begin with, where several sets lie in one folder (``emnist-letters-``).
+        prefix: Prefix of the files' names, if a folder holds several sets (``emnist-letters-``).
         **options: See :class:`ArrayOptions`.
 
     Raises:
@@ -139,13 +139,14 @@ def idx_folder(*, path: str, prefix: str = "", **options: Any) -> Dataset:
 
 
 def from_pairs(name: str, pairs: Mapping[str, tuple[Any, Any]], options: ArrayOptions) -> Dataset:
-    """A Dataset of inputs and labels by split; ``validation`` and ``test`` are dealt out where absent.
+    """A Dataset of inputs and labels by split; a missing ``validation`` or ``test`` is taken from ``train``.
 
     Raises:
         DataError: If the arrays cannot be used.
     """
     splits: dict[str, Split] = {}
     first = 0
+    # For all splits together: either all are held in memory or none.
     room = room_for(4 * np.size(x) for x, _ in pairs.values())
     for split in (each for each in NAMES if each in pairs):
         x, y = pairs[split]
@@ -176,7 +177,7 @@ def from_pairs(name: str, pairs: Mapping[str, tuple[Any, Any]], options: ArrayOp
 
 
 def _numbers(splits: Mapping[str, Split]) -> tuple[str, ...]:
-    """The names 0..C-1; refused where labels are so high that most classes must be empty."""
+    """The names 0..C-1; labels so high that most classes would be empty are refused."""
     labels = [split.y for split in splits.values() if split.y is not None]
     highest, rows = max(int(y.max()) for y in labels), sum(y.numel() for y in labels)
     if highest >= rows:
@@ -218,7 +219,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _idx_file(folder: Path, prefix: str, parts: Sequence[str], kind: str) -> Path | None:
-    """The file of one part and kind, by any of the names it goes by."""
+    """The file of one part and kind, under any of its usual names."""
     names = (
         f"{prefix}{part}-{form}{end}"
         for part in parts

@@ -16,7 +16,7 @@ from bequest.errors import DataError
 
 CHANNELS = (1, 3, 4)
 SMALLEST_SIDE = 5
-"""An image axis has at least so many pixels where the order of axes is told from the shape."""
+"""Fewest pixels of an image axis for the order of the axes to be inferred from the shape."""
 
 IMAGE_AXES = 3
 CHANNELS_LAST = "np.moveaxis(x, -1, 1), or x.permute(0, 3, 1, 2)"
@@ -27,12 +27,12 @@ def inputs_of(x: Any, *, room: int | None = None) -> Tensor:
 
     uint8 are pixels and are divided by 255; (N, H, W) of them are grey images and get a channel axis.
     Booleans and other floats become float32, other integers int64. PIL images become (C, H, W). A tensor
-    that has its type already, or a memory map of one, is not copied. An array whose conversion would take up
-    more than ``room`` bytes (256 MiB) is converted row by row, when rows are read
+    or memory map that has its final type already is not copied. An array whose conversion would take more
+    than ``room`` bytes (256 MiB) is converted row by row, when rows are read
     (:class:`bequest.data.rows.LazyRows`).
 
     Raises:
-        DataError: If this is no numeric array, rows differ in shape, or images have their channels last.
+        DataError: If it is not a numeric array, rows differ in shape, or images have their channels last.
 
     >>> inputs_of(np.array([[0, 255]], np.uint8))
     tensor([[0., 1.]])
@@ -63,14 +63,14 @@ def inputs_of(x: Any, *, room: int | None = None) -> Tensor:
 def labels_of(y: Any, *, where: str = "y") -> Tensor:
     """Class indices, int64 (N,) or (N, L) for tokens.
 
-    Integers of any width, booleans, and floats that are whole numbers are taken.
+    Integers of any width, booleans, and floats that are whole numbers are accepted.
 
     Args:
         y: An array, a tensor or a list.
         where: Named in errors.
 
     Raises:
-        DataError: If labels are text, None, NaN, one-hot, fractions or negative; says how to convert them.
+        DataError: If labels are text, None, NaN, one-hot or fractions; says how to convert them.
 
     >>> labels_of(np.array([0, 2], np.uint16))
     tensor([0, 2])
@@ -118,7 +118,7 @@ def stacked(items: Sequence[Any]) -> Any:
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether (N, H, W, C) is the only sensible reading of a shape."""
+    """Whether (N, H, W, C) is the only plausible reading of a shape."""
     return (
         len(shape) == IMAGE_AXES + 1
         and shape[3] in CHANNELS
@@ -148,6 +148,7 @@ def _tensor(x: Any) -> Tensor:
         x = stacked(x)
     try:
         array = np.asarray(x) if not isinstance(x, np.ndarray) else x
+        # Copies only where torch.from_numpy would fail: foreign byte order, negative strides.
         if array.dtype.byteorder not in "=|":
             array = array.astype(array.dtype.newbyteorder("="))
         if array.dtype in (np.uint16, np.uint32, np.uint64):  # torch can hardly compute with them
@@ -168,7 +169,7 @@ def _tensor(x: Any) -> Tensor:
 
 
 def _shared(array: np.ndarray) -> Tensor:
-    """A tensor on the array's own memory, also on a read-only one (a memory map)."""
+    """A tensor that shares the array's memory, also if it is read-only (a memory map)."""
     if array.flags.writeable:
         return torch.from_numpy(array)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Which rows, in which view, a training step sees: a pure function of (seed, step)."""
+"""The rows, and their views, of each training step: a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["UNLABELLED", "AnySource", "Batch", "Batches", "Part", "Source"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the student sees in one step; ``parts`` says where each row comes from, in order.
+    """The inputs of one step; ``parts`` says where each row comes from, in order.
 
     Attributes:
         x: Inputs, (N, ...).
@@ -28,9 +28,9 @@ class Batch:
         partner_labels: The labels of the mixing partners.
         label_weight: float (N,), the share of a row's own label.
         parts: Which rows of which source in which view.
-        labelled: Labels in the whole batch; None where each row has many, or where they must be counted.
-        step: The step that the batch belongs to.
-        seen: What the student is shown, (N, ...), where that differs from what teachers are asked about.
+        labelled: Number of labels in the whole batch; None if rows have several, or they must be counted.
+        step: The step of the batch.
+        seen: The student's inputs, (N, ...), if they differ from those that teachers are asked about.
     """
 
     x: Tensor
@@ -44,7 +44,7 @@ class Batch:
     seen: Tensor | None = None
 
     def pieces(self, count: int) -> list[Batch]:
-        """The batch in ``count`` pieces; each takes every ``count``-th row, so a share of every source."""
+        """The batch in ``count`` pieces of every ``count``-th row, so that each has rows of every source."""
         return [self.every(count, start) for start in range(count)]
 
     def every(self, count: int, start: int) -> Batch:
@@ -74,16 +74,16 @@ class Batch:
 class Batches:
     """The batch of every step.
 
-    A step's rows follow from (seed, step) alone, so a run resumes anywhere and no worker, world size or
-    call order can change them. Actively chosen queries follow from what was chosen besides; see
+    A step's rows depend on (seed, step) alone, so that a run can resume anywhere, and no worker, world size
+    or order of calls can change them. Actively chosen queries also depend on earlier choices; see
     :meth:`state`.
 
     Args:
         sources: Where the rows come from; their shares sum to one.
-        batch: Rows a step.
+        batch: Rows per step.
         seed: Seeds orders, views and generators.
         steps: Steps of the whole run; decides when active sources choose.
-        steps_per_epoch: Likewise.
+        steps_per_epoch: Steps per epoch, for the same purpose.
         rank: Ranks a pool for an active source; see :mod:`bequest.distill.ranking`.
 
     Raises:
@@ -112,17 +112,18 @@ class Batches:
         self._labelled = self._label_count()
 
     def at(self, step: int, *, every: int = 1, start: int = 0) -> Batch:
-        """The batch of ``step``: rows gathered, shown in their views, with the labels that they have.
+        """The batch of ``step``: rows in their views, with their labels.
 
         Args:
-            step: Which.
-            every: Only every so many rows, as one of so many ranks takes them; no other row is shown.
-            start: The first of them.
+            step: The step.
+            every: Take only every ``every``-th row, as one of ``every`` ranks does; no other row is computed.
+            start: The first row.
         """
         parts: list[Part] = []
         shown: list[Shown] = []
         at = 0
         for stream in self._streams:
+            # ``at`` rows come before this source in the whole batch: the stride runs on across sources.
             first = (start - at) % every
             at += stream.rows
             if first >= stream.rows:
@@ -143,7 +144,7 @@ class Batches:
         )
 
     def state(self) -> dict[str, list[Tensor]]:
-        """What the active sources have chosen so far, by source name, one tensor a round."""
+        """The queries that active sources have chosen so far, by source name, one tensor per round."""
         return {stream.source.name: list(stream.chosen) for stream in self._active()}
 
     def restore(self, state: Mapping[str, Sequence[Tensor]]) -> None:
@@ -164,7 +165,7 @@ class Batches:
         return ChosenStream(index, source, rows, self.seed, starts=starts, rank=self._rank)
 
     def _label_count(self) -> int | None:
-        """Labels in every batch; None where they must be counted, as rows have many or may lack one."""
+        """Labels in every batch; None if they must be counted, since rows have several or may lack one."""
         for y in self._labels:
             if y is not None and (y.ndim > 1 or bool((y == UNLABELLED).any())):
                 return None
@@ -177,7 +178,7 @@ class Batches:
         partners: Sequence[Tensor | None],
         weights: Sequence[Tensor | None],
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """The labels of several sources as one; rows without are UNLABELLED, rows unmixed have weight 1."""
+        """The labels of several sources joined; missing ones are UNLABELLED, unmixed rows have weight 1."""
         first_labels = next((y for y in self._labels if y is not None), None)
         if first_labels is None:
             return None, None, None
@@ -198,7 +199,7 @@ class Batches:
 
 
 def _cannot_rank(spec: ActiveSpec, pool: Iterator[Drawn]) -> Tensor | PoolFeatures:
-    """Stand in where nobody can rank a pool."""
+    """The ``rank`` of batches that were given none."""
     del pool
     raise DataError(
         f"nothing here can rank a pool by {spec.by}",
@@ -208,7 +209,7 @@ def _cannot_rank(spec: ActiveSpec, pool: Iterator[Drawn]) -> Tensor | PoolFeatur
 
 
 def _row_counts(sources: Sequence[AnySource], batch: int) -> list[int]:
-    """Rows a source, by largest remainder, each at least one, so that they sum to ``batch``."""
+    """Rows per source by largest remainder, each at least one, so that they sum to ``batch``."""
     names, shares = [source.name for source in sources], [source.share for source in sources]
     faults = []
     if abs(sum(shares) - 1.0) > 1e-6 or min(shares, default=0.0) <= 0.0:
@@ -224,6 +225,7 @@ def _row_counts(sources: Sequence[AnySource], batch: int) -> list[int]:
     by_remainder = sorted(range(len(shares)), key=lambda k: counts[k] - exact[k])
     for k in by_remainder[: batch - sum(counts)]:
         counts[k] += 1
+    # A source with a tiny share still takes part: one row, at the cost of the largest.
     for k in [k for k, count in enumerate(counts) if count == 0]:
         counts[counts.index(max(counts))] -= 1
         counts[k] = 1

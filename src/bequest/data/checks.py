@@ -1,4 +1,4 @@
-"""Is a dataset what it says? Types are brought into form, every fault is listed."""
+"""Checks of datasets: types are converted, and every fault is listed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from bequest.data.datasets import Dataset, Split
 
 UNLABELLED = -100
-"""The label of a row (or position) without a label; cross-entropy leaves it out."""
+"""The label of a row (or position) without one: PyTorch's default ``ignore_index``."""
 
 SPLIT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=~-]{0,99}")
-"""A split's name becomes part of file names: nothing in it leads to another folder."""
+"""A split's name becomes part of file names, so it must not lead to another folder."""
 
 SHOWN = 8
 
 
 def normalised(data: Dataset) -> Dataset:
-    """``data`` with inputs, labels and ids as tensors of the library's types; itself if all of them are.
+    """``data`` with inputs, labels and ids as tensors of the library's types; unchanged if they are already.
 
     Raises:
         DataError: If a split is no Split, or inputs or labels cannot be converted.
@@ -48,7 +48,7 @@ def normalised(data: Dataset) -> Dataset:
 
 
 def faults_of(data: Dataset) -> list[str]:
-    """What is wrong with ``data``: NaN, labels out of range, an empty class, repeated ids ..."""
+    """Faults of ``data``: NaN, labels out of range, an empty class, repeated ids ..."""
     faults = [
         f"{name}: {fault}" for name, split in data.splits.items() for fault in _split_faults(split, data)
     ]
@@ -58,20 +58,21 @@ def faults_of(data: Dataset) -> list[str]:
         faults.append(f"two classes have the same name: {', '.join(twice[:SHOWN])}")
     if "train" not in data.splits:
         faults.append("there is no split 'train'")
+    # Only then: splits that are faulty by themselves have no shapes or classes to compare.
     elif not faults:
         faults = [*_shape_faults(data), *_class_faults(data)]
     return faults
 
 
 def name_faults(split: object) -> list[str]:
-    """What is wrong with a split's name."""
+    """Faults of a split's name."""
     if isinstance(split, str) and SPLIT_NAME.fullmatch(split):
         return []
     return [f"{split!r} cannot name a split: letters, digits and _ . + @ = ~ - only, not a path"]
 
 
 def input_faults(x: Tensor) -> list[str]:
-    """What is wrong with inputs."""
+    """Faults of the inputs of a split."""
     if len(x) == 0:
         return ["no samples"]
     if x.is_floating_point() and x.ndim == 1:

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) from the files that their users have."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) from local files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HARMLESS = {
     ("numpy", "dtype"),
     ("_codecs", "encode"),
 }
-"""What a pickled array needs; nothing else is loaded from a batch file."""
+"""The globals that a pickled array needs; a batch file may use no others."""
 
 
 @DATASETS.register("cifar10")
@@ -51,15 +51,15 @@ def cifar10(
     """CIFAR-10: 32×32 colour images in [0, 1] in 10 classes.
 
     50,000 training images, of which ``validation`` are held out (stratified, always the same), and 10,000
-    test images. Ids are rows of the training array; test ids go on from 50,000.
+    test images. Ids are rows of the training array; test ids continue from 50,000.
 
     Args:
         root: A folder with ``vision/cifar10.npz`` (x_train (N, 32, 32, 3) uint8, y_train, x_test, y_test) or
             ``vision/cifar-10-batches-py``; default: the environment's ``BEQUEST_DATA``.
-        validation: How many training images are held out; 0 for no validation split.
-        train: How many of the others are kept, stratified and always the same; default: all.
-        test: How many test images are kept, likewise.
-        side: 32, or a divisor of it: the means over squares of pixels, so that an image has this side.
+        validation: Number of training images held out; 0 for no validation split.
+        train: Number of the others to keep, stratified and always the same; default: all.
+        test: Number of test images to keep, stratified and always the same; default: all.
+        side: Side of the images: 32, or a divisor of it, for which squares of pixels are averaged.
 
     Raises:
         DataError: If the files are absent or not what they should be.
@@ -85,9 +85,9 @@ def cifar100(
         root: A folder with ``vision/cifar-100-python``, whose files are ``train``, ``test`` and ``meta``;
             default: the environment's ``BEQUEST_DATA``.
         labels: ``fine``: the 100 classes; ``coarse``: the 20 kinds.
-        validation: How many training images are held out; 0 for no validation split.
-        train: How many of the others are kept, stratified and always the same; default: all.
-        test: How many test images are kept, likewise.
+        validation: Number of training images held out; 0 for no validation split.
+        train: Number of the others to keep, stratified and always the same; default: all.
+        test: Number of test images to keep, stratified and always the same; default: all.
         side: 32, or a divisor of it.
 
     Raises:
@@ -140,7 +140,7 @@ def _names(labels: str) -> bytes:
 
 
 def _read(path: Path, taken: Callable[[dict[bytes, Any]], T]) -> T:
-    """What ``taken`` finds in a pickled dictionary."""
+    """The result of ``taken`` for the dictionary pickled in a file."""
     try:
         with path.open("rb") as file:
             return taken(_ArraysOnly(file, encoding="bytes").load())
@@ -153,7 +153,7 @@ def _read(path: Path, taken: Callable[[dict[bytes, Any]], T]) -> T:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads pickled arrays, and refuses whatever else a pickle could call."""
+    """Unpickles arrays, and refuses everything else that a pickle could call."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in HARMLESS:
@@ -175,7 +175,7 @@ def _whole(name: str, arrays: dict[str, np.ndarray], side: int) -> tuple[Split, 
 def _splits(
     whole: tuple[Split, Split], validation: int, train: int | None, test: int | None
 ) -> dict[str, Split]:
-    """The splits: images are held out first, so that the same ones are whatever else is asked for."""
+    """The splits; validation images are taken first, so that they do not depend on ``train`` and ``test``."""
     samples, count = whole[0], len(whole[0])
     if not 0 <= validation < count or samples.y is None:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Images in another colour: one rule for views, transforms and coloured data sets."""
+"""Recolouring of images, shared by views, transforms and coloured data sets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bequest.errors import DataError
 
 CHANNELS = 3
 SECTORS = 6
-"""A hue moves along six edges of the colour cube."""
+"""Hues run along six edges of the colour cube."""
 
 
 def intensity(x: Tensor) -> Float[Tensor, "n 1 h w"]:
-    """The brightest channel of each pixel: V of HSV, what stays of an image that gets another colour.
+    """The brightest channel of each pixel, V of HSV, which recolouring preserves.
 
     Raises:
         DataError: If ``x`` is not a batch of images.
@@ -36,17 +36,18 @@ def rgb(hue: Float[Tensor, " n"], saturation: float = 1.0) -> Float[Tensor, "n 3
     >>> rgb(torch.tensor([0.0, 0.5])).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
     """
+    # Offsets of red, green and blue in sectors: each channel is the same trapezoid of the hue, shifted.
     turns = torch.tensor([5.0, 3.0, 1.0], device=hue.device, dtype=hue.dtype)
     sector = torch.remainder(turns + SECTORS * hue[:, None], SECTORS)
     return 1 - saturation * torch.minimum(sector, 4 - sector).clamp(0, 1)
 
 
 def tinted(x: Tensor, hue: Float[Tensor, " n"], saturation: float = 1.0) -> Float[Tensor, "n 3 h w"]:
-    """``x`` with all its pixels in one colour, as bright as before: intensity · rgb(hue).
+    """``x`` with all its pixels in one colour of the same brightness: intensity · rgb(hue).
 
     Args:
         x: (N, 1, H, W) or (N, 3, H, W).
-        hue: In turns, one a sample.
+        hue: In turns, one per sample.
         saturation: In [0, 1].
 
     Raises:

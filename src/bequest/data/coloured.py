@@ -1,4 +1,4 @@
-"""Images whose colour gives the class away: data with a shortcut."""
+"""Images whose colour reveals the class: data with a shortcut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bequest.seeding import integers, uniform
 
 TRAINED = ("train", "validation")
 EVERY = ("train", "validation", "test")
-"""The splits of a set that cannot name them before it is loaded."""
+"""The splits assumed for a set that cannot name them before it is loaded."""
 
 
 @OUTLINES.register("coloured")
@@ -53,12 +53,12 @@ def coloured(
     probability ``aligned``, else that of another class, each equally likely. Every other split has each image
     twice: in the colour of its class, and in that of another one.
 
-    What is known of a sample: ``shortcut``, the class whose colour it has; ``aligned``, 1 where that is its
-    own; ``group``, 2 · class + ``aligned``.
+    ``about`` holds ``shortcut``, the class whose colour a sample has; ``aligned``, 1 if that is its own
+    class; ``group``, 2 · class + ``aligned``.
 
     Args:
         of: The data set of the catalogue that the images come from.
-        options: What its loader takes.
+        options: Options of its loader.
         aligned: Share of the training images in the colour of their class.
         seed: Seeds the colours; another seed, another choice.
 
@@ -77,13 +77,13 @@ def coloured(
 
 
 class _Colours:
-    """Which colour each image gets."""
+    """The choice of a colour for each image."""
 
     def __init__(self, classes: int, aligned: float, seed: int) -> None:
         self._classes, self._aligned, self._seed = classes, aligned, seed
 
     def biased(self, split: Split, name: str) -> Split:
-        """Each image once: in the colour of its class as often as the share says."""
+        """Each image once, in the colour of its class with the probability ``aligned``."""
         labels = _labels(split)
         own = uniform(self._seed, f"aligned {name}", split.ids, 0, 1)[:, 0] < self._aligned
         return self._tinted(split, torch.where(own, labels, self._another(split, labels)), split.ids)

@@ -1,4 +1,4 @@
-"""Compressed files read within bounds: gzip, and arrays in .npz archives; damage is a :class:`DataError`."""
+"""Bounded reading of compressed files: gzip, and arrays in .npz archives; damage is a :class:`DataError`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bequest.errors import DataError
 
 GZIP = b"\x1f\x8b"
 MOST_UNPACKED = 8 << 30
-"""Bytes that one file may unpack to where nothing tells its size."""
+"""Bytes that a file may unpack to if its size is not stated anywhere."""
 
 MOST_RATIO = 200
-"""Unpacked bytes a packed byte in an .npz; deflate reaches 1,032 on zeros, and real arrays rarely 50."""
+"""Unpacked bytes per packed byte in an .npz; deflate reaches 1,032 on zeros, and real arrays rarely 50."""
 
 FREE_BYTES = 256 << 20
-"""Below this size no ratio is suspicious: a small array may well be constant."""
+"""Below this size no ratio is suspicious, since a small array may be constant."""
 
 OVERHEAD = 1 << 12
 """Bytes of headers, names and comments around a packed file."""
@@ -31,7 +31,7 @@ GZIP_WRAPPER = 31
 
 
 def gunzip(content: bytes, where: object, *, most: int = MOST_UNPACKED) -> bytes:
-    """What ``content`` unpacks to; bytes that are no gzip are returned as they are.
+    """``content`` unpacked; bytes that are not gzip are returned unchanged.
 
     Args:
         content: The bytes of a file; several gzip members may follow one another.
@@ -47,7 +47,7 @@ def gunzip(content: bytes, where: object, *, most: int = MOST_UNPACKED) -> bytes
     while rest:
         member = zlib.decompressobj(GZIP_WRAPPER)
         try:
-            # one byte more than allowed tells a file of exactly that size from a longer one
+            # One byte more than allowed, to distinguish a file of exactly that size from a longer one.
             pieces.append(member.decompress(rest, most - size + 1))
         except zlib.error as error:
             raise _damaged(where, str(error)) from error
@@ -56,12 +56,12 @@ def gunzip(content: bytes, where: object, *, most: int = MOST_UNPACKED) -> bytes
             raise DataError(f"{where} is too large when unpacked", expected=f"at most {most:,} bytes")
         if not member.eof:
             raise _damaged(where, "the compressed data ends early")
-        rest = member.unused_data.lstrip(b"\0")  # tapes and some tools fill up with zeros
+        rest = member.unused_data.lstrip(b"\0")  # some tools pad archives with zeros
     return b"".join(pieces)
 
 
 def packed_limit(size: int) -> int:
-    """The most bytes that ``size`` bytes take when they are packed: incompressible ones grow a little."""
+    """The most bytes that ``size`` bytes take when packed: incompressible data grows a little."""
     return size + size // 1000 + OVERHEAD
 
 
@@ -69,7 +69,7 @@ def read_gzip(path: Path, *, most: int = MOST_UNPACKED) -> bytes:
     """The content of a file, unpacked if it is compressed; see :func:`gunzip`.
 
     Raises:
-        DataError: Likewise, or if it cannot be read.
+        DataError: As :func:`gunzip`, or if it cannot be read.
     """
     try:
         size = path.stat().st_size
@@ -121,7 +121,7 @@ def npz_names(path: Path) -> list[str]:
     """The names of the arrays in an .npz archive.
 
     Raises:
-        DataError: If it is none.
+        DataError: If it is not an .npz archive.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -153,6 +153,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.nd
                 expected=f"{info.file_size - header:,} bytes of data",
                 got=f"shape {shape} of {dtype}",
             )
+    # Opened again, as the header was consumed.
     with archive.open(info) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 

@@ -1,4 +1,4 @@
-"""Which files decide what a dataset holds, and a digest of what is in them."""
+"""The files that determine a dataset, and a digest of their content."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ TOKENIZER_FILES = (
     "added_tokens.json", "merges.txt", "sentencepiece.bpe.model", "special_tokens_map.json", "spiece.model",
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt",
 )  # fmt: skip
-"""What decides the tokens in a folder of transformers."""
+"""The files of a folder of transformers that determine the tokens."""
 
 CONTENT_BYTES = 2**30
-"""Data sets of at most this size are told apart by content."""
+"""Data sets of at most this size are identified by their content."""
 
 Stamp = tuple[str, str, int, int]
 """A file's name in its data set, its path, size in bytes and time of change in nanoseconds."""
 
 
 def content_digest(name: str, options: Mapping[str, Any]) -> str | None:
-    """A digest of the files of a data set; None where its name and options say all.
+    """A digest of the files of a data set; None if its name and options identify it.
 
-    Published data that is as published is told by its name. Of more than a GiB the names, sizes and times
-    of the files must do.
+    Unchanged published data is identified by its name. For more than a GiB, the digest covers the names,
+    sizes and times of the files instead of their content.
     """
     family, place = located(name)
     if place:
@@ -98,7 +98,7 @@ def _tokenizer_files(options: Mapping[str, Any], place: Mapping[str, str]) -> It
     if isinstance(name := options.get("tokenizer"), str):
         folder = tokenizer_place(name, beside=Path(place["path"]).expanduser().parent)
         if folder is not None and folder.is_dir():
-            # weights may lie beside it: they decide no token
+            # Not every file: weights in the same folder do not affect the tokens.
             yield from (
                 (file, folder / file) for file in sorted(TOKENIZER_FILES) if (folder / file).is_file()
             )
@@ -114,9 +114,10 @@ def _stamps(files: Sequence[tuple[str, Path]]) -> tuple[Stamp, ...]:
     return tuple(stamps)
 
 
+# Keyed by stamps, so that a file that changes is read again.
 @lru_cache(maxsize=16)
 def _as_published(family: str, root: str, stamps: tuple[Stamp, ...]) -> bool:
-    """Whether the files of a published set are as published, and all that there is of it."""
+    """Whether the files of a published set are as published, and no others are present."""
     states = verify(SOURCES[family], Path(root))
     return {state.state for state in states} == {"right"} and len(states) == len(stamps)
 

@@ -51,7 +51,7 @@ class Split:
         x: Inputs, (N, ...): float32 (images in [0, 1], vectors) or int64 (tokens).
         y: Class indices, int64 (N,) or (N, L); None for an unlabelled pool.
         ids: int64 (N,), unique in the split.
-        about: What else is known of each sample, by name, (N,) each; results can be split by it.
+        about: Other properties of the samples, by name, (N,) each; results can be grouped by them.
     """
 
     x: Tensor
@@ -78,9 +78,9 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over ids, inputs, labels and what else is known.
+        """SHA-256 over ids, inputs, labels and ``about``.
 
-        Of inputs that are still to be read it takes the digests of the rows.
+        Lazy rows enter by the digests of their rows.
         """
         state = hashlib.sha256()
         for part in (self.ids, self.x, self.y, *(self.about[name] for name in sorted(self.about))):
@@ -103,12 +103,12 @@ class Dataset:
         name: The catalogue's name, or the user's.
         splits: Split names to samples.
         classes: Class names, in the order of the indices.
-        notes: What a reader of results should know of the data.
-        vocabulary: Word forms in the order of the tokens' ids; empty where inputs are no tokens.
-        padding: The token that fills sequences up.
-        separator: The token that ends each text of a pair; None where inputs are no pairs.
-        tokenizer: What made the tokens, where they were made from text.
-        masked: Whether the labels of tokens are those of masked ones, and not the next tokens.
+        notes: Remarks on the data for a reader of results.
+        vocabulary: Word forms in the order of the tokens' ids; empty if inputs are not tokens.
+        padding: The padding token.
+        separator: The token that ends each text of a pair; None if inputs are not pairs.
+        tokenizer: The tokenizer of the tokens, if they come from text.
+        masked: Whether the labels of tokens are masked tokens instead of the next tokens.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Dataset:
         return f"Dataset({self.name}: {len(self.classes)} classes of {shape}; {sizes})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: name, classes, and the size of each split."""
+        """HTML for a notebook: name, classes, and the size of each split."""
         classes = ", ".join(self.classes[:SHOWN]) + (" ..." if len(self.classes) > SHOWN else "")
         rows = [
             ("data", self.name),
@@ -157,7 +157,7 @@ class Dataset:
 
     @property
     def task(self) -> str:
-        """What a network for tokens answers: ``classify``, ``next_token`` or ``masked_token``."""
+        """The task of a network for tokens: ``classify``, ``next_token`` or ``masked_token``."""
         if not self.next_token:
             return "classify"
         return "masked_token" if self.masked else "next_token"
@@ -215,7 +215,7 @@ def load_dataset(name: str, **options: Any) -> Dataset:
 
 
 def _made(factory: Callable[..., Dataset], options: dict[str, Any], *, name: str) -> Dataset:
-    """The dataset; what a user's own function raises names its line, since no other message would."""
+    """The dataset; an exception of a user's function becomes a message that names its line."""
     if DATASETS.origin(name) is None:
         return factory(**options)
     try:
@@ -240,7 +240,7 @@ def _unknown_dataset(name: str, family: str) -> UnknownName:
 
 
 def located(name: str) -> tuple[str, dict[str, str]]:
-    """The catalogue's name in ``name``, and the path after the colon where it has one.
+    """The catalogue's name in ``name``, and the path after the colon, if there is one.
 
     >>> located("folder:photos"), located("digits")
     (('folder', {'path': 'photos'}), ('digits', {}))
@@ -258,19 +258,19 @@ def as_dataset(
     frozen: bool = False,
     readers: int = READERS,
 ) -> Dataset:
-    """What a user calls data, as a :class:`Dataset`.
+    """The :class:`Dataset` from any form of data that a user may give.
 
     Args:
         data: A Dataset, a catalogue name, a pair ``(x, y)`` of arrays, or a map-style
-            ``torch.utils.data.Dataset`` of ``(x, y)`` pairs. Of the last two a tenth each becomes validation
-            and test where these are not given, stratified by class; ids are the row numbers. Inputs of type
-            uint8 are pixels and become [0, 1], other integers are tokens.
+            ``torch.utils.data.Dataset`` of ``(x, y)`` pairs. Of the last two, a tenth each becomes validation
+            and test unless given, stratified by class; ids are the row numbers. Inputs of type uint8 are
+            pixels and become [0, 1], other integers are tokens.
         validation: The validation split: ``(x, y)``, a torch Dataset or a Split.
-        test: The test split, likewise.
-        seed: Seeds what is dealt out.
+        test: The test split, in the same forms.
+        seed: Seeds the splits.
         frozen: Read each item of a torch Dataset once, although its transform is random.
-        readers: Processes that read a torch Dataset's items beside a training, where these would take up more
-            than 256 MiB of memory; 0 to read in this one.
+        readers: Processes that read a torch Dataset's items during training, if these would take more than
+            256 MiB of memory; 0 to read in this process.
 
     Raises:
         DataError: If it is none of these, or its content is wrong; lists every fault.
@@ -332,16 +332,16 @@ def from_arrays(
     name: str = "arrays",
     classes: Sequence[str] = (),
 ) -> Dataset:
-    """A Dataset of arrays; splits that are not given are dealt out of the training samples, a tenth each.
+    """A Dataset of arrays; missing splits are taken from the training samples, a tenth each.
 
-    Ids are row numbers; those of a validation or test split that is given go on where the others end.
+    Ids are row numbers; those of a given validation or test split continue after the others.
 
     Args:
         x: Inputs; see :func:`bequest.data.arrays.inputs_of`.
         y: Class indices; see :func:`bequest.data.arrays.labels_of`.
-        validation: ``(x, y)``, a torch Dataset or a Split; None to deal it out.
-        test: Likewise.
-        seed: Seeds what is dealt out.
+        validation: ``(x, y)``, a torch Dataset or a Split; None: taken from the training samples.
+        test: As ``validation``.
+        seed: Seeds the splits.
         name: Of the dataset.
         classes: Class names in the order of the indices; default: the indices.
 
@@ -386,7 +386,7 @@ def _split_of(value: Any, first: int, *, frozen: bool = False, readers: int = RE
 
 
 def _class_names(splits: Sequence[Split]) -> tuple[str, ...]:
-    """Names of the classes 0..C-1; labels so high that most classes must be empty are refused."""
+    """Names of the classes 0..C-1; labels so high that most classes would be empty are refused."""
     labels = [split.y for split in splits if split.y is not None]
     highest, rows = max(int(y.max()) for y in labels), sum(y.numel() for y in labels)
     if highest >= rows:

@@ -1,4 +1,4 @@
-"""Deal samples to splits: disjoint, stratified by class, the same for the same seed."""
+"""Assign samples to splits: disjoint, stratified by class, reproducible from the seed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def stratified(
 ) -> dict[str, Tensor]:
     """Disjoint row numbers for splits of ``sizes``, each with the classes in the data's proportions.
 
-    Class counts are rounded by largest remainder; which rows of a class go where follows from ``seed``.
+    Class counts are rounded by largest remainder; ``seed`` decides which rows of a class go where.
 
     Args:
         labels: int64 (N,).
         sizes: Samples by split, N in all.
         seed: See above.
-        covered: The first split, if it is to have a sample of every class, also of the rarest.
+        covered: The first split, if it must have a sample of every class, even of the rarest.
 
     Raises:
         DataError: If the sizes do not add up to the number of labels, or not every class can be covered.
@@ -51,7 +51,7 @@ def stratified(
 def in_tenths(labels: Tensor, names: tuple[str, ...], *, seed: int) -> dict[str, Tensor]:
     """Row numbers for ``train``, with every class, and a tenth of the samples for each of ``names``.
 
-    Where classes are so many that training needs more, the others share what it leaves.
+    If training needs more because there are many classes, the others share the rest.
 
     Raises:
         DataError: If there are too few samples to split.
@@ -80,8 +80,8 @@ def by_shares(labels: Tensor, shares: Mapping[str, float], *, seed: int) -> dict
 
     Args:
         labels: int64 (N,).
-        shares: Of each split that is dealt out, in (0, 1); their sum is below 1.
-        seed: Seeds what is dealt out.
+        shares: The share of each other split, in (0, 1); their sum is below 1.
+        seed: Seeds the splits.
 
     Raises:
         DataError: If a share is not possible, or there are too few samples.
@@ -108,13 +108,14 @@ def _in_proportion(available: np.ndarray, size: int) -> np.ndarray:
     """``size`` split among classes in proportion to ``available``, by largest remainder."""
     exact = available * size / max(1, available.sum())
     counts: np.ndarray = np.floor(exact).astype(np.int64)
+    # Stable, so that equal remainders go to the same classes on every platform.
     first = np.argsort(counts - exact, kind="stable")[: size - counts.sum()]
     counts[first] += 1
     return counts
 
 
 def _at_least_one(counts: np.ndarray, name: str) -> np.ndarray:
-    """``counts`` without a zero, at the cost of the largest; each of the classes has a sample to give."""
+    """``counts`` with at least 1 each, at the cost of the largest; every class has a sample."""
     if counts.sum() < len(counts):
         raise DataError(
             f"{name} cannot have a sample of every class", expected=len(counts), got=int(counts.sum())

@@ -1,7 +1,7 @@
-"""Designs of queries: which of a pool a teacher is asked, all at once or in rounds.
+"""Designs of queries: which rows of a pool a teacher is asked about, at once or in rounds.
 
-Each design returns rows of the pool, int64 (count,), distinct and without those that were chosen before.
-Budgets are counted in queries: each costs one answer of the teacher.
+Each design returns rows of the pool, int64 (count,), distinct and without those chosen before. Budgets are
+counted in queries: each costs one answer of the teacher.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Rows = Int[Tensor, " _"]
 
 @dataclass(frozen=True)
 class PoolFeatures:
-    """What a network shows on each query of a pool, for designs that spread over it.
+    """Features of each query of a pool, for designs that spread over it.
 
     Attributes:
         features: The student's last hidden layer (or the inputs), float (N, D).
@@ -38,7 +38,7 @@ def highest(scores: Float[Tensor, " n"], count: int, *, chosen: Rows | None = No
     """The ``count`` rows with the largest scores; of equal ones the first.
 
     Raises:
-        DataError: If the pool has not so many rows left.
+        DataError: If the pool has fewer rows left.
 
     >>> highest(torch.tensor([0.1, 0.9, 0.5]), 2)
     tensor([1, 2])
@@ -54,15 +54,15 @@ def highest(scores: Float[Tensor, " n"], count: int, *, chosen: Rows | None = No
 def stratified(samples: int, views: int, count: int, *, seed: int, chosen: Rows | None = None) -> Rows:
     """Queries that use each view equally often and each sample equally often, to within one.
 
-    Query q is sample q mod ``samples`` in view q // ``samples``. Up to ``samples`` queries, no sample comes
-    twice. A later round continues the earlier ones: the k-th query follows from (seed, k) alone.
+    Query q is sample q mod ``samples`` in view q // ``samples``. No sample is repeated within ``samples``
+    queries. A later round continues the earlier ones: the k-th query depends on (seed, k) alone.
 
     Args:
         samples: Samples in the pool.
         views: Views of each.
         count: Queries to choose.
         seed: Seeds the order of samples and of views.
-        chosen: Those that earlier rounds chose by the same seed.
+        chosen: Queries that earlier rounds chose with the same seed.
 
     Raises:
         DataError: If more queries are asked for than the pool has left.
@@ -73,23 +73,24 @@ def stratified(samples: int, views: int, count: int, *, seed: int, chosen: Rows 
     sample_order = torch.randperm(samples, generator=generator)
     view_order = torch.randperm(views, generator=generator)
     k = torch.arange(first, first + count)
-    # (k mod samples, k mod views) repeats after the least common multiple: one view on, no pair comes twice
+    # (k mod samples, k mod views) repeats after their least common multiple; shifting the view by one after
+    # each repetition visits every pair once.
     view = (k + k // math.lcm(samples, views)) % views
     rows: Tensor = view_order[view] * samples + sample_order[k % samples]
     return rows
 
 
 def far(moved: Float[Tensor, "v n"], count: int, *, seed: int, chosen: Rows | None = None) -> Rows:
-    """Queries that move their sample more than half of its views do, each view and sample equally often.
+    """Queries that move their sample more than its median view does, each view and sample equally often.
 
     The order is that of :func:`stratified`, far queries first, so that a later round continues the earlier
-    ones. The longest moves alone would be the same few views of the same few samples.
+    ones. The longest moves by themselves would be the same few views of the same few samples.
 
     Args:
         moved: How far each view moves each sample; see :func:`moves`.
         count: Queries to choose.
         seed: Seeds the order.
-        chosen: Those that earlier rounds chose by the same seed.
+        chosen: Queries that earlier rounds chose with the same seed.
 
     Raises:
         DataError: If more queries are asked for than the pool has left.
@@ -103,7 +104,7 @@ def far(moved: Float[Tensor, "v n"], count: int, *, seed: int, chosen: Rows | No
 
 
 def moves(shown: Tensor, clean: Tensor) -> Float[Tensor, " n"]:
-    """How far each view moved its sample: the Euclidean distance of their inputs; what :func:`far` takes.
+    """The Euclidean distance of each view from its sample, for :func:`far`.
 
     Args:
         shown: (N, ...).
@@ -116,11 +117,11 @@ def moves(shown: Tensor, clean: Tensor) -> Float[Tensor, " n"]:
 def coverage(features: Float[Tensor, "n d"], count: int, *, chosen: Rows | None = None) -> Rows:
     """Greedy k-centre: each next row is the one farthest from all chosen so far.
 
-    Its covering radius is at most twice the best possible. The first row, where none is chosen yet, is the
-    one nearest to the mean.
+    Its covering radius is at most twice the smallest possible. The very first row is the one nearest to the
+    mean.
 
     Raises:
-        DataError: If the pool has not so many rows left, or features are not finite.
+        DataError: If the pool has fewer rows left, or features are not finite.
 
     Source: Gonzalez 1985, "Clustering to minimize the maximum intercluster distance"; as a choice of queries
     Sener & Savarese 2018, algorithm 1.
@@ -147,8 +148,9 @@ def badge(
 ) -> Rows:
     """k-means++ on the gradients of the last layer, residual ⊗ features, which are never built.
 
-    Each next row is drawn with a chance in proportion to its squared distance from the chosen; the first row
-    is the longest gradient. Distances of outer products follow from the factors: ⟨r⊗h, s⊗g⟩ = ⟨r, s⟩⟨h, g⟩.
+    Each next row is drawn with probability proportional to its squared distance from the chosen rows; the
+    first row is the longest gradient. Distances of outer products are computed from the factors:
+    ⟨r⊗h, s⊗g⟩ = ⟨r, s⟩⟨h, g⟩.
 
     Args:
         residuals: The student's probabilities minus the teacher's, or (teacher-free) minus those on the clean
@@ -159,7 +161,7 @@ def badge(
         chosen: Rows of earlier rounds.
 
     Raises:
-        DataError: If the pool has not so many rows left, or numbers are not finite.
+        DataError: If the pool has fewer rows left, or numbers are not finite.
 
     Source: Ash et al. 2020, "Deep batch active learning by diverse, uncertain gradient lower bounds",
     algorithm 1.

@@ -1,4 +1,4 @@
-"""The embedded default: 1,797 real handwritten digits (Alpaydin & Kaynak 1998, UCI; via scikit-learn)."""
+"""The default data set: 1,797 handwritten digits (Alpaydin & Kaynak 1998, UCI; from scikit-learn)."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def digits(
     Args:
         border: Empty pixels on each side.
         classes: Use these digits only; class k is the k-th of them.
-        per_class: A few-shot subset: so many training images a class, chosen by ``seed``.
-        moved: Each image is moved by up to so many pixels on both axes, once and for all: another task.
-        turned: Each image is turned by up to so many degrees, likewise.
+        per_class: Number of training images per class, chosen by ``seed``: a few-shot subset.
+        moved: Move each image, once, by up to so many pixels on both axes: another task.
+        turned: Turn each image, once, by up to so many degrees.
         seed: Seeds the choice, the moves and the turns.
 
     Raises:
@@ -71,6 +71,7 @@ def digits(
         other = parse_views([*([Shift(moved)] if moved else []), *([Rotate(turned)] if turned else [])])
         images = other(images, ids, 0, seed=seed)
     whole = Split(images, labels, ids)
+    # seed=0, not ``seed``: the split is part of the data set and never changes.
     splits = {name: whole.take(rows) for name, rows in stratified(labels, SIZES, seed=0).items()}
     names = [str(name) for name in source.target_names]
     if classes is not None:
@@ -82,7 +83,7 @@ def digits(
 
 
 def _only(split: Split, classes: Sequence[int]) -> Split:
-    """The samples of some digits, their labels counted anew."""
+    """The samples of some digits, relabelled from 0."""
     if len(classes) < 2 or len(set(classes)) < len(classes) or not set(classes) <= set(range(10)):
         raise DataError(
             "classes must be two or more of the digits 0..9",

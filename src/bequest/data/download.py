@@ -1,4 +1,4 @@
-"""Download published files: within bounds, resumed where it stopped, kept only with the right checksum."""
+"""Download published files: bounded in size and time, resumable, kept only with the right checksum."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from bequest.files import PARTIAL_SUFFIX, write_bytes
 
 CHUNK = 1 << 16
 TIMEOUT = 30.0
-"""Seconds without a byte."""
+"""Seconds without a byte before a connection is given up."""
 
 PATIENCE = 60.0
 SLOWEST = 8 << 10
-"""A download may take ``PATIENCE`` seconds and one more for so many bytes; a drip would never end."""
+"""A download may take ``PATIENCE`` seconds plus one per so many bytes: a trickle would never time out."""
 
 PARTIAL_CONTENT = 206
 NOT_SATISFIABLE = 416
 SCHEMES = ("http", "https")
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with (file, bytes so far, bytes in all where the server says it)."""
+"""Called with (file, bytes so far, bytes in all if the server states them)."""
 
 
 def fetch(
@@ -82,7 +82,7 @@ class _SameScheme(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.OpenerDirector()
-# build_opener would add handlers for file:, ftp: and data:
+# Not build_opener, which would add handlers for file:, ftp: and data:.
 for _handler in (
     urllib.request.ProxyHandler,
     urllib.request.HTTPHandler,
@@ -95,13 +95,13 @@ for _handler in (
 
 
 def _download(file: SourceFile, mirrors: Sequence[str], target: Path, progress: Progress) -> bytes:
-    """The unpacked content of ``file`` from the first mirror that has it."""
+    """The unpacked content of ``file`` from the first mirror that delivers it."""
     failures = []
     partial = target.with_name(f".{file.packed}{PARTIAL_SUFFIX}")
     for mirror in mirrors:
         address = mirror + file.packed
         resumed = partial.exists()
-        for _ in range(2 if resumed else 1):  # what an interrupted download left may be of another file
+        for _ in range(2 if resumed else 1):  # twice, as a partial download may be of another file
             try:
                 _receive(address, partial, file, progress)
             except (OSError, ValueError, http.client.HTTPException, DataError) as error:
@@ -127,7 +127,7 @@ def _download(file: SourceFile, mirrors: Sequence[str], target: Path, progress: 
 
 
 def _receive(address: str, partial: Path, file: SourceFile, progress: Progress) -> None:
-    """Add to ``partial`` what is missing of the file at ``address``."""
+    """Append the missing part of the file at ``address`` to ``partial``."""
     if urllib.parse.urlsplit(address).scheme not in SCHEMES:
         raise DataError("not an http or https address", got=address)
     most = packed_limit(file.size)
@@ -146,6 +146,7 @@ def _receive(address: str, partial: Path, file: SourceFile, progress: Progress) 
         raise DataError("the server's answer cannot be used", got=address)
     with answer:
         resumes = answer.status == PARTIAL_CONTENT
+        # A server without ranges sends the whole file again.
         received = received if resumes else 0
         length = _length(answer.headers.get("Content-Length"))
         total = None if length is None else received + length
@@ -160,12 +161,12 @@ def _receive(address: str, partial: Path, file: SourceFile, progress: Progress) 
 def _copied(
     answer: io.BufferedIOBase, out: io.BufferedIOBase, received: int, most: int, report: Callable[[int], None]
 ) -> int:
-    """Copy the answer; returns the bytes of the partial file. Too long or too slow an answer is refused."""
+    """Copy the answer, unless it is too long or too slow; returns the bytes of the partial file."""
     deadline = time.monotonic() + PATIENCE + most / SLOWEST
     while piece := answer.read(CHUNK):
         received += len(piece)
         if received > most or time.monotonic() > deadline:
-            # the partial file would only grow again: the next attempt starts from nothing
+            # Emptied: resuming such a file would only make it longer.
             out.truncate(0)
             reason = "sent too much" if received > most else "sends too slowly"
             raise DataError(f"the server {reason}", expected=f"at most {most:,} bytes", got=f"{received:,}")

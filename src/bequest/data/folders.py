@@ -1,4 +1,4 @@
-"""Images of the user's own: a folder a class, or a CSV list of files; few-shot subsets."""
+"""Users' images: one folder per class, or a CSV list of files; few-shot subsets."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ ID_BYTES = 6
 
 
 class ImageOptions(Config):
-    """How images of the user's own become a dataset.
+    """How users' images become a dataset.
 
     Attributes:
         size: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
         fit: See :class:`bequest.data.image_file.Shape`.
         classes: Use these classes only.
-        per_class: A few-shot subset: so many training images a class, chosen by ``seed``.
-        validation: Share of the training images held out where there are no files for it.
-        test: Likewise.
-        skip_unreadable: Leave out files that cannot be read, and say how many, instead of refusing.
+        per_class: Number of training images per class, chosen by ``seed``: a few-shot subset.
+        validation: Share of the training images held out if there are no files for it.
+        test: As ``validation``.
+        skip_unreadable: Leave out files that cannot be read, with a note, instead of raising an error.
         cache: Keep resized pixels in the user's cache folder.
-        seed: Seeds what is dealt out and chosen.
+        seed: Seeds the splits and the few-shot subset.
     """
 
     size: int = Field(224, ge=1)
@@ -56,7 +56,7 @@ class ImageOptions(Config):
 
     @property
     def shape(self) -> Shape:
-        """What every image is made into."""
+        """The size, channels and fit of every image."""
         return Shape(self.size, self.channels, self.fit)
 
 
@@ -70,16 +70,16 @@ def folder(
     """Image folders of the user's own, a folder a class: ``folder:PATH``.
 
     ``PATH/train/CLASS/*``, ``PATH/val/CLASS/*`` and ``PATH/test/CLASS/*`` (or ``Training``, ``test_set``
-    ...), or ``PATH/CLASS/*``. A split that has no folder is dealt out of the training images, stratified by
-    class. Only the files that are used are decoded, ahead and several at once; resized pixels are kept in the
-    user's cache folder. Images that would take up more than 256 MiB of memory, ``4 · channels · size²`` bytes
-    each, are read from there as batches ask for them. A sample's id follows from its path below ``PATH``
-    alone.
+    ...), or ``PATH/CLASS/*``. A split without a folder is taken from the training images, stratified by
+    class. Only the files that are used are decoded, in advance and in parallel; resized pixels are kept in
+    the user's cache folder. Images that would take more than 256 MiB of memory, ``4 · channels · size²``
+    bytes each, are read from there when batches need them. A sample's id depends only on its path below
+    ``PATH``.
 
     Args:
         path: The folder; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
-        splits: Which folder is which split, if their names do not say so: ``{test = "val"}``.
-        nested: Take images in folders below the class folders although none lies in a class folder itself.
+        splits: The folder of each split, if its name does not say so: ``{test = "val"}``.
+        nested: Accept images in folders below the class folders even if no class folder holds images itself.
         **options: See :class:`ImageOptions`.
 
     Raises:
@@ -93,7 +93,7 @@ def folder(
 
 
 def few_shot(labels: Tensor, count: int, *, seed: int) -> Tensor:
-    """Rows of ``count`` samples a class, or of all where a class has fewer; in rising order.
+    """Rows of ``count`` samples per class, or of all if a class has fewer; in rising order.
 
     A larger count takes the same samples and more.
 
@@ -114,6 +114,7 @@ def few_shot(labels: Tensor, count: int, *, seed: int) -> Tensor:
     rows = []
     for label in torch.unique(labels).tolist():
         members = (labels == label).nonzero()[:, 0]
+        # All members are permuted for any count, so that the draws of the next class do not depend on it.
         order = torch.from_numpy(generator.permutation(len(members)))
         rows.append(members[order[:count]])
     return torch.cat(rows).sort().values
@@ -131,10 +132,10 @@ def subset(split: Split, per_class: int, *, seed: int) -> Split:
 
 
 def existing(path: str) -> Path:
-    """``path`` as it is, or below the data folder.
+    """``path`` relative to the current folder, or else to the data folder.
 
     Raises:
-        DataError: If it is in neither place.
+        DataError: If it exists in neither place.
     """
     try:
         for place in (Path(path).expanduser(), data_root() / path):
@@ -150,7 +151,7 @@ def existing(path: str) -> Path:
 
 
 def images_of(name: str, listings: Listings, options: ImageOptions) -> Dataset:
-    """The listed images decoded, dealt out where a split has no files of its own, training made few-shot.
+    """The Dataset of the listed images: decoded, with missing splits held out, and few-shot if asked.
 
     Raises:
         DataError: If classes do not fit together, are too small, or files cannot be read.
@@ -217,7 +218,7 @@ def _classes(listings: Mapping[str, Listing], wanted: Sequence[str] | None) -> l
 def _dealt(
     listings: dict[str, Listing], order: Sequence[str], shares: Mapping[str, float], seed: int
 ) -> dict[str, Listing]:
-    """The listings with a validation and a test split, dealt out of the training images if need be."""
+    """The listings with a validation and a test split, held out from the training images if missing."""
     needed = {split: shares[split] for split in ("validation", "test") if split not in listings}
     if not needed:
         return listings
@@ -246,5 +247,5 @@ def _indices(listing: Listing, order: Sequence[str]) -> Tensor:
 
 
 def _id(name: str) -> int:
-    """48 bits of the SHA-256 of the path."""
+    """48 bits of the SHA-256 of the path: an id that other files in the folder cannot change."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:ID_BYTES], "big")

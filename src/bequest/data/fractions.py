@@ -12,7 +12,7 @@ from bequest.seeding import bits
 def fraction(split: Split, share: float, *, seed: int) -> Split:
     """The part of ``split`` with this share of each class, in the order of the split.
 
-    Which samples follows from (seed, sample id) alone, and a smaller share's samples are among those of a
+    The choice depends on (seed, sample id) alone, and the samples of a smaller share are among those of a
     larger one. Each class keeps round(share · its samples), at least one; a split without labels counts as
     one class.
 

@@ -20,7 +20,7 @@ from bequest.variants import Variant, strict
 BLOCK_ROWS = 4096
 
 LARGEST_WIDTH = 4096
-"""Numbers of an input up to which its covariance matrix is built: 134 MB in double precision."""
+"""Largest input for which the covariance matrix is built: 134 MB in double precision."""
 
 
 class Generator(Variant, kind="generator"):
@@ -28,7 +28,7 @@ class Generator(Variant, kind="generator"):
 
     @abstractmethod
     def bind(self, split: Split) -> Generate:
-        """``generate(rows, generator)``, which makes inputs of the shape of ``split``'s.
+        """A function ``generate(rows, generator)`` that makes inputs shaped like those of ``split``.
 
         Raises:
             DataError: If the split's inputs are tokens.
@@ -95,11 +95,12 @@ class Normal(Generator, name="normal"):
 class Unvaried(Generator, name="unvaried"):
     """Normal noise along the directions in which the data vary least, about their mean.
 
-    Along the first principal components of the data it is 0, along all others of one standard deviation. By
-    the theory of queries (docs/theory.md) nothing tells more: vary what training does not, and nothing else.
+    It is 0 along the first principal components of the data, and has one standard deviation along all others.
+    By the theory of queries (docs/theory.md) these queries are the most informative: they vary what training
+    does not, and nothing else.
 
     Attributes:
-        explained: So many components are left out as explain this share of the data's variance.
+        explained: Leave out the components that explain this share of the data's variance.
         scale: Root mean square distance of an input from the mean, as a multiple of the data's.
     """
 
@@ -191,5 +192,6 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
         total += block.double().sum(0)
     mean = total / len(x)
     for block in torch.split(x, BLOCK_ROWS):
+        # Two passes: the one-pass formula subtracts two large numbers, and loses digits if the mean is large.
         squares += (block.double() - mean).square().sum(0)
     return mean.float(), (squares / len(x)).sqrt().float()

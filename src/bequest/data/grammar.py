@@ -1,4 +1,4 @@
-"""Sentences of an agreement grammar, one after another, each a pure function of the seed and its place."""
+"""Sentences of an agreement grammar, each a pure function of the seed and its index."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Choice = TypeVar("Choice")
 MOST_ATTRACTORS = 8
 MOST_SPARSE = 6
 DRAWS = 128
-"""Random numbers kept for each sentence, more than any of them uses."""
+"""Random numbers reserved for each sentence, more than any sentence uses."""
 
 HELD_OUT = 7
-"""One in so many pairings of a subject noun and a main verb is kept for the test; above ``MOST_SPARSE``, so
-that every noun has some."""
+"""One in so many pairs of subject noun and main verb is held out for tests. It must exceed ``MOST_SPARSE``,
+so that every noun has such verbs."""
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence, and what is known of it.
+    """One sentence with its annotations.
 
     Attributes:
         words: All of it, with the full stop.
@@ -67,15 +67,15 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What sentences are like.
+    """The distribution of sentences.
 
     Attributes:
-        attractors: The fewest and the most; sentences go through all of them in turn.
-        held_out: Pair subjects with verbs as the test does; else only as training does.
-        relatives: Share of intervening nouns that come in a relative clause; the others follow a preposition.
+        attractors: The fewest and the most; sentences cycle through all counts.
+        held_out: Use the pairs of subject and verb that are held out for tests; else only the others.
+        relatives: Share of intervening nouns in a relative clause; the others follow a preposition.
         same: Share of sentences with one more intervening noun, of the subject's number.
         adverbs: The most adverbs between the last noun and the verb; each is there half the time.
-        every: Only every so many nouns, verbs, adjectives and adverbs are used; language models learn a small
+        every: Use only every ``every``-th noun, verb, adjective and adverb; language models learn a small
             language sooner.
     """
 
@@ -103,7 +103,7 @@ class Grammar:
 
 
 def sentences(grammar: Grammar, count: int, *, seed: int, name: str) -> Iterator[Sentence]:
-    """The first ``count`` sentences of the stream (seed, name); fewer are a beginning of more.
+    """The first ``count`` sentences of the stream (seed, name); fewer are a prefix of more.
 
     Numbers alternate, and each number goes through all counts of attractors, so that both are balanced.
     """
@@ -115,7 +115,8 @@ def sentences(grammar: Grammar, count: int, *, seed: int, name: str) -> Iterator
 
 
 def is_held_out(noun: int, verb: int, seed: int) -> bool:
-    """Whether the test alone pairs this subject with this main verb."""
+    """Whether this subject and main verb are paired in tests only."""
+    # A linear pattern: each noun misses one verb in seven, and no noun and no verb is always held out.
     return (2 * noun + verb + seed) % HELD_OUT == 0
 
 
@@ -148,7 +149,7 @@ class _Writer:
         return Sentence(words, subject, place, number, attractors, len(between), lemma, noun)
 
     def _modify(self, number: int, between: Sequence[int]) -> None:
-        """One modifier a noun; ``number`` is that of the noun that a clause beside it would modify."""
+        """Write one modifier per noun; ``number`` is that of the noun that a clause here would modify."""
         beside: int | None = number
         for noun_number in between:
             if not self._chance(self._grammar.relatives):
@@ -163,6 +164,7 @@ class _Writer:
                 self._words.append("that")
                 self._noun_phrase(self._people, noun_number)
                 self._words.append(present(self._pick(RELATIVE[:: self._grammar.every]))[noun_number])
+                # After "that the guard admires" there is no adjacent noun for a subject relative.
                 beside = None
 
     def _noun_phrase(self, nouns: range, number: int) -> int:

@@ -28,7 +28,7 @@ class HubOptions(Config):
     """How a data set of Hugging Face is read.
 
     Attributes:
-        config: The name of its configuration, where it has several.
+        config: The name of its configuration, if it has several.
         label: The column of labels; default: ``label``, ``class`` or ``target``.
         inputs: The column of images, or numeric columns; default: the first column of images, else that of
             texts, else all columns.
@@ -39,9 +39,9 @@ class HubOptions(Config):
         size: Height and width in pixels of every image; see :class:`bequest.data.image_file.Shape`.
         channels: 3 for colour, 1 for grey.
         fit: ``crop``, ``pad`` or ``stretch``.
-        validation: Share of the training samples held out where the set has no such split.
-        test: Likewise.
-        seed: Seeds what is dealt out.
+        validation: Share of the training samples held out if the set has no such split.
+        test: As ``validation``.
+        seed: Seeds the splits.
     """
 
     config: str | None = None
@@ -66,8 +66,9 @@ SPLITS.add("hf", lambda **_: tuple(NAMES))
 def hugging_face(*, path: str, **options: Any) -> Dataset:
     """A data set of Hugging Face: ``hf:NAME``, or ``hf:FOLDER`` that ``save_to_disk`` wrote.
 
-    Images, texts or numeric columns are inputs; labels are class labels, numbers or text. Splits are taken by
-    their names; what is not there is dealt out of the training samples. Code of a data set is never run.
+    Inputs are images, texts or numeric columns; labels are class labels, numbers or text. Splits are
+    recognised by their names; missing ones are held out from the training samples. Code of a data set is
+    never run.
 
     Args:
         path: A name on the hub, or a folder.
@@ -92,7 +93,7 @@ def hugging_face(*, path: str, **options: Any) -> Dataset:
 
 
 def _loaded(path: str, config: str | None) -> dict[str, Any]:
-    """The splits by our names, with ``train`` among them."""
+    """The splits under bequest's names, including ``train``."""
     try:
         import datasets  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""IDX files: arrays as MNIST and its relatives are published, plain or compressed."""
+"""IDX files, the format of MNIST and its relatives, plain or compressed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bequest.data.compressed import GZIP, GZIP_WRAPPER, MOST_UNPACKED, gunzip
 from bequest.errors import DataError
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-"""The third byte of an IDX file, and what its numbers are."""
+"""The third byte of an IDX file, and the type of its numbers."""
 
 LONGEST_HEADER = 4 + 4 * 255
 
@@ -31,7 +31,7 @@ def read_idx(path: str | Path) -> np.ndarray:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read", expected="an IDX file, plain or .gz", got=error) from error
-    # what is packed may be anything: no more is unpacked than the header announces
+    # A packed file may be anything: no more is unpacked than its header announces.
     most = _announced(content, str(path)) if content[:2] == GZIP else len(content)
     return parse_idx(gunzip(content, path, most=most), str(path))
 
@@ -43,7 +43,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     [[1, 2], [3, 4]]
 
     Raises:
-        DataError: If they are cut short, or no IDX file.
+        DataError: If they are cut short, or not an IDX file.
     """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or not content[3]:
         raise DataError(
@@ -72,11 +72,11 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def _announced(content: bytes, where: str) -> int:
-    """Bytes of the unpacked file by its own header, which is unpacked alone."""
+    """The size in bytes that the file's own header announces; only the header is unpacked."""
     try:
         start = zlib.decompressobj(GZIP_WRAPPER).decompress(content, LONGEST_HEADER)
     except zlib.error:
-        return LONGEST_HEADER  # the damage is named where all of it is unpacked
+        return LONGEST_HEADER  # unpacking the whole file will report the damage
     axes = start[3] if len(start) > 3 and start[2] in TYPES else 0
     if len(start) < 4 + 4 * axes:
         return LONGEST_HEADER

@@ -16,10 +16,10 @@ from bequest.errors import DataError
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""Files whose names end so are images."""
+"""Suffixes of image files."""
 
 RARE_SUFFIXES = frozenset({"", ".avif", ".jfif", ".jp2", ".jpe"})
-"""Files whose names end so are images if their content is."""
+"""Suffixes of files that are images if their content is one."""
 
 Fit = Literal["crop", "pad", "stretch"]
 Channels = Literal[1, 3]
@@ -36,18 +36,18 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What sets an image upright, by its EXIF orientation (EXIF 2.3, table 6)."""
+"""The transposition that sets an image upright, by its EXIF orientation (EXIF 2.3, table 6)."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What every image is made into.
+    """The size, channels and fit of every image.
 
     Attributes:
         size: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
         fit: ``crop``: the shorter side becomes ``size`` and the middle is kept; ``pad``: the longer side
-            does, and black fills up; ``stretch``: both do.
+            does, with black borders; ``stretch``: both do.
 
     Raises:
         DataError: If one of them is not possible.
@@ -69,15 +69,15 @@ class Shape:
 def decode(path: Path, shape: Shape) -> UInt8[np.ndarray, "c s s"]:
     """One image file as pixels.
 
-    Turned as its EXIF tag says. Transparent pixels lie on white; palettes and CMYK become RGB; 16-bit
-    greys become 8-bit ones, and so do floating-point greys in [0, 1]. Of an animation the first frame counts.
+    It is turned according to its EXIF tag. Transparent pixels are placed on white; palettes and CMYK become
+    RGB; 16-bit greys and floating-point greys in [0, 1] become 8-bit ones. Animations give their first frame.
 
     Raises:
-        DataError: If the file is damaged, cut off, no image, or of pixels without a known range.
+        DataError: If the file is damaged, cut off, not an image, or its pixels have no known range.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's on odd metadata; what cannot be read raises
+            warnings.simplefilter("ignore")  # Pillow's, on odd metadata; unreadable files raise
             with Image.open(path) as opened:
                 return pixels_of(opened, shape)
     except Exception as error:  # Pillow's plugins raise whatever the damaged bytes lead to
@@ -85,14 +85,14 @@ def decode(path: Path, shape: Shape) -> UInt8[np.ndarray, "c s s"]:
 
 
 def pixels_of(image: Image.Image, shape: Shape) -> UInt8[np.ndarray, "c s s"]:
-    """An image of Pillow's as pixels; see :func:`decode`, which turns its errors into ours."""
+    """A Pillow image as pixels; see :func:`decode`, which turns its exceptions into DataErrors."""
     converted = _eight_bits(_upright(image)).convert("RGB" if shape.channels == 3 else "L")
     pixels = np.asarray(_fitted(converted, shape), dtype=np.uint8)
     return pixels.transpose(2, 0, 1).copy() if shape.channels == 3 else pixels[None].copy()
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's content begins as an image does, whatever its name."""
+    """Whether a file's content begins like an image, regardless of its name."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -103,21 +103,22 @@ def is_image(path: Path) -> bool:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF or XMP orientation says.
+    """The image turned according to its EXIF or XMP orientation.
 
-    Not ``ImageOps.exif_transpose``: that writes all metadata again, and fails on tags of the wrong type. An
-    orientation that cannot be read counts as none, as image viewers have it.
+    Not ``ImageOps.exif_transpose``, which rewrites all metadata and fails on tags of the wrong type. An
+    orientation that cannot be read is ignored, as image viewers do.
     """
+    # Decoded first: with a damaged image, the error should be about its pixels, not its metadata.
     image.load()
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # metadata is parsed when it is asked for, with any error
+    except Exception:  # metadata is parsed here, and may raise anything
         turn = None
     return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel and nothing behind it."""
+    """The image with 8 bits per channel and without transparency."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
         low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Which image files are a dataset's: by folders of classes, or by a CSV list; what is left out is named."""
+"""The image files of a dataset, from class folders or a CSV list, with notes on files left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
-"""What folders of splits are called, in any case; ``_set``, ``_data`` or ``_images`` may follow."""
+"""Names of the folders of splits, in any case, optionally with ``_set``, ``_data`` or ``_images``."""
 
 ENDING = re.compile(r"[-_ ]?(set|data|images)$")
 COLUMNS = {"file": ("file", "path", "image", "filename"), "label": ("label", "class", "target")}
@@ -30,8 +30,8 @@ class Listing:
     """Image files with their classes.
 
     Attributes:
-        names: Each file's path as the source has it; ids follow from it.
-        paths: Where each file lies.
+        names: Each file's path relative to the source, from which its id is computed.
+        paths: Each file's path.
         labels: Each file's class name.
     """
 
@@ -63,16 +63,16 @@ def folder_listings(
     classes: Sequence[str] | None = None,
     nested: bool = False,
 ) -> Listings:
-    """The image files of each split that has a folder; ``train`` where the class folders lie in ``root``.
+    """The image files of each split that has a folder; ``train`` if the class folders are in ``root``.
 
     Args:
         root: The folder.
-        splits: Folders by split, where their names do not tell.
-        classes: The classes that are used; others may be without images.
-        nested: Take images that lie in folders below the class folders, although none lies in one itself.
+        splits: Folders by split, if their names do not say so.
+        classes: The classes that are used; others may lack images.
+        nested: Accept images in folders below the class folders even if no class folder holds images itself.
 
     Raises:
-        DataError: If there are no training images, a class has none, or the root is one folder too high.
+        DataError: If there are no training images, a class has none, or the root is a folder too high.
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder", remedy="for a list of files use csv:FILE")
@@ -131,12 +131,13 @@ def csv_listings(path: Path, rows: Sequence[Mapping[str, str]]) -> Listings:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by lower-case column name.
+    """The rows of a CSV file, by column name in lower case.
 
     Raises:
         DataError: If it cannot be read, or a row has more or fewer values than columns.
     """
     try:
+        # utf-8-sig: spreadsheets write a byte order mark, which would become part of the first column's name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             columns = [name.strip().lower() for name in reader.fieldnames or ()]
@@ -168,13 +169,13 @@ def split_of(name: str) -> str | None:
 
 
 def several(names: Sequence[str], mark: str = "; ") -> str:
-    """The first few, and how many more."""
+    """The first few of ``names``, and how many more there are."""
     more = f"{mark}and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return mark.join(names[:SHOWN]) + more
 
 
 def _class_folders(place: Path) -> Iterator[Path]:
-    """The folders in ``place``, without hidden ones and those that archivers leave (``__MACOSX``)."""
+    """The folders in ``place``, without hidden ones and leftovers of archivers (``__MACOSX``)."""
     try:
         children = sorted(place.iterdir())
     except OSError as error:
@@ -196,7 +197,7 @@ def _chosen_splits(root: Path, folders: Mapping[str, Path], splits: Mapping[str,
 
 
 def _split_folders(root: Path, folders: Mapping[str, Path]) -> dict[str, Path]:
-    """The folders whose names are those of splits; none if these are class folders."""
+    """The folders that are named after splits; none if they are class folders."""
     places: dict[str, Path] = {}
     for name, place in folders.items():
         split = split_of(name)
@@ -227,7 +228,7 @@ def _without_training(root: Path, folders: Mapping[str, Path]) -> DataError:
 def _files_below(folder: Path) -> list[Path]:
     """Every file below a folder, in order.
 
-    Not ``rglob``, which leaves out in silence what may not be looked into.
+    Not ``rglob``, which silently skips folders without permission.
     """
 
     def unreadable(error: OSError) -> None:
@@ -247,7 +248,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 @dataclass
 class _Walk:
-    """What lies in the class folders of one split; names are relative to the root."""
+    """The content of the class folders of one split; names are relative to the root."""
 
     images: list[tuple[str, Path, str]] = field(default_factory=list)
     by_content: list[str] = field(default_factory=list)
@@ -256,7 +257,7 @@ class _Walk:
     direct: bool = False
 
     def add(self, root: Path, folder: Path) -> None:
-        """Take up the files of one class folder."""
+        """Add the files of one class folder."""
         images, others = len(self.images), len(self.others)
         for file in _files_below(folder):
             inside = file.relative_to(folder)
@@ -276,7 +277,7 @@ class _Walk:
             )
 
     def notes(self) -> list[str]:
-        """What was left out or taken although its name does not say that it is an image."""
+        """Notes on files left out, and on images whose names do not say that they are."""
         notes = []
         if self.others:
             notes.append(f"{len(self.others)} files that are no images were left out: {several(self.others)}")
@@ -313,7 +314,7 @@ def _listing(
 
 
 def _refuse_overlaps(listings: Mapping[str, Listing]) -> None:
-    """Refuse a file that is in two splits, also by a link: a test on training images shows nothing."""
+    """Refuse a file that is in two splits, also by a link: a test on training images is meaningless."""
     seen: dict[tuple[int, int], tuple[str, str]] = {}
     faults = []
     for split, listing in listings.items():

@@ -24,10 +24,10 @@ from bequest.errors import DataError, RunFolderError
 from bequest.files import write_bytes
 
 FORMAT = 3
-"""Part of every name in the cache: raise it when the same file comes to mean other pixels."""
+"""Part of every name in the cache: increase it when the same file is decoded to other pixels."""
 
 THREADS = 8
-"""Files that are decoded at once, if there are so many cores."""
+"""Most files decoded in parallel; fewer with fewer cores."""
 
 PIXELS = np.dtype(np.uint8)
 
@@ -37,8 +37,8 @@ class Decoded:
     """Images as pixels.
 
     Attributes:
-        rows: One row a file, uint8; of what could not be read, anything.
-        readable: Which files could be read, int64 (M,), in their order.
+        rows: One row per file, uint8; undefined for files that could not be read.
+        readable: Indices of the files that could be read, int64 (M,), rising.
         unreadable: The other files, each with the reason.
     """
 
@@ -56,24 +56,24 @@ class Decoded:
         return self.rows.stored(self.readable)
 
     def inputs(self, *, room: int | None = None) -> Tensor:
-        """What a network is shown, float32 in [0, 1], (M, C, S, S).
+        """The inputs of a network, float32 in [0, 1], (M, C, S, S).
 
         Args:
-            room: Bytes that it may take up in memory; where it would be more, rows are read from the cache as
-                they are asked for (:class:`bequest.data.rows.LazyRows`).
+            room: Bytes of memory that they may take; if they need more, rows are read from the cache on
+                demand (:class:`bequest.data.rows.LazyRows`).
         """
         return self.rows.tensor(self.readable, room=room)
 
 
 @dataclass(frozen=True)
 class _Decoding:
-    """What became of each file.
+    """The result of decoding.
 
     Attributes:
-        pixels: uint8 (N, C, S, S); of what cannot be read, anything.
+        pixels: uint8 (N, C, S, S); undefined for files that cannot be read.
         digests: uint8 (N, 16), of the pixels of each file.
         readable: int64 (M,).
-        unreadable: As :class:`Decoded` has them.
+        unreadable: As in :class:`Decoded`.
     """
 
     pixels: np.ndarray
@@ -83,13 +83,13 @@ class _Decoding:
 
 
 def decode_all(paths: Sequence[Path], shape: Shape, *, cache: Path | None = None) -> Decoded:
-    """Many image files as pixels; what a cache has is not decoded again.
+    """Many image files as pixels; cached ones are not decoded again.
 
     Args:
         paths: The files.
-        shape: What they are made into.
-        cache: A folder in which the result is kept under a name that follows from the files' paths, sizes
-            and times of change; None for a scratch file that goes with the pixels.
+        shape: Size, channels and fit.
+        cache: A folder for the result, under a name computed from the files' paths, sizes and times of
+            change; None for a scratch file that is deleted with the pixels.
 
     Raises:
         DataError: If there is no room for them.
@@ -98,7 +98,7 @@ def decode_all(paths: Sequence[Path], shape: Shape, *, cache: Path | None = None
     file = None if cache is None else cache / f"{_identity(paths, shape)}.pixels"
     decoding = None
     if file is not None:
-        # A cache that cannot be written costs time, nothing else.
+        # A cache that cannot be written costs only time.
         with contextlib.suppress(OSError, RunFolderError), _alone(file):
             decoding = _from_cache(file, size) or _into_cache(file, size, paths, shape)
     if decoding is None:
@@ -111,13 +111,13 @@ def decode_all(paths: Sequence[Path], shape: Shape, *, cache: Path | None = None
 
 
 def cache_folder() -> Path:
-    """Where resized images are kept: the user's cache folder (``XDG_CACHE_HOME``)."""
+    """The folder of resized images in the user's cache (``XDG_CACHE_HOME``)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bequest" / "images"
 
 
 @dataclass(frozen=True)
 class _Again:
-    """Decodes a file again whose pixels in the cache are damaged, and mends the cache."""
+    """Decodes a file again whose pixels in the cache are damaged, and repairs the cache."""
 
     paths: tuple[Path, ...]
     shape: Shape
@@ -146,7 +146,7 @@ def _decoded_into(
         digests[row] = np.frombuffer(digest_of(image), np.uint8)
         return None
 
-    # Pillow lets other threads run while it decodes and resizes.
+    # Threads suffice, as Pillow releases the interpreter lock while it decodes and resizes.
     with ThreadPoolExecutor(min(THREADS, _cores())) as threads:
         reasons = list(threads.map(one, range(len(paths))))
     readable = np.array([row for row, reason in enumerate(reasons) if reason is None], np.int64)
@@ -154,7 +154,7 @@ def _decoded_into(
 
 
 def _into_cache(file: Path, size: tuple[int, ...], paths: Sequence[Path], shape: Shape) -> _Decoding:
-    """Decode into the cache's two files: pixels, and last what is known of them."""
+    """Decode into the cache's two files: pixels, and last the index, without which they do not count."""
     known: list[tuple[np.ndarray, np.ndarray, tuple[str, ...]]] = []
     write_mapped(file, size, PIXELS, lambda pixels: known.append(_decoded_into(pixels, paths, shape)))
     digests, readable, unreadable = known[0]
@@ -165,7 +165,7 @@ def _into_cache(file: Path, size: tuple[int, ...], paths: Sequence[Path], shape:
 
 
 def _from_cache(file: Path, size: tuple[int, ...]) -> _Decoding | None:
-    """What the cache has of these files; one that is absent or damaged is ignored."""
+    """The cached pixels of these files; None if the cache is absent or damaged."""
     index = file.with_suffix(".npz")
     if not (index.exists() and file.exists() and file.stat().st_size == max(1, int(np.prod(size)))):
         return None
@@ -191,10 +191,10 @@ def _opened(file: Path, size: tuple[int, ...]) -> np.ndarray:
 
 @contextlib.contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """One process at a time, so that workers that start together decode once."""
+    """Let one process at a time in, so that workers that start together decode once."""
     try:
         import fcntl
-    except ImportError:  # not on Windows: there each decodes, and the last one's file stays
+    except ImportError:  # Windows: each process decodes, and the last file stays
         yield
         return
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def _identity(paths: Sequence[Path], shape: Shape) -> str:
-    """What tells lists of files apart, and versions of the same file."""
+    """Identifies a list of files, and the versions of each."""
     state = hashlib.sha256(f"{FORMAT} {shape}".encode())
     for path in paths:
         facts = path.stat()

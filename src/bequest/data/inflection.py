@@ -4,7 +4,7 @@ from __future__ import annotations
 
 VOWELS = "aeiou"
 LEAST_IES = 4
-"""A word in -ies no longer than this has its base in -ie: dies, lies, ties."""
+"""Words in -ies up to this length come from -ie, not -y: dies, lies, ties."""
 
 HISSING = ("s", "x", "z", "ch", "sh")
 
@@ -46,7 +46,7 @@ def present(verb: str) -> tuple[str, str]:
 
 
 def base_of(third: str) -> str | None:
-    """The plural form of which ``third`` is the third person singular; None if there is none.
+    """The plural form of the verb with the third person singular ``third``; None if there is none.
 
     >>> [base_of(form) for form in ("knows", "carries", "watches", "is", "goes", "dog")]
     ['know', 'carry', 'watch', 'are', 'go', None]

@@ -21,7 +21,7 @@ NOUNS = _words(
     story table tower train tree wheel window"""
 )
 PEOPLE = NOUNS[: NOUNS.index("book")]
-"""Who can like, know and watch somebody."""
+"""Nouns that can be the subject of verbs such as like, know and watch."""
 
 INTRANSITIVE = _words(
     """arrive change disappear fall grow help improve laugh matter move return shine sleep smile stay stop
@@ -47,7 +47,7 @@ PREPOSITIONS = (
 )
 OPENINGS = (("today",), ("in", "fact"), ("of", "course"), ("these", "days"), ("as", "you", "know"))
 DETERMINERS = ("the", "the", "the", "my", "our", "her", "their")
-"""None of them tells the number of its noun."""
+"""Determiners that do not reveal the number of their noun; repetition makes "the" more frequent."""
 
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 PADDING, START, END, UNKNOWN = range(len(SPECIAL))
@@ -88,4 +88,4 @@ VOCABULARY = (
         | {*ADJECTIVES, *ADVERBS, *DETERMINERS, "that", ",", "."}
     ),
 )
-"""Every word form of the grammar; the index is the token's id, and 0 fills sequences up."""
+"""Every word form of the grammar; the index is the token's id, and 0 is the padding."""

@@ -1,4 +1,4 @@
-"""Linzen, Dupoux and Goldberg's agreement sentences of Wikipedia, from the file as they published it."""
+"""Linzen, Dupoux and Goldberg's agreement sentences from Wikipedia, read from their published file."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ COLUMNS = (
     "nouns_up_to_verb",
 )
 SHARES = {"train": 0.1, "validation": 0.01}
-"""What is left is for tests."""
+"""Shares of the sentences; the rest is for tests."""
 
 SENTENCES, LONGEST, FORMS_IN_FILE = 1_577_211, 50, 10_030
-"""Of the published file; the last is about: ten thousand forms, tags of rarer ones, four special tokens."""
+"""Of the published file; the last is approximate: ten thousand forms, tags of rarer ones, special tokens."""
 
 MOST_INTERVENING = 4
 MOST_DISTANCE = 16
@@ -74,26 +74,26 @@ def linzen(
     """1,577,211 sentences of Wikipedia, shuffled into 10 % for training, 1 % for validation, 89 % for tests.
 
     ``test`` has ``probe`` test sentences with 0 or 1 attractors, ``far`` all with 2 to 4, ``graded`` all with
-    at most 4 intervening nouns and a distance of at most 16. ``queries`` are set aside before, unlabelled:
-    every other test sentence with two attractors or more, then with one, until there are enough.
+    at most 4 intervening nouns and a distance of at most 16. ``queries``, unlabelled, are set aside first:
+    every second test sentence with two or more attractors, then with one, until there are enough.
 
     Args:
         root: The folder with ``agr_50_mostcommon_10K.tsv`` or ``.tsv.gz``, or with a folder ``language`` that
             has it; default: ``BEQUEST_DATA``.
         form: ``classification`` or ``language``; see :func:`bequest.data.agreement.agreement`.
-        rows: Read so many sentences at most; None for all.
+        rows: Most sentences to read; None for all.
         probe: See above.
-        queries: How many queries are set aside.
+        queries: Number of queries to set aside.
         most: The most sentences of ``graded``, and so of ``far``; None for all.
         seed: Seeds the shuffle.
-        unknown_verbs: ``drop`` leaves tests out whose verb has a form outside the vocabulary, since a
-            language model cannot score it; ``wrong`` keeps them, and a language model's answer counts as
+        unknown_verbs: ``drop`` leaves out tests whose verb has a form outside the vocabulary, since a
+            language model cannot score it; ``wrong`` keeps them, and counts a language model's answer as
             wrong, as in the original.
         natural: Add ``linzen``, ``blimp`` and ``marvin_linzen``; see
             :func:`bequest.data.agreement.agreement`.
 
     Raises:
-        DataError: If the file is absent, or a line is not what it should be.
+        DataError: If the file is absent, or a line is malformed.
     """
     if form not in FORMS or unknown_verbs not in UNKNOWN_VERBS:
         raise DataError(
@@ -137,7 +137,7 @@ def find(root: str | Path | None = None) -> Path:
     """The published file, packed or not.
 
     Raises:
-        DataError: If it is not there.
+        DataError: If it is absent.
     """
     folder = Path(root) if root is not None else data_root()
     for place in FOLDERS:
@@ -155,7 +155,7 @@ def read_items(path: Path, rows: int | None = None) -> Iterator[Item]:
     """The sentences of the file, in its order.
 
     Raises:
-        DataError: Names the first line that is not what it should be.
+        DataError: Names the first malformed line.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
@@ -174,6 +174,7 @@ def read_items(path: Path, rows: int | None = None) -> Iterator[Item]:
 
 def _item(line: Mapping[str, str], where: str) -> Item:
     try:
+        # Interned: 1.5 million sentences share ten thousand words.
         words = tuple(sys.intern(word) for word in line["sentence"].split())
         place = int(line["verb_index"]) - 1
         number = NUMBERS.index(line["verb_pos"])
@@ -194,7 +195,7 @@ def _item(line: Mapping[str, str], where: str) -> Item:
 
 
 def _forms(verb: str, number: int) -> tuple[str, str]:
-    """Singular and plural of the verb; a tag that stands for a rare verb has its counterpart."""
+    """Singular and plural of the verb; the tag of a rare verb has the other tag as its counterpart."""
     if verb in NUMBERS:
         return NUMBERS[0], NUMBERS[1]
     if number:
@@ -210,7 +211,7 @@ def _dealt(items: Sequence[Item], seed: int) -> dict[str, list[Item]]:
 
 
 def _tests(items: Sequence[Item], *, probe: int, queries: int, most: int | None) -> dict[str, list[Item]]:
-    """Queries are set aside first, those with most attractors before others; the rest is for the tests."""
+    """Set aside queries, those with more attractors first; the rest is for the tests."""
     wanted = [k for k, item in enumerate(items) if item.about["attractors"] >= 2]
     halves = wanted[::2] + [k for k, item in enumerate(items) if item.about["attractors"] == 1][::2]
     asked = set(halves[:queries])
@@ -229,7 +230,7 @@ def _tests(items: Sequence[Item], *, probe: int, queries: int, most: int | None)
 
 
 def _same_ids(parts: dict[str, list[Item]], coder: Coder, form: str) -> dict[str, Split]:
-    """The splits; a sentence of ``test`` or ``far`` has the same id in ``graded``."""
+    """The splits; sentences of ``test`` and ``far`` have the same ids in ``graded``."""
     splits = encoded(parts, coder, form)
     place = {id(item): k for k, item in enumerate(parts["graded"])}
     for name in ("test", "far"):

@@ -1,4 +1,4 @@
-"""MNIST (LeCun et al. 1998) from the files that its users have."""
+"""MNIST (LeCun et al. 1998) from local files."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def mnist(
     """MNIST: 28×28 grey handwritten digits in [0, 1], 10 classes.
 
     60,000 training images, of which ``validation`` are held out (stratified, always the same), and 10,000
-    test images. Ids are rows of the training array; test ids go on from 60,000. Subsets are stratified and
-    always the same; the held-out images do not depend on how many are left for training.
+    test images. Ids are rows of the training array; test ids continue from 60,000. Subsets are stratified and
+    always the same; the held-out images do not depend on the number of training images.
 
     Args:
         root: A folder with the four IDX files (plain or .gz; in it, or in ``vision/mnist``, ``mnist`` or
             ``MNIST/raw``) or with ``mnist.npz`` (x_train (N, 28, 28) uint8, y_train, x_test, y_test), or
             that archive itself; default: the environment's ``BEQUEST_DATA``.
-        validation: How many training images are held out; 0 for no validation split.
-        train: How many training images are used; None for all that are not held out.
-        test: How many test images are used; None for all.
+        validation: Number of training images held out; 0 for no validation split.
+        train: Number of training images used; None for all that are not held out.
+        test: Number of test images used; None for all.
 
     Raises:
         DataError: If the files are absent or not what they should be.
@@ -97,7 +97,7 @@ def read_mnist(root: Path) -> dict[str, np.ndarray]:
 
 
 def _files(source: DataSource, path: Path) -> dict[str, bytes]:
-    """The published files out of any form that :func:`read_mnist` takes."""
+    """The published files, from any form that :func:`read_mnist` reads."""
     del source
     arrays = read_mnist(path)
     return {name: idx_bytes(arrays[key]) for name, key in zip(MNIST_FILES, ARRAYS, strict=True)}
@@ -107,7 +107,7 @@ READERS["mnist"] = _files
 
 
 def _spellings(name: str) -> list[str]:
-    """The names that a file of the set goes by."""
+    """The usual names of a file of the set."""
     return [f"{stem}{end}" for stem in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
 
 
@@ -118,7 +118,7 @@ def _places(**_: Any) -> tuple[str, ...]:
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    """The file ``name`` in ``folder``, by any of the names it goes by."""
+    """The file ``name`` in ``folder``, under any of its usual names."""
     return next((path for file in _spellings(name) if (path := folder / file).is_file()), None)
 
 

@@ -1,4 +1,4 @@
-"""Natural sentences for evaluation, where they are: Linzen's test subset, BLiMP, and Marvin and Linzen's."""
+"""Natural sentences for evaluation: Linzen's test subset, BLiMP, and Marvin and Linzen's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLIMP_PARADIGMS = (
     "irregular_plural_subject_verb_agreement_1",
     "regular_plural_subject_verb_agreement_1",
 )
-"""Those that differ in the verb alone; the others change the subject instead."""
+"""Paradigms whose pairs differ in the verb alone; the others change the subject instead."""
 MARVIN_LINZEN = "language/lm_syneval_emnlp2018.json.xz"
 FILES = (LINZEN, BLIMP, MARVIN_LINZEN)
 SINGULAR_FORMS = {"is", "has", "was", "does", "isn't", "hasn't", "wasn't", "doesn't"}
@@ -32,7 +32,7 @@ def linzen_subset(root: Path | None = None) -> list[Item]:
     """7,489 sentences of Wikipedia with 0 to 4 attractors (Linzen et al. 2016; filtered by Gulordava et al.).
 
     Raises:
-        DataError: If the archive is absent, or not what it should be.
+        DataError: If the archive is absent or malformed.
     """
     path = (root or data_root()) / LINZEN
     texts = _members(path, [f"{LINZEN_STEM}.text", f"{LINZEN_STEM}.gold"])
@@ -46,7 +46,7 @@ def blimp_agreement(root: Path | None = None) -> list[Item]:
     """The 1,000 minimal pairs of each of BLiMP's paradigms whose sentences differ in the verb's number alone.
 
     Raises:
-        DataError: If the archive is absent, or not what it should be.
+        DataError: If the archive is absent or malformed.
     """
     path = (root or data_root()) / BLIMP
     names = [f"data/{paradigm}.jsonl" for paradigm in BLIMP_PARADIGMS]
@@ -65,7 +65,7 @@ def marvin_linzen(root: Path | None = None) -> list[Item]:
     polarity are left out.
 
     Raises:
-        DataError: If the file is absent, or not what it should be.
+        DataError: If the file is absent or malformed.
     """
     path = (root or data_root()) / MARVIN_LINZEN
     try:
@@ -92,7 +92,7 @@ SETS: dict[str, Callable[[Path | None], list[Item]]] = {
 def natural_items(
     coder: Coder, root: Path | None = None, *, sets: Iterable[str] = tuple(SETS), most: int = 2000
 ) -> tuple[dict[str, list[Item]], tuple[str, ...]]:
-    """Of each of ``sets`` the sentences whose words before the verb are all known, ``most`` evenly taken.
+    """The sentences of each of ``sets`` with known words before the verb, at most ``most``, evenly spaced.
 
     Returns:
         The sentences by set, without sets that have none, and a note on each set's coverage.
@@ -132,7 +132,7 @@ def _linzen_item(text: str, gold: str, path: Path) -> Item:
 
 
 def _minimal_pair(good: str, bad: str, kind: int) -> Item | None:
-    """The pair as an item; None where it differs in anything but one word."""
+    """The pair as an item; None if it differs in more than one word."""
     right, wrong = _words(good), _words(bad)
     differing = [k for k, (a, b) in enumerate(zip(right, wrong, strict=False)) if a != b]
     if len(right) != len(wrong) or len(differing) != 1:

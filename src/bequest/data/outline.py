@@ -1,4 +1,4 @@
-"""What can be said of a dataset before its files are there: enough to count steps and parameters."""
+"""Outlines of datasets, known without their files: enough to count steps and parameters."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Outline:
         kind: ``float32`` for images and vectors, ``int64`` for tokens.
         classes: Width of the logits.
         samples: Training samples.
-        vocabulary: Tokens; 0 where inputs are none.
-        padding: The token that fills sequences up.
+        vocabulary: Number of tokens; 0 if inputs are not tokens.
+        padding: The padding token.
         separator: The token that ends each text of a pair.
-        task: What a network for tokens answers; see :attr:`bequest.data.datasets.Dataset.task`.
+        task: The task of a network for tokens; see :attr:`bequest.data.datasets.Dataset.task`.
     """
 
     input_shape: tuple[int, ...]
@@ -37,18 +37,18 @@ class Outline:
 
 
 OUTLINES: Registry[Callable[..., Outline]] = Registry("outline")
-"""By a dataset's name: takes the dataset's options and says how large it is, without its files."""
+"""By a dataset's name: a function of its options that returns its outline, without its files."""
 
 
 OF_TOKENS: set[str] = set()
 """Families of datasets, named with a path, in which each token has a label."""
 
 SPLITS: Registry[Callable[..., tuple[str, ...]]] = Registry("names of splits")
-"""By a dataset's name: takes its options and names the splits that it can have, without its files."""
+"""By a dataset's name: a function of its options that returns its possible splits, without its files."""
 
 
 def splits_of(name: str, options: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The splits that a dataset of the catalogue can have; None where that cannot be told without loading it.
+    """The splits that a dataset of the catalogue can have; None if they are unknown until it is loaded.
 
     >>> splits_of("digits", {})
     ('train', 'validation', 'test')
@@ -63,12 +63,12 @@ def splits_of(name: str, options: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def held_out(*, validation: int = 1, **_: Any) -> tuple[str, ...]:
-    """The splits of a set that comes with test samples, and of which others are held out."""
+    """The splits of a set that has test samples, and whose validation samples are held out."""
     return ("train", "validation", "test") if validation else ("train", "test")
 
 
 def outline_of(name: str, options: dict[str, Any]) -> Outline:
-    """The size of a dataset of the catalogue; one that cannot say it beforehand is loaded.
+    """The outline of a dataset of the catalogue, which is loaded if it has none.
 
     Raises:
         UnknownName: If the catalogue has no such dataset.

@@ -1,4 +1,4 @@
-"""What a student is shown, or asks its teachers about."""
+"""Sources of a student's inputs, and of the queries to its teachers."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ By = Literal[
     "stratified", "far", "coverage", "coverage_inputs", "badge", "badge_clean",
 ]  # fmt: skip
 SPREADING = frozenset({"coverage", "badge", "badge_clean"})
-"""These need :class:`bequest.data.designs.PoolFeatures` of the pool instead of a number a query."""
+"""Designs that need :class:`bequest.data.designs.PoolFeatures` instead of one number per query."""
 
 AMONG_VIEWS = frozenset({"far", "badge_clean"})
-"""These compare a view with the sample that it shows."""
+"""Designs that compare a view with its sample."""
 
 TEACHERS_NEEDED = {"divergence": 1, "badge": 1, "disagreement": 2}
-"""How many teachers these need. They answer the whole pool before a query is chosen, so that its size is the
-cost; any other way to choose asks them about the chosen queries only."""
+"""Rankings that need teachers, and how many. Teachers answer the whole pool before a query is chosen, so the
+cost is the size of the pool; with any other ranking they answer the chosen queries only."""
 
 
 BLIND = frozenset({"random", "stratified", "far", "coverage_inputs", "disagreement"})
-"""The student as it is has no say in these: rounds tell them nothing, and only show it the queries later."""
+"""Choices that do not depend on the student: rounds would only delay the queries."""
 
 
 class ActiveSpec(Config):
@@ -47,16 +47,16 @@ class ActiveSpec(Config):
     Attributes:
         by: A ranking: ``divergence`` of the student from its teachers, KL(teacher ‖ student); ``entropy``
             of the student; ``disagreement`` of two or more teachers, their Jensen-Shannon divergence. Or a
-            design: ``stratified``, each view and each sample equally often; ``far``, likewise, but first
+            design: ``stratified``, each view and each sample equally often; ``far``, the same, but first
             the half of a sample's views that moves it most; ``coverage`` and ``coverage_inputs``, k-centre
-            in the student's features or in the inputs; ``badge``, k-means++ on the gradients by the
-            teacher's answers, and ``badge_clean`` by the student's own on the clean sample. Or ``random``,
-            the control of the same size.
+            in the student's features or in the inputs; ``badge``, k-means++ on the gradients given the
+            teacher's answers, and ``badge_clean`` given the student's own on the clean sample. Or
+            ``random``, the control of the same size.
         budget: Queries chosen in all.
-        rounds: In how many rounds, as equal as can be. What does not look at the student (``random``,
-            ``stratified``, ``far``, ``coverage_inputs``, ``disagreement``) has all at once by default.
+        rounds: Number of rounds, of equal size up to one query. Choices that do not depend on the student
+            (``random``, ``stratified``, ``far``, ``coverage_inputs``, ``disagreement``) have one by default.
         every: Epochs between two rounds; default: the rounds are spread evenly over the run.
-        temperature: Softens the probabilities that are ranked by.
+        temperature: Softens the probabilities that the ranking uses.
     """
 
     by: By = "divergence"
@@ -84,7 +84,7 @@ class ActiveSpec(Config):
         return self.by in TEACHERS_NEEDED
 
     def answers(self, pool: int) -> int:
-        """Answers asked of each teacher in all, for a pool of so many queries.
+        """Answers asked of each teacher in all, for a pool of this many queries.
 
         >>> ActiveSpec(by="coverage", budget=9).answers(1000), ActiveSpec(by="badge", budget=9).answers(1000)
         (9, 1000)
@@ -92,12 +92,12 @@ class ActiveSpec(Config):
         return pool if self.asks_teachers else self.budget
 
     def faults(self, *, plain: bool, view_count: int | None, samples: int | None = None) -> list[str]:
-        """Why a pool cannot be chosen from so; none if it can.
+        """Reasons why this cannot choose from a pool; empty if it can.
 
         Args:
-            plain: Whether the pool's samples are shown as they are.
-            view_count: In how many views each is shown; None for a new view every pass.
-            samples: How many there are, where that is known.
+            plain: Whether the pool's samples are not augmented.
+            view_count: The number of views of each sample; None for a new view every pass.
+            samples: The number of samples, if known.
 
         >>> ActiveSpec(budget=70).faults(plain=True, view_count=None, samples=60)
         ['active.budget: 70 queries cannot be chosen from a pool of 60']
@@ -140,15 +140,15 @@ class Source:
     """Samples that a student trains on, with their share of every batch.
 
     Attributes:
-        name: What the source is called; seeds its order.
+        name: The source's name, which seeds its order.
         split: The samples. Rows without labels are unlabelled queries.
-        view: How the samples are shown; view ids count the passes over the source.
+        view: Augmentation of the samples; view ids count the passes over the source.
         share: Fraction of each batch's rows, in (0, 1].
         view_count: Epoch e shows view e modulo this count; None for a new view every epoch.
-        view_seed: Seeds the views; None for the run's seed. A store of answers brings its own.
-        student_view: A further view that the student alone is shown, such as a degraded image; teachers
-            answer to what it is made from. There are as many as views; of chosen queries, another each pass.
-        active: Ask about a chosen part only; needs a ``view_count`` unless samples are shown as they are.
+        view_seed: Seeds the views; None for the run's seed. A store of answers has its own.
+        student_view: A further view for the student alone, such as a degraded image; teachers get the input
+            that it is made from. There are as many as views; for chosen queries, a new one each pass.
+        active: Ask about a chosen part only; needs a ``view_count`` unless samples are not augmented.
     """
 
     name: str
@@ -162,7 +162,7 @@ class Source:
 
     @property
     def plain(self) -> bool:
-        """True if the samples are shown as they are."""
+        """True if the samples are not augmented."""
         return isinstance(self.view, Identity)
 
     @property
@@ -173,14 +173,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Generated:
-    """Unlabelled inputs without end, made for each step.
+    """An endless source of unlabelled inputs, generated for each step.
 
     Attributes:
-        name: What the source is called; seeds the generator.
+        name: The source's name, which seeds the generator.
         generate: ``generate(rows, generator)`` makes ``rows`` inputs; the generator is seeded by (seed,
             name, step), so that a step's inputs never depend on the steps before it.
         share: Fraction of each batch's rows, in (0, 1].
-        spec: What ``generate`` does, as plain values, where it can be said; for records.
+        spec: A description of ``generate`` as plain values for records, if there is one.
 
     >>> noise = Generated("noise", lambda rows, generator: torch.rand(rows, 1, 8, 8, generator=generator))
     """
@@ -192,12 +192,12 @@ class Generated:
 
     @property
     def plain(self) -> bool:
-        """Never: no input comes twice, so no answer can be looked up."""
+        """False: no input is repeated, so no answer can be looked up."""
         return False
 
     @property
     def labelled(self) -> bool:
-        """Whether the pool has labels: never."""
+        """False: generated inputs have no labels."""
         return False
 
 

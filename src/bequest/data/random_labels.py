@@ -1,4 +1,4 @@
-"""Labels that mean nothing: what a network knows of them it has learnt by heart."""
+"""Random labels, which a network can only memorise."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def random_labels(
     """Samples with labels drawn at random: of normal noise, or of another data set (``of``).
 
     Splits: ``train`` has all samples, ``shown`` a ``share`` of them with the same labels, ``test`` the rest.
-    Who learnt ``train`` can know the labels of ``test`` by heart; who saw ``shown`` alone has no way to tell
-    them, but through somebody who learnt both. ``validation`` has other samples with labels of their own, a
-    tenth as many, which nobody can know. Over all samples together classes are even.
+    A network trained on ``train`` can have memorised the labels of ``test``; one trained on ``shown`` alone
+    can only learn them from a teacher that was trained on both. ``validation`` has a tenth as many other
+    samples with labels of their own, which no network can know. Over all samples classes are balanced.
 
     Args:
         of: A data set of the catalogue whose training samples get such labels; default: independent standard
             normal numbers.
-        options: What its loader takes.
-        samples: How many; of another data set at most those that it trains on.
+        options: Options of its loader.
+        samples: Number of samples, at most the training samples of another data set.
         width: Numbers of an input, if they are noise.
         classes: How many classes.
-        share: Of the samples that are shown.
-        seed: Seeds noise, labels and what is shown.
+        share: Share of the samples in ``shown``.
+        seed: Seeds the noise, the labels and the choice of ``shown``.
 
     Raises:
         DataError: If a split or a class would be without a sample, or the other data set has too few samples.

@@ -17,19 +17,19 @@ NUMBERS = ("VBZ", "VBP")
 """The classes: third person singular and plural, by the tags of the Penn Treebank."""
 
 ABSENT = -1
-"""What is written where a sentence lacks what ``about`` says: no such form in the vocabulary."""
+"""The value in ``about`` for a form that is not in the vocabulary."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A sentence with one verb whose number is asked for.
+    """A sentence with one verb, whose number is to be predicted.
 
     Attributes:
-        words: All of it, or as much as is known; at least what precedes the verb.
+        words: The sentence, or as much as is known; at least the words before the verb.
         verb: Place of the verb.
         number: 0 for a singular verb, 1 for a plural one.
         forms: The singular and the plural form of the verb.
-        about: Whole numbers that are known of it, such as ``attractors`` and ``distance``.
+        about: Integer properties, such as ``attractors`` and ``distance``.
     """
 
     words: Sequence[str]
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Coder:
-    """Words to ids: those of ``<pad>``, ``<start>``, ``<end>`` and ``<unk>`` come first."""
+    """Maps words to ids; ``<pad>``, ``<start>``, ``<end>`` and ``<unk>`` come first."""
 
     vocabulary: tuple[str, ...]
 
@@ -49,23 +49,23 @@ class Coder:
         object.__setattr__(self, "_ids", {word: k for k, word in enumerate(self.vocabulary)})
 
     def ids(self, words: Iterable[str]) -> list[int]:
-        """One id a word; ``UNKNOWN`` for a word that is not there."""
+        """One id per word; ``UNKNOWN`` for words outside the vocabulary."""
         table: dict[str, int] = self._ids  # type: ignore[attr-defined]
         return [table.get(word, UNKNOWN) for word in words]
 
     def knows(self, words: Iterable[str]) -> bool:
-        """Whether every word is there."""
+        """Whether every word is in the vocabulary."""
         return UNKNOWN not in self.ids(words)
 
 
 def classification(items: Sequence[Item], coder: Coder, *, length: int, first: int = 0) -> Split:
-    """What precedes each verb and an end token, (N, ``length``); the label is the verb's number.
+    """The words before each verb and an end token, (N, ``length``); the label is the verb's number.
 
     Args:
         items: The sentences.
         coder: Words to ids.
-        length: Columns; what is left of a row is padding.
-        first: The first id; the others count on.
+        length: Columns; the rest of a row is padding.
+        first: The first id; the others follow.
 
     Raises:
         DataError: If a sentence is longer.
@@ -80,7 +80,7 @@ def language(
 ) -> Split:
     """A start token and the sentence, (N, ``length``); the labels are the tokens that follow.
 
-    With ``whole = False`` a row ends before its verb, as what is asked about an unlabelled sentence must.
+    With ``whole = False`` a row ends before its verb, as it must for unlabelled sentences.
 
     Raises:
         DataError: If a sentence is longer.
@@ -92,13 +92,13 @@ def language(
 
 
 def before_the_verb(x: Tensor) -> Tensor:
-    """From the form of :func:`classification` to that of a language model: a start token, no end token."""
+    """Tokens of :func:`classification` as a language model reads them: a start token, no end token."""
     start = torch.full_like(x[:, :1], START)
     return torch.cat([start, x.masked_fill(x == END, PADDING)], 1)[:, :-1]
 
 
 def about(items: Sequence[Item], coder: Coder) -> dict[str, Tensor]:
-    """What is known of the sentences, with the ids of both verb forms, ``ABSENT`` where there is none."""
+    """The properties of the sentences, with the ids of both verb forms, ``ABSENT`` if they have none."""
     names = list(items[0].about) if items else []
     columns = {name: torch.tensor([item.about[name] for item in items]) for name in names}
     for number, name in enumerate(("singular", "plural")):
@@ -108,7 +108,7 @@ def about(items: Sequence[Item], coder: Coder) -> dict[str, Tensor]:
 
 
 def longest(*parts: Sequence[Item]) -> int:
-    """Columns that every sentence fits into, with a start or an end token."""
+    """Columns that hold every sentence with a start or an end token."""
     return 1 + max((len(item.words) for items in parts for item in items), default=0)
 
 

@@ -1,4 +1,4 @@
-"""Where published data comes from: find it, fetch it, take it from files that are there, check it."""
+"""Sources of published data: find, import and verify files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bequest.files import write_bytes
 from bequest.registry import Registry, unknown
 
 MOST_UNSTATED = 4 << 30
-"""Bytes of a file whose size its source does not state."""
+"""Most bytes of a file whose source does not state its size."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a set, as it lies on the disk: unpacked.
+    """One file of a set, as it is on the disk: unpacked.
 
     Attributes:
         name: Its name.
         sha256: Of the unpacked content.
-        packed: Its name where it is downloaded; one that ends in .gz is unpacked.
+        packed: Its name on the server; one that ends in .gz is unpacked.
         size: Bytes of the unpacked content; no more are ever downloaded or unpacked.
     """
 
@@ -43,7 +43,7 @@ class DataSource:
         name: The dataset that reads it.
         title: What it is.
         licence: Its terms.
-        folder: Where it lies under the data folder.
+        folder: Its folder below the data folder.
         mirrors: Addresses that the files' names are added to, tried in order.
         files: The files.
     """
@@ -91,24 +91,24 @@ SOURCES: dict[str, DataSource] = {
 """Every address from which bequest downloads data, and every checksum it knows; nothing else has any."""
 
 PLACES: Registry[Callable[..., tuple[str, ...]]] = Registry("places of files")
-"""By a dataset's name: takes its options and says where below the data folder its files may lie."""
+"""By a dataset's name: a function of its options that returns the possible paths below the data folder."""
 
 
 def places_of(family: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where below the data folder the files of a dataset may lie; empty if it has none there."""
+    """The possible paths of a dataset's files below the data folder; empty if it has none there."""
     return PLACES[family](**options) if family in PLACES else ()
 
 
 Reader = Callable[[DataSource, Path], dict[str, bytes]]
-"""(source, what a user has) -> the files of the source by name, unpacked."""
+"""(source, path of a user's files) -> the files of the source by name, unpacked."""
 
 READERS: dict[str, Reader] = {}
-"""By a source's name, for sets that users have in more forms than the published files."""
+"""By a source's name, for sets that exist in more forms than the published files."""
 
 
 @dataclass(frozen=True)
 class FileState:
-    """What became of the check of one file."""
+    """The result of verifying one file."""
 
     name: str
     path: Path
@@ -117,7 +117,7 @@ class FileState:
 
 
 def data_root() -> Path:
-    """Where data lies: ``BEQUEST_DATA``, else a folder in the user's cache."""
+    """The data folder: ``BEQUEST_DATA``, else a folder in the user's cache."""
     folder = os.environ.get("BEQUEST_DATA")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(folder) if folder else cache / "bequest"
@@ -137,7 +137,7 @@ def source_of(name: str) -> DataSource:
 
 
 def verify(source: DataSource, root: Path) -> list[FileState]:
-    """Each file of ``source`` under ``root``: absent, right, or not what was published."""
+    """Each file of ``source`` under ``root``: absent, right (as published), or wrong."""
     states = []
     for file in source.files:
         plain = root / source.folder / file.name
@@ -172,10 +172,10 @@ def read_plain(source: DataSource, path: Path) -> dict[str, bytes]:
 def take(
     source: DataSource, contents: dict[str, bytes], root: Path, *, unverified: bool = False
 ) -> list[Path]:
-    """Put files that a user has, by name, in their place under ``root``.
+    """Write a user's files, given by name, to their place under ``root``.
 
     Raises:
-        DataError: If one is missing, or is not what was published, unless ``unverified``.
+        DataError: If one is missing, or differs from the published one unless ``unverified``.
     """
     for file in source.files:
         digest = hashlib.sha256(contents[file.name]).hexdigest() if file.name in contents else "no file"
@@ -186,4 +186,5 @@ def take(
                 got=digest,
                 remedy="give the files as published, or --unverified for another set in the same form",
             )
+    # Only after all of them were checked, so that a wrong file leaves the folder unchanged.
     return [write_bytes(root / source.folder / file.name, contents[file.name]) for file in source.files]

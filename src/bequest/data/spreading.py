@@ -1,9 +1,8 @@
-"""Rows far from each other, out of many: farthest-first and k-means++ by bounds that are tightened in blocks.
+"""Choose rows far from each other: farthest-first and k-means++ with bounds that are tightened in blocks.
 
-A pick shortens the distance of every row to the nearest pick, and to look at all rows after each pick is
-what costs. Distances never grow, so those to the picks of some time ago are upper bounds: both searches look
-at few rows against the latest picks, and at all rows once a block of picks, by one matrix product. Neither is
-an approximation.
+Each pick may shorten the distance of every row to the nearest pick, and updating all rows after each pick is
+expensive. Distances never grow, so those to earlier picks are upper bounds: both searches compare a few rows
+with the latest picks, and all rows once per block of picks, by one matrix product. Both are exact.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from torch import Tensor
 from bequest.errors import DataError
 
 BLOCK = 32
-"""Picks after which all rows are looked at, at the latest."""
+"""Most picks between updates of all rows."""
 
 CANDIDATES = 1024
-"""Rows that the farthest-first search keeps exact between two looks at all rows."""
+"""Rows that the farthest-first search keeps exact between updates of all rows."""
 
 REJECTIONS = 16
-"""Draws that k-means++ rejects between two looks at all rows, at the most."""
+"""Most draws that k-means++ rejects between updates of all rows."""
 
 
 class Space:
@@ -46,7 +45,7 @@ class Space:
             raise DataError(
                 "features and residuals are of different queries", got=[len(part) for part in factors]
             )
-        # single precision is enough for products and twice as fast; norms are summed in double
+        # Single precision is enough for products and twice as fast; norms are summed in double.
         self.norms = torch.stack([part.square().sum(1) for part in factors]).prod(0)
         self._factors = [part.float() for part in factors]
 
@@ -60,14 +59,14 @@ class Space:
                 product = (factor if rows is None else factor[rows]) @ factor[block].T
                 inner = product if inner is None else inner.mul_(product)
             assert inner is not None
-            # |x|² is the same for all picks, so the least of |p|² − 2⟨x, p⟩ decides
+            # |x|² is the same for all picks, so the smallest |p|² − 2⟨x, p⟩ decides.
             least = torch.add(self.norms[block].float(), inner, alpha=-2).amin(1)
             torch.minimum(nearest, norms + least.double(), out=nearest)
         return nearest.clamp_(min=0.0)
 
 
 class Frontier:
-    """Each row's squared distance to the nearest pick: exact up to the last look, a bound since.
+    """Each row's squared distance to the nearest pick: exact at the last update, an upper bound since.
 
     Args:
         space: The distances.
@@ -82,12 +81,12 @@ class Frontier:
         self._add(picks)
 
     def take(self, row: int) -> None:
-        """Add ``row`` to the queries that are chosen."""
+        """Add ``row`` to the picks."""
         self.latest.append(row)
         self.free[row] = False
 
     def look(self) -> None:
-        """Compute the distance of every candidate that has only a bound."""
+        """Make all distances exact."""
         picks, self.latest = self.latest, []
         self._add(picks)
 
@@ -112,19 +111,19 @@ def farthest_first(frontier: Frontier, count: int) -> list[int]:
     while len(picked) < count:
         frontier.look()
         bounds = torch.where(frontier.free, frontier.bounds, -1.0)
-        # one more than the candidates tells how far any other row can be
+        # The bound of one row beyond the candidates limits the distance of all others.
         size = min(CANDIDATES + 1, len(bounds))
         rows = bounds.topk(size).indices
         limit = float(bounds[rows[-1]]) if size < len(bounds) else -torch.inf
         rows = rows[bounds[rows] > limit].sort().values if size < len(bounds) else rows.sort().values
-        if not len(rows):  # more rows are equally far than there are candidates
+        if not len(rows):  # more rows are tied than there are candidates
             rows = torch.tensor([int(bounds.argmax())])
         picked += _among(frontier, rows, limit, min(BLOCK, count - len(picked)))
     return picked
 
 
 def _among(frontier: Frontier, rows: Tensor, limit: float, most: int) -> list[int]:
-    """Up to ``most`` picks among the candidates ``rows``, the first unconditionally."""
+    """Up to ``most`` picks among the candidates ``rows``; the first needs no comparison with ``limit``."""
     distances = torch.where(frontier.free[rows], frontier.bounds[rows], -1.0)
     picked: list[int] = []
     while len(picked) < most:
@@ -143,8 +142,8 @@ def _among(frontier: Frontier, rows: Tensor, limit: float, most: int) -> list[in
 def in_proportion(frontier: Frontier, count: int, generator: torch.Generator) -> list[int]:
     """``count`` free rows, each drawn in proportion to its squared distance from all picks before it.
 
-    Draws are made in proportion to the bounds and kept with the chance distance / bound. Where every free row
-    equals a pick, the first one is taken.
+    Rejection sampling: draws are proportional to the bounds, and accepted with probability distance / bound.
+    If every free row equals a pick, the first ones are taken.
     """
     picked: list[int] = []
     while len(picked) < count:
@@ -156,7 +155,7 @@ def in_proportion(frontier: Frontier, count: int, generator: torch.Generator) ->
             for row in rest:
                 frontier.take(row)
             return picked + rest
-        # the first picks shorten most bounds by much: then a look is cheaper than rejections
+        # The first picks shorten most bounds a lot: an update is then cheaper than rejections.
         most = min(max(1, len(picked)), BLOCK, count - len(picked))
         picked += _accepted(frontier, bounds, mass, most, generator)
     return picked
@@ -165,7 +164,7 @@ def in_proportion(frontier: Frontier, count: int, generator: torch.Generator) ->
 def _accepted(
     frontier: Frontier, bounds: Tensor, mass: Tensor, most: int, generator: torch.Generator
 ) -> list[int]:
-    """Up to ``most`` draws that were kept; the first is, since it is drawn by exact distances."""
+    """Up to ``most`` accepted draws; the first is always accepted, as its bound is exact."""
     picked: list[int] = []
     draws = torch.rand(most + REJECTIONS, 2, generator=generator, dtype=torch.float64)
     rows = torch.searchsorted(mass, draws[:, 0] * mass[-1], right=True).clamp_(max=len(mass) - 1)

@@ -1,4 +1,4 @@
-"""A source as a stream of rows: what of it a step sees, a pure function of (seed, step)."""
+"""A source as a stream: the rows of each step are a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from bequest.errors import ConfigError, DataError
 from bequest.seeding import derive, torch_generator
 
 POOL_CHUNK = 500
-"""Rows of a pool that are ranked at once."""
+"""Rows of a pool that are ranked in one forward pass."""
 
 AHEAD = 3
-"""Steps whose inputs are read ahead where they are not in memory."""
+"""Steps whose inputs are read ahead if they are not in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """Rows of one source in one batch, in one view.
 
-    ``among`` names, where the source asks about few, all rows that it asks about in that view for now.
+    If the source asks about some rows only, ``among`` holds all rows asked about in that view so far.
     """
 
     source: int
@@ -37,9 +37,9 @@ class Part:
 
 
 class Shown(NamedTuple):
-    """Rows as a step sees them: inputs, ids, labels, the partners' labels, the shares of their own labels.
+    """Rows of a step: inputs, ids, labels, the partners' labels, the weights of the rows' own labels.
 
-    ``seen`` is what the student is shown where that differs from the inputs that teachers are asked about.
+    ``seen`` holds the student's inputs if they differ from those that teachers are asked about.
     """
 
     x: Tensor
@@ -56,12 +56,12 @@ class Shown(NamedTuple):
 
 Drawn = tuple[list[Part], Shown]
 Rank = Callable[[ActiveSpec, Iterator[Drawn]], Tensor | PoolFeatures]
-"""What a network says of a pool, which comes in chunks: a score for each query, the largest is chosen first;
-or, for the designs in ``SPREADING``, features (and residuals) of each."""
+"""Scores a pool, which comes in chunks: one number per query, of which the largest is chosen first; or, for
+the designs in ``SPREADING``, features (and residuals) of each."""
 
 
 class Stream(ABC):
-    """The rows of source number ``index``, ``rows`` of them a step."""
+    """The rows of source number ``index``, ``rows`` of them per step."""
 
     def __init__(self, index: int, rows: int) -> None:
         self.index = index
@@ -73,9 +73,9 @@ class Stream(ABC):
 
 
 class SplitStream(Stream):
-    """The samples of a split, shuffled anew each time they are passed through.
+    """The samples of a split, in a new order each pass.
 
-    The rows that do not fill a last batch are left out of that pass.
+    Rows that do not fill a last batch are left out of that pass.
     """
 
     def __init__(self, index: int, source: Source, rows: int, seed: int) -> None:
@@ -93,13 +93,13 @@ class SplitStream(Stream):
         return [part], shown._replace(seen=self.seen(shown.x, shown.ids, part.view))
 
     def part(self, step: int, every: int = 1, start: int = 0) -> Part:
-        """Which rows :meth:`draw` shows, and in which view."""
+        """The rows and the view of :meth:`draw`."""
         rows, passes = self._order.at(step)
         view = passes if self.source.view_count is None else passes % self.source.view_count
         return Part(self.index, rows[start::every] if every > 1 else rows, view)
 
     def shown(self, rows: Tensor, view: int) -> Shown:
-        """``rows`` of the split in a view, with the labels that they have."""
+        """``rows`` of the split in a view, with their labels."""
         split, source = self.source.split, self.source
         x, ids = split.x.index_select(0, rows), split.ids.index_select(0, rows)
         labels = None if split.y is None else split.y.index_select(0, rows)
@@ -114,12 +114,12 @@ class SplitStream(Stream):
         return Shown(x, ids, labels, split.y[partner], weight)
 
     def seen(self, x: Tensor, ids: Tensor, look: int) -> Tensor | None:
-        """``x`` as the student alone is shown it, in the look of that number; None if as it is."""
+        """``x`` in the student's own view number ``look``; None without one."""
         extra = self.source.student_view
         return None if extra is None else extra(x, ids, look, seed=derive(self._view_seed, "student view"))
 
     def _read_ahead(self, step: int, every: int, start: int) -> None:
-        """Begin to read what the next steps will show, where inputs are not in memory."""
+        """Start reading the inputs of the next steps, if they are not in memory."""
         inputs = self.source.split.x
         if isinstance(inputs, LazyRows):
             for later in range(step + 1, step + 1 + AHEAD):
@@ -127,7 +127,7 @@ class SplitStream(Stream):
 
 
 class GeneratedStream(Stream):
-    """Inputs made for each step; their ids count from step · rows."""
+    """Inputs generated for each step; their ids count from step · rows."""
 
     def __init__(self, index: int, source: Generated, rows: int, seed: int) -> None:
         super().__init__(index, rows)
@@ -140,6 +140,7 @@ class GeneratedStream(Stream):
         Raises:
             DataError: If the generator makes anything but ``rows`` inputs.
         """
+        # All rows on every rank: one call of the generator gives the same inputs for any number of ranks.
         x = self.source.generate(self.rows, torch_generator(self._seed, "generate", self.source.name, step))
         if not isinstance(x, Tensor) or len(x) != self.rows:
             raise DataError(
@@ -154,7 +155,7 @@ class GeneratedStream(Stream):
 class ChosenStream(Stream):
     """A part of a pool, chosen in rounds; the pool's query q is sample q mod N in view q // N.
 
-    What has been chosen is the stream's state; given that, a step's rows are a pure function of the step.
+    The chosen queries are the stream's state; given them, a step's rows are a pure function of the step.
     """
 
     def __init__(
@@ -178,9 +179,10 @@ class ChosenStream(Stream):
             self._choose(begin)
         chosen = self._taken(current)
         at, passes = chosen.order.at(step - self._starts[current - 1])
+        # Sorted, so that queries of one view are adjacent and form one part.
         at = at.sort().values[start::every]
         queries, shown = chosen.queries.index_select(0, at), chosen.shown.at(at)
-        # few queries come round often: the student has another look at them each pass
+        # Few queries are repeated often, so the student gets a new view of them each pass.
         shown = shown._replace(seen=self._samples.seen(shown.x, queries, passes))
         return self._parts(queries, chosen.asked), shown
 
@@ -192,7 +194,7 @@ class ChosenStream(Stream):
                 yield [Part(self.index, rows, view)], self._samples.shown(rows, view)
 
     def restore(self, chosen: Sequence[Tensor]) -> None:
-        """Take up what another process has chosen."""
+        """Resume from the queries that another process has chosen."""
         self.chosen = [queries.to(self.source.split.ids.device) for queries in chosen]
         self._now = None
 
@@ -233,7 +235,8 @@ class ChosenStream(Stream):
         raise ConfigError.of(f"queries {self.source.name!r}", [f"active.by: {by!r} needs {needed}"])
 
     def _taken(self, current: int) -> _Chosen:
-        """What the first ``current`` rounds chose."""
+        """The queries of the first ``current`` rounds."""
+        # Kept until the next round: the inputs are computed once, not at every step.
         if self._now is None or self._now.rounds != current:
             queries = torch.cat(self.chosen[:current]).sort().values
             parts = self._parts(queries, {})
@@ -247,7 +250,7 @@ class ChosenStream(Stream):
         return self._now
 
     def _parts(self, queries: Tensor, asked: Mapping[int, Tensor]) -> list[Part]:
-        """One part a view; ``queries`` are in rising order."""
+        """One part per view; ``queries`` are in rising order."""
         views, samples = queries // len(self.source.split), queries % len(self.source.split)
         kinds, counts = torch.unique_consecutive(views, return_counts=True)
         pieces = torch.split(samples, counts.tolist())
@@ -272,7 +275,7 @@ def _joined(pieces: Sequence[Shown]) -> Shown:
 
 
 class _Order:
-    """Rows 0..size-1 dealt to steps, in a new order each pass."""
+    """Rows 0..size-1 assigned to steps, in a new order each pass."""
 
     def __init__(self, size: int, rows: int, seed: int, name: str, device: torch.device) -> None:
         self._size, self._rows = size, rows
@@ -281,12 +284,12 @@ class _Order:
         self._orders: dict[int, Tensor] = {}
 
     def at(self, step: int) -> tuple[Tensor, int]:
-        """The rows of ``step`` and the pass that they belong to; where all fit into a step, all of them."""
+        """The rows of ``step`` and the number of its pass; if all fit into a step, all of them, repeated."""
         if self._size <= self._rows:
             return torch.arange(self._rows, device=self._device) % self._size, step
         passes, place = divmod(step, self._size // self._rows)
         if passes not in self._orders:
-            # The neighbours stay: reading ahead looks into the next pass before this one has ended.
+            # Neighbouring passes are kept: reading ahead enters the next pass before this one has ended.
             self._orders = {each: order for each, order in self._orders.items() if abs(each - passes) == 1}
             generator = torch_generator(self._seed, "order", self._name, passes)
             self._orders[passes] = torch.randperm(self._size, generator=generator).to(self._device)
@@ -294,9 +297,9 @@ class _Order:
 
 
 class _Chosen(NamedTuple):
-    """What so many rounds chose: queries by view, as they are shown, in which order.
+    """The queries of the first ``rounds`` rounds, their inputs and their order.
 
-    ``asked``, by view, is the rows that teachers are asked about; empty where they answer the whole pool.
+    ``asked`` holds, by view, the rows that teachers are asked about; empty if they answer the whole pool.
     """
 
     rounds: int

@@ -1,4 +1,4 @@
-"""Tables of the user's own, ``csv:FILE`` and ``parquet:FILE``: numbers or texts, or image files."""
+"""Users' tables, ``csv:FILE`` and ``parquet:FILE``: numbers, texts, or lists of image files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bequest.errors import DataError, MissingExtra
 
 SPLIT = "split"
 ROW_NUMBERS = ("id", "ids", "index", "unnamed: 0", "")
-"""Columns that number the rows: they are no features."""
+"""Columns of row numbers, which are not features."""
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -40,12 +40,12 @@ class TableOptions(Config):
             ``sentence``, ``sentence1`` and ``sentence2``, ``premise`` and ``hypothesis``, if they hold text.
         tokenizer: Of texts: a folder or file of ``tokenizers`` or ``transformers``, a name on the hub, or
             ``words`` for a word-level one that is trained from the training texts.
-        length: The most tokens of a text, longer ones are cut; default: what the tokenizer's networks take,
+        length: Most tokens of a text; longer ones are cut. Default: the limit of the tokenizer's networks,
             at most 512.
         vocabulary: The most tokens of a word-level tokenizer.
         validation: Share of the rows held out, or another file with the same columns.
-        test: Likewise.
-        seed: Seeds what is dealt out.
+        test: As ``validation``.
+        seed: Seeds the splits.
     """
 
     inputs: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ def listed(*, path: str, **options: Any) -> Dataset:
     lists images: its columns are ``file``, ``label`` and, if wanted, ``split`` (train, validation or test);
     files are relative to the list, and the options are those of ``folder``. Otherwise the columns of ``text``
     are texts, as tokens (N, L) int64, or those of ``inputs`` are features (N, F) float32, and ``label`` holds
-    class names or indices; a column ``split`` says which row is where.
+    class names or indices; a column ``split`` names the split of each row.
 
     Args:
         path: The file; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
@@ -123,9 +123,9 @@ def table_dataset(
 
     Args:
         name: Of the dataset.
-        tables: Columns by split; ``train`` may have a column ``split`` that says where each row belongs.
-        options: Which columns, and what is dealt out.
-        beside: The folder of the data, in which a tokenizer may lie.
+        tables: Columns by split; ``train`` may have a column ``split`` with the split of each row.
+        options: The columns, and the shares to hold out.
+        beside: The folder of the data, which may hold a tokenizer.
 
     Raises:
         DataError: If columns are absent, not numeric, or labels do not fit together.
@@ -139,7 +139,7 @@ def table_dataset(
         raise DataError(
             f"{name} lacks columns", expected=several([*inputs, label], ", "), got=several(header, ", ")
         )
-    # Whatever is wrong with a row is said before rows are dealt out, by its place in its own file.
+    # Before rows are assigned to splits, so that errors give a row's place in its own file.
     columns = [{n: table[n] for n in inputs} for table in tables.values()]
     if text:
         texts = [each for part in columns for each in texts_of(part)]
@@ -159,7 +159,7 @@ def table_dataset(
 def _rows_by_split(
     name: str, tables: Mapping[str, Columns], label: str
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Splits whose inputs are the numbers of rows, counted through all tables; and the classes."""
+    """Splits whose inputs are row numbers, counted through all tables; and the classes."""
     parts, counted = {}, 0
     for split, table in tables.items():
         labels = [_text(value) for value in table[label]]
@@ -252,7 +252,7 @@ def _text(label: Any) -> str:
 def _by_column(
     parts: dict[str, tuple[torch.Tensor, list[str]]], table: Columns
 ) -> dict[str, tuple[torch.Tensor, list[str]]]:
-    """The rows of ``train`` sorted into splits, where a column says which row is where."""
+    """The rows of ``train`` assigned to splits, if a column names the split of each."""
     if SPLIT not in table:
         return parts
     words = [_text(word) or "train" for word in table[SPLIT]]

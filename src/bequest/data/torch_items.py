@@ -1,4 +1,4 @@
-"""A map-style ``torch.utils.data.Dataset`` as inputs and labels; refused where its items are random."""
+"""A map-style ``torch.utils.data.Dataset`` as inputs and labels; random items are refused."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from bequest.errors import DataError
 
 PAIR = 2
 PROBES = 16
-"""Items that are read twice: an augmentation that changes half of them passes once in 65,536 times."""
+"""Items that are read twice: an augmentation that changes half of all items escapes once in 65,536 times."""
 
 
 def items_of(data: Any, *, frozen: bool = False, readers: int = READERS) -> tuple[Tensor, Tensor]:
     """Inputs and class indices of a map-style dataset of ``(x, y)`` pairs.
 
-    Inputs that would take up more than 256 MiB stay where they are: every item is read once here, and again
-    whenever a batch asks for it, by index, in ``readers`` processes.
+    Inputs that would take more than 256 MiB are not held in memory: every item is read once here, and again
+    whenever a batch needs it, by index, in ``readers`` processes.
 
     Args:
         data: Anything with ``len()`` and an index.
-        frozen: Read each item once and use that reading, although another would differ; a large set goes to a
-            scratch file.
-        readers: Processes that read a large set; 0: this one.
+        frozen: Read each item once and use that reading, even if another would differ; a large set is
+            written to a scratch file.
+        readers: Processes that read a large set; 0: read in this one.
 
     Raises:
-        DataError: If it has no index, an item is no pair or differs between two readings, or labels or shapes
-            are wrong.
+        DataError: If it has no index, an item is not a pair or differs between two readings, or labels or
+            shapes are wrong.
     """
     if isinstance(data, IterableDataset) or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise _unreadable(data)
@@ -57,7 +57,7 @@ def items_of(data: Any, *, frozen: bool = False, readers: int = READERS) -> tupl
 
 
 class Unlabelled(torch.utils.data.Dataset[Any]):
-    """Items that are inputs alone, or pairs whose labels do not count, as pairs with the label 0.
+    """Items that are inputs alone, or pairs whose labels are ignored, as pairs with the label 0.
 
     Args:
         data: A map-style dataset.
@@ -82,7 +82,7 @@ def _width(dtype: np.dtype) -> int:
 
 
 def _copied(reading: ItemReaders, copy: np.ndarray) -> Facts:
-    """What is known of the items, whose inputs are written into ``copy``."""
+    """Survey the items, and write their inputs into ``copy``."""
     written = 0
 
     def keep(block: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""State tracking: strings over a finite group, and the state in which each leaves what it acts on."""
+"""State tracking: strings over a finite group, and the state that each of them leads to."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from bequest.seeding import numpy_generator, uniform
 
 PADDING = 0
 LISTED_WORDS = 1 << 14
-"""Up to so many strings of a length all are listed; of more, some are drawn."""
+"""If there are at most this many strings of a length, all are listed; else some are drawn."""
 
 ROUNDS = 40
-"""Draws after which a state counts as out of reach of strings of a length."""
+"""Draws after which a state counts as unreachable by strings of a length."""
 
 REPEATING = ("train", "queries")
-"""Splits whose strings may come more than once."""
+"""Splits whose strings may be repeated."""
 
 MULTIPLIER = 6364136223846793005
-"""Of the polynomial that names a string by 64 bits; Knuth's, as of a linear congruential generator."""
+"""Knuth's multiplier of a linear congruential generator, here of a 64-bit polynomial hash of strings."""
 
 WHERE = "the dataset 'tracking'"
 
@@ -37,25 +37,25 @@ Length = Annotated[int, Field(ge=1)]
 
 
 class TrackingOptions(Config):
-    """Which state is tracked, over strings of which lengths.
+    """The group, and the lengths and numbers of strings.
 
     Attributes:
         group: The family: ``cyclic`` (2: parity, k: counting modulo k), ``dihedral``, ``symmetric`` (3: S3),
             or ``alternating``.
         order: Points that the group moves, or the modulus.
-        letters: ``all``: every element is a letter. ``generators``: the identity, and elements that make all
-            others: of a cyclic group 0 and 1, so that ones are counted.
+        letters: ``all``: every element is a letter. ``generators``: the identity and elements that generate
+            the group; for a cyclic group 0 and 1, so that ones are counted.
         trained: Shortest and longest string of train, validation and test.
         asked: Lengths of the queries.
         tested: Lengths of far.
-        train: Strings; likewise the other splits.
+        train: Number of strings, as for the other splits.
         validation: See ``train``.
         test: See ``train``.
         far: See ``train``.
         queries: See ``train``.
-        held_out: Share of all strings that only validation, test and far are drawn from, the others never.
-        labelled: The queries keep their labels: for students that learn from those, a control of teachers.
-        seed: Seeds the strings, and which are held out.
+        held_out: Share of all strings that is reserved for validation, test and far.
+        labelled: Keep the labels of the queries, for students that learn from them as a control of teachers.
+        seed: Seeds the strings and the choice of held-out ones.
     """
 
     group: Literal["cyclic", "dihedral", "symmetric", "alternating"] = "cyclic"
@@ -84,7 +84,7 @@ class TrackingOptions(Config):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Strings by split, in the order of their ids; splits without one are left out."""
+        """Number of strings by split, in the order of their ids; empty splits are left out."""
         sizes = {name: getattr(self, name) for name in ("train", "validation", "test", "far", "queries")}
         return {name: size for name, size in sizes.items() if size}
 
@@ -115,23 +115,23 @@ def _outline(**options: Any) -> Outline:
 
 @DATASETS.register("tracking")
 def tracking(**options: Any) -> Dataset:
-    """Strings of group elements; in which state do they leave what they act on, one after the other?
+    """Strings of group elements, labelled with their product: the state that they lead to.
 
     Splits: ``train``, ``validation`` and ``test`` have strings of the lengths ``trained``, ``far`` of the
     lengths ``tested``, ``queries``, unlabelled, of the lengths ``asked``. No string of ``train`` or
     ``queries`` is in another split, and none of ``validation`` in ``test`` or ``far``.
 
-    Every length comes equally often: in ``train`` and ``queries`` the few strings of a short length come
-    again and again, since rules are learnt from short strings first; in the other splits no string comes
-    twice, and what a short length lacks longer ones have more. At each length the states are as even as there
-    are strings for them. What is known of a string is its ``length``.
+    Every length is equally frequent. In ``train`` and ``queries`` the few strings of a short length are
+    repeated, since rules are learnt from short strings first. In the other splits no string is repeated, and
+    longer lengths make up for short ones. At each length the states are as balanced as the strings allow.
+    ``about`` holds the ``length`` of each string.
 
     Args:
         **options: See :class:`TrackingOptions`.
 
     Raises:
         ConfigError: If an option is unknown or not possible.
-        DataError: If there is no such group, or there are not so many strings.
+        DataError: If the group does not exist, or there are too few strings.
     """
     chosen = TrackingOptions.parse(options, WHERE)
     group = group_of(chosen.group, chosen.order)
@@ -167,7 +167,7 @@ class _Words:
         self._generator = numpy_generator(options.seed, "tracking", group.name, split)
 
     def of_size(self, size: int) -> Iterator[_Block]:
-        """``size`` strings; what a short length lacks, longer ones have more."""
+        """``size`` strings; longer lengths make up for short ones."""
         lengths, missing = self._options.lengths(self._split), size
         for place, length in enumerate(lengths):
             block = self._of_length(length, missing // (len(lengths) - place))
@@ -182,10 +182,10 @@ class _Words:
             )
 
     def _of_length(self, length: int, count: int) -> _Block:
-        """``count`` strings, the states as evenly as they can; fewer if there are no more strings."""
+        """``count`` strings with states as balanced as possible; fewer if there are no more strings."""
         words, states = self._different(length, count)
         rows = [np.flatnonzero(states == state) for state in np.unique(states)]
-        # States of few strings come first: what they lack, the others have more.
+        # States with few strings come first, so that the others can make up for them.
         rows = sorted((rows[k] for k in self._generator.permutation(len(rows))), key=len)
         chosen = np.empty(0, np.int64)
         for place, ending in enumerate(rows):
@@ -196,7 +196,7 @@ class _Words:
         return _Block(words[chosen], states[chosen])
 
     def _different(self, length: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Strings without repetition and their states: all of a length, or enough for each state."""
+        """Distinct strings and their states: all of a length, or enough for each state."""
         words = np.empty((0, length), np.int64)
         few = len(self._letters) ** length <= LISTED_WORDS
         for _ in range(1 if few else ROUNDS):
@@ -219,7 +219,7 @@ class _Words:
         return words
 
     def _admitted(self, words: np.ndarray) -> np.ndarray:
-        """Which strings the split may have: a string's share of [0, 1) says to which side it belongs."""
+        """Which strings the split may have, decided by a pseudo-random number in [0, 1) for each string."""
         names = np.full(len(words), words.shape[1], np.int64)
         with np.errstate(over="ignore"):
             for column in words.T:
@@ -242,7 +242,7 @@ class _Words:
 
 
 def _encoded(blocks: Sequence[_Block], letters: Sequence[int], columns: int, first: int) -> Split:
-    """The strings as tokens (N, ``columns``), filled up with padding; ids count from ``first``."""
+    """The strings as padded tokens (N, ``columns``); ids count from ``first``."""
     token_of: np.ndarray = np.full(1 + max(letters), PADDING)
     token_of[list(letters)] = 1 + np.arange(len(letters))
     rows = [np.full((len(block.words), columns), PADDING, np.int64) for block in blocks]

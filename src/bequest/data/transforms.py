@@ -1,4 +1,4 @@
-"""Fixed transforms of images, for splits that are shifted on purpose."""
+"""Fixed transforms of images, for splits with a distribution shift."""
 
 from __future__ import annotations
 
@@ -23,13 +23,17 @@ class Transform(Variant, kind="transform"):
 
 @strict
 class Translate(Transform, name="translate"):
-    """Moved ``dx`` pixels to the right and ``dy`` pixels down; black comes in at the border."""
+    """Moved ``dx`` pixels to the right and ``dy`` pixels down; pixels from outside are black."""
 
     dx: int = 0
     dy: int = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """``x`` moved; refused where that leaves nothing of the images."""
+        """``x`` moved.
+
+        Raises:
+            DataError: If the move shifts every pixel out of the images.
+        """
         check_move(x, self.dx, self.dy)
         return translate(x, self.dx, self.dy)
 
@@ -58,7 +62,7 @@ class Rotate(Transform, name="rotate"):
 
 @strict
 class Tint(Transform, name="tint"):
-    """All pixels in one colour, as bright as before; ``hue`` in turns, grey at a ``saturation`` of 0."""
+    """All pixels in one colour of the same brightness; ``hue`` in turns, grey at a ``saturation`` of 0."""
 
     hue: float = 0.0
     saturation: Annotated[float, Field(ge=0, le=1)] = 1.0

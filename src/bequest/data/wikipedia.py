@@ -1,4 +1,4 @@
-"""Agreement in natural sentences to train on as well: Linzen's 7,489, dealt out by their attractors."""
+"""Agreement in natural sentences, for training too: Linzen's 7,489, split by their attractors."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from bequest.errors import DataError
 from bequest.seeding import numpy_generator
 
 ELSEWHERE = ("blimp", "marvin_linzen")
-"""Sentences of other sources, for tests alone."""
+"""Sentences from other sources, for tests only."""
 
 
 class WikipediaOptions(Config):
-    """How the sentences are dealt out.
+    """How the sentences are split.
 
     Attributes:
-        form: As of :class:`bequest.data.agreement.AgreementOptions`.
+        form: As in :class:`bequest.data.agreement.AgreementOptions`.
         test: Sentences with as many attractors as training shows.
         validation: See ``test``.
         trained: Fewest and most attractors of train, validation and test.
         asked: Fewest and most attractors of the queries, which are half of these sentences.
-        least: A word is in the vocabulary if training has it so often; others are one unknown word.
-        seed: Seeds which sentence goes where.
-        labelled: The queries keep their labels.
+        least: Fewest occurrences in training of a word in the vocabulary; others are unknown words.
+        seed: Seeds the splits.
+        labelled: Keep the labels of the queries.
     """
 
     form: Form = "classification"
@@ -61,13 +61,13 @@ def _places(**_: Any) -> tuple[str, ...]:
 
 @DATASETS.register("wikipedia_agreement")
 def wikipedia_agreement(**options: Any) -> Dataset:
-    """7,489 sentences of Wikipedia under ``BEQUEST_DATA``, of which those with few attractors train.
+    """7,489 sentences of Wikipedia under ``BEQUEST_DATA``; those with few attractors are for training.
 
     ``train``, ``validation`` and ``test`` have 0 or 1 attractors, ``far`` has 2 to 4, ``graded`` is ``test``
     and ``far`` together; ``queries`` are half of the sentences with 3, without labels, and no part of
     ``far``. ``blimp`` and ``marvin_linzen`` are sentences of other sources whose words before the verb are
-    all in the vocabulary of ``train``. Tests whose verb has a form that is not are left out. Where subjects
-    stand is not known, so that there are no distances. Numbers are not balanced: 64 % are plural.
+    all in the vocabulary of ``train``. Tests whose verb has a form outside it are left out. The positions of
+    subjects are unknown, so there are no distances. Numbers are not balanced: 64 % are plural.
 
     Args:
         **options: See :class:`WikipediaOptions`.
@@ -81,7 +81,7 @@ def wikipedia_agreement(**options: Any) -> Dataset:
     often = Counter(word for item in parts["train"] for word in item.words)
     words = sorted(word for word, count in often.items() if count >= chosen.least and word not in SPECIAL)
     coder = Coder((*SPECIAL, *words))
-    # A language model cannot score a verb whose forms it does not know; classifiers get the same tests.
+    # A language model cannot score forms outside its vocabulary; classifiers get the same tests.
     tests = {name: [item for item in parts[name] if coder.knows(item.forms)] for name in ("test", "far")}
     tests["graded"] = [*tests["test"], *tests["far"]]
     others, notes = natural_items(coder, sets=ELSEWHERE)
@@ -94,7 +94,7 @@ def wikipedia_agreement(**options: Any) -> Dataset:
 
 
 def dealt_out(items: Sequence[Item], chosen: WikipediaOptions) -> dict[str, list[Item]]:
-    """The sentences of each split, in an order of chance."""
+    """The sentences of each split, in random order."""
     order = numpy_generator(chosen.seed, "wikipedia agreement").permutation(len(items))
     shuffled = [items[k] for k in order]
     few = [item for item in shuffled if _between(item, chosen.trained)]

@@ -178,7 +178,7 @@ class AnyTeacher(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Give the network the training modes back that it came with."""
+        """Restore the training modes that the network came with."""
 
 
 class Teacher(AnyTeacher):
@@ -268,7 +268,7 @@ class Teacher(AnyTeacher):
                 raise self._changed("eval mode", f"training mode in {name or 'the whole model'!r}")
 
     def release(self) -> None:
-        """Give the network the training modes back that it came with."""
+        """Restore the training modes that the network came with."""
         set_modes(self._modes)
 
     def __enter__(self) -> Teacher:

@@ -1,4 +1,4 @@
-"""Corruptions that smear, pixelate and compress."""
+"""Corruptions by blur, pixelation and compression."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bequest.data.views import Key
 
 DOWN, ACROSS = 2, 3
 TRUNCATE = 4.0
-"""A Gaussian ends after so many standard deviations, as SciPy's does."""
+"""Standard deviations after which a Gaussian is cut off, as in SciPy."""
 
 
 def smooth(
@@ -29,7 +29,7 @@ def smooth(
     border: Literal["edge", "black"] = "edge",
     axes: tuple[int, ...] = (DOWN, ACROSS),
 ) -> Tensor:
-    """``x`` under a Gaussian of ``deviation`` pixels; beyond the border lies its edge, or black.
+    """``x`` blurred by a Gaussian of ``deviation`` pixels; outside the border is its edge, or black.
 
     Sums and products only: convolution routines add in an order that depends on the batch.
     """
@@ -52,10 +52,10 @@ def smooth(
     "glass_blur", levels=((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2)), published=1
 )
 def glass_blur(x: Tensor, key: Key, strength: tuple[float, int, int]) -> Tensor:
-    """Blurred, then about half of the pixels change places with near ones, then blurred again.
+    """Blurred, then about half of the pixels are exchanged with nearby ones, then blurred again.
 
-    Grey images are blurred down the columns alone. MNIST-C's code calls a filter for colour images, which
-    takes the columns of a grey one for channels and does not blur across them.
+    Grey images are blurred along the columns only. MNIST-C's code calls a filter for colour images, which
+    takes the columns of a grey image for channels and does not blur across them.
     """
     deviation, reach, rounds = strength
     axes = (DOWN,) if x.shape[1] == 1 else (DOWN, ACROSS)
@@ -71,6 +71,7 @@ def _shuffled(x: Tensor, key: Key, reach: int, rounds: int) -> Tensor:
     height, width = x.shape[-2:]
     places = [(i, j) for i in range(height - reach, reach, -1) for j in range(width - reach, reach, -1)]
     span = 2 * reach
+    # One number holds the row, the column and the coin of an exchange: 2 · span · span values.
     drawn = key.integers("swap", len(places) * rounds, low=0, high=2 * span * span - 1).T
     down, right = drawn % span - reach, drawn // span % span - reach
     step = torch.where(drawn < span * span, down * width + right, 0)
@@ -87,7 +88,7 @@ def _shuffled(x: Tensor, key: Key, reach: int, rounds: int) -> Tensor:
 
 @corruption("motion_blur", levels=((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)), published=1)
 def motion_blur(x: Tensor, key: Key, strength: tuple[int, int]) -> Tensor:
-    """Smeared one way along a line between −45° and 45°, by half a Gaussian of up to 20 pixels."""
+    """Motion blur in one direction between −45° and 45°, by half a Gaussian of up to 20 pixels."""
     radius, deviation = strength
     weights = [math.exp(-0.5 * (k / deviation) ** 2) for k in range(2 * radius + 1)]
     weights = [weight / sum(weights) for weight in weights]
@@ -103,14 +104,14 @@ def motion_blur(x: Tensor, key: Key, strength: tuple[int, int]) -> Tensor:
 
 @corruption("gaussian_blur", levels=(0.5, 0.75, 1.0, 1.5, 2.0))
 def gaussian_blur(x: Tensor, key: Key, deviation: float) -> Tensor:
-    """A Gaussian of .5 to 2 pixels of 28; it grows with the image."""
+    """A Gaussian of .5 to 2 pixels in 28, scaled with the image."""
     del key
     return smooth(x, deviation * min(x.shape[-2:]) / PUBLISHED_SIZE)
 
 
 @corruption("pixelate", levels=(0.6, 0.5, 0.4, 0.3, 0.25))
 def pixelate(x: Tensor, key: Key, share: float) -> Tensor:
-    """Averaged down to .6 to .25 of its size and up again by repeating pixels."""
+    """Averaged down to .6 to .25 of its size, and up again by repeating pixels."""
     del key
     height, width = (max(int(size * share), 1) for size in x.shape[-2:])
     return interpolate(adaptive_avg_pool2d(x, (height, width)), size=x.shape[-2:], mode="nearest-exact")
@@ -118,7 +119,7 @@ def pixelate(x: Tensor, key: Key, share: float) -> Tensor:
 
 @corruption("jpeg", levels=(25, 18, 15, 10, 7))
 def jpeg(x: Tensor, key: Key, quality: int) -> Tensor:
-    """Through JPEG at quality 25 down to 7; in colour where there are three channels."""
+    """JPEG compression at quality 25 down to 7; in colour for three channels."""
     del key
     whole = x.shape[1] in (1, 3)
     flat = x if whole else x.flatten(0, 1)[:, None]

@@ -20,24 +20,23 @@ Change: TypeAlias = Callable[[Tensor, Key, Any], Tensor]
 """(images, random numbers of these samples, the parameter of the level) -> images."""
 
 CELLS = 400_000
-"""Pixels that are worked on at once; what is in the cache is fast. No result depends on it."""
+"""Pixels processed at once, which fit into the processor's cache. No result depends on it."""
 
 PUBLISHED_SIZE = 28
-"""Lengths are given in pixels of a 28-pixel image, and grow with the image where a corruption says so."""
+"""Lengths are given in pixels of a 28-pixel image; corruptions that say so scale them with the image."""
 
 
 @final
 class Corruption:
     """Images changed in steps of severity: ``corruption(x, ids, level, seed=seed)``.
 
-    What an image becomes follows from (seed, its id, the level) alone: not from the batch around it or an
-    earlier call. All levels share their random numbers, so that a curve over levels changes severity and
-    nothing else.
+    The result for an image depends on (seed, its id, the level) alone, not on its batch or on earlier calls.
+    All levels share their random numbers, so that only the severity changes along a curve over levels.
 
     Attributes:
         name: Its name in the catalogue.
         levels: The parameter of each level, mildest first.
-        published: The level that MNIST-C uses (Mu & Gilmer 2019); None for what is not part of it.
+        published: The level that MNIST-C uses (Mu & Gilmer 2019); None for corruptions that it lacks.
     """
 
     def __init__(self, name: str, change: Change, levels: Sequence[Any], published: int | None) -> None:
@@ -51,16 +50,14 @@ class Corruption:
         Args:
             x: float32 (N, C, H, W) in [0, 1].
             ids: Sample ids, int64 (N,).
-            level: 1 is the mildest; None stands for the published one.
+            level: 1 is the mildest; None means the published one.
             seed: Seed of the corruption.
 
         Returns:
-            float32 (N, C, H, W) in [0, 1]; of images that are still to be read, images that are changed when
-            they are read.
+            float32 (N, C, H, W) in [0, 1]; for lazy rows, lazy rows that are corrupted when they are read.
 
         Raises:
-            DataError: If ``x`` is no batch of such images, ids are not one a sample, or there is no such
-                level.
+            DataError: If ``x`` is not such a batch, ids are not one per sample, or the level does not exist.
         """
         parameter = self.levels[self._checked_level(level) - 1]
         _check(x, ids)
@@ -97,7 +94,7 @@ CORRUPTIONS: Registry[Corruption] = Registry("corruption")
 def corruption(
     name: str, *, levels: Sequence[Any] = (None,), published: int | None = None
 ) -> Callable[[Change], Corruption]:
-    """A decorator that puts a change of images into the catalogue."""
+    """A decorator that adds a function on images to the catalogue."""
     return lambda change: CORRUPTIONS.add(name, Corruption(name, change, levels, published))
 
 
@@ -115,7 +112,7 @@ def corrupt(name: str, x: Tensor, ids: Tensor, level: int | None = None, *, seed
 
 
 def signs(key: Key, name: str, count: int) -> Float[Tensor, "n k"]:
-    """``count`` numbers for each sample, -1 or +1 alike."""
+    """``count`` numbers for each sample, -1 or +1 with equal probability."""
     return (key.integers(name, count, low=0, high=1) * 2 - 1).float()
 
 

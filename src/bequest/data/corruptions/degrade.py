@@ -1,4 +1,4 @@
-"""Corruptions as a view: degraded images, for students beside teachers that see clean ones."""
+"""Corruptions as a view: degraded images, for students of teachers that see clean ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Degrade(View, name="degrade"):
 
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
-        """Each sample under the corruption and level that fall to it."""
+        """Each sample under the corruption and level drawn for it."""
         check_images(x)
         which = key.integers("family", 1, low=0, high=len(self.families) - 1)[:, 0]
         level = key.integers("level", 1, low=1, high=self.level)[:, 0]

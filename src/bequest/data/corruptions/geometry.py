@@ -1,4 +1,4 @@
-"""Corruptions that move pixels. Images keep their centre; black comes in at the border."""
+"""Corruptions that move pixels. Images keep their centre; pixels from outside are black."""
 
 from __future__ import annotations
 

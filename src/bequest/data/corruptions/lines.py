@@ -1,6 +1,6 @@
-"""Corruptions that draw over an image, and the one that leaves its edges only.
+"""Corruptions that draw lines over an image, and the one that keeps only its edges.
 
-Lines are laid out in 28ths of an image, so that other sizes get the same picture.
+Lines are drawn in 28ths of an image, so that other sizes get the same picture.
 """
 
 from __future__ import annotations
@@ -76,8 +76,10 @@ def canny_edges(x: Tensor, key: Key, level: None) -> Tensor:
     """White edges on black, by Canny (1986): Gaussian of 1 pixel, Sobel, thinning, thresholds .1 and .2."""
     del key, level
     grey = x.double().mean(dim=1, keepdim=True)
+    # Divided by the weight inside the image, or the black outside would make edges along the border.
     inside = smooth(torch.ones_like(grey[:1]), 1.0, border="black")
     down, right = _sobel(smooth(grey, 1.0, border="black") / inside)
+    # In double, from ``grey`` on: a threshold on float32 sums could fall either way.
     height = torch.hypot(down, right)
     ridge = _thinned(height, down, right)
     edges = _connected(ridge & (height >= LOW_EDGE), ridge & (height >= HIGH_EDGE))

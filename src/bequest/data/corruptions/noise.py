@@ -16,7 +16,7 @@ def shot_noise(x: Tensor, key: Key, photons: int) -> Tensor:
     rate = x * photons
     chance = torch.exp(-rate)
     below, count = chance.clone(), torch.zeros_like(x)
-    # A white pixel is white: counts beyond the photons of white need no telling apart.
+    # By inversion of the Poisson distribution. Counts beyond ``photons`` are white and clipped anyway.
     for k in range(1, photons + 1):
         count += drawn >= below
         chance = chance * rate / k

@@ -24,6 +24,7 @@ def brightness(x: Tensor, key: Key, amount: float) -> Tensor:
 def contrast(x: Tensor, key: Key, share: float) -> Tensor:
     """Differences from the image's mean (of each channel) shrink to .4 to .05."""
     del key
+    # Summed in double and rounded once: the order of a float32 sum may depend on the batch.
     mean = x.flatten(2).double().mean(dim=2).float()[:, :, None, None]
     return (x - mean) * share + mean
 

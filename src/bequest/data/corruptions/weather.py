@@ -1,4 +1,4 @@
-"""Corruptions by fog and mud."""
+"""Corruptions by fog and spatter."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def fog(x: Tensor, key: Key, strength: tuple[float, float]) -> Tensor:
     density, decay = strength
     clouds = [
         plasma(key.at(rows), x.shape[2], x.shape[3], decay)
+        # A cloud has 256 × 256 points, many more than the image: few at a time.
         for rows in torch.split(torch.arange(len(x)), BATCH)
     ]
     brightest = x.flatten(1).amax(dim=1)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Inputs that need no room in memory: rows are read when a batch asks for them."""
+"""Inputs that are not held in memory: rows are read when a batch needs them."""
 
 from bequest.data.rows.arrays import ArrayRows, ChangedRows, as_library_type
 from bequest.data.rows.lazy import LazyRows, RowReader, blocks_of, in_memory, room_for, rows_at

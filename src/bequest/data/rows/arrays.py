@@ -1,4 +1,4 @@
-"""Rows of arrays, in memory or on disk, brought into the library's types as they are read."""
+"""Rows of arrays, in memory or on disk, converted to the library's types when they are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bequest.errors import DataError
 
 IMAGE_AXES = 3
 Mend = Callable[[int], np.ndarray]
-"""Makes a row again."""
+"""Recreates a row."""
 
 
 def as_library_type(values: Tensor) -> Tensor:
@@ -33,13 +33,13 @@ def as_library_type(values: Tensor) -> Tensor:
 
 
 class ArrayRows(RowReader):
-    """Rows of an array: a memory map, or one whose copy in the library's types would be large.
+    """Rows of a memory map, or of an array whose copy in the library's types would be large.
 
     Args:
         array: (N, ...), of any type that :func:`as_library_type` takes.
-        digests: (N, 16) bytes that :func:`~bequest.data.rows.lazy.digest_of` has for each row, where that is
-            known; every row is then compared once, when it is first read.
-        mend: Makes a row again that is not what its digest says.
+        digests: (N, 16) bytes of :func:`~bequest.data.rows.lazy.digest_of` for each row, if known; every
+            row is then compared once, when it is first read.
+        mend: Recreates a row that does not match its digest.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ArrayRows(RowReader):
         """Rows in the array's own type, int64 (n,) to (n, ...), compared with their digests.
 
         Raises:
-            DataError: If a row is not what it was, and cannot be made again.
+            DataError: If a row does not match its digest, and cannot be recreated.
         """
         part = self._array[rows.numpy()]
         if self._digests is not None:
@@ -77,7 +77,7 @@ class ArrayRows(RowReader):
         return _opened, (_packed(self._array), self._digests, self._mend)
 
     def _compare(self, part: np.ndarray, rows: np.ndarray) -> None:
-        """Replace rows of ``part`` that are damaged where they lie."""
+        """Replace rows of ``part`` that are damaged in the array."""
         assert self._digests is not None
         for place in np.flatnonzero(~self._compared[rows]):
             row, digest = int(rows[place]), self._digests[rows[place]].tobytes()
@@ -102,7 +102,7 @@ class ChangedRows(RowReader):
 
     Args:
         base: The other tensor.
-        change: ``change(x, rows)``: rows of ``base`` and their places to changed rows, each by itself.
+        change: ``change(x, rows)`` maps rows of ``base`` and their indices to changed rows, independently.
     """
 
     def __init__(self, base: LazyRows, change: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -124,8 +124,9 @@ class ChangedRows(RowReader):
 
 
 def _packed(array: np.ndarray) -> Any:
-    """What another process opens: the place of a memory map, or the array itself."""
+    """The array for another process: the file and offset of a memory map, or the array itself."""
     if isinstance(array, np.memmap) and array.filename is not None and array.flags.c_contiguous:
+        # A slice of a map keeps the ``offset`` of the whole, so its own start is computed from addresses.
         begins = array.offset + array.__array_interface__["data"][0] - _map_begin(array)
         return str(array.filename), array.dtype.str, begins, array.shape
     return array

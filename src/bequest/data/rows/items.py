@@ -1,8 +1,8 @@
 """Items of a map-style ``torch.utils.data.Dataset``, read by index in worker processes.
 
-Each item is read once to learn labels, shapes and a digest. From then on it is read when a batch asks for it,
-in the order that (seed, step) says, and compared with that digest: the same item each time, or an error that
-names it.
+Each item is read once to learn labels, shapes and a digest. From then on it is read when a batch needs it, in
+the order given by (seed, step), and compared with that digest: it is the same each time, or an error names
+it.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from bequest.data.rows.lazy import DIGEST_BYTES, RowReader, digest_of
 from bequest.errors import DataError
 
 READERS = 2
-"""Processes that read items beside a training."""
+"""Processes that read items during training."""
 
 SURVEYED = 64
-"""Items that one task of the first pass reads."""
+"""Items per task of the first pass."""
 
 INLINE = 8
-"""So few rows are read in this process."""
+"""Up to this many rows are read in this process."""
 
 MOST_PENDING = 16
-"""Batches that may be read ahead before the oldest of them is given up."""
+"""Batches that may be read ahead before the oldest of them is dropped."""
 
 Item = Callable[[int], tuple[np.ndarray, Any]]
 """The input and the label of an item."""
@@ -50,10 +50,10 @@ Item = Callable[[int], tuple[np.ndarray, Any]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What the first pass over the items learned.
+    """Results of the first pass over the items.
 
     Attributes:
-        labels: One an item, as the Dataset has them.
+        labels: One per item, as in the Dataset.
         digests: uint8 (N, 16).
         shape: Of one input.
         dtype: Of the inputs.
@@ -71,8 +71,8 @@ class ItemRows(RowReader):
     """The inputs of a Dataset's items.
 
     Args:
-        readers: Who reads.
-        facts: What is known of them.
+        readers: The processes that read.
+        facts: The results of the first pass.
     """
 
     def __init__(self, readers: ItemReaders, facts: Facts) -> None:
@@ -98,6 +98,7 @@ class ItemRows(RowReader):
 
     @override
     def prefetch(self, rows: Tensor) -> None:
+        # The row numbers themselves: a batch that was read ahead is recognised by asking for the same rows.
         key = rows.numpy().tobytes()
         if not self._readers.count or len(rows) <= INLINE or key in self._pending:
             return
@@ -116,11 +117,13 @@ class ItemRows(RowReader):
 class ItemReaders:
     """Processes that read the items of a Dataset, started when they are first needed.
 
-    They are forked where the platform can, as PyTorch's DataLoader does, so that a Dataset needs no pickling.
+    They are forked if the platform supports it, as in PyTorch's DataLoader, so that a Dataset need not be
+    picklable. Not a DataLoader: its order is one sequence, while training, validation and teachers each ask
+    for rows of their own.
 
     Args:
         item: Reads one item.
-        count: How many processes; 0: this one reads.
+        count: Number of processes; 0: read in this one.
     """
 
     def __init__(self, item: Item, count: int = READERS) -> None:
@@ -128,17 +131,17 @@ class ItemReaders:
         self._executor: ProcessPoolExecutor | None = None
 
     def ask(self, task: Callable[[np.ndarray], Any], rows: np.ndarray) -> list[Future[Any]]:
-        """Let the processes do ``task`` with parts of ``rows``."""
+        """Submit ``task`` to the processes, each with a part of ``rows``."""
         if self._executor is None:
             forking = "fork" in multiprocessing.get_all_start_methods() and os.name == "posix"
             context = multiprocessing.get_context("fork" if forking else "spawn")
             self._executor = ProcessPoolExecutor(self.count, context, _begin, (self.item,))
             weakref.finalize(self, self._executor.shutdown, wait=False, cancel_futures=True)
-            # A process that multiprocessing started waits for its children before it ends its executors.
+            # In a process of multiprocessing: it joins its children before it shuts down its executors.
             Finalize(None, _end, (weakref.ref(self._executor),), exitpriority=100)
         parts = [part for part in np.array_split(rows, self.count) if len(part)]
         with warnings.catch_warnings():
-            # Python ≥ 3.12 warns of forking beside threads; these processes only read.
+            # Python ≥ 3.12 warns about forking with threads; these processes only read.
             warnings.simplefilter("ignore", DeprecationWarning)
             try:
                 return [self._executor.submit(task, part) for part in parts]
@@ -153,7 +156,7 @@ class ItemReaders:
                 ) from error
 
     def results(self, futures: Sequence[Future[Any]]) -> list[Any]:
-        """What the processes answered.
+        """The results of the processes.
 
         Raises:
             DataError: If an item cannot be read, or a process died.
@@ -164,7 +167,7 @@ class ItemReaders:
             raise _lost() from error
 
     def in_order(self, task: Callable[[np.ndarray], Any], count: int) -> Iterator[Any]:
-        """``task`` of all rows 0..count-1, a block after another, read a few blocks ahead."""
+        """``task`` for all rows 0..count-1, block by block, with a few blocks read ahead."""
         blocks = [np.arange(start, min(start + SURVEYED, count)) for start in range(0, count, SURVEYED)]
         if not self.count:
             for block in blocks:
@@ -187,9 +190,9 @@ def survey(readers: ItemReaders, count: int, *, keep: Callable[[np.ndarray], Any
     """Read every item once, in order.
 
     Args:
-        readers: Who reads.
-        count: How many items there are.
-        keep: Given each block of inputs; None to let go of them.
+        readers: The processes that read.
+        count: Number of items.
+        keep: Called with each block of inputs; None to discard them.
 
     Raises:
         DataError: If an item cannot be read, or inputs differ in shape or type; names the first.
@@ -218,7 +221,7 @@ def survey(readers: ItemReaders, count: int, *, keep: Callable[[np.ndarray], Any
 
 
 def differing(row: int) -> DataError:
-    """That an item is not the same each time."""
+    """The error for an item that differs between readings."""
     return DataError(
         f"item {row} of the Dataset differs between two readings",
         expected="the same item each time; its transform is random",
@@ -237,7 +240,7 @@ class _Read:
 
 @dataclass
 class _Surveyed:
-    """What a block of items is like."""
+    """Facts about a block of items."""
 
     labels: list[Any]
     digests: bytes
@@ -247,7 +250,7 @@ class _Surveyed:
 
 
 _item: Item | None = None
-"""How this worker process reads an item."""
+"""Reads an item in this worker process."""
 
 
 def _use(item: Item) -> None:
@@ -263,6 +266,7 @@ def _begin(item: Item) -> None:
 
 
 def _end_with_parent(parent: int) -> None:
+    # Polled: a parent that was killed runs no cleanup, and its readers would stay forever.
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Rows that stay where they are until they are asked for: a tensor without memory of its own."""
+"""Rows that are read on demand: a tensor without memory of its own."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from torch.utils._pytree import tree_map
 from typing_extensions import override
 
 IN_MEMORY = 1 << 28
-"""Bytes of inputs, in the library's types, that are held in memory; of more, rows are read as they come."""
+"""Bytes of inputs, in the library's types, that are held in memory; larger ones are read on demand."""
 
 BLOCK_BYTES = 1 << 25
-"""Bytes of inputs that are looked at once, where all are looked at."""
+"""Bytes of inputs that are read at once when all of them are processed."""
 
 DIGEST_BYTES = 16
 
 
 class RowReader(ABC):
-    """Where rows come from.
+    """Reads rows from wherever they are stored.
 
     Attributes:
-        count: How many there are.
+        count: Number of rows.
         shape: Of one row.
         dtype: float32 or int64.
-        finite: Whether no row can hold NaN or infinity, so that nobody has to look.
+        finite: Whether no row can hold NaN or infinity, which saves a check of all rows.
     """
 
     count: int
@@ -43,32 +43,32 @@ class RowReader(ABC):
         """The rows with these numbers, int64 (n,): (n, *shape) in memory of its own.
 
         Raises:
-            DataError: If a row cannot be read, or is not what it was.
+            DataError: If a row cannot be read, or has changed.
         """
 
     def prefetch(self, rows: Tensor) -> None:
-        """Begin to read rows that will be asked for, together, soon."""
+        """Start reading rows that will soon be needed together."""
         del rows
 
     @abstractmethod
     def digests(self, rows: Tensor) -> bytes:
-        """What tells the content of these rows apart, :data:`DIGEST_BYTES` bytes each."""
+        """Digests of the content of these rows, :data:`DIGEST_BYTES` bytes each."""
 
     def tensor(self, rows: Tensor | None = None, *, room: int | None = None) -> Tensor:
-        """All rows, or those with these numbers: in memory if ``room`` bytes hold them, else to be read."""
+        """All rows, or those with these numbers: in memory if they fit into ``room`` bytes, else lazy."""
         lazy = LazyRows(self, rows)
         return lazy.materialised() if lazy.nbytes <= (IN_MEMORY if room is None else room) else lazy
 
 
 class LazyRows(Tensor):
-    """Rows of a reader as a tensor (N, ...): it has shape and type, and is read where it is computed with.
+    """Rows of a reader as a tensor (N, ...) that has a shape and type, and is read when it is computed with.
 
-    Cutting it (``x[a:b]``, ``torch.split``, :meth:`take`) reads nothing. Choosing rows (``x.index_select``,
-    ``x[rows]``) reads these. Whatever else PyTorch is asked to do with it reads all of it.
+    Slicing it (``x[a:b]``, ``torch.split``, :meth:`take`) reads nothing. Selecting rows (``x.index_select``,
+    ``x[rows]``) reads those. Any other operation of PyTorch reads all rows.
 
     Args:
-        reader: Where the rows come from.
-        rows: Which of them, int64 (N,); default: all.
+        reader: Reads the rows.
+        rows: Their numbers, int64 (N,); default: all.
     """
 
     reader: RowReader
@@ -88,10 +88,10 @@ class LazyRows(Tensor):
         super().__init__()
         self.reader = reader
         self.rows = torch.arange(reader.count) if rows is None else rows
-        self.following = None  # what is probably read next
+        self.following = None  # the rows that are probably read next
 
     def take(self, rows: Tensor) -> LazyRows:
-        """Some of the rows, still to be read; ``rows`` are places or a mask."""
+        """Some of the rows, still lazy; ``rows`` are indices or a mask."""
         return LazyRows(self.reader, self.rows[rows])
 
     def materialised(self) -> Tensor:
@@ -101,7 +101,7 @@ class LazyRows(Tensor):
         return self.reader.read(self.rows)
 
     def prefetch(self, rows: Tensor) -> None:
-        """Begin to read the rows at these places, which ``index_select`` will ask for."""
+        """Start reading the rows at these indices, which ``index_select`` will need."""
         self.reader.prefetch(self.rows.index_select(0, rows))
 
     def digests(self) -> bytes:
@@ -144,29 +144,29 @@ class LazyRows(Tensor):
 
 
 def rows_at(x: Tensor, rows: Tensor) -> Tensor:
-    """``x[rows]``; of rows that are still to be read, these rows, still to be read."""
+    """``x[rows]``, which stays lazy for lazy rows."""
     return x.take(rows) if isinstance(x, LazyRows) else x[rows]
 
 
 def in_memory(x: Tensor) -> Tensor:
-    """``x``, read if it is still to be read."""
+    """``x``, with lazy rows read."""
     return x.materialised() if isinstance(x, LazyRows) else x
 
 
 def room_for(sizes: Iterable[int]) -> int:
-    """Bytes that a part of a dataset may take up in memory, by those of all parts: all are held, or none."""
+    """Bytes of memory that a part of a dataset may take, given those of all parts: all are held, or none."""
     return IN_MEMORY if sum(sizes) <= IN_MEMORY else 0
 
 
 def blocks_of(x: Tensor) -> Iterator[Tensor]:
-    """``x`` in blocks of rows that are small in memory, in order."""
+    """``x`` in small blocks of rows, in order."""
     row = max(1, x.element_size() * int(np.prod(x.shape[1:])))
     for block in torch.split(x, max(1, BLOCK_BYTES // row)):
         yield in_memory(block)
 
 
 def digest_of(array: np.ndarray) -> bytes:
-    """What tells one row apart: its type, shape and bytes."""
+    """A digest of one row's type, shape and bytes."""
     state = hashlib.blake2b(f"{array.dtype.str}{array.shape}".encode(), digest_size=DIGEST_BYTES)
     state.update(np.ascontiguousarray(array).data)
     return state.digest()
@@ -191,6 +191,7 @@ def _split(x: LazyRows, size: int | list[int], axis: int = 0) -> Any:
         return NotImplemented
     parts = [LazyRows(x.reader, rows) for rows in torch.split(x.rows, size)]
     for part, later in pairwise(parts):
+        # torch.split is how a loop takes batches: while one part is used, the next one is read.
         part.following = later
     return parts
 
@@ -220,4 +221,4 @@ _CUTS: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.index.Tensor: _index,
     torch.ops.aten.select.int: _select,
 }
-"""Operations that read some rows, or none."""
+"""Operations that read only some rows, or none."""

@@ -1,4 +1,4 @@
-"""Arrays in files that are filled row by row: as large as the disk, and never in memory as a whole."""
+"""Arrays in files that are filled row by row: limited by the disk, and never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 from bequest.errors import DataError
 
 UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What file systems answer that cannot reserve room."""
+"""Errors of file systems that cannot reserve space."""
 
 
 def scratch_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """A memory-mapped array of zeros in a file without a name, which goes with the array.
+    """A memory-mapped array of zeros in an unnamed file, which is deleted with the array.
 
     Raises:
         DataError: If the disk has no room for it.
@@ -29,7 +29,7 @@ def scratch_array(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def mapped(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, *, where: str) -> np.ndarray:
-    """An open file as a writable array; its room is reserved first, since writing to a full disk is fatal.
+    """An open file as a writable array. Its space is reserved first: a map on a full disk kills its process.
 
     Raises:
         DataError: If the disk has no room for it.
@@ -48,7 +48,7 @@ def mapped(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, *, where: s
 
 
 def filled(array: np.ndarray, rows: Iterable[tuple[int, np.ndarray]]) -> np.ndarray:
-    """``array`` with blocks of rows written at their places."""
+    """``array`` with blocks of rows written at their indices."""
     for start, block in rows:
         array[start : start + len(block)] = block
     return array

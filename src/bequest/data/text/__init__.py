@@ -1,4 +1,4 @@
-"""Texts as tokens: tokenizers, and what of a text a network is shown."""
+"""Texts as tokens: tokenizers, and inputs made from them."""
 
 from bequest.data.text.tokenizer import Tokenizer
 from bequest.data.text.tokenizer_names import read_tokenizer, train_tokenizer

@@ -1,4 +1,4 @@
-"""Documents for language models, ``token:FILE``: one a line, packed or padded, next or masked tokens."""
+"""Documents for language models, ``token:FILE``: one per line, packed or padded, next or masked tokens."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class DocumentOptions(Config):
     """How documents become sequences of tokens.
 
     Attributes:
-        task: ``causal``: the label of a position is the token after it; ``masked``: some tokens are hidden,
+        task: ``causal``: the label of a position is the token after it; ``masked``: some tokens are masked,
             and these are the labels.
-        layout: ``packed``: documents one after the other, cut into rows of ``length`` tokens without
-            padding; ``padded``: a document a row, cut at ``length`` and filled up.
+        layout: ``packed``: documents concatenated and cut into rows of ``length`` tokens without padding;
+            ``padded``: one document per row, cut at ``length`` and padded.
         length: Tokens of a row.
         tokenizer: A folder or file of ``tokenizers`` or ``transformers``, a name on the hub, or ``words`` for
             a word-level one that is trained from the training documents.
-        vocabulary: The most tokens of a word-level tokenizer.
-        mask_rate: Share of the tokens that are hidden, for ``masked``.
-        copies: How many times each training row comes, with other tokens hidden, for ``masked``.
+        vocabulary: Most tokens of a word-level tokenizer.
+        mask_rate: Share of the tokens that are masked, for ``masked``.
+        copies: Copies of each training row, with other tokens masked, for ``masked``.
         validation: Share of the documents held out, or another file.
-        test: Likewise.
-        seed: Seeds what is dealt out, and what is hidden.
+        test: As ``validation``.
+        seed: Seeds the splits and the masks.
     """
 
     task: Literal["causal", "masked"] = "causal"
@@ -66,8 +66,8 @@ class Rows(NamedTuple):
 
     Attributes:
         x: int32 (N, L).
-        y: int64 (N, L), ``UNLABELLED`` where a position has no label.
-        cut: Documents that were cut, or tokens that filled no row.
+        y: int64 (N, L), ``UNLABELLED`` for positions without a label.
+        cut: Number of documents that were cut, or of tokens that did not fill a row.
     """
 
     x: np.ndarray
@@ -81,10 +81,10 @@ OF_TOKENS.add("token")
 
 @DATASETS.register("token")
 def documents(*, path: str, **options: object) -> Dataset:
-    """Documents of the user's own for language models, one a line: ``token:FILE``.
+    """Users' documents for language models, one per line: ``token:FILE``.
 
-    Each document stands between the start and the end token of the tokenizer, where it has them. The classes
-    are the tokens of its vocabulary.
+    Each document is framed by the tokenizer's start and end tokens, if it has them. The classes are the
+    tokens of its vocabulary.
 
     Args:
         path: A text file in UTF-8; relative to ``BEQUEST_DATA`` if it is not found from the current folder.
@@ -125,7 +125,7 @@ def documents(*, path: str, **options: object) -> Dataset:
 
 
 def lines_of(file: Path) -> list[str]:
-    """The lines of a text file that hold more than blanks.
+    """The lines of a text file that are not blank.
 
     Raises:
         DataError: If it cannot be read as UTF-8, or holds no text.
@@ -182,9 +182,11 @@ def _check_tokens(tokenizer: Tokenizer, options: DocumentOptions) -> None:
 
 
 def _stream(texts: Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
-    """The tokens of all documents in a line, each behind the start and before the end token."""
+    """The tokens of all documents, concatenated, each framed by the start and the end token."""
+    # GPT-2's start and end token are the same: one of them between documents is enough.
     start = [] if tokenizer.start in (None, tokenizer.end) else [tokenizer.start]
     end = [] if tokenizer.end is None else [tokenizer.end]
+    # 4 bytes a token; in a list the pointers alone would take twice as much.
     tokens = array("i")
     for group in together(iter(texts)):
         for row in tokenizer.bare(group):

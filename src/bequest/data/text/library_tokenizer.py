@@ -13,7 +13,7 @@ from bequest.errors import DataError, MissingExtra
 from bequest.files import write_text
 
 ENDLESS = 1_000_000
-"""Lengths from here on stand for "any" in configurations of transformers."""
+"""Lengths from here on mean "unlimited" in configurations of transformers."""
 
 PADDINGS = ("[PAD]", "<pad>", "<|pad|>")
 STARTS = ("[CLS]", "<s>", "<start>", "<bos>", "<|startoftext|>")
@@ -22,18 +22,19 @@ MASKS = ("[MASK]", "<mask>")
 
 
 class LibraryTokenizer(Tokenizer):
-    """A tokenizer of the library ``tokenizers``, as a file or as transformers keeps it.
+    """A tokenizer of the library ``tokenizers``, from a file or from transformers.
 
     Args:
-        name: Where it is from.
+        name: Its origin.
         backend: A ``tokenizers.Tokenizer``.
         special: Ids of the special tokens, by the attributes of :class:`Tokenizer`.
-        longest: The longest sequence; None for any.
+        longest: The longest sequence; None if unlimited.
     """
 
     def __init__(
         self, name: str, backend: Any, special: dict[str, int | None], *, longest: int | None = None
     ) -> None:
+        # Settings of the file: texts are padded and cut here, per batch, not by the library.
         backend.no_padding()
         backend.no_truncation()
         self.name, self._backend, self.longest = name, backend, longest
@@ -65,7 +66,7 @@ class LibraryTokenizer(Tokenizer):
 
     @override
     def save(self, path: str | Path) -> Path:
-        if self.padding is not None:  # the file says which token fills up, and how long a sequence may be
+        if self.padding is not None:  # the file records the padding token and the longest sequence
             self._backend.enable_padding(pad_id=self.padding, pad_token=self.vocabulary[self.padding])
         if self.longest is not None:
             self._backend.enable_truncation(self.longest)
@@ -76,7 +77,7 @@ class LibraryTokenizer(Tokenizer):
             self._backend.no_truncation()
 
     def _tells_pairs_apart(self) -> bool:
-        """Whether the tokens of a second text have a type of their own."""
+        """Whether the tokens of a second text have another type id."""
         return 1 in self._backend.encode("a", "a").type_ids
 
 
@@ -84,8 +85,8 @@ def library_tokenizer(name: str, place: Path | None) -> LibraryTokenizer:
     """The tokenizer in a file ``tokenizer.json``, in a folder of transformers, or of that name on the hub.
 
     Args:
-        name: As the user wrote it.
-        place: Where it lies; None for a name on the hub.
+        name: The name as given.
+        place: Its file or folder; None for a name on the hub.
 
     Raises:
         MissingExtra: If the library is not installed.
@@ -147,7 +148,7 @@ def _of_transformers(name: str, source: str) -> LibraryTokenizer:
 
 
 def _first(backend: Any, tokens: Sequence[str]) -> int | None:
-    """The id of the first of ``tokens`` that there is."""
+    """The id of the first of ``tokens`` that exists."""
     ids = (backend.token_to_id(token) for token in tokens)
     return next((number for number in ids if number is not None), None)
 

@@ -1,4 +1,4 @@
-"""Hidden tokens, which a masked language model is asked for."""
+"""Masked tokens, which a masked language model predicts."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from bequest.data.text.tokenizer import Tokenizer
 from bequest.seeding import integers, uniform
 
 HIDDEN, REPLACED = 0.8, 0.1
-"""Of the chosen tokens so many become the mask token, and so many another token; the others stay."""
+"""Shares of the chosen tokens that become the mask token, or a random token; the others stay."""
 
 
 def masked_tokens(
     tokens: np.ndarray, ids: Tensor, tokenizer: Tokenizer, *, rate: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in which a share of the tokens is hidden, and the labels: the hidden tokens.
+    """Rows with a share of the tokens masked, and the masked tokens as labels.
 
-    Each token but padding, start, end and unmasked special ones is chosen with probability ``rate``, at least
-    one in a row. Of the chosen ones 80 % become the mask token, 10 % a random token, 10 % stay. What is
-    chosen follows from (seed, id).
+    Each token except the special ones is chosen with probability ``rate``, at least one per row. Of the
+    chosen ones 80 % become the mask token, 10 % a random token, and 10 % stay. The choice depends on
+    (seed, id) alone.
 
     Args:
         tokens: int32 (N, L).
         ids: int64 (N,).
-        tokenizer: Whose special tokens are left alone; it has a mask token.
+        tokenizer: The tokenizer, which has a mask token; its special tokens are left alone.
         rate: In (0, 1).
         seed: Another seed, other tokens.
 
     Returns:
-        Inputs int32 (N, L), labels int64 (N, L) with ``UNLABELLED`` where nothing was chosen.
+        Inputs int32 (N, L), labels int64 (N, L) with ``UNLABELLED`` for tokens that were not chosen.
 
     Source: Devlin et al. (2019), section 3.1 and appendix A.1.
     """
@@ -40,6 +40,7 @@ def masked_tokens(
     ordinary = ~np.isin(tokens, marks)
     drawn = uniform(seed, "masked tokens", ids, 0, length).numpy()
     drawn[~ordinary] = np.inf
+    # The smallest draw is always chosen: a row without a label would have no loss.
     least = drawn.min(axis=1, initial=np.inf, keepdims=True)
     chosen = ordinary & ((drawn < rate) | (drawn == least))
     kind = uniform(seed, "kinds of masks", ids, 0, length).numpy()

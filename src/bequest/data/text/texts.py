@@ -19,7 +19,7 @@ from bequest.data.text.tokenizer_names import WORDS, read_tokenizer, train_token
 from bequest.errors import DataError
 
 LONGEST = 512
-"""Tokens of the longest input by default; longer texts are cut."""
+"""Default limit of tokens per input; longer texts are cut."""
 
 SHOWN = 8
 INT64 = 8
@@ -31,17 +31,17 @@ COLUMNS = (
     ("question", "sentence"),
     ("question1", "question2"),
 )
-"""What columns of text, or pairs of them, are called."""
+"""Usual names of columns of text, or of pairs of them."""
 
 
 class TextForm(NamedTuple):
     """How texts become tokens.
 
     Attributes:
-        tokenizer: ``words``, or what :func:`bequest.data.text.tokenizer_names.read_tokenizer` takes.
-        length: The most tokens of an input; None for what the tokenizer's networks take, at most 512.
-        vocabulary: The most tokens of a word-level tokenizer.
-        beside: The folder of the data, in which a tokenizer may lie.
+        tokenizer: ``words``, or a name for :func:`bequest.data.text.tokenizer_names.read_tokenizer`.
+        length: Most tokens of an input; None for the limit of the tokenizer's networks, at most 512.
+        vocabulary: Most tokens of a word-level tokenizer.
+        beside: The folder of the data, which may hold a tokenizer.
     """
 
     tokenizer: str
@@ -55,8 +55,8 @@ class Coded(NamedTuple):
 
     Attributes:
         splits: int64 (N, L) by split.
-        tokenizer: What they were made with.
-        notes: What a reader of results should know.
+        tokenizer: Their tokenizer.
+        notes: Remarks for a reader of results.
     """
 
     splits: dict[str, Tensor]
@@ -65,7 +65,7 @@ class Coded(NamedTuple):
 
 
 def text_columns(table: Mapping[str, Sequence[object]], wanted: Sequence[str]) -> tuple[str, ...]:
-    """The columns of text that are meant: those ``wanted``, or those of the usual names if they hold text.
+    """The columns of text: those ``wanted``, or those with usual names if they hold text.
 
     Raises:
         DataError: If more than two are wanted.
@@ -77,6 +77,7 @@ def text_columns(table: Mapping[str, Sequence[object]], wanted: Sequence[str]) -
     if wanted:
         return tuple(name.strip().lower() for name in wanted)
     usual = [names for names in COLUMNS if all(name in table for name in names)]
+    # A pair rather than its first half: ("question", "sentence") also matches ("sentence",).
     longest = max(usual, key=len, default=())
     return longest if all(_is_text(table[name]) for name in longest) else ()
 
@@ -102,14 +103,14 @@ def texts_of(columns: Mapping[str, Sequence[object]]) -> list[tuple[str, ...]]:
 
 
 def coded(texts: Sequence[tuple[str, ...]], rows: Mapping[str, Tensor], form: TextForm) -> Coded:
-    """The texts of each split as tokens, filled up to the longest of all.
+    """The texts of each split as tokens, padded to the longest of all.
 
-    A word-level tokenizer is trained from the training texts alone.
+    A word-level tokenizer is trained on the training texts alone.
 
     Args:
-        texts: Those of all samples, or pairs.
-        rows: Which samples are in which split.
-        form: How.
+        texts: The texts of all samples, or pairs.
+        rows: The indices of the samples of each split.
+        form: How texts become tokens.
 
     Raises:
         DataError: If there is no such tokenizer.
@@ -155,7 +156,7 @@ def text_dataset(
 def _tokenized(
     texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer, length: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """The tokens of all texts in a line, how many each has, and how many texts were cut."""
+    """The tokens of all texts, concatenated, the number in each, and the number of texts that were cut."""
     flat, counts, cut = array("i"), [], 0
     for first in range(0, len(texts), TOGETHER):
         group = texts[first : first + TOGETHER]
@@ -172,7 +173,7 @@ def _tokenized(
 
 
 def _is_text(column: Sequence[object]) -> bool:
-    """Whether a column holds texts: strings that are not all numbers."""
+    """Whether a column holds text: at least one string that is not a number."""
     return any(isinstance(value, str) and not _is_number(value) for value in column)
 
 

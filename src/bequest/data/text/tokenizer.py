@@ -1,4 +1,4 @@
-"""What every tokenizer does, whoever made it."""
+"""The interface of all tokenizers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 from bequest.errors import DataError
 
 TOGETHER = 1000
-"""Texts that are tokenized at once."""
+"""Texts that are tokenized in one call."""
 
 FILE = "tokenizer.json"
-"""How a tokenizer is kept beside what was trained with it."""
+"""The file name of a tokenizer in the folder of a network that was trained with it."""
 
 
 class Tokenizer(ABC):
@@ -26,13 +26,13 @@ class Tokenizer(ABC):
     Attributes:
         name: Of the tokenizer, for messages and records.
         vocabulary: The tokens in the order of their ids.
-        padding: The token that fills rows up; None if it has none.
+        padding: The padding token; None if it has none.
         start: The token before a text; None if it has none.
-        end: The token behind a text; None if it has none.
-        mask: The token that hides another one; None if it has none.
-        separator: The token that ends each text of a pair, for networks that tell the two apart by token
+        end: The token after a text; None if it has none.
+        mask: The mask token; None if it has none.
+        separator: The token that ends each text of a pair, for networks that distinguish the two by token
             types; None if they do not.
-        longest: Tokens of the longest sequence that its networks take; None for any.
+        longest: Tokens of the longest sequence that its networks take; None if unlimited.
     """
 
     name: str
@@ -50,16 +50,16 @@ class Tokenizer(ABC):
 
         Args:
             texts: (N, 1) or (N, 2) strings.
-            length: The most tokens; longer texts are cut at their end, of a pair the longer one first.
+            length: Most tokens; longer texts are cut at their end, in a pair the longer one first.
         """
 
     @abstractmethod
     def bare(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of texts without any special token, not cut."""
+        """Tokens of texts without special tokens, uncut."""
 
     @abstractmethod
     def text(self, tokens: Sequence[int]) -> str:
-        """The text that tokens stand for, without special tokens."""
+        """The text of tokens, without special tokens."""
 
     @abstractmethod
     def save(self, path: str | Path) -> Path:
@@ -68,16 +68,16 @@ class Tokenizer(ABC):
     def inputs(
         self, texts: Sequence[str | Sequence[str]], *, length: int | None = None, begun: bool = False
     ) -> Tensor:
-        """Texts or pairs of texts as a network takes them, int64 (N, L): framed, filled up to the longest.
+        """Texts or pairs of texts as inputs of a network, int64 (N, L): framed, padded to the longest.
 
         Args:
             texts: See above.
-            length: The most tokens.
-            begun: As the beginnings of documents, for a language model to go on: behind the start token if
-                there is one, without an end token.
+            length: Most tokens.
+            begun: As prompts for a language model to continue: after the start token if there is one, without
+                an end token.
 
         Raises:
-            DataError: If there are no texts, or one is no text.
+            DataError: If there are no texts, or one of them is not a string.
         """
         rows = [tuple(text) if isinstance(text, list | tuple) else (text,) for text in texts]
         faults = [row for row, parts in enumerate(rows) if not all(isinstance(part, str) for part in parts)]
@@ -94,7 +94,7 @@ class Tokenizer(ABC):
 
     @property
     def filler(self) -> int:
-        """The token that fills rows up: the padding, or the end token where there is none.
+        """The token used for padding: the padding token, or else the end token.
 
         Raises:
             DataError: If it has neither.
@@ -114,7 +114,7 @@ class Tokenizer(ABC):
 
 
 def padded(rows: Sequence[Sequence[int]], filler: int, length: int | None = None) -> np.ndarray:
-    """Rows filled up to ``length``, by default to the longest: int32 (N, L).
+    """Rows padded to ``length``, by default to the longest: int32 (N, L).
 
     >>> padded([[5, 6], [7]], 0).tolist()
     [[5, 6], [7, 0]]
@@ -127,6 +127,6 @@ def padded(rows: Sequence[Sequence[int]], filler: int, length: int | None = None
 
 
 def together(values: Iterator[str]) -> Iterator[list[str]]:
-    """Texts in groups that are tokenized at once."""
+    """Texts in groups for one call of the tokenizer."""
     while group := list(islice(values, TOGETHER)):
         yield group

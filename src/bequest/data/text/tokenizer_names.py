@@ -1,4 +1,4 @@
-"""The tokenizer that is named, or the one that is trained from the data where none is."""
+"""Tokenizers by name, or trained on the data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bequest.data.text.tokenizer import FILE, Tokenizer
 from bequest.data.text.words import MOST, WordTokenizer, word_tokenizer_in
 
 WORDS = "words"
-"""Names the word-level tokenizer that is trained from the data."""
+"""The name of the word-level tokenizer that is trained on the data."""
 
 
 def read_tokenizer(name: str, *, beside: Path | None = None) -> Tokenizer:
@@ -21,11 +21,11 @@ def read_tokenizer(name: str, *, beside: Path | None = None) -> Tokenizer:
 
     Args:
         name: See above.
-        beside: A folder in which it may lie, besides the current one and ``BEQUEST_DATA``.
+        beside: A folder to search in addition to the current one and ``BEQUEST_DATA``.
 
     Raises:
         MissingExtra: If it needs a library that is not installed.
-        DataError: If there is none.
+        DataError: If it does not exist.
     """
     place = tokenizer_place(name, beside=beside)
     file = place / FILE if place is not None and place.is_dir() else place

@@ -1,4 +1,4 @@
-"""A word-level tokenizer that is trained from the data."""
+"""A word-level tokenizer that is trained on the data."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from bequest.files import write_text
 SPECIAL = (*FRAME, "<mask>")
 MASK = len(FRAME)
 WORD = re.compile(r"\w+|[^\w\s]+")
-"""A run of letters, digits and underscores, or of marks."""
+"""A run of letters, digits and underscores, or of punctuation."""
 
 MOST = 20_000
-"""Words that are told apart by default."""
+"""Default size of the vocabulary."""
 
 
 class WordTokenizer(Tokenizer):
-    """Lower-case words and marks; what is not in the vocabulary is ``<unk>``.
+    """Lower-case words and punctuation; anything outside the vocabulary is ``<unk>``.
 
-    A text for a classifier is its words and ``<end>``, a pair is two of these one after the other.
+    A text for a classifier is its words and ``<end>``; a pair is two of these, concatenated.
 
     Args:
         vocabulary: The tokens in the order of their ids; those of :data:`SPECIAL` come first.
@@ -51,9 +51,9 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def trained(cls, texts: Iterable[str], *, most: int = MOST) -> WordTokenizer:
-        """The tokenizer whose vocabulary is the ``most`` frequent words of ``texts``.
+        """The tokenizer with the ``most`` frequent words of ``texts`` as its vocabulary.
 
-        Equally frequent words come in the order of the alphabet, so that the same texts give the same ids.
+        Equally frequent words are sorted alphabetically, so that the same texts give the same ids.
         """
         counts = Counter(word for text in texts for word in WORD.findall(text.lower()))
         for special in SPECIAL:
@@ -86,7 +86,7 @@ class WordTokenizer(Tokenizer):
         return [self._ids.get(word, UNKNOWN) for word in WORD.findall(text.lower())]
 
     def _plain(self) -> dict[str, Any]:
-        """As the library ``tokenizers`` describes the same tokenizer."""
+        """The same tokenizer in the format of the library ``tokenizers``."""
         flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
         added = [{"id": k, "content": word, **flags, "special": True} for k, word in enumerate(SPECIAL)]
         single: list[dict[str, Any]] = [_piece("Sequence", "A", 0), _piece("SpecialToken", "<end>", 0)]
@@ -117,6 +117,7 @@ def word_tokenizer_in(plain: Any) -> WordTokenizer | None:
         tokenizer = WordTokenizer(vocabulary)
     except (KeyError, TypeError, AttributeError, DataError):
         return None
+    # Compared whole: another word-level tokenizer with these tokens may split or normalise differently.
     return tokenizer if tokenizer._plain() == plain else None
 
 
@@ -125,7 +126,7 @@ def _piece(kind: str, name: str, number: int) -> dict[str, Any]:
 
 
 def _cut(parts: list[list[int]], length: int | None) -> list[list[int]]:
-    """Parts that fit into ``length`` with an end token each; the longest is cut first."""
+    """The parts cut to ``length`` tokens in all, with an end token each; the longest is cut first."""
     if length is None:
         return parts
     over = sum(map(len, parts)) + len(parts) - length

@@ -1,4 +1,4 @@
-"""Rectangles in images, one a sample, as erasing and CutMix need them."""
+"""Rectangles in images, one per sample, for erasing and CutMix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def boxes(
     width: Int[Tensor, " n"],
     size: tuple[int, int],
 ) -> Bool[Tensor, "n 1 h w"]:
-    """True inside each sample's rectangle; what lies outside of the image is cut off.
+    """True inside each sample's rectangle, clipped to the image.
 
     Args:
         top: First row, may be negative.
@@ -29,7 +29,7 @@ def boxes(
 
 
 def covered(inside: Bool[Tensor, "n 1 h w"]) -> Float[Tensor, " n"]:
-    """The share of the image that each rectangle covers: a whole number of pixels over all pixels."""
+    """The share of the image's pixels that each rectangle covers."""
     return inside.sum((1, 2, 3)).float() / inside.shape[1:].numel()
 
 

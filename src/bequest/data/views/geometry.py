@@ -43,11 +43,11 @@ class Shift(View, name="shift"):
 class ShiftEach(View, name="shift_each"):
     """View v moves every sample by the v-th of some moves, so that a pool has each sample in each of them.
 
-    With as many views as moves (``view_count``) the pool is every sample in every move, once; view v beyond
-    them moves as view v modulo their number does.
+    With as many views as moves (``view_count``) the pool has every sample in every move once; later views
+    repeat the moves.
 
     Attributes:
-        pixels: The moves are all by up to so many pixels on each axis, but for none at all: 24 for 2.
+        pixels: All moves by up to so many pixels on each axis, except no move: 24 for 2.
         moves: Or these: [[1, 0], [0, -1]] is one pixel to the right, one pixel up.
         fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
             (``reflect``) or from the other side (``wrap``).
@@ -81,7 +81,7 @@ class ShiftEach(View, name="shift_each"):
 
 @strict
 class ShiftAmong(View, name="shift_among"):
-    """Moved by one of a list of moves, each equally likely: for queries that leave other moves unasked.
+    """Moved by one of a list of moves, each equally likely, for queries that leave other moves unasked.
 
     Attributes:
         moves: Pixels to the right and down of each move, such as ``[[1, 0], [-2, 1]]``.
@@ -103,10 +103,10 @@ class ShiftAmong(View, name="shift_among"):
 
 @strict
 class Crop(View, name="crop"):
-    """Padded on all sides and cut back to its size at a random place: what :class:`Shift` does.
+    """Padded on all sides and cropped to its size at a random place, which is a :class:`Shift`.
 
     Attributes:
-        padding: Pixels a side.
+        padding: Pixels per side.
         fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
             (``reflect``) or from the other side (``wrap``).
     """
@@ -121,7 +121,7 @@ class Crop(View, name="crop"):
 
 @strict
 class ResizedCrop(View, name="resized_crop"):
-    """A random window, bilinearly resized to the whole image (without smoothing where that shrinks it).
+    """A random window, bilinearly resized to the whole image (without antialiasing).
 
     The window's share of the area is uniform in [smallest, 1], its aspect log-uniform in [1/aspect, aspect]
     times the image's; a side that would exceed the image is cut to it.
@@ -201,10 +201,10 @@ class Scale(View, name="scale"):
 
 @strict
 class Shear(View, name="shear"):
-    """Each row moved sideways in proportion to its height, by up to ``amount`` columns a row either way.
+    """Each row moved sideways in proportion to its height, by up to ``amount`` columns per row either way.
 
     Attributes:
-        amount: The largest shear, in columns a row.
+        amount: The largest shear, in columns per row.
         fill: What comes in at the border: black (``zeros``), its pixels again (``edge``), the image mirrored
             (``reflect``) or from the other side (``wrap``).
     """
@@ -218,7 +218,7 @@ class Shear(View, name="shear"):
 
 
 def _symmetric(key: Key, name: str, most: float) -> Tensor:
-    """One number a sample, uniform in [-most, most)."""
+    """One number per sample, uniform in [-most, most)."""
     return (2 * key.uniform(name, 1)[:, 0] - 1) * most
 
 

@@ -1,7 +1,7 @@
 """Views that mix a sample with a partner from the same source: mixup and CutMix.
 
-Partner and share follow from the sample's own key, so a sample is mixed alike in any batch, and stored
-answers replay exactly. Labels mix by :meth:`~bequest.data.views.View.mixing`.
+Partner and share depend on the sample's own key alone, so that a sample is mixed in the same way in any
+batch, and stored answers replay exactly. Labels mix by :meth:`~bequest.data.views.View.mixing`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from bequest.errors import DataError
 from bequest.variants import strict
 
 LEVELS = 1 << 14
-"""The Beta distribution is drawn from this many equally likely values."""
+"""Equally likely values that stand for the Beta distribution. Rejection sampling would need an unknown number
+of random numbers per sample, and the inverse distribution function is not available on GPUs."""
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -44,7 +45,7 @@ class MixingView(View):
 
     @abstractmethod
     def share(self, key: Key) -> Float[Tensor, " n"]:
-        """The share of each sample's own label."""
+        """The weight of each sample's own label."""
 
 
 @strict
@@ -70,10 +71,10 @@ class Mixup(MixingView, name="mixup"):
 
 @strict
 class CutMix(MixingView, name="cutmix"):
-    """A rectangle of the partner pasted in; the label's share is the share of pixels that stay.
+    """A rectangle of the partner pasted in; the weight of the sample's own label is the share of its pixels.
 
     The rectangle has the image's aspect and the share 1 - λ of its area, with λ from Beta(alpha, alpha); its
-    centre is uniform over the image, and what lies outside is cut off.
+    centre is uniform over the image, and it is clipped to the image.
 
     Source: Yun et al. 2019, "CutMix", equations 1 and 2.
     """
@@ -113,6 +114,6 @@ def _beta(key: Key, alpha: float) -> Float[Tensor, " n"]:
 
 @lru_cache(maxsize=16)
 def _quantiles(alpha: float) -> Float[Tensor, " l"]:
-    """The middles of ``LEVELS`` equally likely parts of Beta(alpha, alpha)."""
+    """The medians of ``LEVELS`` equally likely parts of Beta(alpha, alpha)."""
     middles = (np.arange(LEVELS) + 0.5) / LEVELS
     return torch.from_numpy(betaincinv(alpha, alpha, middles)).float()

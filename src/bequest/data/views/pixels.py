@@ -70,10 +70,10 @@ class Brightness(View, name="brightness"):
 
 @strict
 class Contrast(View, name="contrast"):
-    """Distances from ``pivot`` multiplied by a factor that is uniform in [1 - amount, 1 + amount].
+    """Differences from ``pivot`` multiplied by a factor that is uniform in [1 - amount, 1 + amount].
 
-    The pivot is fixed, 0 for normalised images and 0.5 for pixels in [0, 1]: a sample's own mean would be
-    rounded in an order that depends on the batch.
+    The pivot is a constant, 0 for normalised images and 0.5 for pixels in [0, 1]: the rounding of a sample's
+    own mean would depend on the batch.
     """
 
     amount: Share
@@ -101,9 +101,9 @@ class Noise(View, name="noise"):
 
 @strict
 class Recolour(View, name="recolour"):
-    """All pixels of a sample in one colour, as bright as before: its hue among ``hues``, each equally likely.
+    """All pixels of a sample in one colour of the same brightness, its hue drawn from ``hues``.
 
-    See :func:`bequest.data.colour.tinted`. Images stay of three channels.
+    See :func:`bequest.data.colour.tinted`. Images must have three channels.
 
     Attributes:
         hues: In turns: 0 is red, 1/3 green, 2/3 blue. Default: every hue, uniformly.
@@ -125,5 +125,5 @@ class Recolour(View, name="recolour"):
 
 
 def _each(numbers: Tensor, x: Tensor) -> Tensor:
-    """(N, 1) numbers so that they broadcast over ``x``, in its type."""
+    """(N, 1) numbers in the type of ``x``, shaped to broadcast over it."""
     return numbers.to(x.dtype)[:, :, None, None]

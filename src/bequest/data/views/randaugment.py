@@ -1,4 +1,4 @@
-"""A few random changes out of many, all of one strength."""
+"""A few random changes out of many, with a common strength."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bequest.variants import strict
 
 @strict
 class Randaugment(View, name="randaugment"):
-    """``count`` changes in a row, each drawn from one list, at ``magnitude`` of 10.
+    """``count`` changes in a row, each drawn from one list, at a ``magnitude`` from 0 to 10.
 
     The list, at magnitude 10: none, shift (up to 0.3 of the side), rotate (30°), scale (by 0.5), shear (0.3),
     brightness and contrast (0.5), noise (0.2), erase (up to a quarter of the area). It follows RandAugment
@@ -38,7 +38,7 @@ class Randaugment(View, name="randaugment"):
 
 @lru_cache(maxsize=64)
 def changes(count: int, strength: float, side: int) -> View:
-    """The composition of choices that a :class:`Randaugment` stands for, at a strength in [0, 1]."""
+    """The composition of choices that a :class:`Randaugment` applies, at a strength in [0, 1]."""
     one = Choice(
         (
             Identity(),

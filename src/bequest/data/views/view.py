@@ -1,4 +1,4 @@
-"""A view: a sample as one of its variations, a pure function of (seed, sample id, view id)."""
+"""Views: augmentations of a sample that are pure functions of (seed, sample id, view id)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Pool = tuple[Tensor, Tensor]
 """All samples of a source and their ids; mixing views draw their partners from it."""
 
 Mixing = tuple[Tensor, Tensor]
-"""Each sample's partner, int64 (N,) rows of the pool, and the share of its own label, float32 (N,)."""
+"""Each sample's partner, int64 (N,) rows of the pool, and the weight of its own label, float32 (N,)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Key:
-    """What decides a view of some samples, and the random numbers that follow from it.
+    """Everything that determines a view of some samples, and the random numbers for it.
 
     Attributes:
         ids: Sample ids, (N,).
         view_id: Which view.
-        seed: The seed, one of its own for each part of a composition.
+        seed: The seed, a different one for each part of a composition.
         pool: All samples and ids of the source, if given.
-        partners: Rows of the pool -> those samples as the earlier views leave them; None if there are none.
+        partners: Rows of the pool -> those samples after the earlier views; None if there are no such views.
     """
 
     ids: Tensor
@@ -64,10 +64,10 @@ class Key:
 
 
 class View(Variant, kind="view"):
-    """Variations of samples: ``view(x, ids, view_id, seed=seed)`` has the shape, type and device of ``x``.
+    """Augmentation of samples: ``view(x, ids, view_id, seed=seed)`` has the shape, type and device of ``x``.
 
-    What a sample becomes follows from (seed, its id, the view id) alone: not from the batch around it, the
-    order, the worker, the number of processes or an earlier call. Mixing views need ``pool`` besides.
+    The result for a sample depends on (seed, its id, the view id) alone, not on its batch, the order, the
+    worker, the number of processes or earlier calls. Mixing views need ``pool`` as well.
     """
 
     @property
@@ -85,10 +85,10 @@ class View(Variant, kind="view"):
             ids: Sample ids, int64 (N,), on the device of ``x``.
             view_id: Which view; epoch e uses view e modulo the view count.
             seed: The seed of the views.
-            pool: All samples and ids of the source; needed where :attr:`needs_pool` says so.
+            pool: All samples and ids of the source; needed if :attr:`needs_pool`.
 
         Raises:
-            DataError: If ``x`` is of the wrong kind, ids are not one a sample, or a needed pool is absent.
+            DataError: If ``x`` is of the wrong kind, ids are not one per sample, or a needed pool is absent.
         """
         if ids.shape != x.shape[:1]:
             raise DataError(
@@ -105,7 +105,7 @@ class View(Variant, kind="view"):
         return self.apply(x, Key(ids, view_id, seed, pool))
 
     def mixing(self, ids: Tensor, view_id: int, *, seed: int, pool: Pool) -> Mixing | None:
-        """Each sample's partner row in ``pool`` and the share of its own label; None if nothing mixes."""
+        """Each sample's partner row in ``pool`` and the weight of its own label; None if nothing mixes."""
         return self.mixed(Key(ids, view_id, seed, pool)) if self.needs_pool else None
 
     @classmethod
@@ -123,14 +123,14 @@ class View(Variant, kind="view"):
         """The view of ``x`` under ``key``, without the checks of a call."""
 
     def mixed(self, key: Key) -> Mixing | None:
-        """What :meth:`mixing` answers, under ``key``."""
+        """The result of :meth:`mixing` for ``key``."""
         del key
         return None
 
 
 @strict
 class Identity(View, name="identity"):
-    """The sample as it is."""
+    """No augmentation."""
 
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
@@ -161,7 +161,7 @@ class Compose(View, name="compose"):
 
     @override
     def spec(self) -> Any:
-        """A list of specs, one a view."""
+        """A list of specs, one per view."""
         return [view.spec() for view in self.views]
 
     @override
@@ -174,7 +174,7 @@ class Compose(View, name="compose"):
 
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
-        """Each view in its turn."""
+        """``x`` after all views, in order."""
         for place, view in enumerate(self.views):
             part = key.within("compose", place)
             if view.needs_pool and place > 0:
@@ -183,11 +183,12 @@ class Compose(View, name="compose"):
         return x
 
     def _before(self, place: int, key: Key) -> Callable[[Tensor], Tensor]:
-        """Partners as the first ``place`` views of this composition leave them."""
+        """Partners after the first ``place`` views of this composition."""
 
         def partners(rows: Tensor) -> Tensor:
             x, partner = partners_of(key, rows), key
             if key.pool is not None:
+                # Under the partner's own id, so that it looks as it would as a sample of this view.
                 partner = dataclasses.replace(key, ids=key.pool[1][rows], pool=None, partners=None)
             for earlier, view in enumerate(self.views[:place]):
                 x = view.apply(x, partner.within("compose", earlier))
@@ -227,7 +228,7 @@ class Choice(View, name="choice"):
 
     @override
     def mixed(self, key: Key) -> Mixing | None:
-        """The mixing of each sample's view; a sample whose view does not mix keeps all of its label."""
+        """The mixing of each sample's view; a sample whose view does not mix keeps its label."""
         chosen = self._chosen(key)
         rows = torch.zeros_like(chosen)
         share = torch.ones(len(chosen), device=chosen.device)
@@ -240,7 +241,7 @@ class Choice(View, name="choice"):
 
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
-        """Each sample through the view that was drawn for it."""
+        """Each sample in the view that was drawn for it."""
         chosen = self._chosen(key)
         out = x.clone()
         for k, view in enumerate(self.views):
@@ -251,7 +252,7 @@ class Choice(View, name="choice"):
 
 
 def partners_of(key: Key, rows: Tensor) -> Tensor:
-    """The samples in ``rows`` of the pool, as the views before leave them."""
+    """The samples in ``rows`` of the pool, after the earlier views."""
     if key.partners is not None:
         return key.partners(rows)
     if key.pool is None:
@@ -260,12 +261,12 @@ def partners_of(key: Key, rows: Tensor) -> Tensor:
 
 
 def parse_views(spec: object, where: str = "views") -> View:
-    """The view that ``spec`` describes; :meth:`View.spec` is the way back.
+    """The view that ``spec`` describes; :meth:`View.spec` is the inverse.
 
     Args:
         spec: A table with ``name``, a bare name, a view, or a list of them (applied in order); None and
             the empty list are the identity.
-        where: What the error calls the spec.
+        where: The name of the spec in errors.
 
     >>> parse_views([{"name": "shift", "pixels": 2}, "flip"]).spec()
     [{'name': 'shift', 'pixels': 2, 'fill': 'zeros'}, {'name': 'flip', 'rate': 0.5}]

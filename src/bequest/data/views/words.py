@@ -20,8 +20,8 @@ Token = Annotated[int, Field(ge=0)]
 class WordDropout(View, name="word_dropout"):
     """Each token replaced by ``replacement`` with probability ``rate``; tokens in ``keep`` stay.
 
-    ``keep`` names what is no word: padding, ends, separators. Which positions fall depends on the position,
-    not on the length to which a batch is padded.
+    ``keep`` holds special tokens: padding, ends, separators. The choice of positions does not depend on the
+    length to which a batch is padded.
     """
 
     rate: Annotated[float, Field(ge=0, le=1)]
