@@ -1,4 +1,4 @@
-"""Arrays of the user's own in files: ``npz:FILE``, ``npy:FILE`` and ``idx:FOLDER``."""
+"""Users' arrays in files: ``npz:FILE``, ``npy:FOLDER`` and ``idx:FOLDER``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SPLITS.add("idx", lambda **_: tuple(NAMES))
 
 @DATASETS.register("npz")
 def npz(*, path: str, **options: Any) -> Dataset:
-    """Arrays of the user's own in an .npz archive: ``npz:FILE``.
+    """Users' arrays in an .npz archive: ``npz:FILE``.
 
     Either ``x`` and ``y``, or ``x_train``, ``y_train`` and, if there are any, ``x_val``, ``y_val``,
     ``x_test``, ``y_test`` (any name of a split that folders may have). Inputs (N, ...): uint8 are pixels,
@@ -78,7 +78,7 @@ def npz(*, path: str, **options: Any) -> Dataset:
 
 @DATASETS.register("npy")
 def npy(*, path: str, **options: Any) -> Dataset:
-    """Arrays of the user's own in a folder of .npy files, used as memory maps: ``npy:FOLDER``.
+    """Users' arrays in a folder of .npy files, used as memory maps: ``npy:FOLDER``.
 
     The files have the names of ``npz``'s arrays (``x.npy``, ``y_train.npy`` ...). float32 and int64 inputs
     are never read into memory as a whole if validation and test have files of their own.

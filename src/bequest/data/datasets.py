@@ -193,7 +193,7 @@ def load_dataset(name: str, **options: Any) -> Dataset:
     >>> digits.input_shape, len(digits["train"]), len(digits.classes)
     ((1, 12, 12), 1297, 10)
 
-    ``folder:PATH`` and ``csv:FILE`` are images of the user's own; see :mod:`bequest.data.folders`.
+    ``folder:PATH`` and ``csv:FILE`` are users' images; see :mod:`bequest.data.folders`.
 
     Raises:
         UnknownName: If the catalogue has no such dataset.

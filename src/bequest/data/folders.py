@@ -67,7 +67,7 @@ SPLITS.add("folder", lambda **_: tuple(NAMES))
 def folder(
     *, path: str, splits: Mapping[str, str] | None = None, nested: bool = False, **options: Any
 ) -> Dataset:
-    """Image folders of the user's own, a folder a class: ``folder:PATH``.
+    """Users' images with one folder per class: ``folder:PATH``.
 
     ``PATH/train/CLASS/*``, ``PATH/val/CLASS/*`` and ``PATH/test/CLASS/*`` (or ``Training``, ``test_set``
     ...), or ``PATH/CLASS/*``. A split without a folder is taken from the training images, stratified by

@@ -133,11 +133,11 @@ def generated_split(generator: Generator, like: Split, count: int, *, seed: int,
     """A pool of ``count`` generated inputs without labels, which follows from (seed, name).
 
     Args:
-        generator: What makes them.
-        like: The samples whose shape and range they have.
-        count: How many; their ids are 0, 1, 2 ...
-        seed: Another seed, other inputs.
-        name: Likewise.
+        generator: The generator.
+        like: The samples whose shape and range they get.
+        count: Number of inputs; their ids are 0, 1, 2 ...
+        seed: Seeds the inputs.
+        name: Seeds them too.
 
     Raises:
         DataError: If the samples are tokens.
@@ -177,7 +177,7 @@ def _shape(split: Split) -> tuple[int, ...]:
 
 
 def _range(x: Tensor) -> tuple[float, float]:
-    """The smallest and the largest number, looked for a block at a time."""
+    """The smallest and the largest number, computed block by block."""
     ends = [(float(block.min()), float(block.max())) for block in blocks_of(x)]
     return min(low for low, _ in ends), max(high for _, high in ends)
 

@@ -71,7 +71,7 @@ SPLITS.add("parquet", lambda **_: tuple(NAMES))
 
 @DATASETS.register("csv")
 def listed(*, path: str, **options: Any) -> Dataset:
-    """A CSV table of the user's own: ``csv:FILE``, numbers or texts in columns, or a list of image files.
+    """A user's CSV table, ``csv:FILE``: numbers or texts in columns, or a list of image files.
 
     A table with a column ``file`` (or ``path``, ``image``, ``filename``) and without ``inputs`` and ``text``
     lists images: its columns are ``file``, ``label`` and, if wanted, ``split`` (train, validation or test);
@@ -101,7 +101,7 @@ def listed(*, path: str, **options: Any) -> Dataset:
 
 @DATASETS.register("parquet")
 def parquet(*, path: str, **options: Any) -> Dataset:
-    """A Parquet table of the user's own, numbers or texts in columns: ``parquet:FILE`` (extra ``tables``).
+    """A user's Parquet table, numbers or texts in columns: ``parquet:FILE`` (extra ``tables``).
 
     Args:
         path: The file; relative to ``BEQUEST_DATA`` if it is not found from the current folder.

@@ -59,7 +59,7 @@ class TensorBoard:
         folder: Where the event files go; one folder for each student that is to be compared.
         split: A labelled split, ``data["validation"]`` for instance.
         every: Write after every this many epochs; before training always.
-        padding: The token that fills sequences up.
+        padding: The padding token.
 
     Raises:
         InputError: If the package tensorboard is not there (extra ``tensorboard``).

@@ -1,4 +1,4 @@
-"""Building a store: teachers answer every view once; killed at any instant, the same command goes on."""
+"""Building a store: teachers answer every view once. A build that is killed can be resumed at any point."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from bequest.models.devices import Device, parse_device, worker_devices
 
 BATCH = 256
 Progress = Callable[[int, int], object]
-"""Called with the answers that are kept so far and the answers that there will be."""
+"""Called with the number of answers stored so far, and the number in all."""
 
 
 def build_store(
@@ -68,34 +68,34 @@ def build_store(
     pieces: tuple[int, float] = (PIECE_BYTES, PIECE_SECONDS),
     progress: Progress | None = None,
 ) -> SignalStore:
-    """Ask teachers about every view of the data, once, and keep the answers.
+    """Ask teachers about every view of the data once, and store the answers.
 
-    The result follows from the arguments alone: an interrupted build that is called again ends with the same
-    bytes. Under ``torchrun`` each process answers its share of the views. More views of the same may be asked
-    for later; a folder that holds anything else is refused.
+    The result depends on the arguments alone: an interrupted build that is called again ends with the same
+    bytes. Under ``torchrun`` each process answers its share of the views. More views can be added to a store
+    later; a folder that holds anything else is refused.
 
     Args:
         teachers: A fitted model, a network, a :class:`bequest.distill.teachers.Teacher`, or several of them.
         data: See :func:`bequest.load_dataset`.
         path: The store's folder.
-        views: A view, its name, a table, or a list of them; default: as they are, which takes one view.
-        count: How many views; epoch e of a training shows view e modulo this count.
+        views: A view, its name, a table, or a list of them; default: no augmentation, which is one view.
+        count: Number of views; epoch e of a training shows view e modulo this count.
         codec: ``float32``, ``float16`` or ``bfloat16`` for all logits, or one of ``TopK``, ``Sampled``.
         queries: Ask about an unlabelled pool instead, or about a mixture of
-            :class:`bequest.data.batches.Source`, whose own ``view_count`` goes before ``count``.
-        split: Which split of the data is asked about.
-        seed: Seeds the views.
-        features: Activations to keep beside the logits, such as ``penultimate``.
-        feature_dtype: ``float16`` or ``float32``.
-        batch: Rows a forward pass. It is part of the result: kernels round differently at other sizes.
-        workers: Processes on this machine, one torch thread each, sharing the views.
-        device: Where the teachers answer; several workers take turns over the GPUs that ``cuda`` and ``auto``
-            mean. Default: where the teachers are. A GPU's answers are not bit for bit those of a CPU.
-        per_device: So many workers on each GPU, instead of ``workers``.
-        fresh: Start over, whatever the folder holds of a store; ``damaged``: if that is another store, or its
-            manifests are damaged.
-        wait: Wait for another builder of the same folder instead of refusing.
-        pieces: Bytes and seconds after which what was answered is put on the disk: what a crash can cost.
+            :class:`bequest.data.batches.Source`, whose own ``view_count`` overrides ``count``.
+            split: The split of the data that is asked about.
+            seed: Seeds the views.
+            features: Activations to store with the logits, such as ``penultimate``.
+            feature_dtype: ``float16`` or ``float32``.
+            batch: Rows per forward pass. It is part of the result: kernels round differently at other sizes.
+            workers: Processes on this machine, with one torch thread each, that share the views.
+            device: Device of the teachers; workers are dealt round-robin over the GPUs that ``cuda`` and
+                ``auto`` mean. Default: where the teachers are. A GPU's answers differ from a CPU's in bits.
+            per_device: Number of workers on each GPU, instead of ``workers``.
+            fresh: Start over even if the folder holds a store; ``damaged``: only if that is another store, or
+                its manifests are damaged.
+            wait: Wait for another builder of the same folder instead of raising an error.
+            pieces: Bytes and seconds after which answers are synced to disk, which is what a crash can cost.
         progress: See :data:`Progress`.
 
     Raises:
@@ -134,7 +134,7 @@ def build_store(
 
 
 def _devices(device: Device, workers: int, per_device: int | None) -> tuple[str, ...]:
-    """The device of each worker; in a rank, which shares the views with others, that of the rank."""
+    """The device of each worker; under torchrun, where ranks share the views, that of the rank."""
     if rank_and_world()[1] > 1:
         return (str(parse_device(device)),) * workers
     on_cpu = parse_device(device).type == "cpu"
@@ -151,7 +151,7 @@ def build(
     fresh: bool | Literal["damaged"] = False,
     progress: Progress | None = None,
 ) -> None:
-    """Do what is left of ``job``; :func:`build_store` checks the arguments before."""
+    """Do the rest of ``job``; :func:`build_store` has checked the arguments."""
     rank, world = rank_and_world()
     folders = {path, *(folder for goal in job.goals for folder in goal.folders)}
     if world == 1:  # other ranks may be writing by now
@@ -166,6 +166,7 @@ def build(
         warnings.warn(f"{error.message}; the store is built again", stacklevel=2)
         _start_over(folders, world)
         finished_views = taken_up(job)
+    # After the finished views are known: only the missing ones need space.
     check_space(job)
     mine = [
         task for place, task in enumerate(job.tasks) if place % world == rank and task not in finished_views
@@ -192,7 +193,7 @@ def _start_over(folders: set[Path], world: int) -> None:
 def sources_of(
     data: Dataset, queries: Any, view: View, split: str, *, count: int, seed: int
 ) -> list[tuple[Source, str, Dataset]]:
-    """What is asked about: sources with seed and number of views, the name of their samples, the data.
+    """The sources to ask about, with seed and number of views, the name of their samples, and the data.
 
     Raises:
         ConfigError: If the number of views is not positive.
@@ -218,7 +219,9 @@ def sources_of(
 
 
 def as_teachers(answerers: Any, borrowed: ExitStack) -> tuple[AnyTeacher, ...]:
-    """One or several of whatever can teach; networks get their modes back when ``borrowed`` closes.
+    """Teachers from one or several teachers, fitted students or networks.
+
+    Networks get their modes back when ``borrowed`` closes.
 
     Raises:
         SignalError: If there is none, or the same one twice.
@@ -308,7 +311,7 @@ def _awaited(folder: Path, view: int) -> tuple[Shard, ...]:
 
 
 def _complete(job: Job, path: Path) -> bool:
-    """True if every manifest is there and lists every view."""
+    """True if every manifest exists and lists every view."""
     expected = [(folder, goal.views) for goal in job.goals for folder in goal.folders]
     if not all((folder / MANIFEST).exists() for folder in {path, *(folder for folder, _ in expected)}):
         return False
@@ -317,7 +320,7 @@ def _complete(job: Job, path: Path) -> bool:
 
 
 class _Counter:
-    """How many answers there are, for whoever wants to show it."""
+    """Counts the answers for a progress display."""
 
     def __init__(self, job: Job, progress: Progress | None, *, done: int) -> None:
         samples = [len(goal.source.split) for goal in job.goals for _ in range(goal.views)]
@@ -325,6 +328,7 @@ class _Counter:
         self._done = 0
         self._progress = progress
         if done:
+            # Which views are finished is unknown here: assume the smallest, so that the count cannot overshoot.
             self.advance(sum(sorted(samples)[:done]))
 
     def advance(self, rows: int) -> None:

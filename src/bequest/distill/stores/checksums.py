@@ -1,4 +1,4 @@
-"""Which files of a store had their checksums when they were last read whole."""
+"""Remembers which files of a store matched their checksums when they were last read whole."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from bequest.errors import RunFolderError
 from bequest.files import read_json, write_json
 
 CHECKED = ".checked.json"
-"""Holds, for each file that was read whole and was right, its checksum and what :func:`_stamp` says of it."""
+"""Holds the checksum and the :func:`_stamp` of each file that was read whole and was right."""
 
 
 def damaged_files(folder: Path, shards: Iterable[Shard], *, again: bool = True) -> list[str]:
     """The files whose SHA-256 is not the manifest's.
 
     Args:
-        folder: Where they lie.
-        shards: What the manifest says of them; sizes have been compared.
-        again: False leaves out files that an earlier call read and that were not changed since: any write
-            to a file, and any attempt to hide one, moves its time of change.
+        folder: Their folder.
+        shards: Their entries in the manifest; sizes have been compared.
+        again: False skips files that an earlier call read and that have not changed since: any write to a
+            file, and any attempt to hide one, changes its ctime.
     """
     remembered = _remembered(folder)
     right: dict[str, Any] = {}
@@ -35,7 +35,7 @@ def damaged_files(folder: Path, shards: Iterable[Shard], *, again: bool = True) 
         else:
             right[shard.file] = stamp
     if right != remembered:
-        with suppress(RunFolderError):  # it saves time only: a full disk or a builder tidying up is no fault
+        with suppress(RunFolderError):  # it only saves time: a full disk or a builder tidying up is no fault
             write_json(folder / CHECKED, right)
     return faults
 
@@ -47,7 +47,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _stamp(path: Path) -> list[int]:
-    """Size, times and number of a file; the time of change, unlike that of modification, cannot be set."""
+    """Size, times and inode of a file; its ctime, unlike its mtime, cannot be set."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 

@@ -1,4 +1,4 @@
-"""How one answer is kept: all logits, the largest of them, or a sample of classes."""
+"""Storage formats of one answer: all logits, the largest of them, or a sample of classes."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from bequest.errors import ConfigError, SignalError
 from bequest.variants import Variant, strict
 
 FLOOR = -1e4
-"""The log-probability of a class that was not drawn: its exponential is 0 in float32, and 0 · FLOOR is 0."""
+"""The log-probability of a class that was not drawn: finite, so that 0 · FLOOR is 0, and its exp is 0."""
 
 SMALL_INDEX = 1 << 16
 Row = tuple[int, ...]
 
 
 class Codec(Variant, kind="codec"):
-    """How the logits of a sample are kept, and what can be learnt from what is kept."""
+    """How the logits of a sample are stored, and which objectives can be computed from that."""
 
     @abstractmethod
     def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
         """NumPy's type of a record and the shape of a row, for answers of shape ``logits``.
 
         Raises:
-            SignalError: If such answers cannot be kept so.
+            SignalError: If the codec cannot store such answers.
         """
 
     @abstractmethod
     def encode(self, logits: Tensor, ids: Tensor, view: int, *, seed: int) -> np.ndarray:
-        """Rows as :meth:`layout` says, for float32 logits (N, ..., C) of samples ``ids`` in ``view``.
+        """Rows in the form of :meth:`layout`, for float32 logits (N, ..., C) of samples ``ids`` in ``view``.
 
         Raises:
-            SignalError: If a value cannot be kept.
+            SignalError: If a value cannot be stored.
         """
 
     @abstractmethod
@@ -53,19 +53,19 @@ class Codec(Variant, kind="codec"):
         Args:
             rows: (N, ...) in their own type, or the bytes of the records as a last axis of uint8.
             logits: Shape of one answer.
-            temperature: The temperature that the objective will read them at.
+            temperature: The temperature at which the objective will read them.
         """
 
     def deviation(self, stored: Tensor, now: Tensor) -> Tensor:
-        """How far decoded answers (N, ..., C) differ, (N,): relative to the largest logit of ``now``."""
+        """Largest difference of decoded answers (N, ..., C), (N,), relative to the largest logit of ``now``."""
         finite = torch.where(torch.isfinite(now), now, 0.0)
-        gap = torch.where(stored == now, 0.0, stored - now)  # -inf - -inf is no number
+        gap = torch.where(stored == now, 0.0, stored - now)  # -inf - -inf is NaN
         return gap.flatten(1).abs().amax(1) / finite.flatten(1).abs().amax(1).clamp(min=1e-12)
 
     def error(self, stored: Tensor, exact: Tensor) -> Tensor | None:
         """KL(teacher ‖ answer read back) of each sample at T = 1, in nats (N,); the mean over positions.
 
-        None where that says nothing of the codec: nothing is lost, or only the mean over draws is right.
+        None if it does not describe the codec: nothing is lost, or only the mean over draws is right.
 
         Args:
             stored: Decoded answers (N, ..., C).
@@ -77,18 +77,18 @@ class Codec(Variant, kind="codec"):
 
     @abstractmethod
     def refusal(self, reads: Reads) -> str | None:
-        """Why what an objective ``reads`` cannot be computed from what is kept; None if it can."""
+        """Why what an objective ``reads`` cannot be computed from the stored values; None if it can."""
 
 
 @strict
 class Dense(Codec, name="dense"):
-    """All logits, in ``dtype``: serves every objective of logits."""
+    """All logits, in ``dtype``, for every objective of logits."""
 
     dtype: Literal["float32", "float16", "bfloat16"] = "float16"
 
     @override
     def layout(self, logits: Row) -> tuple[np.dtype[Any], Row]:
-        """bfloat16, which NumPy lacks, is kept as uint16 with the same bits."""
+        """Type and shape of the logits; bfloat16, which NumPy lacks, is stored as uint16 with its bits."""
         return np.dtype(
             "<u2" if self.dtype == "bfloat16" else f"<f{2 if self.dtype == 'float16' else 4}"
         ), logits
@@ -120,13 +120,13 @@ class Dense(Codec, name="dense"):
 
 @strict
 class TopK(Codec, name="topk"):
-    """The k largest logits, and of the full vector logsumexp, mean, standard deviation and the others' mass.
+    """The k largest logits, with logsumexp, mean and deviation of all logits and the mass of the others.
 
-    Kept: class index (uint16 up to 65,536 classes, else uint32), log-probability at T = 1 (float16), and five
-    float32 numbers. At T = 1 and T = 2 the kept log-probabilities and the mass of the others are those of the
-    teacher; the others share that mass evenly. At other T > 1 their mass follows from a polynomial of their
-    log-mean-exponential in 1/T through what is known of it: value, slope and curvature at 0 (from mean and
-    deviation), and the values at 1/2 and at 1.
+    Stored: class index (uint16 up to 65,536 classes, else uint32), log-probability at T = 1 (float16), and
+    five float32 numbers. At T = 1 and T = 2 the stored log-probabilities and the mass of the others are those
+    of the teacher; the others share that mass evenly. At other T > 1 their mass is computed from a polynomial
+    for their log-mean-exponential in 1/T through its known values: value, slope and curvature at 0 (from mean
+    and deviation), and the values at 1/2 and at 1.
     """
 
     k: Annotated[int, Field(ge=1)] = 10
@@ -151,12 +151,14 @@ class TopK(Codec, name="topk"):
         check_finite(logits, ids, "masks classes with -inf, which only the codec dense keeps")
         exact = logits.double()
         total = exact.logsumexp(-1)
+        # Stable: ties are broken by the class index, so that the bytes do not depend on the platform.
         ordered, index = exact.sort(dim=-1, descending=True, stable=True)
         rows = np.empty((len(logits), *positions), dtype)
         rest = ordered[..., self.k :]
         rows["logsumexp"], rows["rest"] = total.numpy(), rest.logsumexp(-1).numpy()
         rows["rest_at_2"] = (rest / 2).logsumexp(-1).numpy()
         rows["mean"], rows["deviation"] = exact.mean(-1).numpy(), exact.std(-1, correction=0).numpy()
+        # Log-probabilities, not logits: float16 is finest near 0, where most of the mass is.
         log_probs = (ordered[..., : self.k] - total[..., None]).half()
         check_finite(log_probs, ids, "cannot be kept as float16 log-probabilities: codec dense, float32")
         rows["log_prob"], rows["index"] = log_probs.numpy(), index[..., : self.k].numpy()
@@ -164,6 +166,7 @@ class TopK(Codec, name="topk"):
 
     @override
     def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
+        # Five float32 numbers, then k float16 numbers, then the indices, as in ``layout``.
         head, width = 20, 20 + 2 * self.k
         total, *statistics = _as(rows[..., :head], torch.float32).unbind(-1)
         largest = _as(rows[..., head:width], torch.float16).float() + total[..., None]
@@ -189,8 +192,8 @@ class TopK(Codec, name="topk"):
 class Sampled(Codec, name="sampled"):
     """``draws`` classes drawn from softmax(logits / temperature); their frequencies are the target.
 
-    The frequencies' mean is the teacher's distribution, so the gradient of the KL divergence is unbiased,
-    which that of renormalised top-k is not. The numbers behind the draws follow from (seed, sample id, view).
+    The expectation of the frequencies is the teacher's distribution, so the gradient of the KL divergence is
+    unbiased, unlike that of renormalised top-k. The draws depend on (seed, sample id, view) alone.
 
     Source: Anshumann et al. 2025, "Sparse logit sampling: accelerating knowledge distillation in LLMs",
     with the teacher itself as the proposal.
@@ -208,6 +211,7 @@ class Sampled(Codec, name="sampled"):
         dtype, shape = self.layout(tuple(logits.shape[1:]))
         edges = torch.softmax(logits.double() / self.temperature, -1).cumsum(-1)
         drawn = seeding.uniform(seed, "draws", ids, view, math.prod(shape)).view(-1, *shape).double()
+        # Scaled by the last edge, which rounding may leave just off 1.
         index = torch.searchsorted(edges, drawn * edges[..., -1:], right=True).clamp(max=logits.shape[-1] - 1)
         return index.sort(-1)[0].numpy().astype(dtype)
 
@@ -242,7 +246,7 @@ class Sampled(Codec, name="sampled"):
 
 
 def parse_codec(spec: object, where: str = "codec") -> Codec:
-    """The codec that ``spec`` describes; a floating type stands for ``dense`` with it.
+    """The codec that ``spec`` describes; a floating type means ``dense`` with that type.
 
     >>> parse_codec("float32")
     Dense(dtype='float32')
@@ -258,10 +262,10 @@ def parse_codec(spec: object, where: str = "codec") -> Codec:
 
 
 def reading_temperature(codec: Codec, objective: Objective) -> float:
-    """The temperature at which ``objective`` reads what ``codec`` keeps; 1 where that plays no part.
+    """The temperature at which ``objective`` reads answers of ``codec``; 1 if it does not matter.
 
     Raises:
-        SignalError: Says why the objective cannot be computed from what is kept.
+        SignalError: Says why the objective cannot be computed from the stored values.
     """
     reasons = [reason for reads in objective.reads if (reason := codec.refusal(reads)) is not None]
     temperatures: set[float] = set()
@@ -309,7 +313,7 @@ def _as(part: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _rest_level(largest: Tensor, statistics: Sequence[Tensor], others: int, temperature: float) -> Tensor:
-    """The logit that each class left out gets, so that at ``temperature`` they have their mass together.
+    """The logit of each class left out, such that at ``temperature`` they have the right total mass.
 
     With K(s) the log of the mean of exp(s · logit) over them, it is T · K(1/T).
     """
@@ -321,8 +325,10 @@ def _rest_level(largest: Tensor, statistics: Sequence[Tensor], others: int, temp
     slope = (count * mean - largest.sum(-1)) / others
     square = count * (deviation.square() + mean.square()) - largest.square().sum(-1)
     curvature = (square / others - slope.square()).clamp(min=0)
+    # K as a quartic through its value, slope and curvature at 0 and its values at 1/2 and at 1.
     one = at_one - slope - curvature / 2
     half = 16 * (at_half - slope / 2 - curvature / 8)
     level = slope + curvature / (2 * temperature) + (half - one) / temperature**2
     level = level + (2 * one - half) / temperature**3
+    # K is convex, so T · K(1/T) lies between its limit for T → ∞, the mean, and K(1).
     return torch.maximum(torch.minimum(level, at_one), slope)

@@ -1,4 +1,4 @@
-"""The folder of a store while it is built: whose it is, what is finished, who writes it."""
+"""The folder of a store during a build: which store it holds, which views are finished, who writes."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ BUILDING = ".building.json"
 """The manifest of a store that is not finished, without shards."""
 
 Finished = dict[tuple[int, int], tuple[tuple[Shard, ...], ...]]
-"""The shards of finished (goal, view)s, one tuple a teacher."""
+"""The shards of finished (goal, view) pairs, one tuple per teacher."""
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process's number and how many there are, as ``torchrun`` sets them; (0, 1) without it."""
+    """Rank and world size as set by ``torchrun``; (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for another process, which ``torchrun`` ends together with this one."""
+    """Poll until ``true()``, for another rank's work; ``torchrun`` ends all ranks if one fails."""
     while not true():
         time.sleep(0.05)
 
@@ -52,10 +52,10 @@ def taken_up(job: Job) -> Finished:
     """The shards of the views that are finished.
 
     Raises:
-        SignalError: If a folder holds another store, or arrays that nobody vouches for.
+        SignalError: If a folder holds another store, or arrays without a manifest.
 
     Warns:
-        UserWarning: Names each file of another content than was written; its view does not count.
+        UserWarning: Names each damaged file, whose view is answered again.
     """
     whole: Finished = {}
     for index, goal in enumerate(job.goals):
@@ -70,13 +70,14 @@ def taken_up(job: Job) -> Finished:
 
 
 def _without_damaged(job: Job, views: Finished) -> Finished:
-    """``views`` without those that have a file of another content than was written, which are named."""
+    """``views`` without those that have a damaged file, with a warning for each."""
     for index, goal in enumerate(job.goals):
         for teacher, folder in enumerate(goal.folders):
             shards = [each for (place, _), of in views.items() if place == index for each in of[teacher]]
             for file in damaged_files(folder, shards, again=False):
                 view = next(shard.view for shard in shards if shard.file == file)
                 views.pop((index, view), None)
+                # The journal still calls the view finished; without it, the view is answered again.
                 journal_path(folder, view).unlink(missing_ok=True)
                 warnings.warn(
                     f"{folder / file} is damaged (checksum); the view is answered again", stacklevel=2
@@ -86,7 +87,7 @@ def _without_damaged(job: Job, views: Finished) -> Finished:
 
 @contextmanager
 def alone(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the folder for one build; of several ranks the first holds it.
+    """Lock the folder for one build; among several ranks, the first one holds the lock.
 
     Raises:
         SignalError: If another build holds it.
@@ -103,7 +104,7 @@ def alone(path: Path, *, wait: bool) -> Iterator[None]:
         yield
         return
     with suppress(OSError):
-        (path / LOCK).rmdir()  # an empty folder in the place of the file, if there is one
+        (path / LOCK).rmdir()  # an empty folder in the place of the lock file, if there is one
     release = acquire(path / LOCK, patience=math.inf if wait else 0.0)
     if release is None:
         raise SignalError(
@@ -119,7 +120,7 @@ def alone(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def check_space(job: Job) -> None:
-    """Refuse before the first answer what the disk cannot hold.
+    """Refuse, before the first answer, a store that does not fit on the disk.
 
     Raises:
         SignalError: Says how many bytes are needed and how many are free.
@@ -144,7 +145,7 @@ def estimate(manifest: Manifest) -> int:
 
 
 def clear(folder: Path) -> None:
-    """Delete what belongs to a store, and nothing else."""
+    """Delete the files of a store, and nothing else."""
     for pattern in (
         MANIFEST,
         BUILDING,
@@ -158,7 +159,7 @@ def clear(folder: Path) -> None:
 
 
 def _prepared(folder: Path, wanted: Manifest) -> dict[int, tuple[Shard, ...]]:
-    """Make ``folder`` ready for ``wanted``; the shards that its manifest, if there is one, lists."""
+    """Prepare ``folder`` for ``wanted``; returns the shards that its manifest, if any, lists."""
     first = rank_and_world()[0] == 0
     folder.mkdir(parents=True, exist_ok=True)
     if not first:
@@ -182,6 +183,7 @@ def _prepared(folder: Path, wanted: Manifest) -> dict[int, tuple[Shard, ...]]:
         grown = stored.model_copy(
             update={"views": stored.views.model_copy(update={"count": wanted.views.count})}
         )
+        # A finished store may have more views than are asked for, or be asked for more: both are fine.
         lines = differences(stored if stored.views.count > wanted.views.count else grown, wanted)
         if lines:
             raise _another(where, lines)
@@ -191,7 +193,7 @@ def _prepared(folder: Path, wanted: Manifest) -> dict[int, tuple[Shard, ...]]:
 
 
 def _whole_views(folder: Path, listed: Sequence[Shard], arrays: int) -> dict[int, tuple[Shard, ...]]:
-    """The views of which every file is there and has its size."""
+    """The views whose files all exist with the right size."""
     shards: dict[int, tuple[Shard, ...]] = {}
     for shard in listed:
         path = folder / shard.file

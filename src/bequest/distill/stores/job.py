@@ -1,4 +1,4 @@
-"""What a build has to do: which teachers answer which source, and the part of it that is one view."""
+"""The work of a build: which teachers answer which sources, one view at a time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from bequest.errors import SignalError, WorkerLost
 from bequest.models.devices import to_device
 
 Advance = Callable[[int], object]
-"""Called with the number of rows that were answered since the last call."""
+"""Called with the number of rows answered since the last call."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class Goal:
 
     @property
     def views(self) -> int:
-        """How many views are to be answered."""
+        """The number of views to answer."""
         return self.manifests[0].views.count
 
 
 @dataclass(frozen=True)
 class Job:
-    """A build, as every process of it has it.
+    """A build, the same in each of its processes.
 
     Attributes:
-        teachers: Who answers.
-        goals: One a source.
-        batch: Rows a forward pass.
+        teachers: The teachers.
+        goals: One per source.
+        batch: Rows per forward pass.
         pieces: See :class:`~bequest.distill.stores.writer.ViewWriter`.
     """
 
@@ -68,11 +68,11 @@ class Job:
 
     @property
     def tasks(self) -> list[tuple[int, int]]:
-        """Every pair of what is stored and a view of it."""
+        """Every pair of a goal's index and a view."""
         return [(index, view) for index, goal in enumerate(self.goals) for view in range(goal.views)]
 
     def answer(self, goal: int, view: int, advance: Advance | None = None) -> tuple[tuple[Shard, ...], ...]:
-        """Answer a view of a source, from wherever an earlier build stopped; the shards of each teacher."""
+        """Answer a view of a source, continuing an earlier build; returns the shards of each teacher."""
         aim = self.goals[goal]
         writers: list[ViewWriter] = []
         try:
@@ -106,6 +106,7 @@ class Job:
                 inputs.prefetch(rows[: samples - start - self.batch] + self.batch)
             ids = goal.source.split.ids[rows]
             for index, writer in enumerate(writers):
+                # After an interruption the teachers' files may differ in length: each continues at its own.
                 if not writer.done and writer.rows == start:
                     writer.append(*encoded(self.teachers[index], goal.manifests[index], x, ids, view))
             if advance:
@@ -113,7 +114,7 @@ class Job:
 
 
 def shown(source: Source, rows: Tensor, view: int) -> Tensor:
-    """The samples at ``rows`` as the student will see them in ``view``."""
+    """The samples at ``rows`` in ``view``, exactly as the student will see them."""
     split = source.split
     if source.plain:
         return split.x[rows]
@@ -124,9 +125,9 @@ def shown(source: Source, rows: Tensor, view: int) -> Tensor:
 def encoded(
     teacher: AnyTeacher, manifest: Manifest, x: Tensor, ids: Tensor, view: int
 ) -> tuple[dict[str, np.ndarray], list[float]]:
-    """The teacher's answers to ``x`` as the store's arrays keep them, and what the codec lost in each."""
+    """The teacher's answers to ``x`` in the form of the store's arrays, and the codec's error in each."""
     logits, features = answers(teacher, manifest, x)
-    # -inf masks a class, and codecs say whether they keep it; NaN and infinity are nobody's answer.
+    # -inf masks a class, and each codec decides whether it can store it; NaN and +inf are never valid.
     check_finite(torch.where(logits == -math.inf, 0.0, logits), ids, "holds NaN or infinity")
     codec: Codec = Codec.parse(manifest.codec)
     blocks = {LOGITS: codec.encode(logits, ids, view, seed=manifest.views.seed)}
@@ -141,14 +142,14 @@ def encoded(
 
 
 def as_rows(block: np.ndarray) -> Tensor:
-    """Encoded rows as a reader gets them: records of several fields as bytes."""
+    """Encoded rows as a reader sees them: records of several fields as bytes."""
     if block.dtype.names is not None:
         block = block.view("u1").reshape(*block.shape, block.dtype.itemsize)
     return torch.from_numpy(block)
 
 
 def answers(teacher: AnyTeacher, manifest: Manifest, x: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """Float32 logits and the activations that the store keeps, on the CPU."""
+    """Float32 logits and the stored activations, on the CPU."""
     names = [array.name for array in manifest.arrays if array.name != LOGITS]
     logits, features = teacher.features(to_device(x, teacher.device), names) if names else (teacher(x), {})
     return logits.float().cpu(), {name: value.detach().cpu() for name, value in features.items()}
@@ -169,15 +170,15 @@ def manifest_of(
     """The manifest, without shards, of ``teacher``'s answers to ``source``.
 
     Args:
-        teacher: Who answers.
-        source: About what, with the seed and number of its views.
+        teacher: The teacher.
+        source: The source, with the seed and number of its views.
         digest: Of the source's inputs.
         names: Of the data set and of the split.
-        classes: Their names, in the data's order.
-        codec: How logits are kept.
-        features: Which activations are kept too.
-        feature_dtype: In which type.
-        batch: Rows a forward pass.
+        classes: Class names, in the data's order.
+        codec: The format of the logits.
+        features: Activations to store as well.
+        feature_dtype: Their type.
+        batch: Rows per forward pass.
 
     Raises:
         SignalError: If the teacher has another number of classes, or is not in eval mode.
@@ -224,7 +225,7 @@ def manifest_of(
 
 
 def refuse_orphan() -> None:
-    """End a worker whose builder was killed, so that it lets go of its view."""
+    """End a worker whose builder was killed, so that it releases its view."""
     from multiprocessing import parent_process
 
     parent = parent_process()
@@ -251,7 +252,7 @@ def _check_teacher(teacher: AnyTeacher, row: tuple[int, ...], classes: tuple[str
 
 
 def _plain(dtype: np.dtype[Any]) -> Any:
-    """A NumPy type as JSON has it."""
+    """A NumPy type as JSON values."""
     described: Any = np.lib.format.dtype_to_descr(dtype)
     if isinstance(described, str):
         return described

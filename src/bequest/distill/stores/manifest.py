@@ -1,4 +1,4 @@
-"""A signal store's manifest: what was asked, of whom, about what, and the checksum of every array."""
+"""The manifest of a signal store: teacher, data, views, format, and the checksum of every array."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bequest.files import write_text
 
 FORMAT = "bequest-signals"
 VERSION = 2
-"""2: the names of the classes."""
+"""Version 2 added the names of the classes."""
 MANIFEST = "manifest.json"
 REBUILD = "build the store again"
 SHORT = 12
 
 
 class TeacherEntry(Config):
-    """Who answered.
+    """The teacher that answered.
 
     Attributes:
         digest: SHA-256 over the names, shapes and bytes of all parameters and buffers.
-        network: SHA-256 over the printed structure, since equal weights can stand in different networks.
-        adapter: What was done to the inputs first; None for nothing.
-        name: What the record calls it.
-        batch: Rows a forward pass; kernels may round differently at another number.
+        network: SHA-256 over the printed structure, since different networks can have equal weights.
+        adapter: Identifies the adapter of its inputs; None without one.
+        name: Its name in the record.
+        batch: Rows per forward pass; kernels may round differently at another number.
     """
 
     digest: str
@@ -40,10 +40,10 @@ class TeacherEntry(Config):
 
 
 class DataEntry(Config):
-    """What was asked about.
+    """The data that was asked about.
 
     Attributes:
-        digest: SHA-256 over ids and inputs, in order; labels are no part of it.
+        digest: SHA-256 over ids and inputs, in order, without labels.
         name: The data set's name.
         split: The split's name.
         samples: Rows of every array.
@@ -62,13 +62,13 @@ class DataEntry(Config):
 
 
 class ViewsEntry(Config):
-    """How it was shown: sample i in view v follows from (seed, id of i, v) alone.
+    """The views: sample i in view v depends on (seed, id of i, v) alone.
 
     Attributes:
         spec: The view as a table, or a list of them.
         digest: Content hash of the spec.
         seed: Seed of the views.
-        count: How many views there are.
+        count: Number of views.
     """
 
     spec: Any
@@ -102,8 +102,8 @@ class CodecError(Config):
     """KL(teacher ‖ answer read back) at T = 1 over answers, in nats.
 
     Attributes:
-        mean: Over all answers.
-        largest: Of any answer.
+        mean: Mean over all answers.
+        largest: The largest of any answer.
     """
 
     mean: float
@@ -121,7 +121,7 @@ class Shard(Config):
         rows: How many rows.
         bytes: Its size, with the header.
         sha256: Checksum of the whole file.
-        error: What the codec lost in these rows; None where it lost nothing, or says nothing of it.
+        error: The codec's error in these rows; None if it loses nothing, or reports none.
     """
 
     file: str
@@ -137,7 +137,7 @@ class Shard(Config):
 class Manifest(Config):
     """The manifest of one teacher's answers to one source.
 
-    ``logits`` is the shape of one answer; ``made_with`` names versions and decides nothing.
+    ``logits`` is the shape of one answer; ``made_with`` names versions, for information only.
     """
 
     format: Literal["bequest-signals"] = "bequest-signals"
@@ -154,7 +154,7 @@ class Manifest(Config):
 
     @property
     def error(self) -> CodecError | None:
-        """What the codec lost over all views; None where it lost nothing, or says nothing of it."""
+        """The codec's error over all views; None if it loses nothing, or reports none."""
         errors = [shard.error for shard in self.shards if shard.error is not None]
         if not errors:
             return None
@@ -162,10 +162,11 @@ class Manifest(Config):
         return CodecError(mean=mean, largest=max(error.largest for error in errors))
 
     def text(self) -> str:
-        """The manifest as its file has it; the last entry is the checksum of all others."""
+        """The text of the manifest's file; the last entry is the checksum of all others."""
+        # There is no time in it: the same build always writes the same bytes.
         content = self.model_dump(mode="json")
         if self.data.class_names is None:
-            del content["data"]["class_names"]  # what version 1 did not write is no part of its checksum
+            del content["data"]["class_names"]  # version 1 had no such key in its checksum
         for shard in content["shards"]:
             if shard["error"] is None:
                 del shard["error"]
@@ -225,13 +226,14 @@ def read_manifest(path: Path) -> Manifest | Collection:
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    # The whole text, not only the digest: any byte that the build would not write counts as damage.
     if manifest.text() != text or sealed is None:
         raise _damaged(path, "its text and its checksum do not fit")
     return manifest
 
 
 def differences(stored: Manifest, wanted: Manifest) -> list[str]:
-    """What differs between two manifests that should describe the same answers, one line each."""
+    """The differences between two manifests that should describe the same answers, one line each."""
     lines = []
     for name, label in (
         ("teacher", "teacher"),
@@ -270,7 +272,7 @@ def _shown(value: Any) -> str:
 
 
 class StoreDamaged(SignalError):
-    """A folder holds what the build of its store did not write: building afresh mends it."""
+    """A folder holds files that the build of its store did not write; building it from scratch repairs it."""
 
 
 def _damaged(path: Path, why: str) -> StoreDamaged:

@@ -1,4 +1,4 @@
-"""The k largest probabilities in as few bits as they need: a set of classes, levels, the others' mass."""
+"""The k largest probabilities in few bits: a set of classes, quantised levels, the mass of the others."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ HEAD_BYTES = 4
 
 @dataclass(frozen=True)
 class IndexCode:
-    """How ``count`` different numbers below ``classes`` are written in a fixed number of bits.
+    """The code of ``count`` distinct numbers below ``classes`` in a fixed number of bits (Elias-Fano).
 
-    Sorted, each is split into ``low`` bits, written as they are, and the rest, written in unary: bit
+    The sorted numbers are split into ``low`` bits, written verbatim, and the rest, written in unary: bit
     (number >> low) + place is set for the number at ``place`` (Elias 1974; Fano 1971). For 50 of 128,256
-    these are 662 bits, where the set itself has 634 bits of information and the numbers one by one take 850.
+    these are 662 bits, while the set has 634 bits of information and the numbers one by one would take 850.
     """
 
     classes: int
@@ -35,7 +35,7 @@ class IndexCode:
 
     @property
     def low(self) -> int:
-        """Bits of a number that are written as they are."""
+        """Bits of a number that are written verbatim."""
         return max(0, int(math.log2(self.classes / self.count)))
 
     @property
@@ -71,18 +71,18 @@ class IndexCode:
 class Packed(Codec, name="packed"):
     """The k largest probabilities, in a row of fixed size: 118 bytes for 50 of 128,256 classes.
 
-    Kept: the classes, as a set (:class:`IndexCode`); their log-probabilities at T = 1 as one of 2^bits levels
-    between the smallest kept and the largest; the log of the mass of all other classes and the width of the
-    levels' range, in float16. Read back, the kept probabilities have exactly the mass that the others leave,
-    so a class that dominates is right whatever the levels are; the others share their mass evenly. What this
-    costs, the KL divergence of the answer read back from the teacher's, is in the manifest of each store.
+    Stored: the classes, as a set (:class:`IndexCode`); their log-probabilities at T = 1 as one of 2^bits
+    levels between the smallest and the largest of them; the log of the mass of all other classes and the
+    range of the levels, in float16. When decoded, the k probabilities are scaled to exactly the mass that the
+    others leave, so a dominating class is right at any quantisation; the others share their mass evenly. The
+    error, the KL divergence of the decoded answer from the teacher's, is in the manifest of each store.
     """
 
     k: Annotated[int, Field(ge=2)] = 50
     bits: Annotated[int, Field(ge=2, le=16)] = 5
 
     def code(self, logits: Row) -> IndexCode:
-        """How the classes of one answer of shape ``logits`` are written."""
+        """The code for the classes of one answer of shape ``logits``."""
         return IndexCode(logits[-1], self.k)
 
     @override
@@ -103,9 +103,10 @@ class Packed(Codec, name="packed"):
         shape = tuple(logits.shape[1:])
         dtype, positions = self.layout(shape)
         log_p = torch.log_softmax(logits.double(), -1)
-        largest, index = log_p.topk(self.k)  # a sort of all classes takes twenty times as long
+        largest, index = log_p.topk(self.k)  # sorting all classes takes twenty times as long
         check_finite(largest, ids, f"masks so many classes with -inf that {self.k} are not left")
         rest = log_p.scatter(-1, index, -math.inf).logsumexp(-1).clamp(max=0.0)
+        # Rounded first: levels are measured in the range that the reader will see.
         spread = (largest[..., 0] - largest[..., -1]).half()
         rows = np.empty((len(logits), *positions), dtype)
         rows["rest"], rows["spread"] = rest.half().numpy(), spread.numpy()
@@ -123,7 +124,7 @@ class Packed(Codec, name="packed"):
     def decode(self, rows: Tensor, logits: Row, *, temperature: float = 1.0) -> Tensor:
         del temperature
         code = self.code(logits)
-        # Flattened first: a single row of odd length keeps a stride that no view of two bytes can have.
+        # Flattened first: a single row of odd length keeps a stride that a view as float16 cannot have.
         head = rows[..., :HEAD_BYTES].reshape(-1).clone().view(torch.float16).float()
         head = head.view(*rows.shape[:-1], len(HEAD))
         packed = rows[..., HEAD_BYTES:].reshape(-1, rows.shape[-1] - HEAD_BYTES)
@@ -133,6 +134,7 @@ class Packed(Codec, name="packed"):
         levels = _numbers_of(bits[:, code.bits : code.bits + self.k * self.bits], self.k, self.bits)
         rest, spread = head.unbind(-1)
         relative = levels.view(classes.shape) / self._top * spread[..., None]
+        # The float16 mass of the others may round to 1, whose complement has no logarithm.
         mass = torch.log1p(-rest.exp().clamp(max=1 - 1e-6))
         largest = torch.log_softmax(relative, -1) + mass[..., None]
         level = rest - math.log(logits[-1] - self.k)

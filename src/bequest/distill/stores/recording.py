@@ -30,12 +30,12 @@ HEADER_TEXT = len(NPY_MAGIC) + 2
 
 
 class Recording:
-    """A folder with a manifest and one memory-mapped array a view.
+    """A folder with a manifest and one memory-mapped array per view.
 
     Args:
         folder: The folder.
-        checksums: Read every file and compare its SHA-256: always, never, or (None) where no earlier opening
-            has done so since the file was changed. Sizes and headers are always compared.
+        checksums: Read every file and compare its SHA-256: always, never, or (None) unless an earlier
+            opening has done so since the file changed. Sizes and headers are always compared.
 
     Raises:
         SignalError: If a file is missing, damaged or foreign; names it.
@@ -61,7 +61,7 @@ class Recording:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the activations that are kept."""
+        """Names of the stored activations."""
         return tuple(name for name in self._arrays if name != LOGITS)
 
     @property
@@ -70,7 +70,7 @@ class Recording:
         return sum(shard.bytes for shard in self.manifest.shards)
 
     def source(self, split: Split) -> Source:
-        """What was asked about, as a source to train on."""
+        """The source that was asked about, to train on."""
         views, entry = self.manifest.views, self.manifest.source
         return Source(entry.name, split, self.view, entry.share, view_count=views.count, view_seed=views.seed)
 
@@ -94,13 +94,13 @@ class Recording:
         """One line for each file whose SHA-256 is not the manifest's.
 
         Args:
-            again: False leaves out files that an earlier call found right and that were not changed since.
+            again: False skips files that an earlier call found right and that have not changed since.
         """
         files = damaged_files(self.folder, self.manifest.shards, again=again)
         return [f"{file}: its content is not what was written (checksum)" for file in files]
 
     def _coverage(self) -> Iterable[str]:
-        """Files that the manifest should list and does not."""
+        """Files that the manifest should list but does not."""
         for view in range(self.manifest.views.count):
             for array in self.manifest.arrays:
                 shard = self._shards.get((array.name, view))
@@ -110,7 +110,7 @@ class Recording:
                     yield f"{shard.file}: expected all {self.manifest.data.samples} rows, got {shard.rows}"
 
     def _misfit(self, shard: Shard) -> Iterable[str]:
-        """What can be seen of a file without reading all of it."""
+        """Faults of a file that can be seen without reading all of it."""
         path = self.folder / shard.file
         if Path(shard.file).name != shard.file:
             yield f"{shard.file}: a file of a store lies in its folder"
@@ -126,6 +126,7 @@ class Recording:
         if array is None:
             yield f"{shard.file}: there is no array {shard.array!r}"
             return
+        # Compared by bytes, not parsed: on a flipped bit NumPy's reader fails with a tokenizer's errors.
         header = npy_header(array, shard.rows)
         with path.open("rb") as file:
             header_there = file.read(len(header))
@@ -134,7 +135,7 @@ class Recording:
             yield f"{shard.file}: a foreign array: expected {expected}, got {got}"
 
     def _mapped(self, array: ArrayEntry, view: int) -> Tensor:
-        """Copy-on-write, so that nobody writes into the store by accident."""
+        """The array as a copy-on-write map, so that nothing can write to the store by accident."""
         rows = self.manifest.data.samples
         array_map: np.ndarray = np.memmap(
             self.folder / file_name(view, array.name),

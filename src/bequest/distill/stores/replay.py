@@ -1,4 +1,4 @@
-"""Stored answers to batches, with what comes next read ahead in the background."""
+"""Stored answers to batches, read ahead in the background."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Replay(Signal):
     """Answers batches as the teachers did when the store was built.
 
     Args:
-        grid: One row a teacher, one recording a source.
-        temperature: The temperature that the objective reads at.
-        features: Activations to answer with.
+        grid: One row per teacher, one recording per source.
+        temperature: The temperature at which the objective reads.
+        features: Activations to return.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Replay(Signal):
         )
 
     def check(self, student: nn.Module, data: Dataset, recipe: Recipe) -> None:
-        """Refuse answers of other classes than the data's.
+        """Refuse answers whose classes are not those of the data.
 
         Raises:
             SignalError: If the store has another number of classes, or the same in another order.
@@ -80,12 +80,12 @@ class Replay(Signal):
             )
 
     def records(self, data: Dataset) -> tuple[TeacherRecord, ...]:
-        """The teachers that answered, by the manifests."""
+        """The teachers that answered, according to the manifests."""
         del data
         return teacher_records(self._grid)
 
     def asked(self, batches: Batches, steps: int) -> dict[str, int]:
-        """All answers of the store, which were asked when it was built."""
+        """The number of all answers in the store, which were asked when it was built."""
         del batches, steps
         return {
             row[0].manifest.teacher.name: sum(each.manifest.data.samples * each.count for each in row)
@@ -93,7 +93,7 @@ class Replay(Signal):
         }
 
     def warnings(self, batches: Batches, steps: int) -> list[str]:
-        """What :meth:`check` found out, and a sentence on each source whose views come round again."""
+        """Warnings of :meth:`check`, and a sentence on each source whose views are repeated."""
         recordings = self._grid[0]
         passes = [
             steps * rows / recording.manifest.data.samples
@@ -108,7 +108,7 @@ class Replay(Signal):
 
     @contextmanager
     def reading_ahead(self, batches: Batches) -> Iterator[None]:
-        """Bring what the next steps of ``batches`` will ask for into memory, in the background."""
+        """Bring the answers for the next steps of ``batches`` into memory, in the background."""
         self._ahead = ReadAhead(self._grid, batches, self._features)
         try:
             yield
@@ -133,7 +133,7 @@ def _joined(pieces: Sequence[Tensor], device: torch.device) -> Tensor:
 
 
 def teacher_records(grid: Sequence[Sequence[Recording]]) -> tuple[TeacherRecord, ...]:
-    """The teachers of a store, one a row of ``grid``, as a run's record shows them."""
+    """The teachers of a store, one per row of ``grid``, as entries of a run's record."""
     entries = [row[0].manifest.teacher for row in grid]
     return tuple(
         TeacherRecord(

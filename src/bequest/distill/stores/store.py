@@ -21,10 +21,10 @@ from bequest.records import TeacherRecord
 
 @dataclass(frozen=True)
 class SignalStore:
-    """Stored answers, which stand wherever teachers stand: ``bq.distill(student, data, signal=store)``.
+    """Stored answers, used in place of teachers: ``bq.distill(student, data, signal=store)``.
 
     Attributes:
-        grid: One row a teacher, one recording a source; the sources of all rows are the same.
+        grid: One row per teacher, one recording per source; the sources of all rows are the same.
     """
 
     grid: tuple[tuple[Recording, ...], ...]
@@ -41,11 +41,11 @@ class SignalStore:
 
     @property
     def teachers(self) -> tuple[TeacherRecord, ...]:
-        """The teachers as a run's record shows them."""
+        """The teachers as entries of a run's record."""
         return teacher_records(self.grid)
 
     def sources(self, *given: Dataset | Split, labelled: bool = False) -> tuple[Source, ...]:
-        """What was asked about, as sources to train on: samples from ``given``, views from the store.
+        """The sources that were asked about, to train on: samples from ``given``, views from the store.
 
         Args:
             given: Data sets or splits; the store's inputs are found among them by their content.
@@ -70,13 +70,13 @@ class SignalStore:
         """The answers to batches of ``sources``, as ``objective`` needs them.
 
         Args:
-            sources: What the student trains on: usually :meth:`sources`.
-            objective: What will read the answers.
-            combined: Whether the answers of several teachers will be made into one.
+            sources: The sources that the student trains on, usually :meth:`sources`.
+            objective: The objective that will read the answers.
+            combined: Whether the answers of several teachers will be combined.
 
-        Raises:
+            Raises:
             SignalError: If the sources are not those that were asked about, or the objective cannot be
-                computed from what is kept; says what differs.
+                computed from the stored values; says what differs.
         """
         _check_sources(self.grid, sources)
         temperatures = [
@@ -88,7 +88,7 @@ class SignalStore:
         return Replay(self.grid, temperature=max(temperatures), features=objective.teacher_features)
 
     def check_teachers(self, teachers: Sequence[AnyTeacher]) -> None:
-        """Refuse a store that other teachers answered.
+        """Refuse a store with answers of other teachers.
 
         Raises:
             SignalError: Names the teacher whose digest differs.
@@ -119,14 +119,14 @@ class SignalStore:
 
 
 def open_store(path: str | Path, *more: str | Path, checksums: bool | None = None) -> SignalStore:
-    """Open a store, or several as one: other teachers of the same sources, other sources of the teachers.
+    """Open a store, or several as one: more teachers of the same sources, or more sources of the teachers.
 
     Sizes and headers of all files are compared with the manifest at every opening, checksums at the first.
 
     Args:
         path: The store's folder.
         more: Further folders.
-        checksums: True: compare them in any case; False: in no case.
+        checksums: True: always compare them; False: never.
 
     Raises:
         SignalError: If a file is missing, damaged or foreign, a manifest is newer than this bequest, or the
@@ -142,7 +142,7 @@ def folders_of(path: Path) -> list[Path]:
     """The folders of the recordings that make up the store ``path``.
 
     Raises:
-        SignalError: If it is no store, or was not finished.
+        SignalError: If it is not a store, or was not finished.
     """
     if not (path / MANIFEST).exists() and any(path.glob(".building*")):
         raise SignalError(
@@ -161,7 +161,7 @@ def input_digest(split: Split) -> str:
 
 
 def _arranged(recordings: Sequence[Recording]) -> tuple[tuple[Recording, ...], ...]:
-    """Recordings as a grid: teachers in the order of their first recording, sources likewise."""
+    """Recordings as a grid; teachers and sources are in the order of their first recording."""
     cells: dict[tuple[str, str], dict[str, Recording]] = {}
     for recording in recordings:
         manifest = recording.manifest
@@ -193,6 +193,7 @@ def _find(manifest: Manifest, given: Sequence[Dataset | Split]) -> Split:
     tried = []
     for each in given:
         splits = {"": each} if isinstance(each, Split) else dict(each.splits)
+        # The split with the recorded name first: digests of the others need not be computed then.
         for name in sorted(splits, key=lambda name: name != entry.split):
             if len(splits[name]) == entry.samples and input_digest(splits[name]) == entry.digest:
                 return splits[name]

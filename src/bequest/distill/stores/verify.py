@@ -1,4 +1,4 @@
-"""Is a store what it says it is: checksums of every file, then answers asked for again."""
+"""Verification of a store: checksums of every file, then a sample of answers computed again."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ SAMPLES = 64
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification came to.
+    """The result of a verification.
 
     Attributes:
-        files: How many files were read whole; all had their checksums.
+        files: Number of files read whole; all matched their checksums.
         bytes: Their size.
-        probed: How many answers were asked for again; 0 without a teacher.
-        deviation: The largest difference of a stored answer from the answer now, which is first kept and
-            read back as the codec does: relative to its largest logit, or the share of draws that differ.
-            None without a teacher.
+        probed: Number of answers computed again; 0 without a teacher.
+        deviation: The largest difference between a stored answer and the current one, which is first encoded
+            and decoded: relative to its largest logit, or the share of draws that differ. None without a
+            teacher.
         worst: Source, sample id and view of that answer.
-        kl_mean: KL(teacher ‖ answer read back) at T = 1, in nats, over all answers when the store was built;
-            None where the codec loses nothing.
-        kl_largest: The same of the answer that lost most.
+        kl_mean: KL(teacher ‖ decoded answer) at T = 1, in nats, over all answers when the store was built;
+            None if the codec loses nothing.
+        kl_largest: The same for the answer with the largest error.
     """
 
     files: int
@@ -62,11 +62,11 @@ def verify_store(
 
     Args:
         path: The store's folder.
-        teachers: Those that answered, to ask again; empty for checksums only.
-        data: What they were asked about; needed with teachers.
-        samples: How many answers of each recording are asked for again.
-        seed: Seeds which.
-        device: Where the teachers answer; default: where they are.
+        teachers: The teachers that answered, to be asked again; empty for checksums only.
+        data: The data that they were asked about; needed with teachers.
+        samples: Number of answers per recording that are computed again.
+        seed: Seeds the sample.
+        device: Device of the teachers; default: where they are.
 
     Raises:
         SignalError: If a file is damaged, the teachers are others, or the data is other data; names it.
@@ -117,8 +117,9 @@ def probe(
 
 
 def deviations(recording: Recording, view: int, rows: Tensor, ids: Tensor, logits: Tensor) -> Tensor:
-    """How far each stored answer is from ``logits``, which are first kept and read back likewise."""
+    """The deviation of each stored answer from ``logits``, which are first encoded and decoded as well."""
     manifest, codec = recording.manifest, recording.codec
     encoded = as_rows(codec.encode(logits, ids, view, seed=manifest.views.seed))
     off = codec.deviation(recording.logits(view, rows), codec.decode(encoded, manifest.logits))
+    # A NaN is the worst deviation, not one that compares as smaller than all others.
     return torch.where(torch.isfinite(off), off, math.inf)

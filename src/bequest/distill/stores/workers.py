@@ -33,10 +33,10 @@ def answer_in_processes(
     *,
     devices: Sequence[str] = (),
 ) -> None:
-    """Answer ``tasks`` in ``workers`` processes, each with one torch thread, on the device of its place.
+    """Answer ``tasks`` in ``workers`` processes with one torch thread each, on ``devices`` if given.
 
-    The samples lie in a file that all processes map, so that they are in memory once; what is still to be
-    read is read by each process.
+    Samples are in a file that all processes map, so that they are in memory once; lazy rows are read by each
+    process.
 
     Raises:
         SignalError: If a teacher cannot be sent to another process.
@@ -44,8 +44,9 @@ def answer_in_processes(
     """
     with tempfile.TemporaryDirectory(prefix="bequest-build-") as folder:
         frame = _spooled(job, Path(folder))
+        # A forked process would inherit locks of torch's threads, and a CUDA context that it cannot use.
         spawning = get_context("spawn")
-        places = spawning.SimpleQueue()  # a worker is told nothing of which one it is: each takes one device
+        places = spawning.SimpleQueue()  # workers do not know their number: each takes one device
         for device in devices:
             places.put(device)
         starting = (frame, folder, loaded_files(), places if devices else None)
@@ -67,7 +68,7 @@ def answer_in_processes(
 
 
 def _spooled(job: Job, folder: Path) -> bytes:
-    """The job without its samples, which go to files in ``folder``."""
+    """The pickled job without its samples, which are written to files in ``folder``."""
     empty = torch.empty(0, dtype=torch.int64)
     goals: list[Goal] = []
     for index, goal in enumerate(job.goals):
@@ -90,10 +91,10 @@ def _spooled(job: Job, folder: Path) -> bytes:
 
 
 def _start(frame: bytes, folder: str, use: tuple[str, ...], places: SimpleQueue[str] | None) -> None:
-    """Take up the job in a new process."""
+    """Set up the job in a new process."""
     global _job
     torch.set_num_threads(1)
-    load_parts(use)  # a teacher of a class in a user's file is unpickled by the file's module
+    load_parts(use)  # first: a teacher of a user's class is unpickled through its module
     job: Job = pickle.loads(frame)  # noqa: S301 - written by this process's own parent
     if places is not None:
         device = places.get()

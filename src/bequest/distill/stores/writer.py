@@ -1,4 +1,4 @@
-"""One view's arrays while they are written: whole pieces, each with its checksum in a journal."""
+"""Writes the arrays of one view in pieces, each with its checksum in a journal."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from bequest.files import sync
 from bequest.locks import Release, acquire, claimant
 
 PIECE_BYTES = 32 << 20
-"""A piece is put on the disk at this size, ..."""
+"""A piece is synced to disk at this size, ..."""
 PIECE_SECONDS = 2.0
-"""... or at this age: what a crash can cost."""
+"""... or at this age, which is what a crash can cost."""
 PATIENCE = 10.0
 """Seconds to wait for a view that a dying builder still holds."""
 LOGITS = "logits"
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
 ALIGNMENT = 64
 GROWTH = 21
-"""Columns that NumPy leaves for the first axis to grow."""
+"""Characters that NumPy reserves for the first axis to grow."""
 
 
 def file_name(view: int, array: str) -> str:
@@ -42,7 +42,7 @@ def file_name(view: int, array: str) -> str:
 def npy_header(array: ArrayEntry, rows: int) -> bytes:
     """The header of a ``.npy`` file (format 1.0) with ``rows`` rows of ``array``, as ``np.save`` writes it.
 
-    Written out here, since the bytes of a store must not depend on the version of NumPy.
+    Written here, since the bytes of a store must not depend on the version of NumPy.
     """
     shape = (rows, *array.shape)
     text = f"{{'descr': {described(array.dtype)!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
@@ -52,25 +52,25 @@ def npy_header(array: ArrayEntry, rows: int) -> bytes:
 
 
 def described(dtype: Any) -> Any:
-    """NumPy's description of a type, from JSON: lists are tuples again."""
+    """NumPy's description of a type, from JSON, with lists turned back into tuples."""
     if isinstance(dtype, str):
         return dtype
     return [tuple(tuple(part) if isinstance(part, list) else part for part in field) for field in dtype]
 
 
 class ViewWriter:
-    """Appends rows to the arrays of one view; after a crash it goes on from the last whole piece.
+    """Appends rows to the arrays of one view; after a crash it continues from the last whole piece.
 
-    The rows go to ``NAME.unfinished``. A journal gets one line a piece, after the piece is on the disk: how
-    many rows there are, and the SHA-256 of each array's part. Opening checks the parts against it and cuts
-    off whatever it does not know; finishing writes the files' checksums there first, then names the files.
+    Rows go to ``NAME.unfinished``. A journal gets one line per piece, after the piece has been synced: the
+    number of rows so far, and the SHA-256 of each array's part. Opening checks the parts against the journal
+    and truncates the rest; finishing writes the files' checksums there first, then renames the files.
 
     Args:
         folder: The store.
         view: Which view.
-        arrays: What is written.
+        arrays: The arrays to write.
         rows: Rows of the finished arrays.
-        pieces: Bytes and seconds after which a piece is put on the disk.
+        pieces: Bytes and seconds after which a piece is synced to disk.
 
     Raises:
         SignalError: If another builder holds the view.
@@ -116,7 +116,7 @@ class ViewWriter:
 
         Args:
             blocks: The rows.
-            errors: What the codec lost in each; empty where it says nothing of it.
+            errors: The codec's error in each; empty if it reports none.
         """
         for error in errors:
             self._error_sum += error
@@ -129,7 +129,7 @@ class ViewWriter:
             self.commit()
 
     def commit(self) -> None:
-        """Put what was appended on the disk, then say so in the journal."""
+        """Sync the appended rows to disk, then record them in the journal."""
         self._sync()
         self._note(
             {
@@ -142,7 +142,7 @@ class ViewWriter:
         self._pending, self._since = 0, time.monotonic()
 
     def finish(self) -> tuple[Shard, ...]:
-        """Give the arrays their names; all rows must be there."""
+        """Give the arrays their final names; all rows must have been written."""
         assert self.rows == self.total
         self._sync()
         shards = [
@@ -158,19 +158,20 @@ class ViewWriter:
             )
             for name in self._whole
         ]
+        # Before the renames: after a crash between them, the journal completes them.
         self._note({"shards": [shard.model_dump() for shard in shards]})
         self._name(shards)
         return self.shards
 
     def _error(self) -> CodecError | None:
-        """To six digits: the last ones depend on how many threads added up."""
+        """The error to six digits: further ones depend on the number of threads that added up."""
         if self._errors < self.total:
             return None
         mean, largest = self._error_sum / max(1, self._errors), self._error_largest
         return CodecError(mean=float(f"{mean:.6g}"), largest=float(f"{largest:.6g}"))
 
     def close(self) -> None:
-        """Let go of the files and of the view."""
+        """Close the files and release the view."""
         for file in (*self._files.values(), self._journal):
             file.close()
         self._release()
@@ -191,7 +192,7 @@ class ViewWriter:
         sync(self._journal)
 
     def _name(self, shards: Sequence[Shard]) -> None:
-        """Rename; should the names be lost with the power, the journal knows them until the manifest does."""
+        """Rename the files; should a power failure lose the names, the journal has them until the manifest."""
         for shard in shards:
             partial = self.folder / f"{shard.file}.unfinished"
             if partial.exists():
@@ -217,7 +218,7 @@ class ViewWriter:
                 self._write(array.name, npy_header(array, self.total))
 
     def _take_up(self, line: Mapping[str, Any]) -> bool:
-        """Check one piece against its journal line; True if it is whole."""
+        """Check one piece against its line in the journal; True if it is whole."""
         if not self._plausible(line):
             return False
         taken = {}
@@ -237,7 +238,7 @@ class ViewWriter:
         return True
 
     def _plausible(self, line: Mapping[str, Any]) -> bool:
-        """Whether a line of the journal may be one that was written, not what a damaged disk made of it."""
+        """Whether a line of the journal has a valid form, which it may lose on a damaged disk."""
         rows, digests, errors = (line.get(key) for key in ("rows", "sha256", "errors"))
         if not isinstance(rows, int) or not self.rows <= rows <= self.total or not isinstance(digests, dict):
             return False
@@ -245,7 +246,7 @@ class ViewWriter:
         return errors is None or (three and all(isinstance(each, int | float) for each in errors))
 
     def _cut(self, whole: int) -> None:
-        """Drop what the journal does not vouch for."""
+        """Truncate everything that the journal does not confirm."""
         for name, file in self._files.items():
             file.seek(self._sizes[name])
             file.truncate()
@@ -254,7 +255,7 @@ class ViewWriter:
 
 
 def journal_path(folder: Path, view: int) -> Path:
-    """Where the journal of a view lies until the manifest is written."""
+    """The journal of a view, which exists until the manifest is written."""
     return folder / f".view-{view:05d}.journal"
 
 
@@ -269,7 +270,7 @@ def finished(folder: Path, view: int) -> tuple[Shard, ...] | None:
 
 
 def _last_shards(lines: Sequence[Mapping[str, Any]]) -> tuple[Shard, ...] | None:
-    """The files of a finished view, from the last line of its journal; None if they do not stand there."""
+    """The files of a finished view, from the last line of its journal; None if it does not list them."""
     listed = lines[-1].get("shards") if lines else None
     if not isinstance(listed, list):
         return None
@@ -277,7 +278,7 @@ def _last_shards(lines: Sequence[Mapping[str, Any]]) -> tuple[Shard, ...] | None
         shards = tuple(Shard.model_validate(shard) for shard in listed)
     except ValidationError:
         return None
-    # A name in a damaged or foreign journal never leads out of the store.
+    # A name in a damaged or foreign journal must never lead out of the store.
     return shards if all(Path(shard.file).name == shard.file for shard in shards) else None
 
 
@@ -300,7 +301,7 @@ def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
 
 
 def _locked(path: Path) -> Release:
-    """Hold a view's journal for this process alone; a dying builder is waited for."""
+    """Lock a view's journal for this process; waits for a builder that is about to end."""
     release = acquire(path, patience=PATIENCE)
     if release is None:
         raise SignalError(
