@@ -83,19 +83,19 @@ def build_store(
         codec: ``float32``, ``float16`` or ``bfloat16`` for all logits, or one of ``TopK``, ``Sampled``.
         queries: Ask about an unlabelled pool instead, or about a mixture of
             :class:`bequest.data.batches.Source`, whose own ``view_count`` overrides ``count``.
-            split: The split of the data that is asked about.
-            seed: Seeds the views.
-            features: Activations to store with the logits, such as ``penultimate``.
-            feature_dtype: ``float16`` or ``float32``.
-            batch: Rows per forward pass. It is part of the result: kernels round differently at other sizes.
-            workers: Processes on this machine, with one torch thread each, that share the views.
-            device: Device of the teachers; workers are dealt round-robin over the GPUs that ``cuda`` and
-                ``auto`` mean. Default: where the teachers are. A GPU's answers differ from a CPU's in bits.
-            per_device: Number of workers on each GPU, instead of ``workers``.
-            fresh: Start over even if the folder holds a store; ``damaged``: only if that is another store, or
-                its manifests are damaged.
-            wait: Wait for another builder of the same folder instead of raising an error.
-            pieces: Bytes and seconds after which answers are synced to disk, which is what a crash can cost.
+        split: The split of the data that is asked about.
+        seed: Seeds the views.
+        features: Activations to store with the logits, such as ``penultimate``.
+        feature_dtype: ``float16`` or ``float32``.
+        batch: Rows per forward pass. It is part of the result: kernels round differently at other sizes.
+        workers: Processes on this machine, with one torch thread each, that share the views.
+        device: Device of the teachers; workers are dealt round-robin over the GPUs that ``cuda`` and
+            ``auto`` mean. Default: where the teachers are. A GPU's answers differ from a CPU's in bits.
+        per_device: Number of workers on each GPU, instead of ``workers``.
+        fresh: Start over even if the folder holds a store; ``damaged``: only if that is another store, or
+            its manifests are damaged.
+        wait: Wait for another builder of the same folder instead of raising an error.
+        pieces: Bytes and seconds after which answers are synced to disk, which is what a crash can cost.
         progress: See :data:`Progress`.
 
     Raises:
@@ -328,7 +328,7 @@ class _Counter:
         self._done = 0
         self._progress = progress
         if done:
-            # Which views are finished is unknown here: assume the smallest, so that the count cannot overshoot.
+            # Which views are finished is unknown here: assume the smallest, so the count cannot overshoot.
             self.advance(sum(sorted(samples)[:done]))
 
     def advance(self, rows: int) -> None:

@@ -57,7 +57,7 @@ class Codec(Variant, kind="codec"):
         """
 
     def deviation(self, stored: Tensor, now: Tensor) -> Tensor:
-        """Largest difference of decoded answers (N, ..., C), (N,), relative to the largest logit of ``now``."""
+        """Largest difference of answers (N, ..., C) per sample, relative to the largest logit of ``now``."""
         finite = torch.where(torch.isfinite(now), now, 0.0)
         gap = torch.where(stored == now, 0.0, stored - now)  # -inf - -inf is NaN
         return gap.flatten(1).abs().amax(1) / finite.flatten(1).abs().amax(1).clamp(min=1e-12)

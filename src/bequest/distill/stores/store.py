@@ -74,7 +74,7 @@ class SignalStore:
             objective: The objective that will read the answers.
             combined: Whether the answers of several teachers will be combined.
 
-            Raises:
+        Raises:
             SignalError: If the sources are not those that were asked about, or the objective cannot be
                 computed from the stored values; says what differs.
         """

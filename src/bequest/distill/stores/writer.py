@@ -192,7 +192,7 @@ class ViewWriter:
         sync(self._journal)
 
     def _name(self, shards: Sequence[Shard]) -> None:
-        """Rename the files; should a power failure lose the names, the journal has them until the manifest."""
+        """Rename the files; if a power failure loses the names, the journal has them until the manifest."""
         for shard in shards:
             partial = self.folder / f"{shard.file}.unfinished"
             if partial.exists():
