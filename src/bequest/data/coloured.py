@@ -85,8 +85,8 @@ class _Colours:
     def biased(self, split: Split, name: str) -> Split:
         """Each image once, in the colour of its class with the probability ``aligned``."""
         labels = _labels(split)
-        own = uniform(self._seed, f"aligned {name}", split.ids, 0, 1)[:, 0] < self._aligned
-        return self._tinted(split, torch.where(own, labels, self._another(split, labels)), split.ids)
+        aligned = uniform(self._seed, f"aligned {name}", split.ids, 0, 1)[:, 0] < self._aligned
+        return self._tinted(split, torch.where(aligned, labels, self._another(split, labels)), split.ids)
 
     def both(self, split: Split) -> Split:
         """Each image twice: sample i in the colour of its class has id 2 i, in that of another 2 i + 1."""
@@ -106,8 +106,8 @@ class _Colours:
 
     def _tinted(self, split: Split, shortcut: Tensor, ids: Tensor) -> Split:
         labels = _labels(split)
-        own = (shortcut == labels).long()
-        about = {**split.about, "shortcut": shortcut, "aligned": own, "group": 2 * labels + own}
+        aligned = (shortcut == labels).long()
+        about = {**split.about, "shortcut": shortcut, "aligned": aligned, "group": 2 * labels + aligned}
         return Split(tinted(split.x, shortcut / self._classes), labels, ids, about)
 
 

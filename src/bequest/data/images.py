@@ -155,9 +155,9 @@ def _decoded_into(
 
 def _into_cache(file: Path, size: tuple[int, ...], paths: Sequence[Path], shape: Shape) -> _Decoding:
     """Decode into the cache's two files: pixels, and last the index, without which they do not count."""
-    known: list[tuple[np.ndarray, np.ndarray, tuple[str, ...]]] = []
-    write_mapped(file, size, PIXELS, lambda pixels: known.append(_decoded_into(pixels, paths, shape)))
-    digests, readable, unreadable = known[0]
+    decoded: list[tuple[np.ndarray, np.ndarray, tuple[str, ...]]] = []
+    write_mapped(file, size, PIXELS, lambda pixels: decoded.append(_decoded_into(pixels, paths, shape)))
+    digests, readable, unreadable = decoded[0]
     buffer = io.BytesIO()
     np.savez(buffer, digests=digests, readable=readable, unreadable=np.array(unreadable, dtype=np.str_))
     write_bytes(file.with_suffix(".npz"), buffer.getvalue())

@@ -21,12 +21,12 @@ def layers_of(model: nn.Module) -> list[list[str]]:
     """
     layers: list[list[str]] = []
     for name, module in _pieces(model, ""):
-        own = dict(module.named_parameters(name.removesuffix(".")))
-        vectors = all(parameter.ndim < 2 for parameter in own.values())
+        named = dict(module.named_parameters(name.removesuffix(".")))
+        vectors = all(parameter.ndim < 2 for parameter in named.values())
         if vectors and layers:
-            layers[-1] += own
+            layers[-1] += named
         else:
-            layers.append(list(own))
+            layers.append(list(named))
     # Parameters of the model itself, such as a class token, are used from the input on: the first layer.
     loose = [name for name, _ in model.named_parameters() if not any(name in layer for layer in layers)]
     if loose:
@@ -58,8 +58,8 @@ def _pieces(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     children = [
         (key, child) for key, child in module.named_children() if any(True for _ in child.parameters())
     ]
-    own = any(True for _ in module.parameters(recurse=False))
-    apart = not own and (not name or isinstance(module, CONTAINERS) or len(children) == 1)
+    holds_some = any(True for _ in module.parameters(recurse=False))
+    apart = not holds_some and (not name or isinstance(module, CONTAINERS) or len(children) == 1)
     if not (apart and children):
         yield name, module
         return

@@ -44,21 +44,21 @@ class SignalStore:
         """The teachers as entries of a run's record."""
         return teacher_records(self.grid)
 
-    def sources(self, *given: Dataset | Split, labelled: bool = False) -> tuple[Source, ...]:
-        """The sources that were asked about, to train on: samples from ``given``, views from the store.
+    def sources(self, *candidates: Dataset | Split, labelled: bool = False) -> tuple[Source, ...]:
+        """The sources that were asked about, to train on: samples from ``candidates``, views from the store.
 
         Args:
-            given: Data sets or splits; the store's inputs are found among them by their content.
+            candidates: Data sets or splits; the store's inputs are found among them by their content.
             labelled: Keep the labels of samples that have some.
 
         Raises:
             SignalError: If the inputs of a source are not among them; says what differs.
         """
-        found = []
+        sources = []
         for recording in self.grid[0]:
-            split = _find(recording.manifest, given)
-            found.append(recording.source(split if labelled else split.unlabelled()))
-        return tuple(found)
+            split = _find(recording.manifest, candidates)
+            sources.append(recording.source(split if labelled else split.unlabelled()))
+        return tuple(sources)
 
     def opened(
         self,
@@ -188,10 +188,10 @@ def _arranged(recordings: Sequence[Recording]) -> tuple[tuple[Recording, ...], .
     return tuple(tuple(row[source] for source in columns) for row in cells.values())
 
 
-def _find(manifest: Manifest, given: Sequence[Dataset | Split]) -> Split:
+def _find(manifest: Manifest, candidates: Sequence[Dataset | Split]) -> Split:
     entry = manifest.data
     tried = []
-    for each in given:
+    for each in candidates:
         splits = {"": each} if isinstance(each, Split) else dict(each.splits)
         # The split with the recorded name first: digests of the others need not be computed then.
         for name in sorted(splits, key=lambda name: name != entry.split):

@@ -86,9 +86,9 @@ def verify_store(
         store.check_teachers(asked)
         for teacher in asked if device is not None else ():
             teacher.to(parse_device(device or "cpu"))
-        found = probe(store, asked, () if data is None else (data,), samples=samples, seed=seed)
-    worst = max(found, key=lambda each: each[0])
-    return replace(checked, probed=len(found), deviation=worst[0], worst=worst[1:])
+        deviations = probe(store, asked, () if data is None else (data,), samples=samples, seed=seed)
+    worst = max(deviations, key=lambda each: each[0])
+    return replace(checked, probed=len(deviations), deviation=worst[0], worst=worst[1:])
 
 
 def probe(
