@@ -131,6 +131,7 @@ def idx_folder(*, path: str, prefix: str = "", **options: Any) -> Dataset:
                     remedy="prefix = ... says what the files' names begin with",
                 )
             pairs[split] = tuple(read_idx(file) for file in files if file is not None)
+    # Labels need not count from 0: EMNIST's letters are 1 to 26.
     numbers = np.unique(np.concatenate([y for _, y in pairs.values()]))
     if not chosen.classes:
         chosen = chosen.model_copy(update={"classes": tuple(str(number) for number in numbers.tolist())})
@@ -196,6 +197,7 @@ def _keys(names: Sequence[str], where: Path) -> dict[str, tuple[str, str]]:
         for word in words:
             pair = (f"x_{word}", f"y_{word}")
             if set(pair) <= set(names):
+                # The first of the usual names wins, should there be several.
                 keys.setdefault(split, pair)
     if "train" not in keys and set(WHOLE) <= set(names):
         keys["train"] = WHOLE

@@ -30,10 +30,12 @@ SPLITS.add("cifar10", held_out)
 SPLITS.add("cifar100", held_out)
 T = TypeVar("T")
 HARMLESS = {
+    # Pickles name NumPy's internal module, which became numpy._core in version 2.
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
+    # Python 3 pickles bytes this way in the protocols that Python 2 can read.
     ("_codecs", "encode"),
 }
 """The globals that a pickled array needs; a batch file may use no others."""

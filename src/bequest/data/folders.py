@@ -167,6 +167,7 @@ def images_of(name: str, listings: Listings, options: ImageOptions) -> Dataset:
         rows = few_shot(_indices(splits["train"], order), options.per_class, seed=options.seed)
         splits["train"] = splits["train"].take(rows.tolist())
     decoded, unreadable = {}, []
+    # 4 bytes: float32. For all splits together: either all are held in memory or none.
     room = room_for(4 * options.channels * options.size**2 * len(each.paths) for each in splits.values())
     for split in (each for each in NAMES if each in splits):
         decoded[split], failures = _decoded(splits[split], order, options, room)
@@ -235,6 +236,7 @@ def _dealt(
             remedy=f"add images, give folders for {' and '.join(needed)}, or name the others in classes",
         )
     labels = _indices(train, order)
+    # Large enough for an image of each class.
     sizes = {split: max(len(order), round(share * len(labels))) for split, share in needed.items()}
     sizes = {"train": len(labels) - sum(sizes.values()), **sizes}
     rows = stratified(labels, sizes, seed=seed, covered="train")

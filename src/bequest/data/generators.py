@@ -120,6 +120,7 @@ class Unvaried(Generator, name="unvaried"):
         if free < 1:
             raise DataError("the data vary in every direction", remedy="lower `explained`")
         basis = components[:, :free]
+        # As much variance in all as the data have.
         deviation = self.scale * float((variances.sum() / free).sqrt())
 
         def generate(rows: int, generator: torch.Generator) -> Tensor:

@@ -110,6 +110,7 @@ def sentences(grammar: Grammar, count: int, *, seed: int, name: str) -> Iterator
     drawn = numpy_generator(seed, "agreement", name).random((count, DRAWS))
     low, high = grammar.attractors
     for place, row in enumerate(drawn):
+        # Counts and numbers in turn, not drawn: each is equally frequent in every prefix of the stream.
         attractors = low + place // 2 % (high - low + 1)
         yield _Writer(grammar, row.tolist(), seed).sentence(place % 2, attractors)
 

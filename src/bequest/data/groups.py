@@ -72,6 +72,7 @@ class Group:
 def cyclic(order: int) -> Group:
     """The integers modulo ``order``; element k adds k. Order 2 is parity."""
     turn = tuple((k + 1) % order for k in range(order))
+    # In sorted order, the turn that begins with k is element k.
     return replace(_generated(f"Z{order}", order, [turn]), labels=tuple(map(str, range(order))))
 
 
@@ -145,10 +146,12 @@ def _generated(name: str, points: int, generators: Sequence[Permutation]) -> Gro
             if product not in elements:
                 elements.add(product)
                 waiting.append(product)
+        # Inside the loop, as S12 has half a billion elements.
         if len(elements) > MOST_ELEMENTS:
             raise DataError(
                 f"the group {name} is too large", expected=f"at most {MOST_ELEMENTS} elements", got="more"
             )
+    # The identity sorts first, and so is element 0 whatever the order of discovery.
     ordered = sorted(elements)
     chosen = {ordered.index(generator) for generator in generators} - {0}
     labels = tuple("-".join(map(str, element)) for element in ordered)

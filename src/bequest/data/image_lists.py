@@ -107,10 +107,12 @@ def csv_listings(path: Path, rows: Sequence[Mapping[str, str]]) -> Listings:
     faults: list[str] = []
     taken: dict[str, list[tuple[str, Path, str]]] = {}
     lines: dict[str, int] = {}
+    # Line 1 is the header.
     for line, row in enumerate(rows, 2):
         name, label = ((row[str(used[key])] or "").strip() for key in ("file", "label"))
         word = (row.get("split") or "train").strip()
         split = split_of(word)
+        # "./a.png" and "a.png" are one file.
         place = os.path.normpath(name)
         if not name or not label:
             faults.append(f"line {line}: no file or no label")
@@ -148,6 +150,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV", got=error) from error
+    # DictReader puts surplus values under the key None, and fills missing ones with the value None.
     uneven = [line for line, row in enumerate(rows, 2) if None in row or None in row.values()]
     if uneven:
         raise DataError(
@@ -235,6 +238,7 @@ def _files_below(folder: Path) -> list[Path]:
         raise error
 
     try:
+        # By default os.walk skips folders that it cannot read: their images would be missing unnoticed.
         walk = os.walk(folder, onerror=unreadable)
         files = [Path(place, name) for place, _, names in walk for name in names]
         return sorted(file for file in files if file.is_file())
@@ -261,6 +265,7 @@ class _Walk:
         images, others = len(self.images), len(self.others)
         for file in _files_below(folder):
             inside = file.relative_to(folder)
+            # macOS puts a hidden ._NAME.jpg, which is no image, beside each NAME.jpg on some disks.
             if any(part.startswith(".") for part in inside.parts):
                 continue
             name, suffix = file.relative_to(root).as_posix(), file.suffix.lower()

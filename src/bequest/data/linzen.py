@@ -160,6 +160,7 @@ def read_items(path: Path, rows: int | None = None) -> Iterator[Item]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8", newline="") as file:
+            # Quotation marks are words of the sentences, and the file quotes nothing.
             lines = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
             if missing:
@@ -183,6 +184,7 @@ def _item(line: Mapping[str, str], where: str) -> Item:
             "intervening": int(line["n_intervening"]),
             "distance": int(line["distance"]),
         }
+        # A verb at place 0 has no words before it that would tell its number.
         if not 0 < place < len(words):
             raise ValueError(f"verb_index {place + 1}")
     except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -213,6 +215,7 @@ def _dealt(items: Sequence[Item], seed: int) -> dict[str, list[Item]]:
 def _tests(items: Sequence[Item], *, probe: int, queries: int, most: int | None) -> dict[str, list[Item]]:
     """Set aside queries, those with more attractors first; the rest is for the tests."""
     wanted = [k for k, item in enumerate(items) if item.about["attractors"] >= 2]
+    # Every second one, so that as many are left for the tests.
     halves = wanted[::2] + [k for k, item in enumerate(items) if item.about["attractors"] == 1][::2]
     asked = set(halves[:queries])
     rest = [item for k, item in enumerate(items) if k not in asked]
@@ -232,6 +235,7 @@ def _tests(items: Sequence[Item], *, probe: int, queries: int, most: int | None)
 def _same_ids(parts: dict[str, list[Item]], coder: Coder, form: str) -> dict[str, Split]:
     """The splits; sentences of ``test`` and ``far`` have the same ids in ``graded``."""
     splits = encoded(parts, coder, form)
+    # By identity: equal sentences may occur several times.
     place = {id(item): k for k, item in enumerate(parts["graded"])}
     for name in ("test", "far"):
         rows = torch.tensor([place[id(item)] for item in parts[name]], dtype=torch.int64)

@@ -108,6 +108,7 @@ READERS["mnist"] = _files
 
 def _spellings(name: str) -> list[str]:
     """The usual names of a file of the set."""
+    # Some copies of the set have a dot before "idx".
     return [f"{stem}{end}" for stem in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
 
 
@@ -150,4 +151,5 @@ def _first(labels: np.ndarray, count: int | None) -> Tensor:
             "more test images are asked for than MNIST has", expected=f"1..{len(labels)}", got=count
         )
     sizes = {"used": count, "rest": len(labels) - count}
+    # A fixed seed: scores are compared, so everyone must be tested on the same images.
     return stratified(torch.from_numpy(labels.astype(np.int64)), sizes, seed=0)["used"]

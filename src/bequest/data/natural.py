@@ -75,6 +75,7 @@ def marvin_linzen(root: Path | None = None) -> list[Item]:
         raise _absent(path, error) from error
     items = []
     for kind, (name, cases) in enumerate(tests.items()):
+        # Their pairs differ in a quantifier or a pronoun, not in a verb's number.
         if "npi" in name or "reflexive" in name:
             continue
         for pairs in cases.values():
@@ -106,6 +107,7 @@ def natural_items(
         )
         if readable:
             stride = -(-len(readable) // most)
+            # Not the first ones: the sets are ordered by kind.
             by_set[name] = readable[::stride]
     return by_set, tuple(notes)
 
@@ -152,6 +154,7 @@ def _is_singular(form: str, other: str) -> bool:
     """Whether the first of two forms of one verb in the present tense is the singular."""
     if form in SINGULAR_FORMS or other in SINGULAR_FORMS:
         return form in SINGULAR_FORMS
+    # Longer, too: the plural of "passes" ends in s as well.
     return form.endswith("s") and len(form) > len(other)
 
 

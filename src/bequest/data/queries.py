@@ -68,6 +68,8 @@ class ActiveSpec(Config):
     @model_validator(mode="before")
     @classmethod
     def _blind_at_once(cls, fields: object) -> object:
+        # Before validation, while "not given" can be told from the default. Sorted into a list, since ``by``
+        # has not been validated either and may have no hash.
         if isinstance(fields, Mapping) and "rounds" not in fields and fields.get("by") in sorted(BLIND):
             return {**fields, "rounds": 1}
         return fields
@@ -131,6 +133,7 @@ class ActiveSpec(Config):
         >>> ActiveSpec(budget=10, rounds=4).sizes()
         [2, 3, 2, 3]
         """
+        # Differences of rounded edges, so that the sizes sum to the budget.
         edges = [k * self.budget // self.rounds for k in range(self.rounds + 1)]
         return [b - a for a, b in itertools.pairwise(edges)]
 

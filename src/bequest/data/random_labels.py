@@ -72,6 +72,7 @@ def random_labels(
         if of is None
         else _inputs(of, options or {}, samples + held)
     )
+    # Dealt, not drawn: every class has as many samples as any other, up to one.
     y = torch.randperm(samples + held, generator=generator) % classes
     ids = torch.arange(samples + held)
     whole = Split(x, y, ids)

@@ -46,6 +46,7 @@ class Coder:
     vocabulary: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        # Not a field: coders are equal if their words are. The class is frozen, hence the detour.
         object.__setattr__(self, "_ids", {word: k for k, word in enumerate(self.vocabulary)})
 
     def ids(self, words: Iterable[str]) -> list[int]:

@@ -23,6 +23,7 @@ from bequest.data.text.words import MOST
 from bequest.errors import DataError, MissingExtra
 
 SPLIT = "split"
+# pandas writes its index as a column without a name, and reads it back as "Unnamed: 0".
 ROW_NUMBERS = ("id", "ids", "index", "unnamed: 0", "")
 """Columns of row numbers, which are not features."""
 
@@ -244,6 +245,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _text(label: Any) -> str:
+    # pandas stores a column of whole numbers as floats as soon as one is missing: 3.0 is the class 3.
     if isinstance(label, float) and label.is_integer():
         label = int(label)
     return "" if label is None else str(label).strip()
@@ -309,6 +311,7 @@ def _held_out(splits: dict[str, Split], options: TableOptions) -> dict[str, Spli
 
 def _standardised(splits: Mapping[str, Split]) -> dict[str, Split]:
     """Every split in units of the training split's standard deviations; constant columns become 0."""
+    # In double precision: float32 loses the digits of a column whose mean is large against its deviation.
     train = splits["train"].x.double()
     mean, deviation = train.mean(0), train.std(0, correction=0)
     deviation = torch.where(deviation > 0, deviation, 1.0)

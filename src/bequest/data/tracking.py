@@ -190,6 +190,7 @@ class _Words:
         chosen = np.empty(0, np.int64)
         for place, ending in enumerate(rows):
             size = (count - len(chosen)) // (len(rows) - place)
+            # np.resize repeats the array as often as needed; the method of that name would add zeros.
             dealt = np.resize(ending, size) if self._split in REPEATING else ending[:size]
             chosen = np.concatenate([chosen, dealt])
         chosen.sort()
@@ -202,6 +203,7 @@ class _Words:
         for _ in range(1 if few else ROUNDS):
             drawn = self._listed(length) if few else self._drawn(length, count)
             words = np.concatenate([words, drawn[self._admitted(drawn)]])
+            # np.unique sorts the strings; their sorted places bring back the random order.
             words = words[np.sort(np.unique(words, axis=0, return_index=True)[1])]
             states = self._folded(words)
             if np.bincount(states, minlength=len(self._group)).min() > count // len(self._group):
@@ -214,6 +216,7 @@ class _Words:
         return words
 
     def _drawn(self, length: int, count: int) -> np.ndarray:
+        # More than ``count``: repeated strings, and those of other splits, are dropped.
         places = self._generator.integers(len(self._letters), size=(2 * count + 64, length))
         words: np.ndarray = self._letters[places]
         return words
@@ -221,9 +224,11 @@ class _Words:
     def _admitted(self, words: np.ndarray) -> np.ndarray:
         """Which strings the split may have, decided by a pseudo-random number in [0, 1) for each string."""
         names = np.full(len(words), words.shape[1], np.int64)
+        # The hash is meant to wrap around.
         with np.errstate(over="ignore"):
             for column in words.T:
                 names = names * np.int64(MULTIPLIER) + column + 1
+        # Without the split's name: all splits must divide the strings by the same numbers.
         what = f"held-out strings of {self._group.name}"
         shares = uniform(self._options.seed, what, torch.from_numpy(names), 0, 1)[:, 0].numpy()
         share = self._options.held_out

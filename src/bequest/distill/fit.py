@@ -224,9 +224,11 @@ def _fitted(lesson: Lesson, model: Any, network: NetworkName | None, watching: _
     }
     checkpoint = None
     if watching.checkpoint is not None:
+        # Data and seed too: a checkpoint of another training must not be continued.
         run = content_hash([config, lesson.seed, lesson.data.digest])
         checkpoint = checkpointing(watching.checkpoint, run=run)
     samples = len(lesson.data["train"])
+    # Rounded up: a run may end in the middle of an epoch.
     epochs = -(-lesson.recipe.total_steps(samples) // lesson.recipe.steps_per_epoch(samples))
     with epoch_bar(name, epochs, show=watching.progress) as bar:
         watchers = [_explained(callback) for callback in watching.callbacks]

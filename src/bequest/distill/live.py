@@ -158,6 +158,7 @@ class LiveTeachers(Signal):
 
     def _table(self, index: int, part: Part) -> Tensor | None:
         key = (index, part.source, 0 if self._sources[part.source].plain else part.view)
+        # Each round of active queries adds some, whose answers an earlier table lacks.
         queries = -1 if part.among is None else len(part.among)
         if key not in self._tables or self._tables[key][0] != queries:
             source, teacher = self._sources[part.source], self.teachers[index]
@@ -182,4 +183,5 @@ def _answers(
     whole = torch.cat([*answers, *(teacher(chunk) for chunk in rest)])
     if among is None:
         return whole
+    # NaN, so that a row that was not asked about can never pass for an answer.
     return whole.new_full((size, *whole.shape[1:]), torch.nan).index_copy_(0, among.to(whole.device), whole)

@@ -112,6 +112,7 @@ class Ranking:
         if spec.by == "badge":
             return torch.stack([_probs(logits, spec) for logits in self._teachers(spec, batch)]).mean(0)
         (part,) = batch.parts
+        # Once per ranking: the samples are the same for each of their views.
         if part.source not in clean:
             source = self._sources[part.source]
             assert isinstance(source, Source)
@@ -176,6 +177,7 @@ def disagreement(logits: tuple[Tensor, ...], *, temperature: float = 1.0) -> Flo
     tensor([0.6931])
     """
     log_p = torch.log_softmax(torch.stack(logits) / temperature, -1)
+    # In logarithms, as small probabilities would be 0 in float32.
     log_mean = torch.logsumexp(log_p, 0) - math.log(len(logits))
     return entropy_rows(log_mean) - entropy_rows(log_p).mean(0)
 
@@ -191,6 +193,7 @@ def _per_sample_features(features: Tensor, seen: Tensor | None) -> Tensor:
         return values
     if seen is None or seen.shape != values.shape[:2]:
         return values.flatten(1, -2).mean(1)
+    # A row of padding alone gets 0, not NaN.
     return (values * seen[..., None]).sum(1) / seen.sum(1, keepdim=True).clamp(min=1)
 
 

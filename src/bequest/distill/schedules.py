@@ -118,6 +118,7 @@ class WarmupCosine(Schedule, name="warmup_cosine"):
         """The rise or the cosine at ``step``."""
         rise = round(self.warmup * steps)
         if step < rise:
+            # + 1: with a factor of 0 the first step would train nothing.
             return (step + 1) / rise
         return self.end + (1 - self.end) * _half_cosine(_progress(step - rise, steps - rise))
 
@@ -222,6 +223,7 @@ class Range:
         Raises:
             ValueError: If it is neither.
         """
+        # To Python a bool is an int, and ``temperature = true`` would mean 1.
         if isinstance(value, int | float) and not isinstance(value, bool):
             if float(value) in self:
                 return float(value)
@@ -238,6 +240,7 @@ class Range:
         Raises:
             ObjectiveError: Names the number and the step.
         """
+        # A set: in a run shorter than LOOKS every step occurs several times.
         for step in sorted({k * max(0, steps - 1) // LOOKS for k in range(LOOKS + 1)}):
             number = at(value, step, steps)
             if number not in self:

@@ -129,6 +129,7 @@ class AnyTeacher(ABC):
 
     def shares(self, student: nn.Module) -> bool:
         """True if a parameter or buffer is also the student's."""
+        # Identity, not equality: a student may well start from a copy of the teacher's weights.
         mine = {id(tensor) for tensor in (*self._model.parameters(), *self._model.buffers())}
         return any(id(tensor) in mine for tensor in (*student.parameters(), *student.buffers()))
 
@@ -144,6 +145,7 @@ class AnyTeacher(ABC):
             return None
         if isinstance(self._adapter, nn.Module):
             return weights_digest(self._adapter)
+        # A function has a name of its own; of a callable object only the class has one.
         kind = self._adapter if hasattr(self._adapter, "__qualname__") else type(self._adapter)
         return f"{kind.__module__}.{kind.__qualname__}"
 
@@ -222,6 +224,7 @@ class Teacher(AnyTeacher):
         self._adapter = adapter
         self._precision = precision
         self.classes = None if classes is None else tuple(classes)
+        # Before eval(): these are the modes that release() gives back.
         self._modes = modes_of(model)
         model.eval()
         self.digest = weights_digest(model)
@@ -276,6 +279,7 @@ class Teacher(AnyTeacher):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
+            # During an exception, a second error would hide the one that explains it.
             if kind is None:
                 self.verify()
         finally:
@@ -333,6 +337,7 @@ def named(whose: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
+        # Blocks may be nested: the network is named once.
         if error.message.startswith(whose):
             raise
         raise ModelError(

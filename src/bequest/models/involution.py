@@ -146,6 +146,7 @@ class Involution(nn.Module):
                 got=(channels, kernel),
             )
         self.groups, self.stride = channels // GROUP, stride
+        # Rounded up, so that there is a kernel for each pixel that ``involve`` computes.
         self.pool = nn.AvgPool2d(stride, stride, ceil_mode=True) if stride > 1 else nn.Identity()
         self.reduce = nn.Conv2d(channels, channels // REDUCTION, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels // REDUCTION)

@@ -124,6 +124,7 @@ def _with_options(network: NetworkName, options: Mapping[str, Any], text: str) -
 
 def _variant(number: str, text: str) -> int:
     expected = f"expected {EFFICIENTNET_LITE}:N with N one of {', '.join(map(str, VARIANTS))}"
+    # isascii too: "²" is a digit to isdigit(), and int() refuses it.
     if not (number.isascii() and number.isdigit()):
         raise ConfigError.of(repr(text), [f"the variant {number!r} is not a number; {expected}"])
     if int(number) not in VARIANTS:

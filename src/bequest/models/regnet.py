@@ -26,6 +26,7 @@ class RegNetBlock(nn.Module):
         super().__init__()
         self.first = _convolution(width_in, width, 1)
         self.second = _convolution(width, width, 3, stride=stride, groups=width // group)
+        # A quarter of the block's input, not of its own width, as published.
         squeezed = width_in // 4
         self.gate = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),

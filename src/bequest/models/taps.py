@@ -62,6 +62,7 @@ def tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
         for name in names:
             if name == PENULTIMATE:
                 handles.append(head_of(model)[1].register_forward_pre_hook(_catch_input(caught)))
+            # The empty name is the model itself, whose output the caller has.
             elif name in modules and name:
                 handles.append(modules[name].register_forward_hook(_catch_output(caught, name)))
             else:

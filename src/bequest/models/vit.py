@@ -90,6 +90,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, mlp: float, drop_path: float) -> None:
         super().__init__()
+        # DeiT's eps; PyTorch's default of 1e-5 would change the answers of its weights.
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attention = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
@@ -219,6 +220,7 @@ class VisionTransformer(nn.Module):
         self.extra, self.grid, self.patch = len(TOKENS[options.form]), grid, options.patch
         self.embedding = embedding
         self.positions = nn.Parameter(torch.zeros(1, self.extra + grid[0] * grid[1], width))
+        # As in DeiT, a branch is dropped the more often the deeper it is.
         rates = [options.drop_path * k / max(1, depth - 1) for k in range(depth)]
         self.blocks = nn.Sequential(
             *(TransformerBlock(width, options.heads, options.mlp, rate) for rate in rates)

@@ -42,6 +42,7 @@ def smooth(
         padded, size = padded_by(x, sides, mode=mode), x.shape[axis]
         total = padded.narrow(axis, reach, size) * weights[reach]
         for k in range(reach):
+            # The weights are symmetric: half of the products.
             pair = padded.narrow(axis, k, size) + padded.narrow(axis, 2 * reach - k, size)
             total = total + pair * weights[k]
         x = total
@@ -122,6 +123,7 @@ def jpeg(x: Tensor, key: Key, quality: int) -> Tensor:
     """JPEG compression at quality 25 down to 7; in colour for three channels."""
     del key
     whole = x.shape[1] in (1, 3)
+    # JPEG knows images of one or three channels; others are compressed channel by channel.
     flat = x if whole else x.flatten(0, 1)[:, None]
     pixels = (flat * 255).round().byte().permute(0, 2, 3, 1).numpy()
     out = np.stack([_through_jpeg(image, quality) for image in pixels])

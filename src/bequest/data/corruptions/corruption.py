@@ -65,6 +65,7 @@ class Corruption:
             return x.clone()
         if isinstance(x, LazyRows):
             return LazyRows(ChangedRows(x, lambda part, rows: self(part, ids[rows], level, seed=seed)))
+        # After the lazy case, which calls this method again with the seed as it was given.
         seed = derive(seed, "corruption", self.name)
         step = max(CELLS // x[0].numel(), 1)
         parts = [
@@ -125,6 +126,7 @@ def _check(x: Tensor, ids: Tensor) -> None:
         )
     if ids.shape != x.shape[:1]:
         raise DataError("a corruption needs one id a sample", expected=f"({len(x)},)", got=tuple(ids.shape))
+    # "not (… and …)", as comparisons with NaN are false: NaN must be refused too.
     if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):
         raise DataError(
             "images are outside of [0, 1]",

@@ -46,8 +46,10 @@ class ArrayRows(RowReader):
         self, array: np.ndarray, *, digests: np.ndarray | None = None, mend: Mend | None = None
     ) -> None:
         self._array, self._digests, self._mend = array, digests, mend
+        # A row of zeros: shape and type are known without reading the array.
         one = as_library_type(torch.from_numpy(np.zeros((1, *array.shape[1:]), array.dtype)))
         self.count, self.shape, self.dtype = len(array), tuple(one.shape[1:]), one.dtype
+        # Integers need not be searched for NaN and infinity.
         self.finite = array.dtype.kind != "f"
         self._compared = np.zeros(len(array), bool)
 

@@ -153,6 +153,7 @@ def _texts_by_split(file: Path, options: DocumentOptions) -> dict[str, list[str]
             shares[split] = other
     if shares:
         whole = texts["train"]
+        # Documents have no classes: with a single one the split is simply random.
         dealt = by_shares(torch.zeros(len(whole), dtype=torch.int64), shares, seed=options.seed)
         texts |= {split: [whole[row] for row in rows.tolist()] for split, rows in dealt.items()}
     return texts
@@ -196,6 +197,7 @@ def _stream(texts: Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
 
 def _packed_causal(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> Rows:
     tokens = _stream(texts, tokenizer)
+    # The last token has no successor, so it can only be a label.
     rows = max(0, len(tokens) - 1) // length
     x = tokens[: rows * length].reshape(rows, length)
     y = tokens[1 : rows * length + 1].reshape(rows, length)
@@ -206,6 +208,7 @@ def _packed_masked(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> R
     tokens = _stream(texts, tokenizer)
     rows = len(tokens) // length
     x = tokens[: rows * length].reshape(rows, length)
+    # No labels yet: they come with the masks, in ``_splits``.
     return Rows(x, np.empty((rows, 0), np.int64), len(tokens) - rows * length)
 
 
@@ -213,6 +216,7 @@ def _padded_causal(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> R
     start = [] if tokenizer.start is None else [tokenizer.start]
     end = [] if tokenizer.end is None else [tokenizer.end]
     sequences = [[*start, *row, *end] for group in together(iter(texts)) for row in tokenizer.bare(group)]
+    # In a single token there is nothing to predict.
     sequences = [row for row in sequences if len(row) > 1]
     x = padded([row[:-1][:length] for row in sequences], tokenizer.filler, length)
     y = padded([row[1:][:length] for row in sequences], UNLABELLED, length)
@@ -220,6 +224,7 @@ def _padded_causal(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> R
 
 
 def _padded_masked(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> Rows:
+    # Uncut first, to count the texts that are too long; only these are tokenized again.
     framed = [row for group in together(iter(texts)) for row in tokenizer.framed([(t,) for t in group], None)]
     cut = [row for row, tokens in enumerate(framed) if len(tokens) > length]
     for row, tokens in zip(cut, tokenizer.framed([(texts[row],) for row in cut], length), strict=True):

@@ -117,6 +117,7 @@ def coded(texts: Sequence[tuple[str, ...]], rows: Mapping[str, Tensor], form: Te
         MissingExtra: If it needs a library that is not installed.
     """
     if form.tokenizer == WORDS:
+        # Training texts alone: a word that occurs only in tests must be as unknown as it would be in use.
         training = (text for row in rows["train"].tolist() for text in texts[row])
         tokenizer: Tokenizer = train_tokenizer(training, most=form.vocabulary)
     else:
@@ -160,6 +161,7 @@ def _tokenized(
     flat, counts, cut = array("i"), [], 0
     for first in range(0, len(texts), TOGETHER):
         group = texts[first : first + TOGETHER]
+        # Uncut first, to count those that are too long; only these are tokenized again.
         rows = tokenizer.framed(group, None)
         long = [row for row, tokens in enumerate(rows) if len(tokens) > length]
         if long:

@@ -58,6 +58,7 @@ class WordTokenizer(Tokenizer):
         counts = Counter(word for text in texts for word in WORD.findall(text.lower()))
         for special in SPECIAL:
             counts.pop(special, None)
+        # Ties in alphabetical order, so that the vocabulary does not depend on the order of the texts.
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
         return cls((*SPECIAL, *ranked[: max(0, most - len(SPECIAL))]))
 

@@ -94,6 +94,7 @@ class ShiftAmong(View, name="shift_among"):
 
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
+        # All moves, not only those drawn: otherwise the seed would decide whether there is an error.
         for dx, dy in self.moves:
             check_move(x, dx, dy, self.fill)
         drawn = key.integers("shift_among", 1, low=0, high=len(self.moves) - 1)[:, 0]
@@ -134,9 +135,11 @@ class ResizedCrop(View, name="resized_crop"):
     def apply(self, x: Tensor, key: Key) -> Tensor:
         check_images(x)
         share, aspect, right, down = key.uniform("resized_crop", 4)[:, :, None].unbind(1)
+        # Uniform in the logarithm, so that windows are as often wide as high.
         stretch = torch.exp((aspect - 0.5) * math.log(self.aspect))
         side = torch.sqrt(self.smallest + (1 - self.smallest) * share)
         height, width = x.shape[-2:]
+        # A stretched window can be longer than the image.
         rows = _window(height, (side * stretch).clamp(max=1), down)
         columns = _window(width, (side / stretch).clamp(max=1), right)
         shape = (len(x), height, width)
@@ -231,5 +234,6 @@ def _shifted(x: Tensor, key: Key, pixels: int, fill: Fill) -> Tensor:
 def _window(size: int, share: Tensor, place: Tensor) -> Tensor:
     """The ``size`` sampling points of a window that covers ``share`` of an axis, (N, size)."""
     length = share * size
+    # Through the centres of pixels (+ 0.5, - 0.5): a window of the whole image is then the image itself.
     steps = torch.arange(size, device=share.device, dtype=torch.float32) + 0.5
     return (size - length) * place + steps * (length / size) - 0.5

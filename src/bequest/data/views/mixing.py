@@ -84,6 +84,7 @@ class CutMix(MixingView, name="cutmix"):
     @override
     def share(self, key: Key) -> Float[Tensor, " n"]:
         assert key.pool is not None
+        # Counted, not computed from λ: the border cuts off a part of some rectangles.
         return 1 - covered(self._inside(key, key.pool[0]))
 
     @override
@@ -93,6 +94,7 @@ class CutMix(MixingView, name="cutmix"):
 
     def _inside(self, key: Key, x: Tensor) -> Bool[Tensor, "n 1 h w"]:
         height, width = x.shape[-2:]
+        # λ is a share of the area, hence the root.
         side = torch.sqrt(1 - _beta(key, self.alpha))
         rows, columns = torch.round(side * height).long(), torch.round(side * width).long()
         down, right = key.uniform("cutmix", 2).unbind(1)

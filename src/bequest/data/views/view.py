@@ -169,6 +169,7 @@ class Compose(View, name="compose"):
         """The mixing of the one view that mixes."""
         for place, view in enumerate(self.views):
             if view.needs_pool:
+                # The same key as in ``apply``: labels are mixed with the partners of the pixels.
                 return view.mixed(key.within("compose", place))
         return None
 
@@ -211,6 +212,7 @@ class Choice(View, name="choice"):
         if self.weights is not None:
             if len(self.weights) != len(self.views):
                 raise ValueError(f"{len(self.views)} views need as many weights, not {len(self.weights)}")
+            # With a tolerance: three times 1/3, written in decimals, is not exactly 1.
             if min(self.weights) < 0 or abs(sum(self.weights) - 1) > 1e-6:
                 raise ValueError(f"weights must be non-negative and sum to 1, not {sum(self.weights):g}")
         return self
@@ -223,6 +225,7 @@ class Choice(View, name="choice"):
     def _chosen(self, key: Key) -> Int[Tensor, " n"]:
         """The index of each sample's view."""
         shares = self.weights or (1 / len(self.views),) * len(self.views)
+        # Without the last edge: rounding may leave it below 1, and a draw above it would have no view.
         edges = torch.tensor(shares, dtype=torch.float64).cumsum(0)[:-1].to(key.ids.device)
         return torch.bucketize(key.uniform("choice", 1)[:, 0].double(), edges, right=True)
 
@@ -233,6 +236,7 @@ class Choice(View, name="choice"):
         rows = torch.zeros_like(chosen)
         share = torch.ones(len(chosen), device=chosen.device)
         for k, view in enumerate(self.views):
+            # The same key as in ``apply``, as in Compose.
             mixed = view.mixed(key.within("choice", k))
             if mixed is not None:
                 rows = torch.where(chosen == k, mixed[0], rows)

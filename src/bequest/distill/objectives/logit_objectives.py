@@ -270,6 +270,7 @@ def of_whole_batch(loss: Tensor, exchange: Exchange) -> Tensor:
     if exchange.rows is None:
         return loss
     if exchange.mask is not None:
+        # A tensor, not a Python number: int() would wait for the GPU in every step.
         return loss * exchange.mask.sum() / max(1, exchange.rows)
     rows_here = exchange.student_logits.shape[:-1].numel()
     return loss if rows_here == exchange.rows else loss * (rows_here / exchange.rows)

@@ -166,6 +166,7 @@ class Sum(Objective, name="sum"):
 
     @override
     def module(self, exchange: Exchange, *, seed: int = 0) -> nn.Module | None:
+        # A seed for each term: two equal adapters would start with equal weights.
         modules = {str(k): term.module(exchange, seed=derive(seed, k)) for k, term in enumerate(self.terms)}
         learned = {key: module for key, module in modules.items() if module is not None}
         return nn.ModuleDict(learned) if learned else None
@@ -199,6 +200,7 @@ def parse_objective(spec: object, where: str = "objective") -> Objective:
 
 
 def _each_once(names: Iterable[str]) -> tuple[str, ...]:
+    # Not a set, whose order of strings differs from process to process.
     return tuple(dict.fromkeys(names))
 
 

@@ -88,6 +88,7 @@ class Bound(Objective, name="bound"):
         if self.token is not None and exchange.student_tokens is not None:
             exchange = replace(exchange, student_logits=exchange.student_tokens[:, self.token])
         if self.teacher is not None:
+            # A slice, as objectives expect a tuple of teachers, if only of one.
             k = slice(self.teacher, self.teacher + 1)
             exchange = replace(
                 exchange,
@@ -170,6 +171,7 @@ class Tokens(Objective, name="tokens"):
         teachers = len(exchange.teacher_logits)
         if exchange.student_tokens is None:
             raise _no_tokens()
+        # By default the last tokens: those before them, such as the class token, learn from labels.
         first = max(0, exchange.student_tokens.shape[1] - teachers)
         tokens = self.tokens or tuple(range(first, first + teachers))
         return [Bound(self.objective, token, k) for k, token in enumerate(tokens)]

@@ -208,6 +208,7 @@ def sources_of(
         asked_about = [Source("queries", as_pool(queries), view)]
     seeded_sources = []
     for source in asked_about:
+        # Without augmentation all views would be the same.
         views = 1 if source.plain else source.view_count or count
         seeded = replace(
             source,
@@ -242,6 +243,7 @@ def as_teachers(answerers: Any, borrowed: ExitStack) -> tuple[AnyTeacher, ...]:
 
 def _split_name(data: Dataset, split: Split) -> str:
     for name, candidate in data.splits.items():
+        # Identity first: a digest reads all of the data.
         if candidate.x is split.x or (
             len(candidate) == len(split) and input_digest(candidate) == input_digest(split)
         ):
@@ -298,6 +300,7 @@ def _conclude(job: Job, finished_views: Finished, path: Path) -> None:
             write_manifest(folder, manifest.model_copy(update={"shards": tuple(shards)}))
             (folder / BUILDING).unlink(missing_ok=True)
             for view in range(goal.views):
+                # After the manifest: until it exists, only the journals know which views are finished.
                 journal_path(folder, view).unlink(missing_ok=True)
     folders = [folder for goal in job.goals for folder in goal.folders]
     if folders != [path]:

@@ -246,7 +246,9 @@ def differences(stored: Manifest, wanted: Manifest) -> list[str]:
             f"{label} {key}: stored {_shown(old[key])}, asked {_shown(new[key])}"
             for key in old
             if old[key] != new[key]
+            # The spec is compared too, and says more than a digest.
             and (name, key) != ("views", "digest")
+            # Stores of version 1 have no names of classes.
             and not (key == "class_names" and old[key] is None)
         ]
     for name in ("codec", "logits", "arrays"):

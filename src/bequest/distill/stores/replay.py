@@ -119,6 +119,7 @@ class Replay(Signal):
     def _logits(self, row: Sequence[Recording], part: Part) -> Tensor:
         recording = row[part.source]
         view, rows = part.view % recording.count, part.rows
+        # Stored arrays are memory maps, which only the CPU can index.
         rows = rows if rows.device.type == "cpu" else rows.cpu()
         return recording.logits(view, rows, temperature=self._temperature)
 

@@ -157,6 +157,7 @@ def folders_of(path: Path) -> list[Path]:
 
 def input_digest(split: Split) -> str:
     """SHA-256 over ids and inputs, in order."""
+    # A split without labels is asked itself, since it keeps its digest; a copy would compute it again.
     return split.unlabelled().digest if split.y is not None else split.digest
 
 
@@ -222,6 +223,7 @@ def _check_sources(grid: Sequence[Sequence[Recording]], sources: Sequence[AnySou
             ("inputs", entry.digest[:SHORT], input_digest(source.split)[:SHORT]),
             ("views", recording.view.spec(), source.view.spec()),
         ]
+        # Without augmentation all views are the same, whatever their seed and number.
         if not source.plain:
             compared += [
                 ("view seed", views.seed, source.view_seed),

@@ -25,6 +25,7 @@ PATIENCE = 10.0
 """Seconds to wait for a view that a dying builder still holds."""
 LOGITS = "logits"
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
+# ARRAY_ALIGN of numpy.lib.format.
 ALIGNMENT = 64
 GROWTH = 21
 """Characters that NumPy reserves for the first axis to grow."""
@@ -174,6 +175,7 @@ class ViewWriter:
         """Close the files and release the view."""
         for file in (*self._files.values(), self._journal):
             file.close()
+        # Last: another builder may open the files as soon as the lock is free.
         self._release()
 
     def _sync(self) -> None:
@@ -206,6 +208,7 @@ class ViewWriter:
             return
         for array in self._arrays:
             path = self.folder / f"{file_name(self.view, array.name)}.unfinished"
+            # Not always "w+b", which would empty what an interrupted build has written.
             self._files[array.name] = path.open("r+b" if path.exists() else "w+b")
         whole = 0
         for line, end in zip(lines, ends, strict=True):
@@ -230,6 +233,7 @@ class ViewWriter:
             if len(data) != size or hashlib.sha256(data).hexdigest() != line["sha256"].get(array.name):
                 return False
             taken[array.name] = data
+        # Only now that every array has the piece: all of them must end at the same row.
         for name, data in taken.items():
             self._whole[name].update(data)
             self._sizes[name] += len(data)
@@ -291,6 +295,7 @@ def _lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
         at += len(line)
         try:
             entry = json.loads(line if line.endswith(b"\n") else b"")
+        # RecursionError: damage can leave a line of nothing but brackets.
         except (ValueError, RecursionError):
             break
         if not isinstance(entry, dict):
