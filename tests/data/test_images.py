@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +137,18 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(files, tmp_path, monkeypa
         decode_all(files, SHAPE, cache=tmp_path / "cache")
     assert "TMPDIR" in str(refused.value)
     assert [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_without_reservation_the_disk_of_the_cache_is_asked_for_room(files, tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    full, roomy = SimpleNamespace(free=10), SimpleNamespace(free=1 << 40)
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full if Path(path) == cache else roomy)
+    with pytest.raises(DataError, match="no room for 1,728 bytes of samples"):
+        decode_all(files, SHAPE, cache=cache)
 
 
 def test_processes_that_start_together_decode_once(files, tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def mapped(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, *, where: s
     """
     size = max(1, int(np.prod(shape)) * dtype.itemsize)
     try:
-        _reserve(file, size)
+        _reserve(file, size, where)
     except OSError as error:
         raise DataError(
             f"there is no room for {size:,} bytes of samples in {where}",
@@ -78,7 +78,7 @@ def write_mapped(
         raise
 
 
-def _reserve(file: IO[bytes], size: int) -> None:
+def _reserve(file: IO[bytes], size: int, where: str) -> None:
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -86,6 +86,7 @@ def _reserve(file: IO[bytes], size: int) -> None:
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
-    if shutil.disk_usage(tempfile.gettempdir()).free < size:
+    # Without posix_fallocate (macOS, Windows) the next best: another process may still take the room.
+    if shutil.disk_usage(where).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     file.truncate(size)
