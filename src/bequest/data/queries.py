@@ -39,7 +39,7 @@ BLIND = frozenset({"random", "stratified", "far", "coverage_inputs", "disagreeme
 
 
 class ActiveSpec(Config):
-    """Which part of a pool is asked about, chosen in rounds while the student learns.
+    """The choice of queries from a pool, made in rounds while the student learns.
 
     Each round chooses among the rest of the pool and adds to the queries already chosen; the student is shown
     the chosen ones only. The pool is every sample in each of the source's views.

@@ -71,7 +71,7 @@ class OnlineTeacher(AnyTeacher):
         self._ask = asking(self._adapted, padding)
 
     def evaluated(self, x: Tensor) -> Tensor:
-        """As a call: an online teacher always answers in eval mode."""
+        """Logits for ``x``, the same as in a call: an online teacher always answers in eval mode."""
         return self(x)
 
     def answer(self, batch: Batch) -> Tensor:

@@ -202,7 +202,7 @@ class CosineRestarts(Schedule, name="cosine_restarts"):
 
 @dataclass(frozen=True)
 class Range:
-    """Where a number must stay: [low, high], or (low, high] if ``above``."""
+    """The range of a number: [low, high], or (low, high] if ``above``."""
 
     low: float = -math.inf
     high: float = math.inf

@@ -130,7 +130,7 @@ class DKD(AnswerObjective, name="dkd"):
 
     @property
     def needs_labels(self) -> bool:
-        """It does; rows without a label are left out."""
+        """Whether the exchange must have labels: always. Rows without a label are left out."""
         return True
 
     @override
@@ -191,7 +191,7 @@ class OFA(AnswerObjective, name="ofa"):
 
     @property
     def needs_labels(self) -> bool:
-        """It does; rows without a label are left out."""
+        """Whether the exchange must have labels: always. Rows without a label are left out."""
         return True
 
     @override
