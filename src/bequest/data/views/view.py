@@ -130,7 +130,7 @@ class View(Variant, kind="view"):
 
 @strict
 class Identity(View, name="identity"):
-    """No augmentation."""
+    """The sample without augmentation."""
 
     @override
     def apply(self, x: Tensor, key: Key) -> Tensor:
