@@ -109,5 +109,5 @@ def test_positional_faults_name_their_field():
 
 
 def test_a_variant_of_another_class_cannot_stand_where_one_class_is_asked_for():
-    with pytest.raises(ConfigError, match="'group' cannot stand here"):
+    with pytest.raises(ConfigError, match="'group' is not allowed here"):
         Disc.parse({"name": "group", "shapes": []})

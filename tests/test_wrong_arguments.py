@@ -110,16 +110,16 @@ def failing_dataset(folder: Path) -> None:
         (lambda _: bq.fit("mlp", Endless()), "the Dataset's len() fails"),
         (lambda _: labels_of(np.zeros(3, complex)), "convert them to class indices"),
         (lambda _: partners_of(Key(torch.arange(2), 0, 0), torch.arange(2)), "a mixing view needs a pool"),
-        (two_tests, "test is both a file and rows of the table"),
-        (lambda _: WordTokenizer(["a"]), "a word-level vocabulary begins with its special tokens"),
-        (lambda _: Tokenizer.filler.fget(BARE), "the tokenizer bare cannot fill rows up"),
+        (two_tests, "test is given both as a file and as rows of the table"),
+        (lambda _: WordTokenizer(["a"]), "a word-level vocabulary must begin with its special tokens"),
+        (lambda _: Tokenizer.filler.fget(BARE), "the tokenizer bare cannot pad rows"),
         (
             lambda _: check_tokens(BARE, DocumentOptions(layout="packed")),
             "the tokenizer bare cannot tell packed documents apart",
         ),
         (
             lambda _: check_tokens(DOUBLE, DocumentOptions(layout="padded")),
-            "the tokenizer double begins texts with the token that would fill rows up",
+            "the tokenizer double begins texts with the token that would pad rows",
         ),
         (
             lambda _: _where(from_arrays(X, Y)["train"], SplitSpec(description="red", where={"colour": [1]})),
@@ -143,7 +143,7 @@ def failing_dataset(folder: Path) -> None:
         (lambda _: WordTokenizer((*SPECIAL, "a")).inputs([3]), "the inputs are not texts"),
         (no_manifest, "not JSON: "),
         (lambda folder: _receive("ftp://there/a", folder / "a", None, print), "not an http or https address"),
-        (lambda _: bq.fit("mlp", (X, Y), seed="a"), "the seed is not a whole number"),
+        (lambda _: bq.fit("mlp", (X, Y), seed="a"), "the seed is not an integer"),
         (lambda _: bq.fit("mlp", (X, Y), recipe={"epoch": 1}), "the training recipe: epoch: unknown key"),
         (lambda _: Teacher(None), "the teacher 'teacher' is not an nn.Module"),
         (
@@ -167,7 +167,7 @@ def failing_dataset(folder: Path) -> None:
             lambda _: distilled(lambda one: one),
             "objective: expected loss(student_logits, teacher_logits): too many",
         ),
-        (lambda _: distilled(lambda one, _: one), "the function of the objective returns no scalar"),
+        (lambda _: distilled(lambda one, _: one), "the objective's function does not return a scalar"),
         (
             lambda folder: bq.build_store([LINEAR], (X, Y), path=folder / "s", views="shfit"),
             "views: there is no view 'shfit'; did you mean 'shift'",
@@ -203,7 +203,7 @@ def test_texts_longer_than_the_positions_of_a_network_are_refused():
 def test_a_worker_of_a_build_ends_when_its_builder_is_gone(monkeypatch):
     gone = SimpleNamespace(is_alive=lambda: False)
     monkeypatch.setattr("multiprocessing.parent_process", lambda: gone)
-    with pytest.raises(WorkerLost, match="the builder of this worker is gone"):
+    with pytest.raises(WorkerLost, match="the build that started this worker is gone"):
         job.refuse_orphan()
 
 

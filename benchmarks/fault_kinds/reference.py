@@ -62,7 +62,7 @@ CHANGES = re.compile(
 )
 """Files that hold durations, or belong to one run of the program."""
 
-TRAINED = re.compile(r"(\d+) cells trained")
+TRAINED = re.compile(r"(\d+) cells? trained")
 
 
 @dataclass

@@ -121,7 +121,7 @@ def check_counts(**options: object) -> None:
     for name, count in options.items():
         if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 1):
             option = f"--{name.replace('_', '-')}"
-            raise ConfigError.of(option, [f"expected a whole number of 1 or more, got {count!r}"])
+            raise ConfigError.of(option, [f"expected an integer of 1 or more, got {count!r}"])
 
 
 def content_hash(value: Any, *, length: int = 16) -> str:
@@ -137,7 +137,7 @@ def content_hash(value: Any, *, length: int = 16) -> str:
         # One spelling for equal content: hashes name cells on disk, so this format must never change.
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ConfigError.of("the configuration", [f"a value cannot be kept: {error}"]) from None
+        raise ConfigError.of("the configuration", [f"a value cannot be stored: {error}"]) from None
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
@@ -156,7 +156,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: If it is absent, unreadable or not TOML (names the line), or nested too deeply.
     """
-    too_deep = ConfigError.of(str(path), [f"tables and lists lie more than {DEEPEST} deep in each other"])
+    too_deep = ConfigError.of(str(path), [f"tables and lists are nested more than {DEEPEST} deep"])
     try:
         text = Path(path).read_text(encoding="utf-8")
         # Before tomllib sees the text: parsing such a key is what takes minutes.

@@ -126,15 +126,15 @@ PREFIXES = {
 }
 PARTS = {
     "queries_needed": ("queries for {} of the {} that the whole pool hands over", "queries"),
-    "queries_relative": ("queries for {} of that {}, beside those of the first line", "ratio"),
+    "queries_relative": ("queries for {} of that {}, compared with those of the first line", "ratio"),
 }
 MARKS = {
     "null": "{}, untrained student",
     "ceiling": "{}, two seeds of the teacher",
     "other_teacher": "{}, with another teacher of the family",
-    "own_minus_other": "{}, own teacher less another of the family",
+    "own_minus_other": "{}, own teacher minus another of the family",
     "in_theory": "{}, in theory",
-    "off_theory": "{}, simulated less theory",
+    "off_theory": "{}, simulated minus theory",
 }
 
 DIFFERENT = ("own_minus_other", "off_theory")
@@ -302,7 +302,7 @@ add(
 add(
     "error_consistency",
     "error consistency",
-    "Cohen's κ of being right",
+    "Cohen's κ of correctness",
     None,
     "likeness",
     needs=("split", "teacher"),
@@ -310,7 +310,7 @@ add(
 )
 add(
     "negative_transfer",
-    "agreement where the teacher is wrong less where it is right",
+    "agreement where the teacher is wrong minus where it is right",
     "difference of shares",
     None,
     "likeness",

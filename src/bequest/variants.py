@@ -73,7 +73,7 @@ class Variant(ABC):
             raise ConfigError.of(where, error.faults) from None
         # All variants of a kind share one catalogue, while ``cls`` may be a narrower base class.
         if not isinstance(instance, cls):
-            raise ConfigError.of(where, [f"{spec['name']!r} cannot stand here"])
+            raise ConfigError.of(where, [f"{spec['name']!r} is not allowed here"])
         return instance
 
     @classmethod

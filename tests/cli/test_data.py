@@ -42,7 +42,7 @@ def test_verify_exits_with_2_where_files_are_absent(cli):
     code, out, err = cli("verify", "mnist")
     assert code == 2
     assert out.count("absent") == 4
-    assert "4 of 4 files are not right" in err
+    assert "4 of 4 files are absent or not as published" in err
     assert "bequest data fetch" in err
 
 

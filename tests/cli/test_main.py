@@ -119,7 +119,7 @@ def test_run_show_and_report_on_a_finished_folder(cli, finished):
     folder, _, _ = finished
     code, out, err = cli("run", folder / "study.toml", "--out", folder / "run")
     assert (code, err) == (0, "")
-    assert "nothing to train: all 8 cells were there" in out
+    assert "nothing to train: all 8 cells already finished" in out
     assert "report:" in out
     code, out, _ = cli("run", folder / "study.toml", "--out", folder / "run", "--json")
     assert json.loads(out)["status"] == "complete"
@@ -169,7 +169,7 @@ def test_a_dry_run_says_what_the_seeds_can_see(cli, tiny, write_study):
     (line,) = [line for line in lines if line.startswith("better ")]
     first, last = detectable_effect(3, level=0.975), detectable_effect(3)
     assert line.split() == ["better", "mlp<-cnn", "−", "mlp<-mlp", "3", f"{first:.3g}", f"{last:.3g}"]
-    assert any("with a chance of 80 %" in line for line in lines)
+    assert any("with a probability of 80 %" in line for line in lines)
     assert lines[-1] == "12 cells at scale small; nothing was run"
     shown = json.loads(cli("run", path, "--dry-run", "--seeds", 1, "--json")[1])
     assert (shown["looks"], shown["smallest_effects"][0]["first"]) == (None, None)
@@ -197,7 +197,7 @@ def test_a_dry_run_beside_a_run_says_how_far_its_claims_lay_from_their_margins(c
     )  # the 97.5 % quantile of t with one degree of freedom
     (line,) = [line for line in out.splitlines() if line.startswith("better ")]
     assert float(line.split()[-1]) == pytest.approx(seen, rel=0.01)
-    assert "seen: the distance in the run that is there" in out
+    assert "seen: the distance in the existing run" in out
 
 
 @pytest.mark.parametrize(

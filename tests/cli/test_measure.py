@@ -158,7 +158,7 @@ def test_files_that_do_not_fit_are_named(files, tmp_path):
         "short.npz": ({**good, "labels": good["labels"][:3]}, "logits and labels differ in length"),
         "wrong.npz": ({**good, "labels": good["labels"] + 1}, "labels are out of range"),
         "nan.npz": ({**good, "logits": good["logits"] * math.nan}, "NaN or +inf among the logits"),
-        "infinite.npz": ({**good, "logits": np.full((5, 3), -np.inf)}, "logits holds a row of -inf alone"),
+        "infinite.npz": ({**good, "logits": np.full((5, 3), -np.inf)}, "a row of logits is -inf throughout"),
         "softmax.npz": ({**good, "logits": special.softmax(good["logits"], 1)}, "logits are probabilities"),
         "sums.npz": ({"probs": good["logits"] ** 2, "labels": good["labels"]}, "not a distribution"),
         "twice.npz": ({**good, "ids": np.array([1, 1, 2, 3, 4])}, "ids occur more than once"),
@@ -186,13 +186,15 @@ def test_pairs_that_do_not_fit_are_named(files, tmp_path):
     np.savez(tmp_path / "other.npz", logits=t["logits"], labels=t["labels"], ids=t["ids"] + 1)
     np.savez(tmp_path / "narrow.npz", logits=t["logits"][:, :2])
     np.savez(tmp_path / "shuffled.npz", logits=t["logits"], labels=t["labels"][::-1])
-    assert "bare.npz has no ids, and the other file has" in refusal(
+    assert "bare.npz has no ids, but the other file has" in refusal(
         "agreement", files / "teacher.npz", tmp_path / "bare.npz"
     )
     assert "bare.npz has no ids" in refusal("agreement", tmp_path / "bare.npz", files / "teacher.npz")
     assert "samples are not paired" in refusal("agreement", files / "teacher.npz", tmp_path / "other.npz")
     assert "differ in length" in refusal("agreement", tmp_path / "bare.npz", tmp_path / "fewer.npz")
-    assert "differ in classes" in refusal("agreement", tmp_path / "bare.npz", tmp_path / "narrow.npz")
+    assert "differ in the number of classes" in refusal(
+        "agreement", tmp_path / "bare.npz", tmp_path / "narrow.npz"
+    )
     assert "have different labels" in refusal("agreement", tmp_path / "bare.npz", tmp_path / "shuffled.npz")
 
 
@@ -308,13 +310,15 @@ def test_arrays_by_other_names(tmp_path, plain_file):
 def test_texts_that_name_no_column_are_refused(tmp_path):
     z = np.zeros((2, 3)) + np.arange(3)
     np.savez(tmp_path / "few.npz", logits=z, labels=np.array(["a", "b"]))
-    assert "nothing says which column each is" in refusal("accuracy", tmp_path / "few.npz")
+    assert "nothing says which column each stands for" in refusal("accuracy", tmp_path / "few.npz")
     np.savez(tmp_path / "more.npz", logits=z, labels=np.array(["a", "x"]), classes=np.array(["a", "b", "c"]))
     assert "the label 'x' is not a class" in refusal("accuracy", tmp_path / "more.npz")
     np.savez(tmp_path / "count.npz", logits=z, labels=np.array([0, 1]), classes=np.array(["a", "b"]))
-    assert "classes differ from the scores in number" in refusal("accuracy", tmp_path / "count.npz")
+    assert "the number of classes differs from the columns of the scores" in refusal(
+        "accuracy", tmp_path / "count.npz"
+    )
     np.savez(tmp_path / "mixed.npz", predictions=np.array(["a", "b"]), labels=np.array([0, 1]))
-    assert "of two kinds" in refusal("accuracy", tmp_path / "mixed.npz")
+    assert "are of different kinds" in refusal("accuracy", tmp_path / "mixed.npz")
     np.savez(tmp_path / "one.npz", predictions=np.array(["a", "b"]), labels=np.array(["a", "b"]))
     np.savez(tmp_path / "two.npz", predictions=np.array([0, 1]), labels=np.array([0, 1]))
     differ = refusal("agreement", tmp_path / "one.npz", tmp_path / "two.npz")
@@ -417,4 +421,4 @@ def test_inheritance_of_one_seed_says_that_it_cannot_tell(tmp_path):
 
 
 def test_inheritance_needs_as_many_files_of_each_kind(tmp_path, files):
-    assert "must be as many of each" in refusal("inheritance", files / "teacher.npz", files / "student.npz")
+    assert "must be equal in number" in refusal("inheritance", files / "teacher.npz", files / "student.npz")

@@ -79,7 +79,7 @@ def test_a_point_without_a_minimiser_is_named():
 def test_every_text_that_is_wrong_is_named_at_once():
     wrong = ["--shares", "a", "--temperature", "warm", "--group", "1:1", "--group", "1:1:1,1:cold"]
     assert faults(*WORLD, *wrong, "--test", "1:1,1", "--seeds", "-1") == (
-        "--shares: must be numbers with commas between (got 'a')",
+        "--shares: must be numbers separated by commas (got 'a')",
         "--temperature: must be a number (got 'warm')",
         "--group: must be ALPHA:CENTRE:VARIANCES (got '1:1')",
         "--group: must end in hard, mix=X or teachers=A,B (got 'cold')",

@@ -29,8 +29,8 @@ def call(finished, write_study, tmp_path):
 def test_a_finished_run_says_that_there_is_nothing_to_do(call, tiny):
     result = call(tiny)
     assert result.exit_code == 0, result.output
-    assert "all 8 cells and their readings are there; nothing to do" in result.output
-    assert "nothing to train: all 8 cells were there" in result.output
+    assert "all 8 cells and their readings are finished; nothing to do" in result.output
+    assert "nothing to train: all 8 cells already finished" in result.output
     assert "report.html" in result.output
 
 
@@ -43,7 +43,7 @@ def test_another_title_says_that_verdicts_and_page_are_made(call, tiny):
 def test_a_new_seed_says_what_will_be_trained_and_each_job(call, tiny):
     result = call(tiny, "--seeds", "3")
     assert result.exit_code == 0, result.output
-    assert "8 cells there, 4 to train, " in result.output
+    assert "8 cells finished, 4 to train, " in result.output
     assert "trained mlp<-cnn seed 2: done" in result.output
     assert "read mlp<-cnn seed 2: done" in result.output
     assert "4 cells trained, " in result.output
@@ -64,7 +64,7 @@ def test_failed_cells_are_named_with_their_errors_and_the_exit_code_is_3(call, t
     assert result.exit_code == 3
     assert "failed: broken seed 0: the loss" in result.output
     assert "failed: broken seed 1: the loss" in result.output
-    assert "the same command tries the failed cells again" in result.output
+    assert "run the same command to retry the failed cells" in result.output
 
 
 def test_json_is_the_record_of_the_study(call, tiny):
@@ -75,7 +75,7 @@ def test_json_is_the_record_of_the_study(call, tiny):
 def test_a_dry_run_of_the_solvable_model_needs_no_cost():
     result = CliRunner().invoke(app, ["run", "saglietti2020", "--scale", "smoke", "--dry-run"])
     assert result.exit_code == 0, result.output
-    assert "the cells draw the solvable model" in result.output
+    assert "the cells simulate the solvable model" in result.output
 
 
 def test_parts_that_fail_are_one_message(call, tiny, tmp_path):

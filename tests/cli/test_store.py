@@ -64,16 +64,16 @@ def test_the_same_command_changes_nothing(tmp_path: Path, weights: Path) -> None
 def test_a_codec_is_given_as_toml(tmp_path: Path, weights: Path) -> None:
     text = build(tmp_path / "signals", weights, "--codec", '{name = "topk", k = 3}')
     assert '"k": 3' in text
-    assert "32.2 a record" in text
+    assert "32.2 per record" in text
 
 
 def test_verify_without_a_teacher_says_what_it_left_out(tmp_path: Path, weights: Path) -> None:
     build(tmp_path / "signals", weights)
     text = call("verify", tmp_path / "signals")
-    assert "every checksum is right" in text
-    assert "give --teacher" in text
+    assert "all checksums match" in text
+    assert "that needs --teacher" in text
     asked = call("verify", tmp_path / "signals", "--teacher", f"mlp:{weights}", "--data", "digits")
-    assert "64 answers asked for again: largest deviation" in asked
+    assert "64 answers recomputed: largest deviation" in asked
 
 
 def test_published_weights_and_model_options(tmp_path: Path) -> None:

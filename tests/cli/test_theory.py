@@ -64,7 +64,7 @@ def test_every_fault_of_a_point_is_named_at_once():
     )
     assert found == (
         "--alpha: must be a number (got 'x')",
-        "--lambda-student: must be given",
+        "--lambda-student: is required",
         "--delta: must be > 0 (got 0)",
         "--rho: must be in (0, 1) (got 1.5)",
         "--lambda-teacher: must be ≥ 0 (got -1)",
@@ -132,7 +132,7 @@ def test_every_fault_of_a_sweep_is_named_at_once(tmp_path):
         *("--mix", "0,1", "-o", tmp_path / "x.txt", "--chart", tmp_path / "x.pdf", "--observable", "eror"),
     )
     assert found[0].startswith("--alpha: must be START:STOP:COUNT")
-    assert found[1] == "--lambda-teacher: a range in equal factors must lie above 0 (got '0:1:3:log')"
+    assert found[1] == "--lambda-teacher: a logarithmic range must lie above 0 (got '0:1:3:log')"
     assert found[2] == "--lambda-student, --eta, --mix: at most 2 of them may have several values"
     assert found[3] == "--observable: there is no observable 'eror'; did you mean 'error'?"
     assert found[4].startswith("--out: must end in .csv or .parquet")
@@ -217,9 +217,9 @@ def test_every_fault_of_an_optimum_is_named_at_once():
         *("optimise", "--over", "mix", "--mix", ".5", "--alpha", "2", "--lambda-teacher", "1"),
         *("--learner", "nobody", "--bounds", "mix"),
     ) == (
-        "--lambda-student: must be given",
+        "--lambda-student: is required",
         "--bounds: must be NAME=LOW:HIGH (got 'mix')",
-        "--mix: is sought, and cannot be given too",
+        "--mix: is optimised, and cannot be set too",
         "--learner: must be teacher or student (got 'nobody')",
     )
     assert faults(

@@ -43,7 +43,7 @@ def test_outside_of_a_terminal_it_looks_once(begun):
     assert lines[1].startswith("0 of 2 cells, 0 of ")
     assert lines[2].split() == ["arm", "done", "at", "work", "failed", "waiting"]
     assert lines[3].split() == ["mlp", "·", "1", "1", "·"]
-    assert "(work, 0:00): trains mlp seed 0; 0 done" in lines[4]
+    assert "(work, 0:00): training mlp seed 0; 0 done" in lines[4]
     assert lines[5] == "failed: mlp seed 1: it [broke]"
 
 

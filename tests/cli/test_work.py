@@ -47,7 +47,7 @@ def test_it_says_what_it_did_and_that_it_was_the_last(unread):
 def test_once_ends_after_one_job(unread):
     result = call(unread, "--once")
     assert result.exit_code == 0
-    assert "1 jobs done here, 1 left" in result.output
+    assert "1 job done here, 1 left" in result.output
 
 
 def test_a_job_that_fails_exits_with_3(tiny, write_study, tmp_path):

@@ -30,7 +30,7 @@ WRONG_LABELS = {
         "regression targets and probabilities are not supported",
     ),
     "complex": (Y.astype(complex), "complex128"),
-    "ragged": ([[1], [1, 2]] * 50, "one class index a sample"),
+    "ragged": ([[1], [1, 2]] * 50, "one class index per sample"),
     "dates": (np.array(["2026-01-01"] * 100, dtype="datetime64[D]"), "datetime64"),
 }
 

@@ -141,7 +141,7 @@ def test_an_active_source_is_chosen_and_remembered():
 def test_ranking_needs_somebody_who_can():
     active = ActiveSpec(budget=6, rounds=3)
     batches = Batches((Source("pool", POOL, Identity(), active=active),), batch=4, seed=0, steps=30)
-    with pytest.raises(DataError, match="nothing here can rank a pool by divergence"):
+    with pytest.raises(DataError, match="nothing is given that can rank a pool by divergence"):
         batches.at(0)
 
 
@@ -151,7 +151,7 @@ def test_ranking_needs_somebody_who_can():
         ([("a", 0.5), ("b", 0.4)], 8, r"shares: expected positive numbers that sum to 1, got \[0.5, 0.4\]"),
         ([], 8, r"shares: expected positive numbers that sum to 1, got \[\]"),
         ([("a", 0.5), ("b", 0.5)], 1, "batch: 1 rows cannot hold 2 sources"),
-        ([("a", 0.5), ("a", 0.5)], 8, r"names: expected another name for each source, got \['a', 'a'\]"),
+        ([("a", 0.5), ("a", 0.5)], 8, r"names: expected a different name for each source, got \['a', 'a'\]"),
     ],
 )
 def test_wrong_mixtures_are_refused(sources, batch, fault):

@@ -74,8 +74,8 @@ def shorter(data, name):
         (lambda: own(classes=("a", "b", "c")), "no sample of class c"),
         (lambda: own(classes=("a", "a")), "two classes have the same name: a"),
         (lambda: own(y=torch.eye(2)[Y]), "one-hot"),
-        (lambda: own(y=torch.stack([Y, Y + 0], 1)), r"one class index a sample \(N,\)"),
-        (lambda: own(ids=IDS + 0.5), "ids are not whole numbers"),
+        (lambda: own(y=torch.stack([Y, Y + 0], 1)), r"one class index per sample \(N,\)"),
+        (lambda: own(ids=IDS + 0.5), "ids are not integers"),
         (
             lambda: shorter(own(), "validation"),
             r"validation: inputs have shape \(3,\), those of train \(4,\)",

@@ -422,7 +422,7 @@ def test_occlusion_hides_one_square_and_nothing_else(level, index):
     [
         (torch.zeros(2, 28, 28), 2, 1, "corruptions need images"),
         (torch.zeros(2, 1, 8, 8).double(), 2, 1, "corruptions need images"),
-        (torch.zeros(2, 1, 8, 8), 3, 1, "a corruption needs one id a sample"),
+        (torch.zeros(2, 1, 8, 8), 3, 1, "a corruption needs one id per sample"),
         (torch.full((2, 1, 8, 8), 1.5), 2, 1, r"images are outside of \[0, 1\]"),
         (torch.full((2, 1, 8, 8), math.nan), 2, 1, r"images are outside of \[0, 1\]"),
         (torch.zeros(2, 1, 8, 8), 2, 6, "the corruption 'fog' has no such level"),

@@ -153,7 +153,7 @@ def test_validation_and_test_of_the_user_are_used():
 def test_a_random_transform_is_refused_unless_it_is_frozen():
     items = Items(lambda row: (torch.rand(3), row % 2))
     state = torch.get_rng_state()
-    with pytest.raises(DataError, match="differs between two readings") as refused:
+    with pytest.raises(DataError, match="differs between two reads") as refused:
         as_dataset(items)
     assert "views=" in str(refused.value)
     assert "frozen=True" in str(refused.value)

@@ -199,6 +199,6 @@ def test_features_that_are_not_numbers_are_refused():
     bad[1, 1] = float("nan")
     with pytest.raises(DataError, match="cannot be spread over such features"):
         coverage(bad, 2)
-    with pytest.raises(DataError, match="of different queries"):
+    with pytest.raises(DataError, match="belong to different queries"):
         badge(features(5), features(4), 2, seed=0)
     assert PoolFeatures(features(2)).residuals is None

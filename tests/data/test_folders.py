@@ -70,7 +70,7 @@ def test_split_folders_are_found_and_can_be_named(photos, tmp_path):
     for k in range(10):
         (root / f"z{k}").mkdir()
     assert (
-        "folders that are no split were left out: z0, z1" in load_dataset(f"folder:{root}", size=4).notes[0]
+        "folders that are not splits were left out: z0, z1" in load_dataset(f"folder:{root}", size=4).notes[0]
     )
     with pytest.raises(DataError, match="no such split") as caught:
         load_dataset(f"folder:{root}", splits={"train": "trian"})

@@ -52,5 +52,5 @@ def test_a_share_is_a_share(share: float) -> None:
 
 def test_labels_of_sequences_are_refused() -> None:
     many = Split(torch.zeros(4, 3), torch.zeros(4, 3, dtype=torch.int64), torch.arange(4))
-    with pytest.raises(DataError, match="one label a sample"):
+    with pytest.raises(DataError, match="one label per sample"):
         fraction(many, 0.5, seed=0)

@@ -79,7 +79,7 @@ def test_the_share_of_variance_that_is_left_out(explained, directions):
 
 def test_noise_without_a_free_direction_is_refused():
     x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(DataError, match="the data vary in every direction"):
+    with pytest.raises(DataError, match="the data vary in every direction, so none is left for noise"):
         Unvaried(explained=0.9999999).bind(Split(x, None, torch.arange(30)))
     with pytest.raises(DataError, match="too large for their principal components"):
         Unvaried().bind(Split(torch.zeros(2, 5000), None, torch.arange(2)))
@@ -101,7 +101,7 @@ def test_a_pool_of_noise_follows_from_its_seed_and_name():
 
 def test_faults_are_one_message():
     tokens = Split(torch.zeros(2, 3, dtype=torch.int64), None, torch.arange(2))
-    with pytest.raises(DataError, match="noise cannot stand for tokens"):
+    with pytest.raises(DataError, match="noise cannot replace tokens"):
         Uniform().bind(tokens)
     with pytest.raises(DataError, match="low is above high"):
         Uniform(low=2.0, high=1.0).bind(Split(torch.zeros(2, 3), None, torch.arange(2)))

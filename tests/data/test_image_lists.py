@@ -85,10 +85,10 @@ def test_an_empty_class_folder_is_named(tree, at):
 def test_files_that_are_no_images_are_named(tree):
     root = tree(*many("cat"), *many("dog"))
     (root / "cat" / "notes.txt").write_text("text")
-    assert load(root).notes == ("train: 1 files that are no images were left out: cat/notes.txt",)
+    assert load(root).notes == ("train: 1 file that is not an image was left out: cat/notes.txt",)
     (root / "fox").mkdir()
     (root / "fox" / "0.npy").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"'fox' \(1 files that are no images\)"):
+    with pytest.raises(DataError, match=r"'fox' \(1 file that is not an image\)"):
         load(root)
 
 
@@ -104,7 +104,7 @@ def test_images_with_other_names_are_read_by_their_content(tree, ending):
 
 def test_a_root_one_folder_too_high_is_refused(tree):
     root = tree(*many("cat", at="photos/"), *many("dog", at="photos/"), *many("x", at="extra/"))
-    with pytest.raises(DataError, match="they lie in folders below") as refused:
+    with pytest.raises(DataError, match="they lie in subfolders") as refused:
         load(root)
     assert "nested = true" in str(refused.value)
     assert load(root, nested=True).classes == ("extra", "photos")
@@ -113,7 +113,7 @@ def test_a_root_one_folder_too_high_is_refused(tree):
 def test_one_file_in_two_splits_is_refused_by_folder_and_by_list(tree):
     root = tree(*(f for c in ("cat", "dog") for f in many(c, at="train/")), *many("cat", 2, at="test/"))
     (root / "test" / "cat" / "again.jpg").hardlink_to(root / "train" / "cat" / "0.jpg")
-    with pytest.raises(DataError, match="1 files are in two splits"):
+    with pytest.raises(DataError, match="1 file is in two splits"):
         load(root)
     rows = [f"train/{c}/{k}.jpg,{c},train" for c in ("cat", "dog") for k in range(6)]
     listing = root / "list.csv"

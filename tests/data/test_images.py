@@ -117,7 +117,7 @@ def test_an_image_whose_pixels_are_damaged_and_whose_file_changed_is_named(files
     with file.open("r+b") as damaged:
         damaged.seek(2 * 192 + 5)
         damaged.write(b"\0\1\2")
-    with pytest.raises(DataError, match=r"row 2 of .*pixels is not what it was"):
+    with pytest.raises(DataError, match=r"row 2 of .*pixels has changed since it was loaded"):
         x[torch.tensor([2])]
     assert torch.equal(x[torch.tensor([1])], pixels(files)[1:2])
 

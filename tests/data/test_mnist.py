@@ -98,7 +98,7 @@ def test_three_of_four_files_are_not_enough(tmp_path):
 def test_arrays_that_do_not_fit_are_refused(tmp_path):
     found = arrays()
     write_idx(tmp_path / "a", [found[0], found[1][:-1], *found[2:]])
-    with pytest.raises(DataError, match="is not what it should be: train"):
+    with pytest.raises(DataError, match="has the wrong type or shape: train"):
         load_dataset("mnist", root=str(tmp_path / "a"))
     (tmp_path / "mnist.npz").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(DataError, match="cannot be read"):

@@ -106,7 +106,7 @@ def test_generated_inputs_follow_from_the_step():
 @pytest.mark.parametrize("made", [torch.zeros(3, 2), [1, 2, 3]])
 def test_a_generator_that_makes_something_else_is_refused(made):
     source = Generated("noise", lambda rows, generator: made)
-    with pytest.raises(DataError, match="the generator 'noise' did not make what it was asked for"):
+    with pytest.raises(DataError, match="the generator 'noise' did not return what it was asked for"):
         GeneratedStream(0, source, 5, 0).draw(0)
 
 
@@ -251,7 +251,7 @@ def test_coverage_of_the_inputs_needs_no_network():
 def test_a_design_without_its_features_is_refused():
     with pytest.raises(ConfigError, match="'badge' needs features"):
         chosen(by_row, by="badge").draw(0)
-    with pytest.raises(ConfigError, match="'entropy' needs a score a query"):
+    with pytest.raises(ConfigError, match="'entropy' needs a score per query"):
         chosen(network, by="entropy").draw(0)
 
 

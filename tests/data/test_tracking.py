@@ -121,9 +121,9 @@ def test_what_can_be_said_beforehand_is_what_is_loaded(data):
 def test_options_that_are_not_possible_are_one_message():
     with pytest.raises(ConfigError, match="from the shortest to the longest"):
         load_dataset("tracking", trained=(5, 2))
-    with pytest.raises(ConfigError, match="far has strings, but of no length"):
+    with pytest.raises(ConfigError, match="far has a number of strings, but no lengths"):
         load_dataset("tracking", tested=())
-    with pytest.raises(DataError, match="not so many strings"):
+    with pytest.raises(DataError, match="too few strings"):
         load_dataset("tracking", **{**SIZES, **LENGTHS, "test": 4000})
 
 

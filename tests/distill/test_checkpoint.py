@@ -53,7 +53,9 @@ def test_a_run_that_is_asked_to_end_keeps_its_state_first(tmp_path):
 def test_another_runs_state_counts_as_none_with_a_warning_and_is_replaced(tmp_path):
     path = tmp_path / "checkpoint.pt"
     checkpointing(path, run="a1")(lambda: STATE)
-    with pytest.warns(CheckpointIgnored, match=r"checkpoint\.pt belongs to another run; the run starts from"):
+    with pytest.warns(
+        CheckpointIgnored, match=r"checkpoint\.pt belongs to another run; training starts over"
+    ):
         assert checkpointing(path, run="b2")(None) is None
     checkpointing(path, run="b2")(lambda: STATE)
     assert checkpointing(path, run="b2")(None)["taken"] == 3

@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_refused():
         MeanProbs((1.0, 1.0))
     with pytest.raises(ConfigError, match="greater than or equal to 0"):
         MeanLogits((1.5, -0.5))
-    with pytest.raises(ObjectiveError, match="3 weights, one a teacher"):
+    with pytest.raises(ObjectiveError, match="3 weights, one per teacher"):
         MeanLogits((0.5, 0.5))((A, B, C))
     with pytest.raises(ObjectiveError, match=r"different shapes\n.*\n.*\(6, 4\), \(6, 5\)"):
         MeanProbs()((A, B[:, :4]))

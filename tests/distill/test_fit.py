@@ -154,7 +154,7 @@ def test_views_and_choices_belong_to_sources(network, toy):
     mixture = [Source("clean", toy["train"], Identity())]
     for options in ({"views": Shift(1)}, {"active": ActiveSpec(budget=8)}):
         for queries in (mixture, lambda rows, generator: torch.zeros(rows, 1, 6, 6)):
-            with pytest.raises(InputError, match="these queries cannot be shown in views, or chosen from"):
+            with pytest.raises(InputError, match="these queries cannot be combined with views or active"):
                 bq.distill(network(1), toy, teachers=[network(2)], queries=queries, **options, **QUICK)
 
 

@@ -42,7 +42,7 @@ def test_a_student_of_the_catalogue_comes_back_from_its_folder(toy, tmp_path):
 def test_a_network_of_ones_own_needs_its_class_and_is_compared_with_its_record(network, toy, tmp_path):
     student = bq.fit(network(1), toy, **QUICK)
     folder = student.save(tmp_path)
-    with pytest.raises(ModelError, match="a network of your own, which cannot be built by its name"):
+    with pytest.raises(ModelError, match="your own network, which cannot be built from its name"):
         bq.load(folder)
     assert torch.equal(bq.load(folder, network(9)).logits(toy["test"].x), student.logits(toy["test"].x))
     bq.fit(network(2), toy, **QUICK).save(tmp_path / "other")
@@ -164,6 +164,6 @@ def test_a_network_with_a_new_head_is_refused_as_a_teacher(network, toy, monkeyp
     monkeypatch.setattr(network_names, "LIBRARIES", ("library",))
     taught = bq.distill(network(1), toy, teachers=["library:whole"], **QUICK)
     assert len(taught.record.teachers) == 1
-    with pytest.raises(ModelError, match="has parameters that nobody has trained") as refused:
+    with pytest.raises(ModelError, match="has untrained parameters") as refused:
         bq.distill(network(1), toy, teachers=["library:headless"], **QUICK)
     assert refused.value.got == "new: 1.weight, 1.bias"

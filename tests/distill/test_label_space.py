@@ -26,14 +26,14 @@ def reordered(data):
 def test_the_same_classes_in_another_order_are_refused_at_every_entrance(toy, tmp_path):
     there = reordered(toy)
     teacher = bq.fit("mlp", toy, **QUICK)
-    with pytest.raises(ModelError, match="has the classes in another order than the data") as caught:
+    with pytest.raises(ModelError, match="has its classes in a different order from the data") as caught:
         bq.distill("mlp", there, teachers=[teacher], **QUICK)
     assert "expected: class 0 is 'd', as in the data\n  got:      class 0 is 'a'" in str(caught.value)
-    with pytest.raises(SignalError, match="the teacher 'mlp' has the classes in another order"):
+    with pytest.raises(SignalError, match="the teacher 'mlp' has its classes in a different order"):
         bq.build_store(teacher, there, path=tmp_path / "other")
     store = bq.build_store(teacher, toy, path=tmp_path / "store")
     assert store.manifests[0].data.class_names == toy.classes
-    with pytest.raises(SignalError, match="the signal store has the classes in another order"):
+    with pytest.raises(SignalError, match="the signal store has its classes in a different order"):
         bq.distill("mlp", there, signal=store, **QUICK)
     assert bq.distill("mlp", toy, signal=store, **QUICK).record.warnings == ()
 
@@ -41,14 +41,14 @@ def test_the_same_classes_in_another_order_are_refused_at_every_entrance(toy, tm
 def test_other_names_are_a_warning_and_unknown_ones_are_nothing(toy):
     other = bq.fit("mlp", Dataset(toy.name, toy.splits, ("a", "b", "c", "e")), **QUICK)
     warned = bq.distill("mlp", toy, teachers=[other], **QUICK).record.warnings
-    assert any("has other class names than the data: class 3 is 'e', not 'd'" in text for text in warned)
+    assert any("has different class names from the data: class 3 is 'e', not 'd'" in text for text in warned)
     assert bq.distill("mlp", toy, teachers=[other.model], **QUICK).record.warnings == ()
     assert check_class_order("x", ["a"], ["a", "b"], InputError) == []
 
 
 def test_a_teacher_may_name_its_classes_itself(network, toy):
     teacher = Teacher(network(2), classes=toy.classes[::-1])
-    with pytest.raises(ModelError, match="another order"):
+    with pytest.raises(ModelError, match="its classes in a different order"):
         bq.distill("mlp", toy, teachers=[teacher], **QUICK)
 
 

@@ -136,7 +136,7 @@ def test_the_checkpoint_of_another_lesson_is_not_resumed_from(changed, network, 
     with pytest.raises(Killed):
         lesson().run(checkpoint=killing(checkpointing(path), after=1))
     other, plain = lesson(changed), lesson(changed)
-    with pytest.warns(CheckpointIgnored, match="other data, weights or settings; the run starts from"):
+    with pytest.warns(CheckpointIgnored, match="different data, weights or settings; training starts over"):
         other.run(checkpoint=checkpointing(path))
     plain.run()
     assert weights_digest(other.student) == weights_digest(plain.student)

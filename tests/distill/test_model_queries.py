@@ -158,7 +158,7 @@ def test_a_student_learns_its_teacher_from_its_own_samples():
     ("options", "message"),
     [
         ({"prompts": torch.ones(3, 2)}, "expected tokens"),
-        ({"length": 1}, "leave nothing to write"),
+        ({"length": 1}, "leave nothing to generate"),
         ({"temperature": 0.0}, "temperature: expected a number > 0"),
         ({"end": 2}, "end: needs padding"),
     ],
@@ -170,7 +170,7 @@ def test_what_cannot_be_written_is_refused(options, message):
 
 def test_a_writer_without_next_token_logits_or_without_a_student_is_refused():
     generator = torch.Generator()
-    with pytest.raises(ConfigError, match="the student writes, and only a lesson knows it"):
+    with pytest.raises(ConfigError, match="the student generates, but only a Lesson knows it"):
         ModelQueries(PROMPTS, 6)(2, generator)
     with pytest.raises(ConfigError, match="expected next-token logits"):
         ModelQueries(PROMPTS, 6, model=nn.Sequential(nn.Embedding(WORDS, 3), nn.Flatten(), nn.Linear(3, 2)))(
@@ -179,13 +179,13 @@ def test_a_writer_without_next_token_logits_or_without_a_student_is_refused():
 
 
 def test_unlike_vocabularies_are_refused_by_name_and_the_difference_is_counted():
-    with pytest.raises(ModelError, match="the teacher 'teacher 0' has another label space") as caught:
+    with pytest.raises(ModelError, match="the teacher 'teacher 0' has a different label space") as caught:
         bq.distill(Bigram(1), language(), teachers=[Bigram(2, WORDS + 2)], batch=8, epochs=1)
     assert "got:      9 logits, 2 more" in str(caught.value)
     other = bq.fit(Bigram(2), language(names=("0", "1", "2", "3", "4", "five", "six")), batch=8, epochs=1)
-    with pytest.raises(ModelError, match="has another vocabulary than the data") as caught:
+    with pytest.raises(ModelError, match="has a different vocabulary from the data") as caught:
         bq.distill(Bigram(1), language(), teachers=[other], objective=KD(), batch=8, epochs=1)
-    assert "7 tokens; 4 are in one of the two only" in str(caught.value)
+    assert "7 tokens; 4 are in only one of the two" in str(caught.value)
     assert isinstance(written_by(None, PROMPTS, 6), Generated)
 
 
@@ -203,9 +203,9 @@ def test_a_study_names_who_writes():
         assert torch.equal(drawn, expected)
     assert own.bind(split).on_policy
     assert not taught.bind(split).on_policy
-    with pytest.raises(ConfigError, match="the teacher writes, and no network teaches here"):
+    with pytest.raises(ConfigError, match="the teacher generates, but there is no network as teacher"):
         taught.bind(split).follow(student)
-    with pytest.raises(DataError, match="only sequences of tokens can be written"):
+    with pytest.raises(DataError, match="only sequences of tokens can be generated"):
         own.bind(Split(torch.zeros(4, 3), None, torch.arange(4)))
     with pytest.raises(ConfigError, match="what a network writes changes with it"):
         SourceSpec.parse({"generate": "written", "count": 10}, "queries")

@@ -89,7 +89,7 @@ def test_a_dead_rank_ends_the_run_with_a_message(tmp_path):
     (_, _), (_, text) = (process.communicate(timeout=120) for process in ranks)
     assert [process.returncode for process in ranks] == [7, WorkerLost.exit_code]
     assert "WorkerLost: rank 1 lost the other ranks\n  expected: 2 ranks in step" in text
-    assert "the same command goes on from the last checkpoint, also with another number of ranks" in text
+    assert "the same command resumes from the last checkpoint, also with a different number of ranks" in text
 
 
 def test_alone_nothing_is_exchanged():

@@ -84,7 +84,7 @@ def test_teachers_are_tried_before_the_run(network, toy):
         check_teachers([Teacher(student)], student, toy)
     wide = nn.Sequential(nn.Flatten(), nn.Linear(36, 7))
     with pytest.raises(
-        ModelError, match="the teacher 'wide' has another label space than the data"
+        ModelError, match="the teacher 'wide' has a different label space from the data"
     ) as caught:
         check_teachers([Teacher(wide, name="wide")], student, toy)
     assert "expected: 4 logits\n  got:      7 logits" in str(caught.value)
@@ -108,8 +108,14 @@ STUDENTS = {
     "no parameters": (nn.Flatten, "has no parameters to train"),
     "frozen": (Frozen, "has no parameters to train"),
     "lazy": (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), "is lazy"),
-    "half": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).half(), "weights of another dtype"),
-    "double": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).double(), "weights of another dtype"),
+    "half": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).half(),
+        "weights and its inputs differ in dtype",
+    ),
+    "double": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)).double(),
+        "weights and its inputs differ in dtype",
+    ),
     "shape": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(35, 4)), "does not take these inputs"),
     "classes": (
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 5)),

@@ -165,7 +165,7 @@ def test_gradients_of_a_student_that_answers_at_each_position_are_refused(reader
     source = Source("pool", words["train"], Identity(), active=spec)
     signal = LiveTeachers([Teacher(reader(2))], (source,))
     batches = Batches((source,), batch=4, seed=0, steps=30, rank=Ranking(reader(1), signal))
-    with pytest.raises(ConfigError, match="by: badge needs one answer a sample, not one a position"):
+    with pytest.raises(ConfigError, match="by: badge needs one answer per sample, not one per position"):
         batches.at(0)
 
 

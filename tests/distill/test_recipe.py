@@ -77,10 +77,10 @@ def test_frozen_parameters_stay_out(network):
 @pytest.mark.parametrize(
     ("recipe", "fault"),
     [
-        ({"rates": {"haed.*": 2.0}}, r"rates: 'haed\.\*' fits no parameter; did you mean 'head.bias'\?"),
-        ({"rates": {"body": 2.0}}, "rates: 'body' fits no parameter; there are head.bias, head.weight$"),
+        ({"rates": {"haed.*": 2.0}}, r"rates: 'haed\.\*' matches no parameter; did you mean 'head.bias'\?"),
+        ({"rates": {"body": 2.0}}, "rates: 'body' matches no parameter; there are head.bias, head.weight$"),
         ({"rates": {"*": 0.0}}, "rates: no parameter is left to train"),
-        ({"options": {"momentun": 0.9}}, "options: adam refuses them: .*momentun"),
+        ({"options": {"momentun": 0.9}}, "options: adam rejects them: .*momentun"),
     ],
 )
 def test_optimizers_that_cannot_be_built(recipe, fault):
@@ -96,7 +96,7 @@ def test_optimizers_that_cannot_be_built(recipe, fault):
         ({"optimizer": "adamm"}, "optimizer: there is no optimizer 'adamm'; known: adagrad, adam"),
         ({"epochs": None}, "give epochs or steps"),
         ({"batch": 10, "accumulate": 3}, "batch 10 is not a multiple of accumulate 3"),
-        ({"options": {"lr": 1.0}}, "options: lr and weight_decay have fields of their own"),
+        ({"options": {"lr": 1.0}}, "options: lr and weight_decay have their own fields"),
         ({"rates": {"a": -1.0}}, "rates.a: input should be greater than or equal to 0"),
         ({"schedule": "cosin"}, "schedule: there is no schedule 'cosin'; did you mean 'cosine'"),
         ({"ema": 1.0}, "ema: input should be less than 1"),

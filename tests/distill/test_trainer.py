@@ -300,7 +300,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_part(accumulate, netwo
         "the loss of the student is not finite at step 5 of 12",
         "  expected: a finite loss",
         "  got:      loss, hard, cross_entropy not finite",
-        "  remedy:   lower the learning rate, clip gradients, or look at the teacher's logits",
+        "  remedy:   lower the learning rate, clip gradients, or check the teacher's logits",
     ]
 
 
@@ -311,7 +311,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(network, toy):
     narrow = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
     with pytest.raises(ObjectiveError, match="student and teacher logits have different shapes"):
         trainer(network(1), sources, KD(), teachers=[narrow])
-    with pytest.raises(ObjectiveError, match="the objective and the number of teachers do not fit"):
+    with pytest.raises(ObjectiveError, match="the objective does not fit the number of teachers"):
         trainer(network(1), sources, KD(), teachers=[network(2), network(3)])
     objective = parse_objective({"name": "vkd", "student_layer": "penultimat"})
     with pytest.raises(UnknownName, match="did you mean 'penultimate'"):
@@ -332,7 +332,7 @@ def test_the_students_activations_are_let_go(network, toy):
     assert hooks() == 1
     made.finish()
     assert hooks() == 0
-    with pytest.raises(ConfigError, match="fits no parameter"):
+    with pytest.raises(ConfigError, match="matches no parameter"):
         trainer(student, sources, parse_objective("vkd"), teachers=[network(2)], rates={"head.*": 2.0})
     with pytest.raises(ObjectiveError):
         trainer(student, sources, parse_objective("vkd"), teachers=[])

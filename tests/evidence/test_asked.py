@@ -192,7 +192,7 @@ def test_wrong_options_are_named(change, fault):
 
 def test_a_study_without_distances_is_told():
     plain = {"test": {"description": "clean"}}
-    with pytest.raises(ConfigError, match="no split says its distance"):
+    with pytest.raises(ConfigError, match="no split states its distance"):
         planned({**STUDY, "splits": plain, "measures": {"distance": True}})
 
 

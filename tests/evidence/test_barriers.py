@@ -68,7 +68,7 @@ def test_only_pairs_of_the_arms_that_remain():
     ("pairs", "text"),
     [
         ([["mlp", "mpl"]], "measures.barriers: there is no arm 'mpl'; did you mean 'mlp'"),
-        ([["mlp", "cnn"]], "measures.barriers: mlp and cnn are not of one architecture"),
+        ([["mlp", "cnn"]], "measures.barriers: mlp and cnn have different architectures"),
         ([["mlp"]], r"measures\.barriers\.pairs"),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_map_is_a_grid_of_differences(curves):
     (plane,) = [c for c in curves if c.kind == "map"]
     values = {(p.x, p.y): p.z for p in plane.points}
     assert set(values) == {(x, y) for x in (0.5, 0.75, 1.0) for y in (1.0, 4.0)}
-    assert plane.z_title == "test error less that of: plain"
+    assert plane.z_title == "test error minus that of: plain"
     at = Mixture(4, 1, 0.2)
     assert solve(at, **POINT).converged
     taught = float(error(law(solve(at, lambda_teacher=1, lambda_student=0.1, eta=1))))
@@ -163,7 +163,7 @@ def test_what_cannot_be_sought_is_named(solvable):
     with pytest.raises(ConfigError) as caught:
         planned(solvable)
     text = str(caught.value)
-    assert "theory.charts.best.sought: 'plain' is no student of one plain teacher's logits" in text
-    assert "what is sought is theory over x alone" in text
+    assert "theory.charts.best.sought: 'plain' is not a student of one plain teacher's logits" in text
+    assert "what is optimised is theory over x alone" in text
     assert "theory.charts.lines.lines: lines of one arm over x alone" in text
     assert "'nobody.eta'" in text

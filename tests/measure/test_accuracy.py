@@ -125,7 +125,7 @@ def test_top_is_one_or_more():
 
 def test_one_column_is_no_choice_between_classes():
     for measure in (accuracy, class_accuracy, macro_f1, balanced_accuracy):
-        with pytest.raises(DataError, match="scores has one column, which is no choice between classes"):
+        with pytest.raises(DataError, match="scores has one column, which is not a choice between classes"):
             measure(np.ones((3, 1)), np.zeros(3, dtype=int))
     with pytest.raises(DataError, match="one column"):
         predictions_of(np.ones((3, 1)))

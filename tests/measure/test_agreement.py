@@ -113,7 +113,7 @@ def test_kl_of_certainties():
     assert teacher_student_kl(sure, sure).tolist() == [0]
     assert teacher_student_kl(sure, half) == pytest.approx([np.log(2)])
     assert teacher_student_kl(half, sure).tolist() == [np.inf]
-    with pytest.raises(DataError, match="teacher and student differ in classes"):
+    with pytest.raises(DataError, match="teacher and student differ in the number of classes"):
         teacher_student_kl(half, np.log([[0.5, 0.25, 0.25]]))
     with pytest.raises(DataError, match="student_log_probs is not a distribution"):
         teacher_student_kl(half, np.exp(half))

@@ -43,7 +43,7 @@ def test_streams_know_what_is_undefined():
     stream.update(x[:0], y[:0])
     stream.update(x, np.full((60, 2), 0.1))
     assert "features of y are constant" in str(reason_of(stream.value()))
-    with pytest.raises(DataError, match="the features of x changed in number"):
+    with pytest.raises(DataError, match="the number of features of x changed"):
         stream.update(x[:, :3], y[:, :2])
     y[3, 0] = math.inf
     with pytest.raises(DataError, match="y holds NaN or infinite numbers"):

@@ -89,7 +89,7 @@ def test_batch_norm_needs_batches(given_batches, error, message):
 
 
 def test_networks_of_two_kinds_have_nothing_in_between():
-    with pytest.raises(ModelError, match="not of one architecture"):
+    with pytest.raises(ModelError, match="have different architectures"):
         interpolated(net(0), net(0, norm=False), 0.5, batches=batches())
     a, b = net(0, norm=False), net(1, norm=False)
     a.register_buffer("positions", torch.zeros(2))

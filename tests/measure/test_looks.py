@@ -43,7 +43,7 @@ def test_stopping_at_the_first_verdict_errs_in_5_percent_at_most():
 
 @pytest.mark.parametrize("seeds", [[], [3, 3], [5, 3], [0, 2]])
 def test_looks_must_rise(seeds):
-    with pytest.raises(DataError, match="the seeds of the looks do not rise"):
+    with pytest.raises(DataError, match="the seeds of the looks do not increase"):
         look_levels(seeds)
 
 

@@ -82,7 +82,7 @@ def test_matching_never_makes_it_worse_keeps_the_function_and_leaves_its_inputs(
 
 
 def test_networks_that_cannot_be_matched_are_named():
-    with pytest.raises(ModelError, match="not of one architecture"):
+    with pytest.raises(ModelError, match="have different architectures"):
         match_weights(mlp(0, 3, 6, 2), mlp(0, 3, 5, 2))
     with pytest.raises(ModelError, match="no symmetries were given"):
         match_weights(mlp(0, 3, 6, 2), mlp(1, 3, 6, 2), symmetries=())

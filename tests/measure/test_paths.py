@@ -141,8 +141,8 @@ def test_lengths_and_directions_equal_those_of_the_points(seed, count):
 
 
 def test_no_way_is_undefined():
-    assert reason_of(path_length(np.zeros((1, 1)))) == "1 checkpoints make no path"
-    assert reason_of(straightness(np.zeros((1, 1)))) == "1 checkpoints make no path"
+    assert reason_of(path_length(np.zeros((1, 1)))) == "1 checkpoints; a path needs 2 or more"
+    assert reason_of(straightness(np.zeros((1, 1)))) == "1 checkpoints; a path needs 2 or more"
     assert reason_of(straightness(np.zeros((3, 3)))) == "the checkpoints are all the same"
     assert np.isnan(direction_to(np.zeros((2, 2)), np.array([1.0, 1.0]))).all()
     assert reason_of(approach(np.array([0.0, 1.0]))) == "the first checkpoint is the target"

@@ -143,7 +143,7 @@ def test_without_a_ceiling_nothing_is_rescaled():
     x = noise(0, 30, 3)
     found = referenced(cka, (x, x), null=(x, noise(1, 30, 3)))
     assert reason_of(found.ceiling) == "no ceiling was given"
-    assert reason_of(found.rescaled) == "there is no ceiling apart from the null"
+    assert reason_of(found.rescaled) == "the ceiling does not differ from the null"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_what_has_no_similarity_is_undefined(measure, x, reason):
 
 
 def test_samples_that_are_equally_alike_have_no_rsa():
-    assert reason_of(rsa(np.eye(5), noise(1, 5, 3))) == "the samples of x are all equally alike"
+    assert reason_of(rsa(np.eye(5), noise(1, 5, 3))) == "the samples of x are all equally similar"
 
 
 @pytest.mark.parametrize("measure", MEASURES)

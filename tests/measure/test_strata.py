@@ -62,7 +62,7 @@ def test_no_stratum_and_wrong_strata():
     found = mean_accuracy_by(np.eye(2), np.array([0, 1]), np.array([-1, -1]))
     assert isinstance(found, Undefined)
     assert found.reason == "no sample belongs to a stratum"
-    with pytest.raises(DataError, match="strata are not whole numbers"):
+    with pytest.raises(DataError, match="strata are not integers"):
         accuracy_by(np.eye(2), np.array([0, 1]), np.array([0.0, 1.0]))
     with pytest.raises(DataError):
         accuracy_by(np.eye(2), np.array([0, 1]), np.array([0]))

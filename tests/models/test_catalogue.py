@@ -63,7 +63,7 @@ def test_what_cannot_be_built_is_named():
         build_model("mlp", (4,), 0, seed=0)
     with pytest.raises(ModelError, match="names a convolution that a cnn does not have"):
         build_model("cnn", (1, 8, 8), 2, seed=0, channels=[4], pool_after=[2])
-    with pytest.raises(ModelError, match="a Transformer has blocks"):
+    with pytest.raises(ModelError, match="a Transformer needs at least one block"):
         build_model("transformer", (4,), 2, seed=0, vocabulary=9, layers=-1)
 
 

@@ -108,9 +108,9 @@ def test_a_published_network_answers_on_images_of_any_size() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"blocks": [1]}, "blocks and widths go together"),
+        ({"blocks": [1]}, "blocks and widths differ in length"),
         ({"widths": [48, 96, 192]}, "multiple of 16"),
-        ({"kernel": 4}, "an involution shares kernels among 16 channels.*\n.*odd kernel"),
+        ({"kernel": 4}, "an involution cannot have these channels and this kernel.*\n.*odd kernel"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, text) -> None:

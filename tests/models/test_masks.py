@@ -95,6 +95,6 @@ def test_inputs_that_are_no_padded_tokens_go_to_the_network_alone():
 
 def test_two_tokens_for_padding_are_refused():
     model = build_model("lstm", (5,), 3, seed=0, vocabulary=10, padding=1)
-    with pytest.raises(ModelError, match="another token for padding") as refused:
+    with pytest.raises(ModelError, match="a different padding token") as refused:
         call_with_mask(model, X, 0)
     assert (refused.value.expected, refused.value.got) == ("padding = 0", "padding = 1")

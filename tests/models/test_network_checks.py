@@ -24,8 +24,8 @@ ASKED = {
     "meta": "meta device",
     "lazy": "the network is lazy: .* has no shape yet",
     "exported": "exported program",
-    "half": "another dtype",
-    "double": "another dtype",
+    "half": "differ in dtype",
+    "double": "differ in dtype",
     "other shape": "does not take these inputs",
     "sparse": "does not take these inputs",
 }

@@ -53,8 +53,8 @@ def test_normalised_pixels_are_those_of_a_plain_network() -> None:
     [
         ((32,), {}, "a resnet needs images"),
         (SHAPE, {"depth": 21}, r"6n \+ 2 layers"),
-        (SHAPE, {"mean": (0.5, 0.5, 0.5)}, "mean and std go together"),
-        (SHAPE, {"mean": (0.5,), "std": (0.5,)}, "mean and std go together"),
+        (SHAPE, {"mean": (0.5, 0.5, 0.5)}, "mean and std must be given together"),
+        (SHAPE, {"mean": (0.5,), "std": (0.5,)}, "mean and std must be given together"),
     ],
 )
 def test_what_does_not_fit_is_refused(shape: tuple[int, ...], options: dict[str, object], text: str) -> None:

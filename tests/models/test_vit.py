@@ -140,12 +140,12 @@ def test_drop_path_leaves_whole_samples_out_and_keeps_the_mean() -> None:
 @pytest.mark.parametrize(
     ("shape", "options", "text"),
     [
-        ((256,), {}, "cuts images into patches"),
+        ((256,), {}, "needs images that divide into patches"),
         ((3, 18, 16), {}, "multiples of 4"),
-        (SHAPE, {"width": 30, "heads": 4}, "heads share the width"),
+        (SHAPE, {"width": 30, "heads": 4}, "heads must divide the width"),
         (SHAPE, {"form": "advice"}, "a vit has no form 'advice'"),
         (SHAPE, {"weight_init": "he"}, "a vit has no weight_init 'he'"),
-        (SHAPE, {"position_std": -0.1}, "position_std is a deviation"),
+        (SHAPE, {"position_std": -0.1}, "position_std is out of range"),
         (SHAPE, {"form": "advised", "stem": 24}, "multiple of 16 channels"),
     ],
 )
@@ -157,9 +157,9 @@ def test_what_does_not_fit_is_refused(shape, options, text) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"drop_path": 1.0}, "share of the samples"),
-        ({"depth": -1}, "a vit has blocks"),
-        ({"mlp": 0.0}, "each block of a vit has hidden units"),
+        ({"drop_path": 1.0}, "drop_path is out of range"),
+        ({"depth": -1}, "a vit needs at least one block"),
+        ({"mlp": 0.0}, "each block of a vit needs hidden units"),
         ({"patch": 0}, "into patches"),
     ],
 )

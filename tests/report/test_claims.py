@@ -13,11 +13,11 @@ def verdict(word="upheld", **more) -> Verdict:
 def test_exploratory_claims_are_counted_and_listed_apart():
     words = ["upheld", "contradicted", "upheld"]
     claims = claims_of([*map(verdict, words), verdict("undecided", exploratory=True)])
-    assert claims.tally == "Of 3 claims: 2 upheld and 1 contradicted. 1 exploratory claim apart."
+    assert claims.tally == "Of 3 claims: 2 upheld and 1 contradicted. 1 exploratory claim listed separately."
     assert [claim.verdict.verdict for claim in claims.confirmatory] == words
     assert [claim.sign for claim in claims.exploratory] == ["?"]
     assert claims.every == claims.confirmatory + claims.exploratory
-    assert claims_of([verdict(exploratory=True)]).tally == "1 exploratory claim apart."
+    assert claims_of([verdict(exploratory=True)]).tally == "1 exploratory claim listed separately."
     assert claims_of([verdict()]).tally == "Of 1 claim: 1 upheld."
 
 
@@ -74,19 +74,20 @@ NOT_TAKEN = {seeds: LookRecord(seeds=seeds, level=0.975) for seeds in (6, 12)}
     [
         (
             rounds_of(FIRST, SECOND, NOT_TAKEN[12]),
-            "(at 3, 6 and 12 seeds), all of which together err as often as one would. Decided at 3 seeds: "
-            "1 of 3 (1 min 15 s of training) and at 6 seeds: 2 of 2. Nothing was left for the look at 12 "
-            "seeds.",
+            "(at 3, 6 and 12 seeds); all looks together have the error rate of a single one. "
+            "Decided at 3 seeds: 1 of 3 (1 min 15 s of training) and at 6 seeds: 2 of 2. "
+            "Nothing was left to decide at the look at 12 seeds.",
         ),
         (
             rounds_of(FIRST, *NOT_TAKEN.values(), judged_before=True),
             "Decided at 3 seeds: 1 of 3 (1 min 15 s of training). Not taken: the looks at 6 and 12 seeds. "
-            "The claims had been judged once before these looks were planned, which the levels do not count.",
+            "The claims had been judged once before these looks were planned; "
+            "the levels do not account for that.",
         ),
         (
             rounds_of(NOT_TAKEN[6]),
-            "Judged in rounds of seeds, at looks planned before the first (at 6 seeds), all of which "
-            "together err as often as one would. Not taken: the look at 6 seeds.",
+            "Judged in rounds of seeds, at looks planned before the first (at 6 seeds); all looks "
+            "together have the error rate of a single one. Not taken: the look at 6 seeds.",
         ),
     ],
 )

@@ -119,7 +119,7 @@ def test_no_more_panels_are_drawn_than_a_page_has_room_for(monkeypatch):
     monkeypatch.setattr(curve_charts, "MOST_PANELS", 2)
     figure = chart_figure("robustness", [curve("a", [0, 1], split=f"s{k}") for k in range(4)], STYLES)
     assert [panel.title for panel in figure.panels] == ["s0", "s1"]
-    assert figure.notes == ("Not drawn, for want of room, but in the data under Reproduce: y (s2), y (s3).",)
+    assert figure.notes == ("Not drawn for lack of space, but in the data under Reproduce: y (s2), y (s3).",)
 
 
 def test_single_seeds_are_thinned_and_their_mean_is_of_all_points():
@@ -247,7 +247,7 @@ def test_an_undefined_point_is_a_dash_and_an_undefined_curve_is_survived():
         (
             "barrier",
             [curve("a", [0, 2, 0]), curve("b", [0, 0.5, 0])],
-            "The highest y on the way is 2.00 for a and 0.500 for b.",
+            "Peak y is highest for a, 2.00, and lowest for b, 0.500.",
         ),
         ("barrier", [curve("a", [0, 2, 0])], "a: y peaks at 2.00."),
         ("path", [curve("a", [0, 3], [0, 0]), curve("b", [0, 0], [0, 4])], "a and b end 5.00 apart."),

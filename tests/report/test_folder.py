@@ -158,7 +158,7 @@ def test_a_damaged_cell_hides_nothing_else(digits_copy, digits_study):
     run = read_run(folder)
     assert len(run.cells) == len(digits_study.cells) - 1
     assert run.problems[0].startswith(f"{cell.arm}, seed {cell.seed}: ")
-    assert "1 unreadable record of cells" in write_report(folder).read_text()
+    assert "1 unreadable cell record" in write_report(folder).read_text()
     assert str(folder) not in run.problems[0]
 
 

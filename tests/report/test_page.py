@@ -106,7 +106,7 @@ def test_data_that_does_not_fit_into_the_page_is_named(digits_folder, tmp_path, 
     monkeypatch.setattr(page, "MOST_BYTES", 900_000)
     path = write_report(digits_folder, tmp_path / "page.html")
     assert path.stat().st_size <= 900_000
-    assert "beside it in the run folder: curves.json" in path.read_text(encoding="utf-8")
+    assert "but in the run folder: curves.json" in path.read_text(encoding="utf-8")
 
 
 def test_a_page_that_cannot_be_written_says_why(folder_of, theory_study, tmp_path):
@@ -218,11 +218,12 @@ def test_claims_have_a_word_a_sign_and_both_numbers(digits_page):
     assert "✓ upheld" in words
     assert "✗ contradicted" in words
     assert "? undecided" in words
-    assert "ours 0.998 [0.984, 1.01] adjusted [0.979, 1.02] own pilot 0.95 margin 0.8 n 5" in words
+    assert "value 0.998 [0.984, 1.01] adjusted [0.979, 1.02] own pilot 0.95 margin 0.8 n 5" in words
     published = "published 0.12, outside the adjusted interval"
-    assert f"ours −0.003 [−0.011, 0.005] adjusted [−0.013, 0.007] {published} margin 0.02 n 5" in words
-    assert "ours undefined" in words
-    assert "Source of every claim that names no other: Abnar et al. 2020, section 4." in words
+    assert f"value −0.003 [−0.011, 0.005] adjusted [−0.013, 0.007] {published} margin 0.02 n 5" in words
+    assert "value undefined" in words
+    assert "Source of every claim that does not name another: Abnar et al. 2020, section 4." in words
+    assert "Source of every claim that does not name another: Abnar et al. 2020, section 4." in words
     assert "the measurement is undefined: no gap" in words
 
 
@@ -291,7 +292,7 @@ def test_a_partial_study_shows_what_is_missing_and_why(folder_of, partial_study,
 def test_a_study_without_answer_or_claims_says_how_far_it_is(folder_of, partial_study, tmp_path):
     partial_study.verdicts, partial_study.curves, partial_study.measurements = [], [], []
     words = page_of(folder_of(partial_study), tmp_path).words
-    assert "No answer yet: 39 of 45 cells are done." in words
+    assert "No answer yet: 39 of 45 cells done." in words
 
 
 def test_a_theory_study_has_neither_arms_nor_profile(folder_of, theory_study, tmp_path):
@@ -306,7 +307,7 @@ def test_a_theory_study_has_neither_arms_nor_profile(folder_of, theory_study, tm
 def test_an_empty_study_is_a_page_too(folder_of, theory_study, tmp_path):
     theory_study.measurements, theory_study.curves, theory_study.verdicts = [], [], []
     page = page_of(folder_of(theory_study), tmp_path)
-    assert "No answer yet: 0 of 0 cells are done." in page.words
+    assert "No answer yet: 0 of 0 cells done." in page.words
     assert page.faults == []
 
 

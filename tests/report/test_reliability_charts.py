@@ -68,9 +68,9 @@ def test_the_summary_names_the_worst_and_the_best_calibrated():
 
 def test_a_split_without_answers_says_so():
     (figure,) = reliability_figures([bins("a", "test", (0.5, None, 0))], STYLES)
-    assert figure.summary == "On test, no bin holds an answer."
+    assert figure.summary == "On test, no bin contains an answer."
     (alone,) = reliability_figures([bins("a", None, (0.5, 0.4, 3))], STYLES)
-    assert alone.summary == "Over all, a is 0.100 away from the diagonal on average."
+    assert alone.summary == "Overall, a is 0.100 away from the diagonal on average."
 
 
 def test_no_more_panels_are_drawn_than_a_page_has_room_for(monkeypatch):
@@ -79,6 +79,6 @@ def test_no_more_panels_are_drawn_than_a_page_has_room_for(monkeypatch):
     figures = reliability_figures(curves, STYLES)
     assert [figure.title for figure in figures] == ["split 0", "split 1"]
     assert all(
-        f.notes == ("Not drawn, for want of room, but in the data under Reproduce: split 2, split 3.",)
+        f.notes == ("Not drawn for lack of space, but in the data under Reproduce: split 2, split 3.",)
         for f in figures
     )

@@ -59,7 +59,10 @@ def test_the_statement_has_the_question_the_claims_and_what_is_missing(folder_of
     text = statement(read_run(folder_of(partial_study)))
     assert text.startswith("# Does an MLP inherit translation invariance from a CNN?\n")
     assert "scale small, 5 seeds, 6 of 45 cells without a result." in text
-    assert "Of 3 claims: 1 upheld, 1 contradicted and 1 undecided. 1 exploratory claim apart." in text
+    assert (
+        "Of 3 claims: 1 upheld, 1 contradicted and 1 undecided. 1 exploratory claim listed separately."
+        in text
+    )
     assert "✗ **contradicted**: Distilling on" in text
     assert "(−0.003 [−0.011, 0.005], adjusted [−0.013, 0.007], n = 5)" in text
     assert "✓ **upheld** (exploratory)" in text

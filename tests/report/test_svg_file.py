@@ -62,7 +62,7 @@ def test_an_svg_follows_the_theme_and_a_png_does_not():
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(DataError, match="not a kind of picture"):
+    with pytest.raises(DataError, match="not a file format"):
         write_picture(tmp_path / "chart.pdf", lines())
     assert write_picture(tmp_path / "chart.svg", lines()).read_text() == picture(lines())
 

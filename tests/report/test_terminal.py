@@ -68,7 +68,7 @@ def test_the_answer_comes_last(digits_folder, digits_study):
 
 
 def test_what_is_missing_is_counted(folder_of, partial_study):
-    assert "6 of 45 cells have no result, 5 of them failed" in printed(folder_of(partial_study), 160)
+    assert "6 of 45 cells without a result, 5 of them failed" in printed(folder_of(partial_study), 160)
 
 
 def test_a_study_without_arms_shows_its_verdicts(folder_of, theory_study):

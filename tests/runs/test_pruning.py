@@ -83,7 +83,7 @@ def test_a_store_that_an_unfinished_cell_may_be_building_stays(root):
 
 def test_a_folder_whose_study_asks_for_other_cells_is_not_pruned(root):
     (root / "study.json").unlink()
-    with pytest.raises(RunFolderError, match="had other cells than its study asks for now"):
+    with pytest.raises(RunFolderError, match="had different cells from those that its study now asks for"):
         prune(root)
 
 

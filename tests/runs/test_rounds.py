@@ -380,7 +380,7 @@ def test_the_command_line_shows_looks_and_what_would_decide_the_rest(drawn, begu
     stopped = CliRunner().invoke(app, [*command, "--budget", "0.001s"], env={"COLUMNS": "200"})
     assert stopped.exit_code == 0, stopped.output
     assert "1 of 2 looks are taken" in stopped.output
-    assert "the next look was not begun: it would take about 0:" in stopped.output
+    assert "the next look was not started: it would take about 0:" in stopped.output
     done = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     assert "look 2 of 2, at 6 seeds: 1 claim is undecided" in done.output

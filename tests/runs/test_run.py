@@ -259,7 +259,7 @@ def test_a_foreign_folder_and_an_unwritable_one_are_refused(tiny, write_study, t
 @pytest.mark.parametrize("option", ["workers", "per_device", "most_seeds"])
 @pytest.mark.parametrize("count", [0, -3, 2.5, True, "two"])
 def test_a_count_that_is_none_is_refused_before_anything_is_written(option, count, tiny, tmp_path):
-    with pytest.raises(ConfigError, match=rf"--{option.replace('_', '-')}: expected a whole number .* got"):
+    with pytest.raises(ConfigError, match=rf"--{option.replace('_', '-')}: expected an integer .* got"):
         bq.run(tiny, out=tmp_path / "run", until_decided=True, **{option: count})
     assert not (tmp_path / "run").exists()
 

@@ -29,7 +29,7 @@ def test_nothing_is_there_before_a_run(tiny, tmp_path):
     assert [job.action for job in seen.jobs] == [TRAIN] * 8 + [READ] * 8
     assert (seen.cells, seen.to_train, seen.trained, seen.damaged) == (8, 8, frozenset(), ())
     assert seen.readings == sum(len(readings) for readings in readings_of(plan).values())
-    assert seen.sentence() == f"0 cells there, 8 to train, {seen.readings} readings to make"
+    assert seen.sentence() == f"0 cells finished, 8 to train, {seen.readings} readings to make"
 
 
 def test_all_is_there_after_it(copied):
@@ -37,7 +37,7 @@ def test_all_is_there_after_it(copied):
     seen = survey(plan, root)
     assert (seen.jobs, seen.readings) == ((), 0)
     assert seen.trained == {cell.id for cell in plan.cells}
-    assert seen.sentence() == "all 8 cells and their readings are there"
+    assert seen.sentence() == "all 8 cells and their readings are finished"
 
 
 @pytest.mark.parametrize("name", ["weights", "metrics"])
@@ -55,7 +55,7 @@ def test_a_file_of_the_training_is_verified(copied, name, how):
     seen = survey(plan, root)
     assert seen.jobs == (Job(TRAIN, cell),)
     assert seen.damaged == (() if how == "lost" else (path,))
-    assert seen.sentence() == "7 cells there, 1 to train, 0 readings to make"
+    assert seen.sentence() == "7 cells finished, 1 to train, 0 readings to make"
 
 
 def test_a_reading_is_verified_and_only_it_is_made_again(copied):

@@ -143,7 +143,7 @@ def test_faults_of_corrupted_splits_and_groups_are_named(tiny):
         "measures: there is no split 'mved'; did you mean 'moved'?",
         "measures: there is no split 'foggie'; did you mean 'foggy'?",
         "measures.groups.test: expected a name that no split has",
-        "measures.groups.none: expected a name that no split has, and a split or more",
+        "measures.groups.none: expected a name that no split has, and at least one split",
     ):
         assert part in text
     assert len(faults) == 9
@@ -187,7 +187,7 @@ def test_what_is_wrong_with_a_start_is_found_before_anything_runs(tiny):
     assert "models.mlp.start: the weights none.safetensors do not exist" in text
     assert "models.cnn.start: the arm mlp is not of the source task" in text
     assert "arms.cnn.task: there is no [source] to train on" in text
-    assert "arms.cnn: an arm of the source task starts from no other" in text
+    assert "arms.cnn: an arm of the source task cannot start from another arm" in text
     tiny["models"]["cnn"]["start"] = {"arm": "mpl"}
     tiny["arms"]["mlp<-cnn"]["task"] = "source"
     text, _ = faults_in(tiny)
@@ -206,7 +206,7 @@ def test_faults_of_claims_and_of_the_answer_are_named(tiny):
         "claims.better.measure: there is no measure 'acuracy'; did you mean 'accuracy'",
         "claims.better.against: there is no arm 'mlpp'; did you mean 'mlp'?",
         "claims.better.teacher: there is no arm 'cn'; did you mean 'cnn'?",
-        "claims.worded.text: {of.label} is no arm of this claim; known: ",
+        "claims.worded.text: {of.label} is not an arm of this claim; known: ",
         "answer.values.share: there is no arm 'nn'; did you mean 'cnn'?",
         "answer.values.share.measure: there is no measure 'nl'; did you mean 'nll'",
         "answer.text: {shear} is not in [answer.values]; known: n, share",

@@ -166,7 +166,7 @@ def test_a_look_that_is_taken_decides_nothing_more_whatever_is_measured_now():
     again = verdicts_at(claims, judging_of({"sure": sure, "close": sure}), rounds, 0)
     assert [v.verdict for v in again] == ["upheld", "undecided"]
     assert again[1].value == pytest.approx(0.3)
-    assert again[1].reason == "undecided when its look was taken; it was measured otherwise since"
+    assert again[1].reason == "undecided when its look was taken; it has been measured differently since"
     assert with_look(looks_at(4, 8), 0, again).looks[0].further == rounds.looks[0].further
 
 

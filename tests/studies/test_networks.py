@@ -82,7 +82,7 @@ def test_a_head_of_another_width_is_refused(tiny):
 @pytest.mark.parametrize(
     ("arm", "fault"),
     [
-        ({"student": "mlp"}, "there is no teacher whose weights it could have"),
+        ({"student": "mlp"}, "there is no teacher whose weights it could take"),
         ({"student": "mlp", "teachers": ["cnn"]}, "mlp and cnn are different networks"),
     ],
 )

@@ -112,7 +112,11 @@ def test_every_fault_is_named_at_once(solvable):
     text = str(caught.value)
     for part in (
         *("arms.plain.learner", "'nobody.penalty'", "'gamma'", "'teacher.loss'", "no arm 'pupil'"),
-        *("a map is theory alone", "no split 'strong'", "teacher.penalty in equal factors must lie above 0"),
+        *(
+            "a map shows theory only",
+            "no split 'strong'",
+            "teacher.penalty on a logarithmic axis must lie above 0",
+        ),
     ):
         assert part in text
 

@@ -17,7 +17,7 @@ def command(
     use: UseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Check a study at each of its scales; lists every fault at once."""
+    """Check a study at each of its scales, and list all of its faults at once."""
     import json
 
     from bequest.runs.planning import planned
@@ -29,4 +29,4 @@ def command(
         typer.echo(json.dumps({"study": study, "cells": counts}))
         return
     for scale, cells in counts.items():
-        typer.echo(f"{study} at scale {scale}: {cells} cells, no errors")
+        typer.echo(f"{study} at scale {scale}: {cells} cell{'s' if cells != 1 else ''}, no errors")

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 Root = Annotated[
     Path | None, typer.Option("--root", help="Data folder (default: BEQUEST_DATA, else the cache).")
 ]
-Name = Annotated[str, typer.Argument(help="A name of `bequest data ls`.")]
+Name = Annotated[str, typer.Argument(help="A name that `bequest data ls` lists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 app = typer.Typer(help="Published data: list, fetch, import, verify.", no_args_is_help=True)
-WORDS = {"right": "right", "wrong": "not as published", "absent": "absent"}
+WORDS = {"right": "as published", "wrong": "not as published", "absent": "absent"}
 
 
 @app.command(name="ls", epilog="Example: bequest data ls")
@@ -43,7 +43,7 @@ def fetch(
     name: Name,
     root: Root = None,
     mirrors: Annotated[
-        list[str] | None, typer.Option("--mirror", help="An address to fetch from instead; repeatable.")
+        list[str] | None, typer.Option("--mirror", help="A base URL to download from instead; repeatable.")
     ] = None,
 ) -> None:
     """Download what is missing, check it, and put it in its place; an interrupted download is resumed."""
@@ -54,9 +54,11 @@ def fetch(
     source = source_of(name)
     written = download(source, where, mirrors=[f"{m.rstrip('/')}/" for m in mirrors or ()] or None)
     for path in written:
-        typer.echo(f"{path}: {path.stat().st_size:,} bytes, checksum right")
+        typer.echo(f"{path}: {path.stat().st_size:,} bytes, checksum ok")
     if not written:
-        typer.echo(f"nothing to fetch: all {len(source.files)} files are in place, as published")
+        typer.echo(
+            f"nothing to fetch: all {len(source.files)} files are in place, with the published checksums"
+        )
 
 
 @app.command(name="import", epilog="Example: bequest data import mnist ~/Downloads/mnist.npz")
@@ -65,10 +67,11 @@ def take_in(
     path: Annotated[Path, typer.Argument(help="A folder of files (plain or .gz), or an .npz archive.")],
     root: Root = None,
     unverified: Annotated[
-        bool, typer.Option("--unverified", help="Take another set in the same form, whatever its checksums.")
+        bool,
+        typer.Option("--unverified", help="Accept another data set of the same format; skips the checksums."),
     ] = False,
 ) -> None:
-    """Copy files that you have to where the dataset finds them, checked."""
+    """Check files that you have, and copy them to where the dataset finds them."""
     from bequest.data.sources import data_root, source_of, take
 
     source = source_of(name)
@@ -78,11 +81,13 @@ def take_in(
 
 @app.command(name="verify", epilog="Example: bequest data verify mnist")
 def verify(
-    name: Annotated[str | None, typer.Argument(help="A name of `bequest data ls`; default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A name that `bequest data ls` lists (default: all).")
+    ] = None,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare checksums with the published ones; exits with 2 unless every file is right."""
+    """Compare checksums with the published ones; exits with 2 unless all files match."""
     from bequest.data.sources import SOURCES, data_root, source_of
     from bequest.data.sources import verify as check
 
@@ -100,7 +105,7 @@ def _refuse_faults(states: list[FileState]) -> None:
     bad = [state for state in states if state.state != "right"]
     if bad:
         raise DataError(
-            f"{len(bad)} of {len(states)} files are not right",
+            f"{len(bad)} of {len(states)} files {'are' if len(bad) > 1 else 'is'} absent or not as published",
             got=", ".join(f"{state.name} {WORDS[state.state]}" for state in bad),
             remedy="`bequest data fetch NAME` downloads what is missing or wrong",
         )

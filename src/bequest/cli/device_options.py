@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto (the GPUs, where there are any), cpu, cuda, cuda:N or mps.")
+    str,
+    typer.Option("--device", help="auto (GPUs if there are any, else the CPU), cpu, cuda, cuda:N or mps."),
 ]
 PerDevice = Annotated[
-    int | None, typer.Option("--per-device", min=1, help="Workers a device has at most (default: one a GPU).")
+    int | None,
+    typer.Option("--per-device", min=1, help="Maximum number of workers per device (default: one per GPU)."),
 ]

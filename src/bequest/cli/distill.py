@@ -36,69 +36,83 @@ NETWORK = (
 
 def command(
     student: Annotated[str, typer.Option(help=f"The student: {NETWORK}.")],
-    teacher: Annotated[str, typer.Option(help="The teacher, likewise.")],
+    teacher: Annotated[str, typer.Option(help="The teacher, in the same form.")],
     data: Annotated[
         str, typer.Option(help="folder:PATH, csv:FILE, token:FILE, or a dataset (bequest ls datasets).")
     ],
     data_option: Annotated[
-        list[str] | None, typer.Option(help="key=value: size=160, per_class=20, text=review, length=128 ...")
+        list[str] | None,
+        typer.Option(help="key=value: size=160, per_class=20, text=review, length=128 ...; repeatable."),
     ] = None,
-    student_option: Annotated[list[str] | None, typer.Option(help="key=value of the student.")] = None,
-    teacher_option: Annotated[list[str] | None, typer.Option(help="key=value of the teacher.")] = None,
+    student_option: Annotated[
+        list[str] | None, typer.Option(help="An option of the student, as key=value; repeatable.")
+    ] = None,
+    teacher_option: Annotated[
+        list[str] | None, typer.Option(help="An option of the teacher, as key=value; repeatable.")
+    ] = None,
     as_is: Annotated[
-        bool, typer.Option("--as-is", help="The teacher knows these classes already: do not train it.")
+        bool, typer.Option("--as-is", help="Do not fine-tune the teacher: it already knows these classes.")
     ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training samples.")] = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Images or texts a step.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Images or texts per step.")] = 32,
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate (default: 2e-4 of networks for images that are pretrained, 5e-5 of those for "
-            "texts, 2e-3 from scratch)."
+            help="Learning rate (default: 2e-4 for pretrained image networks, 5e-5 for pretrained text "
+            "networks, 2e-3 from scratch)."
         ),
     ] = None,
-    teacher_lr: Annotated[float | None, typer.Option(help="That of the teacher (default: as --lr).")] = None,
+    teacher_lr: Annotated[
+        float | None, typer.Option(help="The teacher's learning rate (default: as for --lr).")
+    ] = None,
     head_rate: Annotated[
         float | None,
         typer.Option(
-            help="Factor on it for the heads (default: 15 for new ones of pretrained networks, else 1)."
+            help="Factor on the learning rate of heads (default: 15 if new on a pretrained network, else 1)."
         ),
     ] = None,
-    layer_decay: Annotated[float, typer.Option(help="Factor from each layer to the one below it.")] = 1.0,
+    layer_decay: Annotated[
+        float, typer.Option(help="Factor on the learning rate from each layer to the one below it.")
+    ] = 1.0,
     unfreeze: Annotated[
-        float | None, typer.Option(help="Let layers join one by one over this share of the run.")
+        float | None, typer.Option(help="Unfreeze the layers one by one over this share of the run.")
     ] = None,
-    warmup: Annotated[float, typer.Option(help="Share of the run in which the rate rises.")] = 0.1,
+    warmup: Annotated[float, typer.Option(help="Share of the run over which the learning rate rises.")] = 0.1,
     batchnorm: Annotated[
-        bool, typer.Option("--batchnorm/--freeze-batchnorm", help="Let BatchNorm's statistics move.")
+        bool,
+        typer.Option(
+            "--batchnorm/--freeze-batchnorm", help="Update or freeze BatchNorm's running statistics."
+        ),
     ] = False,
-    temperature: Annotated[float, typer.Option(help="Of the soft targets.")] = 4.0,
-    label_weight: Annotated[float, typer.Option(help="Share of the labels in the loss.")] = 0.3,
+    temperature: Annotated[float, typer.Option(help="Temperature of the soft targets.")] = 4.0,
+    label_weight: Annotated[float, typer.Option(help="Weight of the labels in the loss.")] = 0.3,
     views: Annotated[
         str | None,
         typer.Option(
-            help='How samples are shown, as TOML (default: images in [{name="flip"}], texts as they are).'
+            help='Views of the samples, as TOML (default: [{name="flip"}] for images, none for texts).'
         ),
     ] = None,
-    view_count: Annotated[int, typer.Option(min=1, help="How many views; teachers answer each once.")] = 2,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each; an interval needs three.")] = 1,
+    view_count: Annotated[
+        int, typer.Option(min=1, help="Number of views; teachers answer each of them once.")
+    ] = 2,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds; an interval needs three.")] = 1,
     out: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/distill"),
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes (default: one a GPU, or one a core).")
+        int | None, typer.Option(min=1, help="Worker processes (default: one per GPU, or one per core).")
     ] = None,
     device: DeviceOption = "auto",
     per_device: PerDevice = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
+        list[str] | None, typer.Option("--set", help="Override a key of the study: path=value; repeatable.")
     ] = None,
     use: UseOption = None,
     amend: Annotated[
-        bool, typer.Option("--amend", help="Go on even if finished cells are then unused.")
+        bool, typer.Option("--amend", help="Continue even if this leaves finished cells unused.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the existing run and start over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Fine-tune a pretrained student under a teacher, beside the same student alone; record and report.
+    """Fine-tune a pretrained student with and without its teacher; record and report both.
 
     The teacher is fine-tuned first, and measured on the student's validation images before it teaches.
     """
@@ -247,7 +261,7 @@ class _Watch:
             self._console.print(
                 f"[bold yellow]warning:[/] the teacher ({100 * teacher:.1f} %) is no better on the "
                 f"validation {self._samples} than the student alone ({100 * alone:.1f} %), seed {seed}: "
-                "expect no help"
+                "do not expect it to help"
             )
 
 

@@ -15,8 +15,8 @@ def command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     arm: Annotated[str, typer.Argument(help="The arm whose student is exported.")],
     to: Annotated[Path, typer.Option("--to", help="The folder to write.")],
-    seed: Annotated[int | None, typer.Option(min=0, help="Its seed (default: the first).")] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Also as ONNX, checked in onnxruntime.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the student (default: the first).")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Also write ONNX, checked in onnxruntime.")] = False,
 ) -> None:
     """Write weights, configuration and a model card: data, teachers, scores, what was kept and lost."""
     from bequest.cli.model_card import CARD, model_card

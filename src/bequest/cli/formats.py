@@ -54,7 +54,7 @@ def read_arrays(path: Path) -> Arrays:
 def _npz(path: Path) -> Arrays:
     if not zipfile.is_zipfile(path):
         raise DataError(
-            f"{path} cannot be read", expected="an .npz file", got="no zip archive, or one cut off"
+            f"{path} cannot be read", expected="an .npz file", got="not a zip archive, or a truncated one"
         )
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
@@ -68,7 +68,7 @@ def _csv(path: Path) -> Arrays:
     with path.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = list(csv.reader(file))
     if not header or any(len(row) != len(header) for row in rows):
-        raise DataError(f"{path} is not a table", expected="a header, and as many values in each row")
+        raise DataError(f"{path} is not a table", expected="a header, and as many values in every row")
     return _gathered({name: _typed([row[k] for row in rows]) for k, name in enumerate(header)})
 
 
@@ -110,7 +110,7 @@ def _pt(path: Path) -> Arrays:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{path} holds more than tensors, and is not opened: a pickle can run code",
+            f"{path} holds more than tensors, and is not opened, because a pickle can run code",
             expected="a tensor, or a dict of them",
             got=_first_global(str(error)),
             remedy="save the arrays alone, such as torch.save({'logits': logits, 'labels': labels}, FILE)",

@@ -35,7 +35,7 @@ Keys = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV, one line a number.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV, one line per number.")]
 
 
 @app.command(epilog="Example: bequest measure accuracy student.npz teacher.csv --key logits=scores --json")
@@ -70,7 +70,7 @@ def calibration(
 
 @app.command(epilog="Example: bequest measure agreement teacher.npz student.npz control.npz")
 def agreement(files: Files, key: Keys = None, as_json: Json = False, as_csv: Csv = False) -> None:
-    """How alike the first file (the teacher) and each other file answer, sample by sample."""
+    """How often each further file agrees with the first (the teacher), sample by sample."""
     from bequest.cli.measure_output import show
     from bequest.cli.measure_rows import agreement_rows
 
@@ -89,16 +89,17 @@ def similarity(
     files: Annotated[list[Path], typer.Argument(help="Files with x (N, ...), and ids if there are any.")],
     null: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(help="Two files that share nothing learnt: untrained networks."),
+        typer.Option(help="Two files that share nothing learnt, such as of untrained networks."),
     ] = None,
     ceiling: Annotated[
-        tuple[Path, Path] | None, typer.Option(help="Two files as alike as can be: two seeds of the teacher.")
+        tuple[Path, Path] | None,
+        typer.Option(help="Two files as alike as possible, such as of two seeds of the teacher."),
     ] = None,
     key: Keys = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """How alike the first file's representation and each other's are, beside a null and a ceiling."""
+    """Similarity of each further file's representation to the first's, with a null and a ceiling."""
     from bequest.cli.measure_output import show
     from bequest.cli.measure_rows import similarity_rows
     from bequest.cli.saved import parse_keys
@@ -124,7 +125,7 @@ def inheritance(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="TAUGHT... CONTROL... TEACHER...: as many of each, one file a seed, seeds in one order."
+            help="TAUGHT... CONTROL... TEACHER...: as many of each, one file per seed, in the same order."
         ),
     ],
     key: Keys = None,

@@ -46,10 +46,10 @@ def split_in_three(files: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], 
     seeds, rest = divmod(len(files), 3)
     if rest or not seeds:
         raise DataError(
-            "taught, control and teacher files must be as many of each",
-            expected="TAUGHT... CONTROL... TEACHER..., one file a seed in each, in the same order of seeds",
+            "taught, control and teacher files must be equal in number",
+            expected="TAUGHT... CONTROL... TEACHER..., one file per seed in each, in the same order of seeds",
             got=f"{len(files)} files",
-            remedy="name one teacher as often as it taught",
+            remedy="if one teacher taught several seeds, repeat its file",
         )
     return files[:seeds], files[seeds : 2 * seeds], files[2 * seeds :]
 
@@ -61,7 +61,7 @@ def _ordered(side: Sequence[Predictions], first: Predictions) -> list[Prediction
 def _ratio(sides: Sequence[Sequence[Predictions]], per_sample: PerSample) -> Rows:
     taught, control, teacher = (np.stack([per_sample(p) for p in side]) for side in sides)
     if not all(np.isfinite(table).all() for table in (taught, control, teacher)):
-        infinite = m.Undefined("infinite at a sample of a file")
+        infinite = m.Undefined("infinite for at least one sample")
         return row_of(
             m.Estimate(infinite, len(taught), math.nan, math.nan, 0.95, "", infinite.reason, infinite.code)
         )

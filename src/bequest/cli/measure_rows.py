@@ -153,7 +153,9 @@ def matched(teacher: Predictions, other: Predictions) -> tuple[Predictions, Pred
     t, s = teacher.rows(one), other.rows(two)
     if t.probs is not None and s.probs is not None and t.probs.shape != s.probs.shape:
         raise DataError(
-            f"{t.file} and {s.file} differ in classes", expected=t.probs.shape[1], got=s.probs.shape[1]
+            f"{t.file} and {s.file} differ in the number of classes",
+            expected=t.probs.shape[1],
+            got=s.probs.shape[1],
         )
     if (t.names is None) != (s.names is None) or (
         t.names is not None and s.names is not None and t.probs is not None and s.probs is not None
@@ -200,7 +202,7 @@ def _on_errors(same: Any, wrong: Any) -> Estimate:
     from bequest.measures import Reason
 
     if not wrong.any():
-        missing = m.Undefined("the first makes no error", Reason.NO_ERRORS)
+        missing = m.Undefined("the first model makes no error", Reason.NO_ERRORS)
         return m.Estimate(missing, 0, math.nan, math.nan, 0.95, "wilson", missing.reason, missing.code)
     return m.proportion_interval(same[wrong])
 
@@ -219,7 +221,7 @@ def _common_labels(t: Predictions, s: Predictions) -> Any:
     if labels is not None and others is not None and (labels != others).any():
         raise DataError(
             f"{t.file} and {s.file} have different labels",
-            expected="one label a sample",
+            expected="one label per sample",
             got=f"{int((labels != others).sum())} that differ",
             remedy="save ids in both files, so that rows are paired",
         )

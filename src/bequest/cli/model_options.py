@@ -23,18 +23,18 @@ def _word(text: str) -> Any:
 MODEL_OPTIONS: dict[str, tuple[Any, str | None]] = {
     "alpha": (_number("Samples per input, α > 0."), None),
     "delta": (_number("Variance of the noise, Δ > 0."), "1"),
-    "rho": (_number("P(y = 1), in (0, 1)."), "0.5"),
+    "rho": (_number("Probability of class 1, P(y = 1), in (0, 1)."), "0.5"),
     "lambda_teacher": (_number("The teacher's penalty, λ ≥ 0."), None),
     "lambda_student": (_number("The student's penalty, λ ≥ 0."), None),
     "eta": (_number("Share of the inputs the student sees, in (0, 1]."), "1"),
-    "mix": (_number("χ: 0 is plain training, 1 pure distillation."), "1"),
-    "temperature": (_number("T > 0."), "1"),
+    "mix": (_number("Mix χ of the loss: 0 is plain training, 1 pure distillation."), "1"),
+    "temperature": (_number("Temperature, T > 0."), "1"),
 }
 """Annotation and default of every parameter of the model, as it is typed."""
 
 SOLVE_OPTIONS: dict[str, tuple[Any, Any]] = {
-    "teacher_loss": (_word("logistic or square."), "logistic"),
-    "student_loss": (_word("logistic or square."), "logistic"),
+    "teacher_loss": (_word("The teacher's loss: logistic or square."), "logistic"),
+    "student_loss": (_word("The student's loss: logistic or square."), "logistic"),
     "target": (_word("What is handed over: soft (logits) or hard (decisions)."), "soft"),
     "accuracy": (Annotated[float, typer.Option(help="Bound on the residual, in [1e-12, 1e-2].")], 1e-9),
 }

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 COLUMNS = ("arm", "cells", "steps", "parameters", "PFLOP", "memory", "GPU h")
 EFFECT_COLUMNS = ("claim", "arms", "seeds", "first", "last")
 EFFECTS = (
-    "first, last: the smallest distance from its margin at which a claim is decided with a chance of 80 %, "
-    "in standard deviations of its value over seeds, as the first of the study's claims and as the last; "
-    "what other test samples would change comes on top."
+    "first, last: the smallest distance from its margin at which a claim is decided with a probability of "
+    "80 %, in standard deviations of its value over seeds, if it is the first or the last of the study's "
+    "claims to be judged; variation over test samples comes on top."
 )
-SEEN = " seen: the distance in the run that is there."
+SEEN = " seen: the distance in the existing run."
 MIB = 2**20
 
 
@@ -64,10 +64,13 @@ def show_plan(plan: Plan, folder: Path, *, begun: RoundsRecord | None, as_json: 
     elif absent:
         typer.echo(f"no estimate of the cost: {absent}")
     else:
-        typer.echo("no estimate of the cost: nothing is trained; the cells draw the solvable model")
+        typer.echo("no estimate of the cost: nothing is trained; the cells simulate the solvable model")
     for line in _effect_lines(effects, distances):
         typer.echo(line)
-    typer.echo(f"{len(plan.cells)} cells at scale {plan.scale}{_at_most(plan, begun)}; nothing was run")
+    plural = "s" if len(plan.cells) != 1 else ""
+    typer.echo(
+        f"{len(plan.cells)} cell{plural} at scale {plan.scale}{_at_most(plan, begun)}; nothing was run"
+    )
 
 
 def _verdicts_in(folder: Path) -> dict[str, Verdict]:

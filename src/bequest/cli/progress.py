@@ -70,7 +70,7 @@ class RunDisplay:
 
     def _announce(self, now: Update) -> None:
         for path in now.survey.damaged:
-            self.line(f"{path} is damaged; it is made again")
+            self.line(f"{path} is damaged and will be made again")
         if now.at is not None:
             self.line(_round(now.at))
         self.line(f"{now.survey.sentence()}; {CONCLUSIONS[now.conclusion]}")
@@ -108,10 +108,10 @@ def conclude(result: Result, console: Console, *, as_json: bool, notes: bool = F
             "[red]failed:[/]", escape(f"{cell.arm} seed {cell.seed}: {cell.error}"), highlight=False
         )
     if result.not_begun is not None:
-        console.print(f"the next look was not begun: it would take about {clock(result.not_begun)}")
-        console.print("the same command goes on, with a budget of its own")
+        console.print(f"the next look was not started: it would take about {clock(result.not_begun)}")
+        console.print("run the same command to continue, with a new budget")
     if result.failed:
-        console.print("the same command tries the failed cells again")
+        console.print("run the same command to retry the failed cells")
         sys.exit(SOME_FAILED)
 
 
@@ -127,12 +127,16 @@ def _round(at: Round) -> str:
 
 def _summary(result: Result, page: Path) -> str:
     if result.trained or result.read:
-        work = f"{result.trained} cells trained, {result.read} readings made"
+        work = f"{_counted(result.trained, 'cell')} trained, {_counted(result.read, 'reading')} made"
     elif result.conclusion == "nothing":
-        work = f"nothing to train: all {len(result.study.cells)} cells were there"
+        work = f"nothing to train: all {_counted(len(result.study.cells), 'cell')} already finished"
     else:
         work = f"nothing to train: {CONCLUSIONS[result.conclusion]}"
     return f"{work}\nreport: {page}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def clock(seconds: float) -> str:

@@ -27,4 +27,4 @@ def command(
     for path in pruned.paths:
         typer.echo(path)
     would = "would free" if dry_run else "freed"
-    typer.echo(f"{len(pruned.paths)} files and folders, {would} {pruned.bytes / 2**20:.1f} MiB")
+    typer.echo(f"files and folders: {len(pruned.paths)}, {would} {pruned.bytes / 2**20:.1f} MiB")

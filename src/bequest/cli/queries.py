@@ -26,13 +26,15 @@ Groups = Annotated[
     list[str] | None,
     typer.Option(
         metavar="ALPHA:CENTRE:VARIANCES",
-        help="Inputs that the student learns on, as 0.5:1:1,0.1; then :hard, :mix=0.5 or :teachers=1,0. "
-        "'training' are the teacher's own.",
+        help="Inputs that the student learns on, such as 0.5:1:1,0.1; append :hard, :mix=0.5 or "
+        ":teachers=1,0. 'training' stands for the teacher's own inputs.",
     ),
 ]
 Tests = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=CENTRE:VARIANCES", help="Inputs that errors are read on, besides training's."),
+    typer.Option(
+        metavar="NAME=CENTRE:VARIANCES", help="Inputs to compute errors on, besides the training inputs."
+    ),
 ]
 
 
@@ -40,23 +42,29 @@ def command(
     alpha: Annotated[str, typer.Option(metavar="NUMBER", help="Training inputs per coordinate.")],
     shares: Annotated[str, typer.Option(metavar="A,B,..", help="Share of the coordinates, by block.")],
     signal: Annotated[str, typer.Option(metavar="A,B,..", help="Share of the signal, by block.")],
-    variances: Annotated[str, typer.Option(metavar="A,B,..", help="What training varies, by block.")],
-    lambda_teacher: Annotated[str, typer.Option(metavar="A,B,..", help="The teacher's penalties; inf too.")],
+    variances: Annotated[
+        str, typer.Option(metavar="A,B,..", help="Variance of the training inputs, by block.")
+    ],
+    lambda_teacher: Annotated[
+        str, typer.Option(metavar="A,B,..", help="The teacher's penalties; may be inf.")
+    ],
     lambda_student: Annotated[str, typer.Option(metavar="A,B,..", help="The student's penalties.")],
     group: Groups = None,
-    rho: Annotated[str, typer.Option(metavar="NUMBER", help="P(y = 1), in (0, 1).")] = "0.5",
-    temperature: Annotated[str, typer.Option(metavar="NUMBER", help="T > 0.")] = "1",
-    start: Annotated[str, typer.Option(metavar="NUMBER", help="Square of the student's start, ≥ 0.")] = "0",
+    rho: Annotated[str, typer.Option(metavar="NUMBER", help="Probability of class 1, in (0, 1).")] = "0.5",
+    temperature: Annotated[str, typer.Option(metavar="NUMBER", help="Temperature, T > 0.")] = "1",
+    start: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Mean square of the student's initial weights, ≥ 0.")
+    ] = "0",
     more_teachers: Annotated[
         list[str] | None,
-        typer.Option("--also-teacher", metavar="A,B,..", help="A further teacher's penalties."),
+        typer.Option("--also-teacher", metavar="A,B,..", help="A further teacher's penalties; repeatable."),
     ] = None,
     test: Tests = None,
-    seeds: Annotated[int, typer.Option(help="Draws of a simulation beside it.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Simulated draws to compare with (0: none).")] = 0,
     inputs: Annotated[int, typer.Option(help="Coordinates of each draw.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """A teacher with a bias and a student that asks it: errors on training-like and on other inputs."""
+    """A teacher with a bias and a student that queries it: errors on training-like and other inputs."""
     read = _Reader()
     world: dict[str, Any] = {
         "alpha": read.number("alpha", alpha),
@@ -122,7 +130,7 @@ class _Reader:
         try:
             return tuple(float(part) for part in text.split(","))
         except ValueError:
-            self.faults.append(f"--{name}: must be numbers with commas between (got {text!r})")
+            self.faults.append(f"--{name}: must be numbers separated by commas (got {text!r})")
             return ()
 
     def group(self, text: str) -> dict[str, Any] | None:

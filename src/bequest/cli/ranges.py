@@ -26,7 +26,7 @@ def parse_range(text: str) -> list[float]:
     if not rest:
         return [low + (high - low) * k / (n - 1) for k in range(n)]
     if not (low > 0 and high > 0):
-        raise ValueError(f"a range in equal factors must lie above 0 (got {text!r})")
+        raise ValueError(f"a logarithmic range must lie above 0 (got {text!r})")
     ratio = math.log(high / low)
     inner = [float(f"{low * math.exp(ratio * k / (n - 1)):.12g}") for k in range(1, n - 1)]
     return [low, *inner, high]
@@ -45,7 +45,7 @@ def parse_all(
     faults = []
     for name, text in typed.items():
         if text is None:
-            faults.append(f"{option(name)}: must be given")
+            faults.append(f"{option(name)}: is required")
             continue
         try:
             values[name] = parse_range(text)

@@ -16,14 +16,17 @@ def command(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="The file (default: FOLDER/report.html; of several FIRST/comparison.html)."
+            "-o",
+            "--out",
+            help="Output file (default: FOLDER/report.html; for several, FIRST/comparison.html).",
         ),
     ] = None,
     as_statement: Annotated[
-        bool, typer.Option("--statement", help="What was kept, lost and undecided, as Markdown.")
+        bool,
+        typer.Option("--statement", help="Instead state what was kept, lost and undecided, as Markdown."),
     ] = False,
 ) -> None:
-    """Draw the page of a run from its records, or one page of several runs side by side."""
+    """Write the page of a run from its records, or one page that compares several runs."""
     from bequest.report.terminal_text import safe
 
     if as_statement:

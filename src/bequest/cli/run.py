@@ -24,45 +24,52 @@ EXAMPLE = "Example: bequest run digits --scale smoke --out runs/try"
 def command(
     study: Annotated[str, typer.Argument(help="A bundled study (bequest ls studies) or a TOML file.")],
     scale: Annotated[
-        str, typer.Option(help="smoke, small, decide or paper, as the study has them.")
+        str, typer.Option(help="smoke, small, decide or paper; a study need not have all of them.")
     ] = "small",
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds an arm.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds per arm.")] = None,
     seeds_from: Annotated[int | None, typer.Option(min=0, help="The first seed.")] = None,
-    arms: Annotated[str | None, typer.Option(help="Only these arms (A,B), with what they need.")] = None,
+    arms: Annotated[
+        str | None, typer.Option(help="Only these arms (A,B) and the arms that they need.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/STUDY-SCALE).")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes (default: one a GPU, or one a core).")
+        int | None, typer.Option(min=1, help="Worker processes (default: one per GPU, or one per core).")
     ] = None,
     device: DeviceOption = "auto",
     per_device: PerDevice = None,
     engine: Annotated[
-        str, typer.Option(help="local, slurm, ray; none prepares the folder for bequest work.")
+        str, typer.Option(help="local, slurm, ray, or none: only prepare the folder for bequest work.")
     ] = "local",
     ray_address: Annotated[
         str | None, typer.Option(help="auto, HOST:PORT or ray://... (default: Ray is started here).")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value, laid over the study; repeatable.")
+        list[str] | None, typer.Option("--set", help="Override a key of the study: path=value; repeatable.")
     ] = None,
     use: UseOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells and cost, and stop.")] = False,
-    amend: Annotated[
-        bool, typer.Option("--amend", help="Go on even if finished cells are then unused.")
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and their cost, then exit.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run that is there; start over.")] = False,
+    amend: Annotated[
+        bool, typer.Option("--amend", help="Continue even if this leaves finished cells unused.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the existing run and start over.")] = False,
     until_decided: Annotated[
         bool,
-        typer.Option("--until-decided", help="Add seeds in rounds for undecided claims; looks are paid for."),
+        typer.Option(
+            "--until-decided",
+            help="Add seeds in rounds for undecided claims; levels allow for the repeated looks.",
+        ),
     ] = False,
     budget: Annotated[
-        str | None, typer.Option(help="Begin no round that would end after this time (90s, 20m, 1h30m).")
+        str | None, typer.Option(help="Start no round that would end after this time (90s, 20m, 1h30m).")
     ] = None,
     most_seeds: Annotated[
         int | None, typer.Option(min=1, help="Seeds at the last look (default: four times the study's).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Run a study, resume it, or let a finished one grow; finished cells and readings are used again."""
+    """Run a study, resume it, or extend a finished one; finished cells and readings are reused."""
     from bequest.distill.parallel import following
     from bequest.runs.planning import planned
     from bequest.runs.run import run
@@ -99,7 +106,7 @@ def command(
             **rounds,
         )
     if result.study.status == "prepared":
-        console.print(f"prepared {result.folder}; start: bequest work {result.folder}", soft_wrap=True)
+        console.print(f"prepared {result.folder}; next: bequest work {result.folder}", soft_wrap=True)
     elif not quiet:
         conclude(result, console, as_json=as_json)
 

@@ -168,7 +168,7 @@ def paired(
     if ids is not None or other_ids is not None:
         bare = files[1] if other_ids is None else files[0]
         raise DataError(
-            f"{bare} has no ids, and the other file has", remedy="save ids in both, or in neither"
+            f"{bare} has no ids, but the other file has", remedy="save ids in both, or in neither"
         )
     if counts[0] != counts[1]:
         raise DataError(
@@ -207,7 +207,9 @@ def _predictions(file: str, roles: Arrays) -> Predictions:
         probs, log_probs = _scores(roles)
         count = probs.shape[1]
         if names is not None and len(names) != count:
-            raise DataError("classes differ from the scores in number", expected=count, got=len(names))
+            raise DataError(
+                "the number of classes differs from the columns of the scores", expected=count, got=len(names)
+            )
         labels, names = _labels(roles.get("labels"), names, count)
         answers = log_probs.argmax(axis=1)
     elif "predictions" in roles:
@@ -251,7 +253,9 @@ def _scores(roles: Arrays) -> tuple[NDArray[Any], NDArray[np.float64]]:
         if logits is roles["logits"]:  # one column, made two, holds differences of logits
             refuse_probabilities(table, "logits")
         if len(table) and np.isneginf(table).all(axis=1).any():
-            raise DataError("logits holds a row of -inf alone", expected="one finite logit or more a row")
+            raise DataError(
+                "a row of logits is -inf throughout", expected="at least one finite logit per row"
+            )
         log_probs = log_softmax(table, axis=1)
         return np.exp(log_probs), log_probs
     probs = _two_columns(roles["probs"], "probs")
@@ -272,8 +276,8 @@ def _two_columns(array: NDArray[Any], role: str) -> NDArray[Any]:
     if role == "logits":
         if array.dtype.kind in "iu":
             raise DataError(
-                "logits are one whole number a sample",
-                expected="scores (N, C), or those of class 1 of two (N,), as floats",
+                "logits are one integer per sample",
+                expected="floats: scores (N, C), or for two classes the scores of class 1 (N,)",
                 got=f"{array.dtype} of shape {array.shape}",
                 remedy="if they are predicted classes: --key predictions=NAME",
             )
@@ -298,7 +302,7 @@ def _labels(
         names = np.unique(column)
         if len(names) != count:
             raise DataError(
-                "labels are texts, and nothing says which column each is",
+                "labels are texts, and nothing says which column each stands for",
                 expected=f"{count} different labels, or an array `classes` with the columns' names",
                 got=f"{len(names)} different labels",
             )
@@ -317,8 +321,8 @@ def _hard(
         kinds = {array.dtype.kind in "US" for array in (answers, truth) if array is not None}
         if len(kinds) > 1:
             raise DataError(
-                "predictions and labels are of two kinds",
-                expected="both texts, or both whole numbers",
+                "predictions and labels are of different kinds",
+                expected="both texts, or both integers",
                 got=f"{answers.dtype} and {None if truth is None else truth.dtype}",
             )
         seen = answers if truth is None else np.concatenate([answers, truth])

@@ -22,7 +22,7 @@ def command(
         bool, typer.Option("--json", help="Print the study's record as JSON; of several runs, a list.")
     ] = False,
 ) -> None:
-    """Show a run: its state, its table, its verdicts, its failures. Of several, show what differs."""
+    """Show a run's state, table, verdicts and failures; of several runs, show what differs."""
     from bequest.report.folder import read_run
 
     runs = [read_run(folder) for folder in folders]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="store",
-    help="Keep teachers' answers once, and train from them.",
+    help="Store teachers' answers once, and train from them.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -36,10 +36,13 @@ Teachers = Annotated[
     typer.Option("--teacher", help="RUN_FOLDER:ARM[:SEED] or MODEL:WEIGHTS_FILE; repeatable."),
 ]
 ModelOptions = Annotated[
-    list[str] | None, typer.Option("--model-option", help="key=value of MODEL; repeatable.")
+    list[str] | None, typer.Option("--model-option", help="An option of MODEL, as key=value; repeatable.")
 ]
-Data = Annotated[str | None, typer.Option(help="A data set; default: that of the run folder.")]
-DataOptions = Annotated[list[str] | None, typer.Option("--data-option", help="key=value; repeatable.")]
+Data = Annotated[str | None, typer.Option(help="A data set (default: that of the run folder).")]
+DataOptions = Annotated[
+    list[str] | None,
+    typer.Option("--data-option", help="An option of the data set, as key=value; repeatable."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -51,24 +54,26 @@ def build(
     data_option: DataOptions = None,
     model_option: ModelOptions = None,
     views: Annotated[str, typer.Option(help="A view, or a list of them, as TOML.")] = "identity",
-    count: Annotated[int, typer.Option(min=1, help="How many views.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Number of views per sample.")] = 1,
     codec: Annotated[str, typer.Option(help="float32, float16, bfloat16, or a codec as TOML.")] = "float16",
-    split: Annotated[str, typer.Option(help="Which samples.")] = "train",
-    seed: Annotated[int, typer.Option(help="Seeds the views.")] = 0,
+    split: Annotated[str, typer.Option(help="Split of the data.")] = "train",
+    seed: Annotated[int, typer.Option(help="Seed of the views.")] = 0,
     feature: Annotated[
-        list[str] | None, typer.Option(help="Keep an activation too, such as penultimate; repeatable.")
+        list[str] | None, typer.Option(help="Also store an activation, such as penultimate; repeatable.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Rows a forward pass; part of the result.")] = 256,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, one torch thread each.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Rows per forward pass; other sizes round differently.")
+    ] = 256,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, each with one torch thread.")] = 1,
     device: DeviceOption = "auto",
     per_device: PerDevice = None,
     use: UseOption = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the existing store and start over.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask teachers about every view, once; the same command finishes what was interrupted.
+    """Store the teachers' answers to every view; the same command resumes an interrupted build.
 
-    Under torchrun (torchrun --nproc-per-node 4 -m bequest store build ...) each process answers its share.
+    Under torchrun (torchrun --nproc-per-node 4 -m bequest store build ...) each process computes its share.
     """
     from bequest.data.views import parse_views
     from bequest.distill.stores import build_store, parse_codec
@@ -101,7 +106,7 @@ def build(
 
 @app.command(epilog=INFO)
 def info(folder: Folder, as_json: AsJson = False) -> None:
-    """Say what a store holds: size, bytes a record, teachers, views, codec."""
+    """Describe a store: size, bytes per record, teachers, views, codec."""
     from bequest.distill.stores import open_store
 
     _print(_described(folder, open_store(folder, checksums=False)), as_json=as_json)
@@ -114,13 +119,13 @@ def verify(
     data: Data = None,
     data_option: DataOptions = None,
     model_option: ModelOptions = None,
-    samples: Annotated[int, typer.Option(min=1, help="Answers to ask for again.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seeds which.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Number of answers to recompute.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of their choice.")] = 0,
     device: DeviceOption = "auto",
     use: UseOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every file with its checksum, then, given the teachers, some answers with theirs."""
+    """Compare every file with its checksum and, given the teachers, recompute some answers."""
     from dataclasses import asdict
 
     from bequest.distill.stores import verify_store
@@ -135,18 +140,18 @@ def verify(
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), **result}, indent=1))
         return
-    typer.echo(f"{result['files']} files, {result['bytes']:,} bytes: every checksum is right")
+    typer.echo(f"{result['files']} files, {result['bytes']:,} bytes: all checksums match")
     if result["kl_mean"] is not None:
         typer.echo(
             f"lost by the codec: KL from the teacher {result['kl_mean']:.3g} nats on average, "
             f"{result['kl_largest']:.3g} at most"
         )
     if result["deviation"] is None:
-        typer.echo("no answer was asked for again: give --teacher for that")
+        typer.echo("no answer was recomputed: that needs --teacher")
     else:
         source, sample, view = result["worst"]
         typer.echo(
-            f"{result['probed']} answers asked for again: largest deviation {result['deviation']:.3g} "
+            f"{result['probed']} answers recomputed: largest deviation {result['deviation']:.3g} "
             f"(sample {sample} of {source!r} in view {view})"
         )
 
@@ -195,7 +200,7 @@ def _print(described: dict[str, Any], *, as_json: bool) -> None:
                 f"  lost     KL from the teacher {entry['kl_mean']:.3g} nats on average, "
                 f"{entry['kl_largest']:.3g} at most"
             )
-        typer.echo(f"  size     {entry['bytes']:,} bytes, {entry['bytes_per_record']:g} a record")
+        typer.echo(f"  size     {entry['bytes']:,} bytes, {entry['bytes_per_record']:g} per record")
 
 
 def _asked(

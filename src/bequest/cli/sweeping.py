@@ -42,9 +42,7 @@ def check_files(out: Path | None, chart: Path | None, observable: str) -> list[s
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            faults.append(
-                "--out: .parquet needs pyarrow, which is not installed; install it, or ask for .csv"
-            )
+            faults.append("--out: .parquet needs pyarrow, which is not installed; install it, or write .csv")
     if chart is not None:
         try:
             check_picture(chart)

@@ -23,7 +23,7 @@ FAR = 3.0
 
 app = typer.Typer(
     name=NAME,
-    help="Solvable models of distillation: theory, and simulation beside it.",
+    help="Solvable models of distillation: theory, and simulation for comparison.",
     epilog="Example: bequest theory point --alpha 2 --lambda-teacher 1 --lambda-student 0.001",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -55,10 +55,10 @@ def sweep(
     model: TypedModel,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Table: .csv, or .parquet (default: CSV on the screen)."),
+        typer.Option("--out", "-o", help="Table, .csv or .parquet (default: CSV to the terminal)."),
     ] = None,
-    chart: Annotated[Path | None, typer.Option(help="Chart: .svg, or .png.")] = None,
-    observable: Annotated[str, typer.Option(help="What the chart shows.")] = "error",
+    chart: Annotated[Path | None, typer.Option(help="Chart, .svg or .png.")] = None,
+    observable: Annotated[str, typer.Option(help="Observable that the chart shows.")] = "error",
     as_json: Json = False,
 ) -> None:
     """A grid over one or two parameters, given as START:STOP:COUNT, START:STOP:COUNT:log or A,B,C."""
@@ -90,13 +90,13 @@ def sweep(
 @with_model
 def simulate(
     model: TypedModel,
-    inputs: Annotated[int, typer.Option(help="N.")] = 1000,
-    seeds: Annotated[int, typer.Option(help="Draws.")] = 20,
-    samples: Annotated[int, typer.Option(help="Fresh samples of each draw.")] = 10_000,
-    workers: Annotated[int, typer.Option(help="Draws at a time.")] = 2,
+    inputs: Annotated[int, typer.Option(help="Input dimension N.")] = 1000,
+    seeds: Annotated[int, typer.Option(help="Number of draws.")] = 20,
+    samples: Annotated[int, typer.Option(help="Fresh test samples per draw.")] = 10_000,
+    workers: Annotated[int, typer.Option(help="Draws computed in parallel.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Theory beside simulation at one point: how many standard errors lie between."""
+    """Theory against simulation at one point, with deviations in standard errors."""
     from bequest.cli.setting import read_setting
 
     counts = {"inputs": inputs, "seeds": seeds, "samples": samples, "workers": workers}
@@ -119,17 +119,20 @@ def simulate(
 def optimise(
     model: TypedModel,
     over: Annotated[
-        str, typer.Option(metavar="NAMES", help="Of lambda_teacher, lambda_student, mix, temperature.")
+        str,
+        typer.Option(
+            metavar="NAMES", help="One or more of lambda_teacher, lambda_student, mix, temperature."
+        ),
     ] = "lambda_teacher",
-    observable: Annotated[str, typer.Option(help="What is made least.")] = "error",
-    learner: Annotated[str, typer.Option(help="Whose: teacher or student.")] = "student",
-    greatest: Annotated[bool, typer.Option("--greatest", help="Make it greatest instead.")] = False,
+    observable: Annotated[str, typer.Option(help="Observable to minimise.")] = "error",
+    learner: Annotated[str, typer.Option(help="Whose observable: teacher or student.")] = "student",
+    greatest: Annotated[bool, typer.Option("--greatest", help="Maximise it instead.")] = False,
     bounds: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=LOW:HIGH", help="Where a parameter is sought.")
+        list[str] | None, typer.Option(metavar="NAME=LOW:HIGH", help="Search range of a parameter.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The penalties, mix or temperature at which an observable is least, the other parameters fixed."""
+    """The penalties, mix or temperature that minimise an observable, with the other parameters fixed."""
     from bequest.cli.ranges import parse_bounds
     from bequest.cli.setting import MIXTURE, read_setting
     from bequest.theory import Mixture, optimise
@@ -138,7 +141,7 @@ def optimise(
     limits, faults = parse_bounds(bounds or [])
     for name in sought:
         if name in MODEL_OPTIONS and model.numbers[name] != MODEL_OPTIONS[name][1]:
-            faults.append(f"--{name.replace('_', '-')}: is sought, and cannot be given too")
+            faults.append(f"--{name.replace('_', '-')}: is optimised, and cannot be set too")
     if learner not in ("teacher", "student"):
         faults.append(f"--learner: must be teacher or student (got {learner!r})")
     # the teacher's optimum does not depend on the student, whose penalty must still be some number
@@ -197,16 +200,16 @@ def _show_comparison(setting: Setting, run: Simulation, comparisons: list[Compar
             f"{far} of {len(deviations)} above {FAR:g}"
         )
     else:
-        typer.echo("  one draw has no standard error: ask for --seeds 2 or more")
+        typer.echo("  one draw has no standard error: use --seeds 2 or more")
 
 
 def _show_optimum(best: Optimum, title: str) -> None:
     typer.secho(f"{title}: {float(best.value):.6f}", bold=True)
     for name, value in best.values.items():
-        edge = "  at a bound: the best may lie beyond" if best.at_bound[name] else ""
+        edge = "  at a bound: the optimum may lie beyond" if best.at_bound[name] else ""
         typer.echo(f"  {name:<20}{float(value):>12.5g}{edge}")
     if not best.settled:
-        typer.echo("  the search did not come to rest")
+        typer.echo("  the search did not converge")
 
 
 def _plain_optimum(best: Optimum, observable: str) -> dict[str, Any]:

@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 NAME = "watch"
 EXAMPLE = "Example: bequest watch runs/digits-small"
 COLUMNS = ("done", "at work", "failed", "waiting")
-DOING = {"train": "trains", "read": "reads"}
+DOING = {"train": "training", "read": "reading"}
 
 
 def command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
-    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Look once, as outside of a terminal.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Look once, and print JSON.")] = False,
+    every: Annotated[float, typer.Option(min=0.5, help="Seconds between two updates.")] = 2.0,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the state once and exit, as outside a terminal.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the state once as JSON.")] = False,
 ) -> None:
-    """Show a run under way: its cells and readings, who is at work on what, and what is left.
+    """Show the progress of a run: its cells and readings, the work of each worker, and what is left.
 
     In a terminal the view is refreshed until the run is concluded. Watching changes nothing in the folder.
     """
@@ -84,7 +86,9 @@ def _line(worker: WorkerRecord, overview: Overview) -> str:
     jobs = [overview.doing[job] for job in worker.doing if job in overview.doing]
     doing = [f"{DOING[job.action]} {job.cell.arm} seed {job.cell.seed}" for job in jobs]
     ended = f"{worker.done} done" + (f", {worker.failed} failed" if worker.failed else "")
-    return f"{worker.where} ({worker.role}, {clock(worker.seconds)}): {', '.join(doing) or 'waits'}; {ended}"
+    return (
+        f"{worker.where} ({worker.role}, {clock(worker.seconds)}): {', '.join(doing) or 'waiting'}; {ended}"
+    )
 
 
 def _plain(overview: Overview) -> dict[str, Any]:

@@ -21,9 +21,9 @@ EXAMPLE = "Example, on every machine that sees the folder: bequest work runs/dig
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="A run folder, as bequest run prepared it.")],
+    folder: Annotated[Path, typer.Argument(help="A run folder that bequest run prepared.")],
     device: DeviceOption = "auto",
-    once: Annotated[bool, typer.Option("--once", help="End after one job.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after one job.")] = False,
     silence: Annotated[
         float, typer.Option(min=15.0, help="Seconds of silence after which another worker counts as dead.")
     ] = 60.0,
@@ -31,9 +31,9 @@ def command(
 ) -> None:
     """Train cells and make readings of a run until none is left; the last worker measures and judges.
 
-    Any number of these work on one folder, on any machine that sees it. Exits 0 if nothing is left, or with
-    --once if its job is done; 3 if a job failed; 130 if it was asked to end (SIGTERM, Ctrl-C): a training is
-    saved first, and goes on wherever it is taken up. torchrun ... -m bequest work is one worker whose ranks
+    Any number of workers can share a folder, on any machine that sees it. Exits 0 if nothing is left, or with
+    --once if its job is done; 3 if a job failed; 130 if it was asked to end (SIGTERM, Ctrl-C): training is
+    saved first, and any worker can resume it. torchrun ... -m bequest work is one worker whose ranks
     train each cell together.
     """
     from bequest.distill.parallel import following
@@ -59,7 +59,9 @@ def command(
         summary = {"done": done, "failed": len(worked.failed), "left": worked.left, "concluded": concluded}
         typer.echo(json.dumps(summary))
     else:
-        text = f"{done} jobs done here, {worked.left} left" + ("; measured and judged" if concluded else "")
+        text = f"{done} job{'s' if done != 1 else ''} done here, {worked.left} left" + (
+            "; measured and judged" if concluded else ""
+        )
         console.print(text, markup=False, highlight=False)
     ours = [answer for answer in worked.answers if answer.status != "done"]
     if ours if once else worked.failed:

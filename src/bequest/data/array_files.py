@@ -102,7 +102,7 @@ def npy(*, path: str, **options: Any) -> Dataset:
 
 @DATASETS.register("idx")
 def idx_folder(*, path: str, prefix: str = "", **options: Any) -> Dataset:
-    """Any set in the form of MNIST: ``idx:FOLDER`` with ``train-images-idx3-ubyte`` and the three others.
+    """Any set in MNIST's format: ``idx:FOLDER`` with ``train-images-idx3-ubyte`` and the three others.
 
     Files are plain or .gz; test files are called ``t10k-...`` or ``test-...``. Labels need not begin at 0
     (EMNIST's letters are 1..26): a class is named after its label. Ids are rows of the training file; test
@@ -128,7 +128,7 @@ def idx_folder(*, path: str, prefix: str = "", **options: Any) -> Dataset:
                 raise DataError(
                     f"{folder} lacks IDX files",
                     expected=", ".join(f"{prefix}train-{kind} (plain or .gz)" for kind in absent),
-                    remedy="prefix = ... says what the files' names begin with",
+                    remedy="set prefix = ... to what the file names begin with",
                 )
             pairs[split] = tuple(read_idx(file) for file in files if file is not None)
     # Labels need not count from 0: EMNIST's letters are 1 to 26.
@@ -156,7 +156,7 @@ def from_pairs(name: str, pairs: Mapping[str, tuple[Any, Any]], options: ArrayOp
         inputs, labels = inputs_of(x, room=room), labels_of(y, where=f"{split}: labels")
         if len(inputs) != len(labels) or not len(inputs):
             raise DataError(
-                f"{split}: x and y need as many rows, one or more",
+                f"{split}: x and y need the same number of rows, at least one",
                 got=f"{len(inputs)} inputs and {len(labels)} labels",
             )
         if int(labels.min()) < 0:

@@ -160,7 +160,7 @@ def _tensor(x: Any) -> Tensor:
         first = x[0] if isinstance(x, list | tuple) and len(x) else None
         raise DataError(
             "the inputs are not an array",
-            expected="numbers of one shape a row",
+            expected="numbers, and the same shape in every row",
             got=type(x).__name__ if first is None else f"{type(x).__name__} of {type(first).__name__}",
             remedy="give texts as a file, such as csv:FILE with a column of texts"
             if isinstance(first, str)
@@ -185,7 +185,7 @@ def _array(y: Any, where: str) -> np.ndarray:
             [value.item() if isinstance(value, Tensor) and value.ndim == 0 else value for value in y]
         )
     except (TypeError, ValueError, RuntimeError) as error:
-        raise _labels_fault(where, type(y).__name__, "give one class index a sample") from error
+        raise _labels_fault(where, type(y).__name__, "give one class index per sample") from error
 
 
 def _one_hot(array: np.ndarray) -> bool:
@@ -195,7 +195,7 @@ def _one_hot(array: np.ndarray) -> bool:
 def _labels_fault(where: str, got: str, remedy: str) -> DataError:
     return DataError(
         f"the labels cannot be used: {where}: expected integer class indices (N,)",
-        expected="integers 0..C-1, one a sample",
+        expected="integers 0..C-1, one per sample",
         got=got,
         remedy=remedy,
     )

@@ -202,9 +202,9 @@ def _cannot_rank(spec: ActiveSpec, pool: Iterator[Drawn]) -> Tensor | PoolFeatur
     """The ``rank`` of batches that were given none."""
     del pool
     raise DataError(
-        f"nothing here can rank a pool by {spec.by}",
+        f"nothing is given that can rank a pool by {spec.by}",
         expected="a student and its teachers",
-        remedy='choose by "random", or let a lesson run the batches',
+        remedy='use by = "random", or let a Lesson draw the batches',
     )
 
 
@@ -217,7 +217,7 @@ def _row_counts(sources: Sequence[AnySource], batch: int) -> list[int]:
     elif batch < len(shares):
         faults.append(f"batch: {batch} rows cannot hold {len(shares)} sources")
     if len(set(names)) < len(names):
-        faults.append(f"names: expected another name for each source, got {names}")
+        faults.append(f"names: expected a different name for each source, got {names}")
     if faults:
         raise ConfigError.of("queries", faults)
     exact = [share * batch for share in shares]

@@ -121,7 +121,7 @@ def _ids(ids: Any, name: str) -> Tensor:
             return torch.from_numpy(whole)
     except (TypeError, ValueError, RuntimeError):
         pass
-    raise DataError(f"{name}: ids are not whole numbers", expected="int64 (N,)", got=type(ids).__name__)
+    raise DataError(f"{name}: ids are not integers", expected="int64 (N,)", got=type(ids).__name__)
 
 
 def _plain(values: Any, name: str) -> Tensor:
@@ -131,7 +131,7 @@ def _plain(values: Any, name: str) -> Tensor:
         return torch.as_tensor(np.asarray(values))
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"{name}: what describes the samples is no array of numbers", got=type(values).__name__
+            f"{name}: an attribute of the samples is not an array of numbers", got=type(values).__name__
         ) from error
 
 
@@ -143,12 +143,12 @@ def _split_faults(split: Split, data: Dataset) -> list[str]:
     if rows and len(torch.unique(split.ids)) != rows:
         faults.append(f"{rows - len(torch.unique(split.ids))} ids are repeated")
     if any(len(values) != rows for values in split.about.values()):
-        faults.append("what is known of the samples has another length")
+        faults.append("an attribute of the samples differs in length")
     if split.y is None:
         return faults
     if split.y.ndim > 1 and (split.x.is_floating_point() or split.y.shape[1:] != split.x.shape[1:]):
         faults.append(
-            "labels: expected one class index a sample (N,), or one a token (N, L); "
+            "labels: expected one class index per sample (N,), or one per token (N, L); "
             f"got {tuple(split.y.shape)} for inputs {tuple(split.x.shape)}"
         )
     stated = split.y[split.y != UNLABELLED]

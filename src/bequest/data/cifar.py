@@ -100,7 +100,7 @@ def cifar100(
         raise DataError(
             "CIFAR-100 was not found",
             expected=str(folder),
-            remedy="put the archive of Python batches, unpacked, there; BEQUEST_DATA names another folder",
+            remedy="unpack the archive of Python batches there, or set BEQUEST_DATA to another folder",
         )
     key = f"{labels}_labels".encode()
     arrays = dict(zip(ARRAYS, (*_batch(folder / "train", key), *_batch(folder / "test", key)), strict=True))
@@ -159,7 +159,7 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in HARMLESS:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a batch of images")
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a batch of images")
         return super().find_class(module, name)
 
 
@@ -207,7 +207,7 @@ def _tensors(
     x, y = arrays[f"x_{name}"], arrays[f"y_{name}"].reshape(-1)
     if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] != 3 or len(x) != len(y):
         raise DataError(
-            f"x_{name} of {data} is not what it should be",
+            f"x_{name} of {data} has the wrong type or shape",
             expected=f"uint8 (N, {SIDE}, {SIDE}, 3) with N labels",
             got=f"{x.dtype} {x.shape} with {len(y)} labels",
         )

@@ -114,6 +114,6 @@ class _Colours:
 def _labels(split: Split) -> Tensor:
     if split.y is None or split.y.ndim > 1:
         raise DataError(
-            "only labelled images can have the colour of their class", expected="one label a sample"
+            "only labelled images can have the colour of their class", expected="one label per sample"
         )
     return split.y

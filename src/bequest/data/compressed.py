@@ -137,9 +137,9 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.nd
     if info.file_size > FREE_BYTES and info.file_size / packed > MOST_RATIO:
         raise DataError(
             f"{path} is too large when unpacked",
-            expected=f"at most {MOST_RATIO} bytes a packed byte",
+            expected=f"at most {MOST_RATIO} bytes per compressed byte",
             got=f"{info.file_size:,} bytes of {info.filename} out of {packed:,}",
-            remedy="write it with numpy.savez, uncompressed, if it is right",
+            remedy="if the file is right, save it uncompressed with numpy.savez",
         )
     with archive.open(info) as file:
         shape, dtype, header = _header(file)
@@ -168,5 +168,8 @@ def _header(file: Any) -> tuple[tuple[int, ...], np.dtype, int]:
 
 def _damaged(where: object, reason: str) -> DataError:
     return DataError(
-        f"{where} cannot be read", expected="a whole .gz", got=reason, remedy="fetch or copy the file again"
+        f"{where} cannot be read",
+        expected="a complete .gz file",
+        got=reason,
+        remedy="fetch or copy the file again",
     )

@@ -227,7 +227,7 @@ def _made(factory: Callable[..., Dataset], options: dict[str, Any], *, name: str
         raise DataError(
             f"the function that makes the dataset {name!r} fails",
             got=f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})",
-            remedy="mend that function, then run the same command again",
+            remedy="fix that function, then run the same command again",
         ) from error
 
 
@@ -317,7 +317,7 @@ def checked(data: Dataset) -> Dataset:
     if faults:
         raise DataError(
             f"the data {data.name!r} cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults),
-            remedy="mend the data; bequest never drops samples by itself",
+            remedy="fix the data; bequest never drops samples by itself",
         )
     return data
 
@@ -350,7 +350,7 @@ def from_arrays(
     """
     train = _split_of((x, y), 0)
     if train.y is None or train.y.ndim != 1:
-        raise DataError("the arrays cannot be used as data: y: expected one label a sample (N,)")
+        raise DataError("the arrays cannot be used as data: y: expected one label per sample (N,)")
     provided: dict[str, Split] = {}
     first = len(train)
     for split, value in (("validation", validation), ("test", test)):

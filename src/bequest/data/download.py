@@ -121,8 +121,8 @@ def _download(file: SourceFile, mirrors: Sequence[str], target: Path, progress: 
         f"{file.name} could not be fetched",
         expected=f"a file of sha256 {file.sha256}",
         got="\n    " + "\n    ".join(failures),
-        remedy="run the command again later (a partial download is resumed), or `bequest data import` "
-        "files that you have",
+        remedy="run the command again later (a partial download is resumed), or import "
+        "files that you have with `bequest data import`",
     )
 
 

@@ -109,7 +109,7 @@ def few_shot(labels: Tensor, count: int, *, seed: int) -> Tensor:
         DataError: If ``count`` is below 1.
     """
     if count < 1:
-        raise DataError("per_class must be at least 1", expected="at least 1 a class", got=count)
+        raise DataError("per_class must be at least 1", expected="at least 1 per class", got=count)
     generator = numpy_generator(seed, "few-shot")
     rows = []
     for label in torch.unique(labels).tolist():
@@ -127,7 +127,7 @@ def subset(split: Split, per_class: int, *, seed: int) -> Split:
         DataError: If the split has no labels, one a sample.
     """
     if split.y is None or split.y.ndim != 1:
-        raise DataError("per_class needs one class label a sample", expected="one label a sample")
+        raise DataError("per_class needs one class label per sample", expected="one label per sample")
     return split.take(few_shot(split.y, per_class, seed=seed))
 
 
@@ -174,13 +174,12 @@ def images_of(name: str, listings: Listings, options: ImageOptions) -> Dataset:
         unreadable += failures
     if unreadable and not options.skip_unreadable:
         raise DataError(
-            f"{len(unreadable)} files of {name} cannot be read as images",
+            f"{len(unreadable)} file{'s' if len(unreadable) != 1 else ''} of {name} cannot be read as images",
             got=several(unreadable),
-            remedy="mend or remove them, or leave them out with skip_unreadable = true",
+            remedy="fix or remove them, or skip them with skip_unreadable = true",
         )
-    notes = (
-        (f"{len(unreadable)} unreadable files were left out: {several(unreadable)}",) if unreadable else ()
-    )
+    were = "file was" if len(unreadable) == 1 else "files were"
+    notes = (f"{len(unreadable)} unreadable {were} left out: {several(unreadable)}",) if unreadable else ()
     return Dataset(name, decoded, tuple(order), (*notes, *listings.notes))
 
 
@@ -231,9 +230,9 @@ def _dealt(
     if few:
         raise DataError(
             f"some classes have too few images to hold out {' and '.join(needed)} images",
-            expected=f"at least {1 + len(needed)} a class",
+            expected=f"at least {1 + len(needed)} per class",
             got=several(few),
-            remedy=f"add images, give folders for {' and '.join(needed)}, or name the others in classes",
+            remedy=f"add images, give folders for {' and '.join(needed)}, or list the others in classes",
         )
     labels = _indices(train, order)
     # Large enough for an image of each class.

@@ -31,8 +31,8 @@ def fraction(split: Split, share: float, *, seed: int) -> Split:
     labels = split.y if split.y is not None else torch.zeros(len(split), dtype=torch.int64)
     if labels.ndim > 1:
         raise DataError(
-            "a fraction of a split needs one class label a sample",
-            expected="one label a sample",
+            "a fraction of a split needs one class label per sample",
+            expected="one label per sample",
             got=tuple(labels.shape),
         )
     drawn = bits(seed, "fraction", split.ids, 0, 1)[:, 0]

@@ -118,7 +118,9 @@ class Unvaried(Generator, name="unvaried"):
         mean, variances, components = _principal_components(split.x)
         free = len(variances) - _components_needed(variances, self.explained)
         if free < 1:
-            raise DataError("the data vary in every direction", remedy="lower `explained`")
+            raise DataError(
+                "the data vary in every direction, so none is left for noise", remedy="lower `explained`"
+            )
         basis = components[:, :free]
         # As much variance in all as the data have.
         deviation = self.scale * float((variances.sum() / free).sqrt())
@@ -173,7 +175,7 @@ def _principal_components(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _shape(split: Split) -> tuple[int, ...]:
     if not split.x.is_floating_point():
-        raise DataError("noise cannot stand for tokens", expected="images or vectors", got=split.x.dtype)
+        raise DataError("noise cannot replace tokens", expected="images or vectors", got=split.x.dtype)
     return tuple(split.x.shape[1:])
 
 

@@ -97,7 +97,7 @@ class Grammar:
         if not 0 <= low <= high <= MOST_ATTRACTORS:
             raise DataError(
                 "a sentence cannot have so many attractors",
-                expected=f"a fewest and a most, 0 <= fewest <= most <= {MOST_ATTRACTORS}",
+                expected=f"(fewest, most) with 0 <= fewest <= most <= {MOST_ATTRACTORS}",
                 got=self.attractors,
             )
 

@@ -81,7 +81,7 @@ def folder_listings(
     notes = []
     if places:
         others = [name for name in folders if folders[name] not in places.values()]
-        notes += [f"folders that are no split were left out: {several(others, ', ')}"] if others else []
+        notes += [f"folders that are not splits were left out: {several(others, ', ')}"] if others else []
     listings = {}
     for split, place in (places or {"train": root}).items():
         listings[split], remarks = _listing(root, place, classes, nested=nested, complete=split == "train")
@@ -145,7 +145,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             columns = [name.strip().lower() for name in reader.fieldnames or ()]
             twice = sorted(name for name, count in Counter(columns).items() if count > 1)
             if twice:
-                raise DataError(f"{path} has two columns of one name", got=", ".join(twice))
+                raise DataError(f"{path} has two columns of the same name", got=", ".join(twice))
             reader.fieldnames = columns
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -155,7 +155,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     if uneven:
         raise DataError(
             f"{path} has rows with more or fewer values than columns",
-            expected=f"{len(columns)} values a row",
+            expected=f"{len(columns)} values per row",
             got=f"lines {several(list(map(str, uneven)), ', ')}",
         )
     return rows or [dict.fromkeys(columns, "")][:0]
@@ -246,7 +246,7 @@ def _files_below(folder: Path) -> list[Path]:
         raise DataError(
             f"{error.filename or folder} cannot be read",
             got=error.strerror,
-            remedy="give yourself the right to read it, or move it away",
+            remedy="get permission to read it, or move it away",
         ) from error
 
 
@@ -277,19 +277,24 @@ class _Walk:
                 self.others.append(name)
         if len(self.images) == images:
             count = len(self.others) - others
-            self.empty[folder.name] = f"{folder.name!r}" + (
-                f" ({count} files that are no images)" if count else ""
-            )
+            self.empty[folder.name] = f"{folder.name!r}" + (f" ({_no_images(count)})" if count else "")
 
     def notes(self) -> list[str]:
         """Notes on files left out, and on images whose names do not say that they are."""
         notes = []
         if self.others:
-            notes.append(f"{len(self.others)} files that are no images were left out: {several(self.others)}")
+            count = len(self.others)
+            verb = "was" if count == 1 else "were"
+            notes.append(f"{_no_images(count)} {verb} left out: {several(self.others)}")
         if self.by_content:
-            names = several(self.by_content)
-            notes.append(f"{len(self.by_content)} files are images by their content, not by name: {names}")
+            count, names = len(self.by_content), several(self.by_content)
+            kind = "file is an image by its" if count == 1 else "files are images by their"
+            notes.append(f"{count} {kind} content, not by name: {names}")
         return notes
+
+
+def _no_images(count: int) -> str:
+    return "1 file that is not an image" if count == 1 else f"{count} files that are not images"
 
 
 def _listing(
@@ -305,14 +310,14 @@ def _listing(
             f"class folders without images in {place}",
             expected=f"CLASS/* ({', '.join(sorted(SUFFIXES))})",
             got=several(empty, ", "),
-            remedy="add images, remove the folder, or name the classes that are to be used: classes = [...]",
+            remedy="add images, remove the folder, or list the classes to use: classes = [...]",
         )
     if walk.images and not walk.direct and not nested:
         raise DataError(
-            f"no class folder in {place} holds images itself; they lie in folders below",
+            f"no class folder in {place} holds images itself; they lie in subfolders",
             expected="CLASS/*",
             got=several([name for name, _, _ in walk.images], ", "),
-            remedy=f"use {place / walk.images[0][2]} if its folders are the classes, or nested = true",
+            remedy=f"use {place / walk.images[0][2]} if its folders are the classes, or set nested = true",
         )
     images = Listing(*zip(*walk.images, strict=True)) if walk.images else Listing((), (), ())
     return images, walk.notes()
@@ -332,7 +337,7 @@ def _refuse_overlaps(listings: Mapping[str, Listing]) -> None:
                 )
     if faults:
         raise DataError(
-            f"{len(faults)} files are in two splits",
+            f"{len(faults)} file{'s are' if len(faults) != 1 else ' is'} in two splits",
             got=several(faults),
             remedy="keep each in one split",
         )

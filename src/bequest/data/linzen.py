@@ -147,7 +147,7 @@ def find(root: str | Path | None = None) -> Path:
     raise DataError(
         "Linzen's sentences were not found",
         expected=f"{FILE} or {FILE}.gz in {folder} or {folder / 'language'}",
-        remedy="download it from the repository TalLinzen/rnn_agreement, or name its folder by BEQUEST_DATA",
+        remedy="download it from the repository TalLinzen/rnn_agreement, or set BEQUEST_DATA to its folder",
     )
 
 

@@ -91,7 +91,7 @@ def read_mnist(root: Path) -> dict[str, np.ndarray]:
     raise DataError(
         "MNIST was not found",
         expected=f"{', '.join(MNIST_FILES)} (plain or .gz) in {root / FOLDERS[0]}, or {root / ARCHIVES[0]}",
-        remedy="`bequest data fetch mnist` downloads it, `bequest data import mnist PATH` takes your files; "
+        remedy="`bequest data fetch mnist` downloads it, `bequest data import mnist PATH` imports yours; "
         "BEQUEST_DATA names another folder",
     )
 
@@ -129,7 +129,7 @@ def _checked(arrays: dict[str, np.ndarray], where: Path) -> dict[str, np.ndarray
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if x.dtype != np.uint8 or x.shape[1:] != (SIDE, SIDE) or y.shape != x.shape[:1]:
             raise DataError(
-                f"{where} is not what it should be: {part}",
+                f"{where} has the wrong type or shape: {part}",
                 expected=f"uint8 (N, {SIDE}, {SIDE}) with N labels",
                 got=f"{x.dtype} {x.shape} with labels {y.shape}",
             )

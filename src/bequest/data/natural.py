@@ -38,7 +38,9 @@ def linzen_subset(root: Path | None = None) -> list[Item]:
     texts = _members(path, [f"{LINZEN_STEM}.text", f"{LINZEN_STEM}.gold"])
     text, gold = (texts[f"{LINZEN_STEM}.{kind}"].splitlines() for kind in ("text", "gold"))
     if len(text) != len(gold):
-        raise DataError(f"{path} does not fit together", expected=f"{len(text)} answers", got=len(gold))
+        raise DataError(
+            f"{path} does not have one answer per sentence", expected=f"{len(text)} answers", got=len(gold)
+        )
     return [_linzen_item(*pair, path) for pair in zip(text, gold, strict=True)]
 
 

@@ -63,7 +63,7 @@ def random_labels(
     if not (0 < share < 1 and classes > 1 and held >= 1 and classes <= samples):
         raise DataError(
             "these random labels leave a split or a class empty",
-            expected="a share between 0 and 1, 2 classes or more, and at least 10 samples and one a class",
+            expected="a share between 0 and 1, 2 classes or more, and at least 10 samples and one per class",
             got=f"{samples} samples of {classes} classes, a share of {share:g}",
         )
     generator = torch_generator(seed, "random labels")

@@ -184,7 +184,7 @@ def take(
                 f"{file.name} is not the published file",
                 expected=f"sha256 {file.sha256}",
                 got=digest,
-                remedy="give the files as published, or --unverified for another set in the same form",
+                remedy="use the published files, or --unverified to accept another set of the same format",
             )
     # Only after all of them were checked, so that a wrong file leaves the folder unchanged.
     return [write_bytes(root / source.folder / file.name, contents[file.name]) for file in source.files]

@@ -43,7 +43,7 @@ class Space:
             raise DataError("queries cannot be spread over such features", got="NaN or infinity")
         if len({len(part) for part in factors}) > 1:
             raise DataError(
-                "features and residuals are of different queries", got=[len(part) for part in factors]
+                "features and residuals belong to different queries", got=[len(part) for part in factors]
             )
         # Single precision is enough for products and twice as fast; norms are summed in double.
         self.norms = torch.stack([part.square().sum(1) for part in factors]).prod(0)

@@ -144,7 +144,7 @@ class GeneratedStream(Stream):
         x = self.source.generate(self.rows, torch_generator(self._seed, "generate", self.source.name, step))
         if not isinstance(x, Tensor) or len(x) != self.rows:
             raise DataError(
-                f"the generator {self.source.name!r} did not make what it was asked for",
+                f"the generator {self.source.name!r} did not return what it was asked for",
                 expected=f"a tensor of {self.rows} inputs",
                 got=f"a tensor {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__,
             )
@@ -231,7 +231,7 @@ class ChosenStream(Stream):
                 return coverage(answers.features, count, chosen=earlier)
             if answers.residuals is not None:
                 return badge(answers.residuals, answers.features, count, seed=self._seed, chosen=earlier)
-        needed = "features that were not computed here" if by in SPREADING else "a score a query"
+        needed = "features that were not computed here" if by in SPREADING else "a score per query"
         raise ConfigError.of(f"queries {self.source.name!r}", [f"active.by: {by!r} needs {needed}"])
 
     def _taken(self, current: int) -> _Chosen:

@@ -261,7 +261,9 @@ def _by_column(
     unknown = sorted({word for word in words if split_of(word) is None})
     if unknown:
         raise DataError(
-            "the column 'split' names no splits", expected=", ".join(NAMES), got=several(unknown, ", ")
+            "the column 'split' has values that are not splits",
+            expected=", ".join(NAMES),
+            got=several(unknown, ", "),
         )
     x, names = parts["train"]
     sorted_out = dict(parts)
@@ -272,7 +274,9 @@ def _by_column(
                 "the column 'split' leaves no training rows", got=several(sorted(set(words)), ", ")
             )
         if rows and split != "train" and split in parts:
-            raise DataError(f"{split} is both a file and rows of the table", remedy="give one of them")
+            raise DataError(
+                f"{split} is given both as a file and as rows of the table", remedy="give one of them"
+            )
         if rows:
             sorted_out[split] = (x[rows], [names[row] for row in rows])
     return sorted_out

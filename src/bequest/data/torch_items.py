@@ -108,8 +108,8 @@ def _unreadable(data: Any) -> DataError:
             "an IterableDataset cannot be used",
             expected="a map-style Dataset: len() and an index",
             got=type(data).__name__,
-            remedy="samples without an index have no ids, so that views, stored answers and a resumed run "
-            "could not be exact; write it to arrays (`npz:FILE`) or a folder first",
+            remedy="without an index samples have no ids, so views, stored answers and resumed runs "
+            "would not be exact; write it to arrays (`npz:FILE`) or a folder first",
         )
     return DataError(
         f"a value of type {type(data).__name__} cannot be read as data",

@@ -76,10 +76,10 @@ class TrackingOptions(Config):
     @model_validator(mode="after")
     def _in_order(self) -> TrackingOptions:
         if self.trained[0] > self.trained[1]:
-            raise ValueError("trained goes from the shortest to the longest string")
+            raise ValueError("trained must go from the shortest to the longest string")
         for split, lengths in (("far", self.tested), ("queries", self.asked)):
             if getattr(self, split) and not lengths:
-                raise ValueError(f"{split} has strings, but of no length")
+                raise ValueError(f"{split} has a number of strings, but no lengths")
         return self
 
     @property
@@ -175,7 +175,7 @@ class _Words:
             yield block
         if missing:
             raise DataError(
-                f"there are not so many strings of {self._group.name} for the split {self._split!r}",
+                f"there are too few strings of {self._group.name} for the split {self._split!r}",
                 expected=f"at most {size - missing:,} of {lengths[0]} to {lengths[-1]} letters",
                 got=f"{size:,}",
                 remedy="ask for fewer strings, or for longer ones",

@@ -71,7 +71,7 @@ def checkpointing(
 
 def ignore(what: str, why: str) -> None:
     """Warn that a checkpoint is not resumed from."""
-    text = f"{what} {why}; the run starts from its beginning"
+    text = f"{what} {why}; training starts over"
     warnings.warn(text, CheckpointIgnored, stacklevel=3)
 
 
@@ -86,7 +86,7 @@ def _read(path: Path, run: str) -> State | None:
     start = len(MAGIC) + DIGEST_BYTES
     digest = hashlib.sha256(content[start:]).hexdigest().encode() + b"\n"
     if content[:start] != MAGIC + digest:
-        ignore(f"the checkpoint {path}", "is damaged (its content does not have its digest)")
+        ignore(f"the checkpoint {path}", "is damaged (its content does not match its digest)")
         return None
     try:
         stored = torch.load(io.BytesIO(content[start:]), weights_only=True, map_location="cpu")

@@ -56,7 +56,7 @@ class OfFunction(AnswerObjective):
         if not isinstance(loss, Tensor) or loss.ndim:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ObjectiveError(
-                "the function of the objective returns no scalar",
+                "the objective's function does not return a scalar",
                 expected="a tensor of shape (): the mean over rows",
                 got=shape,
                 remedy="end it with .mean()",
@@ -133,7 +133,7 @@ def named_teacher(text: str, data: Dataset, options: Mapping[str, Any] | None = 
             f"the teacher {text!r} has not been trained",
             expected="FAMILY:WEIGHTS, RUN:ARM[:SEED], or a network of timm, torchvision or transformers",
             got=f"the family {text!r} without weights",
-            remedy="train it first (bq.fit) and give what comes back, or name its weights",
+            remedy="train it first (bq.fit) and pass the result, or name its weights",
         )
     network = build_named(name, data, seed=0)
     # Trained weights are the same at any seed; parameters that differ were initialised, not loaded.
@@ -160,8 +160,8 @@ def _refuse_new(text: str, network: nn.Module, other: nn.Module) -> None:
     new = [key for key, value in network.state_dict().items() if not torch.equal(value, values[key])]
     if new:
         raise ModelError(
-            f"the teacher {text!r} has parameters that nobody has trained",
-            expected="a network that tells the classes of the data apart",
+            f"the teacher {text!r} has untrained parameters",
+            expected="a network trained to tell the classes of the data apart",
             got=f"new: {', '.join(new[:4])}",
-            remedy="train it on the data first (bq.fit), and give what comes back",
+            remedy="train it on the data first (bq.fit), and pass the result",
         )

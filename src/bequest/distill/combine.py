@@ -42,8 +42,8 @@ class Mean(Combination):
         count = len(teacher_logits)
         if self.weights is not None and len(self.weights) != count:
             raise ObjectiveError(
-                "as many weights as teachers are needed",
-                expected=f"{count} weights, one a teacher",
+                "weights and teachers differ in number",
+                expected=f"{count} weights, one per teacher",
                 got=f"{len(self.weights)} weights",
             )
         if count == 1:

@@ -87,7 +87,7 @@ def train(
     save = checkpoint if checkpoint is not None and run.ranks.first else _keep_nothing
     saved = save(None)
     if saved is not None and saved.get("identity", "") != identity:
-        ignore("the checkpoint", "was written by a run with other data, weights or settings")
+        ignore("the checkpoint", "was written by a run with different data, weights or settings")
         saved = None
     saved = run.ranks.shared(saved)
     if saved is None:

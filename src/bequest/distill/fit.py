@@ -260,7 +260,7 @@ def _explained(callback: Callback) -> Callback:
             raise InputError(
                 f"the callback {named_callback(callback)} failed after epoch {epoch}",
                 got=f"{type(error).__name__}: {error}",
-                remedy="mend it, or leave it out",
+                remedy="fix it, or leave it out",
             ) from error
 
     return call
@@ -307,8 +307,8 @@ def _sources(
     if mixture or isinstance(queries, AnySource):
         if active is not None or not isinstance(view, Identity):
             raise InputError(
-                "these queries cannot be shown in views, or chosen from",
-                expected="a generator that makes what it wants to show; sources with a view of their own",
+                "these queries cannot be combined with views or active",
+                expected="a generator that applies its own views, or sources with their own view and active",
                 got="views or active beside a generator or sources",
                 remedy="give view= and active= to Source(...)",
             )
@@ -341,7 +341,7 @@ def _whole(seed: object) -> int:
     try:
         return operator.index(seed)  # type: ignore[arg-type]
     except TypeError:
-        raise InputError("the seed is not a whole number", expected="an int", got=repr(seed)[:80]) from None
+        raise InputError("the seed is not an integer", expected="an int", got=repr(seed)[:80]) from None
 
 
 def _recipe(recipe: Recipe | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Recipe:

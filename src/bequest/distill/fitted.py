@@ -182,7 +182,7 @@ def load(folder: str | Path, model: nn.Module | None = None) -> Fitted:
         model, family, options = loaded.model, loaded.config.family, loaded.config.options
     elif model is None:
         raise ModelError(
-            f"the student in {folder} is a network of your own, which cannot be built by its name",
+            f"the student in {folder} is your own network, which cannot be built from its name",
             expected="the network, freshly built",
             remedy="bq.load(folder, model=MyNet())",
         )

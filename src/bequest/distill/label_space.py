@@ -36,16 +36,16 @@ def check_class_order(
         InputError: Of the class ``error``, if the same names have another order, or vocabularies differ.
 
     >>> check_class_order("the teacher 'cnn'", ["cat", "dog"], ["cat", "hound"], InputError)
-    ["the teacher 'cnn' has other class names than the data: class 1 is 'dog', not 'hound'"]
+    ["the teacher 'cnn' has different class names from the data: class 1 is 'dog', not 'hound'"]
     """
     if theirs is None or tuple(theirs) == tuple(ours):
         return []
     if tokens and sorted(theirs) != sorted(ours):
         differ = len(set(theirs) ^ set(ours))
         raise error(
-            f"{whose} has another vocabulary than the data",
+            f"{whose} has a different vocabulary from the data",
             expected=f"{len(ours):,} tokens",
-            got=f"{len(theirs):,} tokens; {differ:,} are in one of the two only",
+            got=f"{len(theirs):,} tokens; {differ:,} are in only one of the two",
             remedy="use one tokenizer for both, or map the teacher's logits to the data's tokens",
         )
     # Not an error here: the caller compares the widths of the logits, and knows the remedy.
@@ -54,13 +54,13 @@ def check_class_order(
     first = next(k for k, (a, b) in enumerate(zip(theirs, ours, strict=True)) if a != b)
     if sorted(theirs) == sorted(ours):
         raise error(
-            f"{whose} has the classes in another order than the data",
+            f"{whose} has its classes in a different order from the data",
             expected=f"class {first} is {ours[first]!r}, as in the data",
             got=f"class {first} is {theirs[first]!r}",
             remedy="load the data with its classes in the teacher's order (classes=[...])",
         )
     return [
-        f"{whose} has other class names than the data: class {first} is {theirs[first]!r}, "
+        f"{whose} has different class names from the data: class {first} is {theirs[first]!r}, "
         f"not {ours[first]!r}"
     ]
 

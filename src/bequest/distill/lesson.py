@@ -224,8 +224,8 @@ class Lesson:
         world = Ranks.here().world
         if world > 1 and any(isinstance(module, BATCH_NORM) for module in self.student.modules()):
             sentences.append(
-                f"BatchNorm saw each rank's rows apart: with {world} ranks the student differs from one "
-                "trained in one process"
+                f"BatchNorm saw the rows of each rank separately: with {world} ranks the student differs "
+                "from one trained in one process"
             )
         return sentences
 

@@ -63,11 +63,13 @@ class ModelQueries:
         if prompts.ndim != 2 or prompts.is_floating_point() or not prompts.numel():
             faults.append(f"prompts: expected tokens (M, P), got {prompts.dtype} {tuple(prompts.shape)}")
         elif length <= prompts.shape[1]:
-            faults.append(f"length: {length} tokens leave nothing to write after {prompts.shape[1]}")
+            faults.append(
+                f"length: {length} tokens leave nothing to generate after prompts of {prompts.shape[1]}"
+            )
         if not temperature > 0:
             faults.append(f"temperature: expected a number > 0, got {temperature}")
         if end is not None and padding is None:
-            faults.append("end: needs padding, to fill sequences up with")
+            faults.append("end: needs padding, to fill up sequences that end early")
         if faults:
             raise ConfigError.of("queries of a model", faults)
         self._prompts, self._length, self._temperature = prompts, length, temperature
@@ -90,7 +92,8 @@ class ModelQueries:
             return
         if self._by == "teacher" and not teachers:
             raise ConfigError.of(
-                "queries of a model", ["the teacher writes, and no network teaches here; name a model"]
+                "queries of a model",
+                ["the teacher generates, but there is no network as teacher; pass a model"],
             )
         self._writer = student if self._by == "student" else teachers[0].network
 
@@ -105,7 +108,7 @@ class ModelQueries:
         model = self._writer
         if model is None:
             raise ConfigError.of(
-                "queries of a model", [f"the {self._by} writes, and only a lesson knows it; name a model"]
+                "queries of a model", [f"the {self._by} generates, but only a Lesson knows it; pass a model"]
             )
         chosen = torch.randint(len(self._prompts), (rows,), generator=generator)
         tokens = self._prompts.cpu()[chosen]
@@ -166,7 +169,9 @@ class Written(Generator, name="written"):
         """
         if split.x.ndim != 2 or split.x.is_floating_point():
             raise DataError(
-                "only sequences of tokens can be written", expected="tokens (N, L)", got=tuple(split.x.shape)
+                "only sequences of tokens can be generated",
+                expected="tokens (N, L)",
+                got=tuple(split.x.shape),
             )
         return ModelQueries(
             torch.cat([block[:, : self.prompt] for block in blocks_of(split.x)]),

@@ -119,8 +119,8 @@ class Ranks:
                 f"rank {self.rank} lost the other ranks",
                 expected=f"{self.world} ranks in step",
                 got=str(error).strip().splitlines()[0],
-                remedy="look for another rank's error; the same command goes on from the last checkpoint, "
-                "also with another number of ranks",
+                remedy="look for another rank's error; the same command resumes from the last checkpoint, "
+                "also with a different number of ranks",
             ) from error
 
 

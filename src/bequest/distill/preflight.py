@@ -53,7 +53,7 @@ def check_teachers(
         if teacher.shares(student):
             raise ModelError(
                 f"{whose} and the student share parameters or buffers",
-                expected="two networks of their own",
+                expected="two separate networks",
                 got="tensors that belong to both, which training the student would change",
                 remedy="copy one of them (copy.deepcopy)",
             )
@@ -63,7 +63,7 @@ def check_teachers(
             raise ModelError(
                 f"{whose}: BatchNorm cannot normalise a single row in training mode",
                 expected="two rows or more at once",
-                got="one row a step",
+                got="one row per step",
                 remedy="raise the batch size, or ask it in eval mode",
             )
         if logits.shape[-1] != len(data.classes):
@@ -71,7 +71,7 @@ def check_teachers(
             check_class_order(whose, teacher.classes, data.classes, ModelError, tokens=data.next_token)
             more = logits.shape[-1] - len(data.classes)
             raise ModelError(
-                f"{whose} has another label space than the data",
+                f"{whose} has a different label space from the data",
                 expected=f"{len(data.classes):,} logits",
                 got=f"{logits.shape[-1]:,} logits, {abs(more):,} {'more' if more > 0 else 'fewer'}",
                 remedy="replace the teacher's head, or map its classes to the data's",

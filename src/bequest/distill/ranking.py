@@ -99,7 +99,7 @@ class Ranking:
                     continue
                 if answer.ndim > ANSWER_AXES:
                     raise ConfigError.of(
-                        "active", [f"by: {spec.by} needs one answer a sample, not one a position"]
+                        "active", [f"by: {spec.by} needs one answer per sample, not one per position"]
                     )
                 residuals.append((_probs(answer, spec) - self._target(spec, batch, clean)).cpu())
         return PoolFeatures(torch.cat(features), torch.cat(residuals) if residuals else None)

@@ -102,7 +102,7 @@ class Recipe(Config):
         if self.epochs is None and self.steps is None:
             raise ValueError("give epochs or steps")
         if "weight_decay" in self.options or "lr" in self.options:
-            raise ValueError("options: lr and weight_decay have fields of their own")
+            raise ValueError("options: lr and weight_decay have their own fields")
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} is not a multiple of accumulate {self.accumulate}")
         return self
@@ -144,7 +144,7 @@ class Recipe(Config):
         try:
             return OPTIMIZERS[self.optimizer](groups, lr=self.lr, **options)
         except (TypeError, ValueError) as error:
-            raise ConfigError.of("recipe", [f"options: {self.optimizer} refuses them: {error}"]) from None
+            raise ConfigError.of("recipe", [f"options: {self.optimizer} rejects them: {error}"]) from None
 
     def _groups(
         self, named: Mapping[str, nn.Parameter], factors: Mapping[str, float], heights: Mapping[str, int]
@@ -191,4 +191,4 @@ def _no_parameter(pattern: str, named: Iterable[str]) -> str:
     close = nearest(pattern, names, count=1, likeness=0.5)  # looser than usual, as "*" matches no letter
     shown = ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
     hint = f"did you mean {close[0]!r}?" if close else f"there are {shown}"
-    return f"{pattern!r} fits no parameter; {hint}"
+    return f"{pattern!r} matches no parameter; {hint}"

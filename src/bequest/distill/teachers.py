@@ -317,7 +317,7 @@ class Teacher(AnyTeacher):
             f"the teacher {self.name!r} changed while it taught",
             expected=expected,
             got=got,
-            remedy="find what trains it or writes to its buffers; a teacher is only ever asked",
+            remedy="find what trains it or writes to its buffers; a teacher must not change",
         )
 
 

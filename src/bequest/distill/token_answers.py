@@ -80,7 +80,7 @@ def sequences_read(split: Split, vocabulary: int, most: int = MOST_NUMBERS) -> T
         DataError: If no token has a label.
     """
     if split.y is None or split.y.ndim == 1 or not bool((split.y != UNLABELLED).any()):
-        raise DataError("these sequences have no labels", expected="a label a token, (N, L)")
+        raise DataError("these sequences have no labels", expected="one label per token, (N, L)")
     counts = (split.y != UNLABELLED).sum(1)
     order = torch.from_numpy(numpy_generator(0, "token readings").permutation(len(split))).to(counts.device)
     order = order[counts[order] > 0]

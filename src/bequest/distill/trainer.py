@@ -355,7 +355,7 @@ class Trainer:
             f"the loss of the {self.name} is not finite at step {step} of {self.steps}",
             expected="a finite loss",
             got=f"{', '.join(names)} not finite",
-            remedy="lower the learning rate, clip gradients, or look at the teacher's logits",
+            remedy="lower the learning rate, clip gradients, or check the teacher's logits",
         )
 
 

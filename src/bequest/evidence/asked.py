@@ -42,7 +42,7 @@ add(
 
 
 class Distance(Kind):
-    """Values over the distance of a split's inputs from training, asked and unasked inputs apart.
+    """Values over the distance of a split's inputs from training, asked and unasked inputs separately.
 
     A split's ``distance`` says how far it is, and ``asked`` whether the queries contain such inputs; splits
     of equal distance are averaged.
@@ -55,8 +55,8 @@ class Distance(Kind):
     key = "distance"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Asked and unasked",
-        intro="What is left of each arm as the inputs move away from training: inputs about which the "
-        "teacher was asked, and inputs between and beyond them about which nobody was.",
+        intro="How well each arm holds up as the inputs move away from training: inputs that the teacher was "
+        "asked about, and inputs between and beyond them that it was not.",
         place=8,
     )
 
@@ -75,7 +75,7 @@ class Distance(Kind):
     @override
     def faults(self, study: StudySpec) -> Iterator[str]:
         if not _by_distance(study):
-            yield "measures.distance: no split says its distance"
+            yield "measures.distance: no split states its distance"
         known = [*PROPERTIES.in_order(), *LIKENESSES.in_order()]
         for name in self.of:
             if name.removeprefix(INHERITANCE) not in known:
@@ -174,8 +174,8 @@ class Maps(Kind):
     on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Maps",
-        intro="Where each network is right, and how alike two such patterns are, whatever their means. Dots "
-        "are what was asked.",
+        intro="Where each network is right, and how similar two such maps are, regardless of their means. "
+        "Dots mark the inputs that the teacher was asked about.",
         place=6,
         measures=(MAP_CORRELATION,),
     )

@@ -31,7 +31,7 @@ class Attention(Kind):
     on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Locality",
-        intro="How far each layer of a transformer looks: the mean distance between a patch and those that "
+        intro="How far each layer of a transformer attends: the mean distance between a patch and those that "
         "it attends to.",
         place=43,
         charts=("attention",),

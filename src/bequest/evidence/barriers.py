@@ -65,7 +65,7 @@ class Barriers(Kind):
             if missing:
                 continue
             if len({study.arms[arm].student for arm in pair}) > 1:
-                yield f"measures.barriers: {pair[0]} and {pair[1]} are not of one architecture"
+                yield f"measures.barriers: {pair[0]} and {pair[1]} have different architectures"
 
     @override
     def restricted(self, arms: Collection[str]) -> KindSpec | None:

@@ -57,7 +57,7 @@ class Corruptions(OfArms):
     list_field = "families"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Robustness",
-        intro="What is left of each arm as the inputs move away from training.",
+        intro="How well each arm holds up as the inputs move away from the training data.",
         place=20,
         charts=("robustness",),
     )

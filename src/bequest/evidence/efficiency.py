@@ -104,8 +104,8 @@ class Budget(Lines):
     on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Budget",
-        intro="How much is handed over for each answer that is asked of the teacher, whether used or not: "
-        "a ranking by the teacher's answers asks about its whole pool.",
+        intro="How much is handed over for each answer of the teacher, whether used or not: "
+        "ranking by the teacher's answers queries the whole pool.",
         place=25,
         charts=("budget",),
     )
@@ -320,7 +320,7 @@ class Efficiency(Lines):
     on_study_data = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Data efficiency",
-        intro="What each way to train makes of few samples, and of many.",
+        intro="How each way of training does with few samples and with many.",
         place=26,
         charts=("efficiency",),
     )

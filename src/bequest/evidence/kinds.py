@@ -126,7 +126,7 @@ def _named(kind: Kind) -> Iterator[None]:
         raise RunError(
             f"the evidence {kind.key!r} could not be computed",
             got=f"{type(error).__name__}: {error}",
-            remedy="mend the part that raises it, then run the same command again; nothing is trained again",
+            remedy="fix the part that raises it, then run the same command again; nothing is trained again",
         ) from error
 
 

@@ -50,7 +50,7 @@ class Layers(Kind):
     key = "layers"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Layer by layer",
-        intro="How alike each layer of a student is to the layer of its teacher that is most like it.",
+        intro="How similar each layer of a student is to the most similar layer of its teacher.",
         place=42,
         charts=("layers",),
     )

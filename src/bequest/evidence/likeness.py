@@ -25,7 +25,7 @@ SPECIALISATION = "token_specialisation"
 
 add(
     SPECIALISATION,
-    "own token's agreement less the other's",
+    "own token's agreement minus the other's",
     "share",
     group="likeness",
     needs=("split", "teacher", "several_tokens"),

@@ -48,8 +48,8 @@ class Paths(Kind):
     list_field = "arms"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Training paths",
-        intro="The way each arm took through function space while training, laid flat so that distances are "
-        "kept as well as they can be.",
+        intro="The path of each arm through function space during training, drawn in two dimensions so that "
+        "distances are preserved as well as possible.",
         place=45,
         charts=("path",),
         measures=("path_approach",),
@@ -141,8 +141,8 @@ def _map(
     # With a 0, since the maximum of undefined floors alone would be a warning of NumPy.
     floor = np.nanmax([0.0, *(_floor(readings, arm, seed) for arm in rows)])
     note = (
-        f"{name}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network is "
-        f"{floor:.2g} from itself; "
+        f"{name}: stress {drawn.stress:.3f}, null {null:.3f}, p = {drawn.p_value:.3g}; a network's distance "
+        f"from itself is {floor:.2g}; "
         f"{'the map shows paths' if drawn.shows_path else drawn.reason or 'the map shows no path'}"
     )
     points = [

@@ -33,8 +33,8 @@ class Properties(Kind):
     always = True
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Calibration",
-        intro="Accuracy against confidence: on the diagonal a model knows what it knows; below it, it is too "
-        "sure. Grey bars count the answers in each bin.",
+        intro="Accuracy against confidence: on the diagonal a model is calibrated, below it "
+        "overconfident. Grey bars count the answers in each bin.",
         place=30,
         charts=("reliability",),
     )
@@ -92,8 +92,8 @@ class Against(Kind):
     list_field = "pairs"
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="One property against another",
-        intro="Each arm as one dot, its means over seeds: what goes up together, and which student lies "
-        "beside its teacher.",
+        intro="Each arm is one dot at its means over seeds: which properties rise together, and which "
+        "student lies close to its teacher.",
         place=31,
         charts=("against",),
     )

@@ -29,7 +29,7 @@ NEEDED = {
 """Properties that need these attributes of the samples."""
 
 TITLES = {"attractors": "attractors", "distance": "words from the subject to the verb"}
-MAJORITY = "the commoner number, always"
+MAJORITY = "always the more frequent number"
 NONE = -1  # negative strata are left out by `accuracy_by`
 
 
@@ -66,7 +66,8 @@ class Strata(Kind):
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Attractors and distance",
         intro="Accuracy as more nouns of the other number stand between subject and verb, and as these move "
-        "apart; training showed few. The line for the commoner number needs no sentence.",
+        "apart; the training data have few such sentences. The line for the more frequent number needs no "
+        "sentence.",
         place=21,
         charts=("attractors", "distance"),
     )

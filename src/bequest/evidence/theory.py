@@ -194,7 +194,7 @@ def _at_best(
     }
     best = optimise(Mixture(**place.mixture), over, observable=chart.observable, **fixed)
     titles = {**_titles(chart), "arm": name}
-    yield Curve(**titles, y_title=f"least {_title(chart.observable)}", points=_line_points(xs, best.value))
+    yield Curve(**titles, y_title=f"lowest {_title(chart.observable)}", points=_line_points(xs, best.value))
     for key in chart.sought:
         yield Curve(**titles, y_title=BEST[key], points=_line_points(xs, best.values[SOUGHT[key]]))
 
@@ -244,7 +244,7 @@ def _map(study: StudySpec, chart: TheoryChart, y: AxisSpec, arm: str) -> Curve:
         assert other is not None
         values = values - other
         label = study.arms[chart.less].label or chart.less
-        z_title = f"{z_title} less that of: {label}"
+        z_title = f"{z_title} minus that of: {label}"
     points = tuple(
         Point(x=float(xs[i]), y=float(ys[j]), z=float(values[j, i]))
         for j in range(ys.size)

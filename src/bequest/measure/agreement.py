@@ -175,7 +175,9 @@ def teacher_student_kl(teacher_log_probs: Array, student_log_probs: Array) -> Fl
     q = log_probabilities(student_log_probs, "student_log_probs")
     same_length(teacher_log_probs=p, student_log_probs=q)
     if p.shape != q.shape:
-        raise DataError("teacher and student differ in classes", expected=p.shape[1], got=q.shape[1])
+        raise DataError(
+            "teacher and student differ in the number of classes", expected=p.shape[1], got=q.shape[1]
+        )
     # 0 where p is 0, since 0 log 0 = 0; −inf − (−inf) would be NaN.
     gap = np.subtract(p, q, out=np.zeros_like(p), where=p > -np.inf)
     divergence: Float[np.ndarray, " n"] = (np.exp(p) * gap).sum(axis=1)

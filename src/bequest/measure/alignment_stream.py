@@ -99,7 +99,7 @@ class _Side:
     def shifted(self, rows: np.ndarray) -> Floats:
         if rows.shape[1] != len(self.shift):
             raise DataError(
-                f"the features of {self.name} changed in number",
+                f"the number of features of {self.name} changed",
                 expected=len(self.shift),
                 got=rows.shape[1],
             )

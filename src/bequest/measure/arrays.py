@@ -130,7 +130,7 @@ def scores(array: Array, name: str, *, columns: int = 2) -> Floats:
     if table.shape[1] < columns:
         # With one score the argmax is always the same class: two such models would agree everywhere.
         raise DataError(
-            f"{name} has one column, which is no choice between classes",
+            f"{name} has one column, which is not a choice between classes",
             expected=f"(N, C) with {columns} classes or more",
             got=table.shape,
             remedy="for two classes pass both, such as np.stack([1 - p, p], axis=1) for probabilities p",
@@ -141,7 +141,7 @@ def scores(array: Array, name: str, *, columns: int = 2) -> Floats:
             f"NaN or +inf among the {name}",
             expected="finite numbers",
             got=f"{int(bad.sum())} such rows of {len(table)}, the first row {int(bad.argmax())}",
-            remedy="mend the model or the file; rows are not dropped, since pairs of files must keep theirs",
+            remedy="fix the model or the file; rows are not dropped, since pairs of files must stay aligned",
         )
     return table.astype(np.float64)
 
@@ -213,9 +213,9 @@ def classes(array: Array, name: str, *, count: int | None = None) -> Integers:
     if indices.dtype.kind not in "iu":
         raise DataError(
             f"{name} are not class indices",
-            expected="whole numbers of an integer dtype",
+            expected="an integer dtype",
             got=indices.dtype,
-            remedy=f"{name}.astype(int), if they are whole",
+            remedy=f"{name}.astype(int), if the values are integers",
         )
     if indices.size and (indices.min() < 0 or (count is not None and indices.max() >= count)):
         wrong = (indices < 0) | (indices >= (np.inf if count is None else count))
@@ -242,7 +242,7 @@ def flags(array: Array, name: str) -> Booleans:
     if column.dtype != np.bool_:
         raise DataError(
             f"{name} is not boolean",
-            expected="bool, one a sample",
+            expected="bool, one per sample",
             got=column.dtype,
             remedy="pass predictions == labels",
         )
@@ -259,7 +259,7 @@ def same_length(**arrays: NDArray[Any]) -> int:
     if len(set(lengths.values())) != 1:
         raise DataError(
             f"{' and '.join(lengths)} differ in length",
-            expected="as many values in each",
+            expected="the same number of values in each",
             got=", ".join(f"{name} {length}" for name, length in lengths.items()),
             remedy="give all of them for the same samples or seeds, in the same order",
         )

@@ -244,7 +244,7 @@ def same_architecture(first: nn.Module, second: nn.Module) -> None:
     for name in sorted(set(one) | set(other)):
         if one.get(name) != other.get(name):
             raise ModelError(
-                "the two networks are not of one architecture",
+                "the two networks have different architectures",
                 expected=f"{name} {one.get(name, 'absent')}",
                 got=f"{name} {other.get(name, 'absent')}",
             )

@@ -39,7 +39,9 @@ def look_levels(seeds: Sequence[int], *, level: float = 0.95) -> Float[np.ndarra
     share(level, "level")
     planned = np.asarray(seeds, dtype=np.float64)
     if planned.ndim != 1 or not len(planned) or planned[0] < 1 or (np.diff(planned) <= 0).any():
-        raise DataError("the seeds of the looks do not rise", expected="such as [3, 5, 8]", got=list(seeds))
+        raise DataError(
+            "the seeds of the looks do not increase", expected="such as [3, 5, 8]", got=list(seeds)
+        )
     spent = (1 - level) * planned / planned[-1]
     levels: Floats = 1 - np.diff(spent, prepend=0.0)
     return levels

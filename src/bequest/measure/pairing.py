@@ -72,7 +72,7 @@ def _checked(ids: NDArray[Any], name: str) -> NDArray[Any]:
     if column.ndim != 1 or column.dtype.kind not in "iuUS":
         raise DataError(
             f"{name} are not sample ids",
-            expected="(N,), integers or texts",
+            expected="(N,), integers or strings",
             got=f"{column.dtype} of shape {column.shape}",
         )
     values, counts = np.unique(column, return_counts=True)
@@ -81,7 +81,7 @@ def _checked(ids: NDArray[Any], name: str) -> NDArray[Any]:
             f"{name} occur more than once",
             expected="each sample once",
             got=f"{int((counts > 1).sum())} of them, such as {values[counts > 1][0]}",
-            remedy="keep one row a sample",
+            remedy="keep one row per sample",
         )
     return column
 

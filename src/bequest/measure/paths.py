@@ -139,7 +139,7 @@ def path_map(
     directions = np.array([direction_p_value(table[np.ix_(rows, rows)], seed=seed) for rows in paths or ()])
     if reason is None and len(directions) and not (holm(directions) < SIGNIFICANT).any():
         reason, code = (
-            "no path: the steps lead in no direction, as those of a random walk",
+            "no path: the steps have no common direction, like those of a random walk",
             Reason.NO_DIRECTION,
         )
     return PathMap(points, stress, null, p_value, reason, code, directions)
@@ -168,7 +168,7 @@ def direction_p_value(distances: Array, *, draws: int = 999, seed: int = 0) -> f
     """
     table = _checked(distances, least=0)
     if len(table) < 3:
-        return Undefined(f"{len(table)} checkpoints have no two steps", Reason.TOO_FEW)
+        return Undefined(f"{len(table)} checkpoints; two steps need 3 or more", Reason.TOO_FEW)
     if not np.diag(table, 1).any():
         return Undefined("the checkpoints are all the same", Reason.CONSTANT)
     squares = table**2
@@ -198,7 +198,7 @@ def path_length(distances: Array) -> float:
     """
     table = _checked(distances, least=0)
     if len(table) < 2:
-        return Undefined(f"{len(table)} checkpoints make no path", Reason.TOO_FEW)
+        return Undefined(f"{len(table)} checkpoints; a path needs 2 or more", Reason.TOO_FEW)
     return float(np.diag(table, 1).sum())
 
 

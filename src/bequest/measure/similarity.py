@@ -191,7 +191,7 @@ class Similarity:
         """(value − null) / (ceiling − null): 0 at the null, 1 at the ceiling; NaN if these are equal."""
         gap = self.ceiling - self.null
         if np.isnan(gap) or gap == 0:
-            return Undefined("there is no ceiling apart from the null", Reason.NO_GAP)
+            return Undefined("the ceiling does not differ from the null", Reason.NO_GAP)
         return (self.value - self.null) / gap
 
 
@@ -258,7 +258,7 @@ def _pairs(side: Floats, name: str, between: str, comparison: str) -> Floats | U
         return similar
     values: Floats = similar[np.triu_indices(len(side), 1)]
     if np.ptp(values) < 10.0**-DECIMALS:
-        return Undefined(f"the samples of {name} are all equally alike", Reason.CONSTANT)
+        return Undefined(f"the samples of {name} are all equally similar", Reason.CONSTANT)
     if comparison == "spearman":
         from scipy.stats import rankdata  # slow to import, and needed here alone
 

@@ -149,6 +149,6 @@ def _whole_numbers(strata: Array) -> Integers:
     where = plain(strata, "strata")
     if where.dtype.kind not in "iu" or where.ndim != 1:
         raise DataError(
-            "strata are not whole numbers", expected="integers (N,)", got=f"{where.dtype} {where.shape}"
+            "strata are not integers", expected="integers (N,)", got=f"{where.dtype} {where.shape}"
         )
     return where.astype(np.int64)

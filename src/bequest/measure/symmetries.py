@@ -211,7 +211,7 @@ def check_symmetries(
                 f"the symmetry {symmetry.name!r} changes what the network computes",
                 expected=f"equal outputs within {tolerance:g}",
                 got=f"{off:.3g} of the largest output",
-                remedy="list every tensor in which the order of these units shows",
+                remedy="list every tensor in which the order of these units appears",
             )
 
 

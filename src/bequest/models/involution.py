@@ -141,7 +141,7 @@ class Involution(nn.Module):
         super().__init__()
         if channels % GROUP or kernel < 1 or kernel % 2 == 0:
             raise ModelError(
-                "an involution shares kernels among 16 channels, and they are centred",
+                "an involution cannot have these channels and this kernel",
                 expected="a multiple of 16 channels and an odd kernel",
                 got=(channels, kernel),
             )
@@ -259,7 +259,7 @@ def rednet(
     channels = _channels(input_shape)
     if len(blocks) != len(widths) or not blocks:
         raise ModelError(
-            "blocks and widths go together", expected="one of each a stage", got=(blocks, widths)
+            "blocks and widths differ in length", expected="one of each per stage", got=(blocks, widths)
         )
     first = widths[0] // EXPANSION
     return RedNet(convolution(channels, first, 3), first, classes, blocks, widths, kernel)

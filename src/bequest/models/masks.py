@@ -96,7 +96,7 @@ def _check_padding(model: nn.Module, padding: int) -> None:
     of_network = getattr(model, "padding", None)
     if isinstance(of_network, int) and of_network != padding:
         raise ModelError(
-            "the network takes another token for padding than the data",
+            "the network uses a different padding token from the data",
             expected=f"padding = {padding}",
             got=f"padding = {of_network}",
             remedy="build the network with the padding of the data",

@@ -85,7 +85,7 @@ def _explanation(model: nn.Module, x: Tensor, error: Exception) -> ModelError:
         )
     if x.is_floating_point() and dtypes and dtypes != [inputs]:
         return ModelError(
-            "the network has weights of another dtype than its inputs",
+            "the network's weights and its inputs differ in dtype",
             expected=f"weights in {inputs}",
             got=f"weights in {', '.join(dtypes)}: {first_line}",
             remedy=f"convert the network with .to(torch.{inputs}), or the inputs",
@@ -126,7 +126,7 @@ def _check_logits(logits: Tensor, rows: int, classes: int | None) -> None:
             "the logits of the network have the wrong shape",
             expected=expected,
             got=tuple(logits.shape),
-            remedy=f"give its last layer {classes} outputs, one a class" if fits else None,
+            remedy=f"give its last layer {classes} outputs, one per class" if fits else None,
         )
     if not logits.is_floating_point():
         raise ModelError("the logits of the network are not real numbers", got=logits.dtype)

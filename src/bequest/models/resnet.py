@@ -113,7 +113,9 @@ def resnet(
     if (mean is None) != (std is None) or {len(each) for each in (mean, std) if each is not None} - {
         channels
     }:
-        raise ModelError("mean and std go together", expected=f"{channels} numbers each", got=(mean, std))
+        raise ModelError(
+            "mean and std must be given together", expected=f"{channels} numbers each", got=(mean, std)
+        )
     normalise = Normalise(mean, std) if mean is not None and std is not None else None
     return ResNet(channels, classes, (depth - 2) // 6, normalise)
 

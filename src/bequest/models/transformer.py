@@ -107,7 +107,9 @@ class Transformer(nn.Module):
         width, layers, heads = options.width, options.layers, options.heads
         if width < 1 or layers < 1:
             raise ModelError(
-                "a Transformer has blocks", expected="width and layers of 1 or more", got=(width, layers)
+                "a Transformer needs at least one block",
+                expected="width and layers of 1 or more",
+                got=(width, layers),
             )
         if heads < 1 or width % heads:
             raise ModelError("heads must divide the width", expected=f"a multiple of {heads}", got=width)

@@ -302,9 +302,9 @@ def _check_start(options: VitOptions) -> None:
             got=options.weight_init,
         )
     if options.position_std < 0:
-        raise ModelError("position_std is a deviation", expected="0 or more", got=options.position_std)
+        raise ModelError("position_std is out of range", expected="0 or more", got=options.position_std)
     if not 0 <= options.drop_path < 1:
-        raise ModelError("drop_path is a share of the samples", expected="in [0, 1)", got=options.drop_path)
+        raise ModelError("drop_path is out of range", expected="in [0, 1)", got=options.drop_path)
 
 
 def _check_sizes(input_shape: Sequence[int], options: VitOptions) -> None:
@@ -313,20 +313,22 @@ def _check_sizes(input_shape: Sequence[int], options: VitOptions) -> None:
         raise ModelError(f"a vit has no form {form!r}", expected=", ".join(TOKENS), got=form)
     if patch < 1 or len(input_shape) != IMAGE_AXES or any(side % patch for side in input_shape[1:]):
         raise ModelError(
-            "a vit cuts images into patches",
+            "a vit needs images that divide into patches",
             expected=f"inputs (C, H, W), H and W multiples of {patch}",
             got=tuple(input_shape),
         )
     if width < 1 or options.depth < 1:
         raise ModelError(
-            "a vit has blocks", expected="width and depth of 1 or more", got=(width, options.depth)
+            "a vit needs at least one block",
+            expected="width and depth of 1 or more",
+            got=(width, options.depth),
         )
     if not round(width * options.mlp) >= 1:
         raise ModelError(
-            "each block of a vit has hidden units", expected="width · mlp of 1 or more", got=options.mlp
+            "each block of a vit needs hidden units", expected="width · mlp of 1 or more", got=options.mlp
         )
     if heads < 1 or width % heads:
-        raise ModelError("heads share the width", expected=f"a multiple of {heads}", got=width)
+        raise ModelError("heads must divide the width", expected=f"a multiple of {heads}", got=width)
 
 
 def _rows(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n l d"]:

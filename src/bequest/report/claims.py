@@ -14,7 +14,10 @@ SIGNS = {"upheld": "✓", "contradicted": "✗", "undecided": "?"}
 MOST_SEEDS = 1000
 """Records count the seeds that a claim needs up to here."""
 
-NEEDED = "Seeds: those of a new study of the undecided claims alone, which decides one with a chance of 80 %."
+NEEDED = (
+    "Seeds needed: those of a new study of the undecided claims alone that decides one with a probability of "
+    "80 %."
+)
 
 
 @dataclass(frozen=True)
@@ -101,20 +104,21 @@ def rounds_text(rounds: RoundsRecord) -> str:
     others = [count(look.seeds) for look in rounds.looks if not look.taken]
     seeds = joined([count(look.seeds) for look in rounds.looks])
     text = (
-        f"Judged in rounds of seeds, at looks planned before the first (at {seeds} seeds), all of which "
-        "together err as often as one would."
+        f"Judged in rounds of seeds, at looks planned before the first (at {seeds} seeds); all looks "
+        "together have the error rate of a single one."
     )
     if taken:
         text += f" Decided {joined(taken)}."
     if others:
         decided = bool(taken) and not rounds.looks[len(taken) - 1].further
-        why = "nothing was left for" if decided else "not taken:"
+        why = "nothing was left to decide at" if decided else "not taken:"
         text += (
             f" {why[0].upper()}{why[1:]} the look{'s' if len(others) > 1 else ''} at {joined(others)} seeds."
         )
     if rounds.judged_before:
         text += (
-            " The claims had been judged once before these looks were planned, which the levels do not count."
+            " The claims had been judged once before these looks were planned; "
+            "the levels do not account for that."
         )
     return text
 
@@ -145,5 +149,5 @@ def _tally(confirmatory: Sequence[Claim], exploratory: Sequence[Claim]) -> str:
     sentence = f"Of {len(confirmatory)} claim{plural}: {counted}." if confirmatory else ""
     if exploratory:
         apart = f"{len(exploratory)} exploratory claim{'s' if len(exploratory) != 1 else ''}"
-        sentence = f"{sentence} {apart} apart.".strip()
+        sentence = f"{sentence} {apart} listed separately.".strip()
     return sentence

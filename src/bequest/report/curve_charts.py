@@ -62,7 +62,7 @@ def chart_figure(name: str, curves: Sequence[Curve], styles: Styles, *, title: s
 def left_out(names: Sequence[str]) -> tuple[str, ...]:
     """The note on what a page has no room for."""
     return (
-        (f"Not drawn, for want of room, but in the data under Reproduce: {', '.join(names)}.",)
+        (f"Not drawn for lack of space, but in the data under Reproduce: {', '.join(names)}.",)
         if names
         else ()
     )
@@ -283,7 +283,7 @@ def _table(panels: dict[Key, list[_Strand]]) -> DataTable:
         for stop in [*stops[:-1:stride], stops[-1]]:
             cells = [by_column.get(column, {}).get(stop) for column in columns]
             rows.append((_quantity(key), count(stop), *map(_cell_text, cells)))
-    note = "Not every point is shown; the data under Reproduce have them all." if cut else ""
+    note = "Not every point is shown; the data under Reproduce have all of them." if cut else ""
     return DataTable(("quantity", next(iter(panels))[1], *columns), tuple(rows), heads=2, note=note)
 
 

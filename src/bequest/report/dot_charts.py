@@ -278,7 +278,7 @@ def _extremes(title: str, measurements: Sequence[Measurement], styles: Styles) -
 def _arrow_notes(groups: Sequence[RowGroup]) -> tuple[str, ...]:
     dots = [dot for group in groups for row in group.rows for dot in row.dots]
     if any(dot.low_beyond or dot.high_beyond for dot in dots):
-        return ("An arrow points to what lies beyond the axis; the table has the numbers.",)
+        return ("Arrows mark values beyond the axis; the table has the numbers.",)
     return ()
 
 

@@ -43,7 +43,7 @@ def _picture(point: Point) -> Picture:
 def _summary(curve: Curve, points: Sequence[Point]) -> str:
     """Of the first picture, which changed most."""
     if not points:
-        return "No image changed that way."
+        return "No image changed in this way."
     first = points[0]
     of = f" of {first.n}" if first.n else ""
     return (

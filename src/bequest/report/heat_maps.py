@@ -226,13 +226,13 @@ def _tiles_summary(curves: Sequence[Curve], styles: Styles) -> str:
         if values:
             means.append(f"{number(sum(values) / len(values))} for {styles.label(curve.arm)}")
     what = capitalised(curves[0].z_title or "the value")
-    return f"{what}, mean of each map: {joined(means)}." if means else "The maps hold no value."
+    return f"{what}, mean of each map: {joined(means)}." if means else "The maps have no values."
 
 
 def _summary(curve: Curve, label: str) -> str:
     low, high = _ends(curve)
     if low is None or high is None:
-        return f"{label or 'The map'}: nothing is defined."
+        return f"{label or 'The map'}: no value is defined."
     what = f"{label}: {curve.z_title}" if label else f"{curve.z_title or 'the value'}"
     places = [
         f"{number(p.z)} at {curve.x_title} {number(p.x)} and {curve.y_title} {number(p.y)}"
@@ -254,7 +254,7 @@ def _table(curves: Sequence[Curve], styles: Styles) -> DataTable:
             rows.append((styles.label(curve.arm), number(y), *cells))
     head = (f"{curves[0].x_title} →", curves[0].y_title, *(number(x) for x in columns))
     cut = len(columns) < len(xs) or any(len(_axes(c)[1]) > MOST_TABLE_ROWS for c in curves)
-    note = "Not every point is shown; the data under Reproduce have them all." if cut else ""
+    note = "Not every point is shown; the data under Reproduce have all of them." if cut else ""
     return DataTable(head, tuple(rows), heads=2, note=note)
 
 

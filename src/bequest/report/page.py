@@ -106,10 +106,10 @@ def _further_arms(run: Run) -> list[str]:
 
 
 def _fallback_answer(run: Run) -> str:
-    """In place of an answer: the count of verdicts, or how many cells are done."""
+    """In place of an answer: the count of verdicts, or how many cells done."""
     tally = claims_of(run.verdicts).tally
     done = sum(cell.status == "done" for cell in run.study.cells)
-    return tally or f"No answer yet: {done} of {len(run.study.cells)} cells are done."
+    return tally or f"No answer yet: {done} of {len(run.study.cells)} cells done."
 
 
 @cache

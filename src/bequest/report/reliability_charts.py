@@ -99,9 +99,9 @@ def _summary(split: str, curves: Sequence[Curve], styles: Styles) -> str:
         for style in styles.sorted(c.arm for c in curves)
         if (gap := calibration_gap([p for c in curves if c.arm == style.name for p in c.points])) is not None
     ]
-    where = f"On {split}" if split else "Over all"
+    where = f"On {split}" if split else "Overall"
     if not gaps:
-        return f"{where}, no bin holds an answer."
+        return f"{where}, no bin contains an answer."
     worst, best = max(gaps), min(gaps)
     if len(gaps) == 1:
         return f"{where}, {worst[1]} is {number(worst[0])} away from the diagonal on average."

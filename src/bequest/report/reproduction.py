@@ -59,7 +59,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         (
             "machine",
             f"{source.platform}, {source.device}, "
-            f"{source.threads} thread{'s' if source.threads != 1 else ''} a cell",
+            f"{source.threads} thread{'s' if source.threads != 1 else ''} per cell",
         ),
         ("configuration", study.config_hash),
         ("data", study.data_digest or ""),

@@ -45,8 +45,8 @@ def peaks(quantity: str, named: Sequence[Named]) -> tuple[float, str]:
     if len(tops) == 1:
         return top[0], f"{top[1]}: {quantity} peaks at {number(top[0])}."
     return top[0], (
-        f"The highest {quantity} on the way is {number(top[0])} for {top[1]} "
-        f"and {number(bottom[0])} for {bottom[1]}."
+        f"Peak {quantity} is highest for {top[1]}, {number(top[0])}, "
+        f"and lowest for {bottom[1]}, {number(bottom[0])}."
     )
 
 
@@ -55,13 +55,13 @@ def places(named: Sequence[Named]) -> tuple[float, str]:
     last = [(name, points[-1]) for name, points in _defined(named)]
     pairs = sorted((math.dist(p, q), f"{a} and {b}") for (a, p), (b, q) in combinations(last, 2))
     if not pairs:
-        return (-1.0, NOTHING) if not last else (0.0, f"The way of {last[0][0]}.")
+        return (-1.0, NOTHING) if not last else (0.0, f"The path of {last[0][0]}.")
     near, far = pairs[0], pairs[-1]
     if len(pairs) == 1:
         return far[0], f"{near[1]} end {number(near[0])} apart."
     return far[0], (
-        f"Nearest at their ends are {near[1]}, {number(near[0])} apart; "
-        f"farthest are {far[1]}, {number(far[0])}."
+        f"The paths of {near[1]} end nearest to each other, {number(near[0])} apart; "
+        f"those of {far[1]} end farthest apart, {number(far[0])}."
     )
 
 

@@ -66,7 +66,7 @@ def check_picture(path: Path) -> None:
     """Refuse a picture that :func:`write_picture` could not write."""
     if path.suffix.lower() not in KINDS:
         raise DataError(
-            f"{path} is not a kind of picture that can be drawn", expected="a name that ends in .svg or .png"
+            f"{path} is not a file format that can be drawn", expected="a name that ends in .svg or .png"
         )
     if path.suffix.lower() == ".png":
         try:
@@ -74,7 +74,7 @@ def check_picture(path: Path) -> None:
         except ImportError:
             raise MissingExtra(
                 "a PNG is drawn by resvg-py, which is not installed",
-                remedy="python -m pip install resvg-py, or ask for an .svg",
+                remedy="python -m pip install resvg-py, or choose a name that ends in .svg",
             ) from None
 
 

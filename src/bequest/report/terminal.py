@@ -111,5 +111,5 @@ def _missing(run: Run) -> list[RenderableType]:
     if not missing:
         return []
     failed = sum(cell.status == "failed" for cell in missing)
-    text = f"{len(missing)} of {len(run.study.cells)} cells have no result, {failed} of them failed"
+    text = f"{len(missing)} of {len(run.study.cells)} cells without a result, {failed} of them failed"
     return [Text(text, style="red" if failed else "yellow")]

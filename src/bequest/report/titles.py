@@ -106,24 +106,24 @@ CHARTS = {
         10,
     ),
     "robustness": _section(
-        "Robustness", "What is left of each arm as the inputs move away from training.", 20
+        "Robustness", "How well each arm holds up as the inputs move away from the training data.", 20
     ),
     "attractors": _section(
         "Attractors",
-        "Accuracy as more nouns of the other number stand between subject and verb; training showed few. The "
-        "line for the commoner number says what is to be had without reading the sentence.",
+        "Accuracy as more nouns of the other number stand between subject and verb; the training data have "
+        "few. The line for the more frequent number is the accuracy without reading the sentence.",
         21,
     ),
     "distance": _section(
         "Distance", "Accuracy as subject and verb move apart, however many nouns stand between them.", 22
     ),
-    "budget": _section("Budget", "How much is handed over for each question that the student may ask.", 25),
+    "budget": _section("Budget", "How much is handed over for each query that the student may ask.", 25),
     "efficiency": _section(
-        "Data efficiency", "What each way to train makes of few samples, and of many.", 26
+        "Data efficiency", "How each way of training does with few samples and with many.", 26
     ),
     "reliability": _section(
         "Calibration",
-        "Accuracy against confidence: on the diagonal a model knows what it knows; below it, it is too sure. "
+        "Accuracy against confidence: on the diagonal a model is calibrated, below it overconfident. "
         "Grey bars count the answers in each bin.",
         30,
     ),
@@ -135,19 +135,19 @@ CHARTS = {
     ),
     "layers": _section(
         "Layer by layer",
-        "How alike each layer of a student is to the layer of its teacher that is most like it.",
+        "How similar each layer of a student is to the most similar layer of its teacher.",
         42,
     ),
     "attention": _section(
         "Locality",
-        "How far each layer of a transformer looks: the mean distance between a patch and those that it "
-        "attends to.",
+        "How far each layer of a transformer attends: the mean distance between a patch and the patches "
+        "that it attends to.",
         43,
     ),
     "path": _section(
         "Training paths",
-        "The way each arm took through function space while training, laid flat so that distances are kept "
-        "as well as they can be.",
+        "The path of each arm through function space during training, drawn in two dimensions so that "
+        "distances are preserved as well as possible.",
         45,
     ),
     "barrier": _section(

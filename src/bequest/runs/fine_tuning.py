@@ -162,7 +162,7 @@ def _check_same(first: str, second: str) -> None:
         raise DataError(
             "teacher and student have different tokenizers",
             expected=f"{len(one.vocabulary):,} tokens, those of {first}",
-            got=f"{len(other.vocabulary):,} tokens, those of {second}; {differ:,} are in one of the two only",
+            got=f"{len(other.vocabulary):,} tokens, those of {second}; {differ:,} are in only one of the two",
             remedy="choose a student with the tokenizer of its teacher, or one from scratch: lstm, "
             "transformer, or --student-option pretrained=false",
         )

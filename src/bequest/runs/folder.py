@@ -72,7 +72,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} is not a run folder",
                 expected="a folder that bequest run wrote",
-                got="a study that somebody wrote",
+                got="a study file, not a run of it",
                 remedy=f"bequest run {self.configuration}; its last line names the run folder",
             )
         scale = str(content.pop("scale"))
@@ -272,8 +272,8 @@ class RunFolder:
             f"this configuration would leave {count} of {self.path} unused",
             expected="a configuration that needs every cell that was trained there",
             got="\n    " + "\n    ".join(_first(differing)) + f"\n    unused: {', '.join(_first(cells))}",
-            remedy="--amend goes on in this folder (bequest prune deletes what is unused); or choose another "
-            "folder with --out",
+            remedy="--amend continues in this folder (bequest prune deletes what is unused); or choose "
+            "another folder with --out",
         )
 
     def _changed_parts(self, plan: Plan, unused: list[CellRecord]) -> list[str]:
@@ -307,7 +307,7 @@ def refuse_others(path: Path, leases: Leases) -> None:
     others = leases.others_at_work(prove=True)
     if others:
         raise RunFolderError(
-            f"others are at work in {path}; nothing was deleted",
+            f"other workers are at work in {path}; nothing was deleted",
             got=", ".join(_first([other.where for other in others])),
             remedy="wait until they are done, or end them",
         )

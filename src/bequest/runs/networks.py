@@ -156,16 +156,16 @@ def check_classes(text: str, data: Dataset) -> None:
     if trained_on.vocabulary != data.vocabulary:
         differ = len(set(trained_on.vocabulary) ^ set(data.vocabulary))
         raise DataError(
-            "the teacher was trained on another vocabulary than the data has",
+            "the teacher was trained on a different vocabulary from that of the data",
             expected=f"{len(trained_on.vocabulary):,} tokens",
-            got=f"{len(data.vocabulary):,} tokens; {differ:,} are in one of the two only",
+            got=f"{len(data.vocabulary):,} tokens; {differ:,} are in only one of the two",
             remedy="give the data the teacher's tokenizer: tokenizer = ...",
         )
     theirs, ours = trained_on.classes, data.classes
     if theirs != ours:
         differing = [f"{a} for {b}" for a, b in zip(theirs, ours, strict=False) if a != b]
         raise DataError(
-            "the teacher was trained on other classes than the data has",
+            "the teacher was trained on different classes from those of the data",
             expected=f"{len(ours)} classes: {', '.join(ours[:8])}{', ...' if len(ours) > 8 else ''}",
             got=f"{len(theirs)} classes: " + "; ".join(differing[:8] or theirs[:8]),
             remedy="without --as-is the teacher gets a new head and is fine-tuned",

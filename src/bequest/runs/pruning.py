@@ -64,7 +64,7 @@ def _refuse_changed(run: RunFolder, plan: Plan) -> None:
     record = run.readable_record()
     if record is None or not set(plan.by_id) <= {cell.id for cell in record.cells}:
         raise RunFolderError(
-            f"the last run of {run.path} had other cells than its study asks for now",
+            f"the last run of {run.path} had different cells from those that its study now asks for",
             expected="the parts, data and weights that it was run with",
             got="a change of one of them, or no readable study.json",
             remedy="run the study again first; it says what would be unused",

@@ -120,10 +120,10 @@ class Round:
         """
         claims = self.plan.study.claims
         if self.look is None:
-            reason = "its looks are planned at other seeds than these; --until-decided takes the next one"
+            reason = "its looks are planned at different seeds; --until-decided takes the next one"
             verdicts, rounds = not_judged(claims, judging, self.rounds, reason), self.rounds
         elif self.pending and self._unfinished(finished):
-            reason = "cells that it needs have no result, so that the look was not taken"
+            reason = "cells that it needs have no result, so the look was not taken"
             verdicts, rounds = not_judged(claims, judging, self.rounds, reason), self.rounds
         else:
             verdicts, rounds = verdicts_at(claims, judging, self.rounds, self.look), self.rounds
@@ -223,7 +223,7 @@ def _same_claims(plan: Plan, rounds: RoundsRecord, folder: RunFolder, *, amend: 
             expected="the claims that were judged, on the same networks and splits",
             got="a claim, or a network or split that one is about, that has changed",
             remedy="exploratory = true for claims that are new; another folder with --out; or --amend, which "
-            "judges all claims anew",
+            "judges all claims again",
         )
     return same
 

@@ -80,12 +80,16 @@ class Survey:
     def sentence(self) -> str:
         """What the folder has and what will be done, for the terminal."""
         if not self.jobs:
-            return f"all {self.cells} cells and their readings are there"
+            return f"all {_counted(self.cells, 'cell')} and their readings are finished"
         again = f" ({len(self.again)} of them again, for their training paths)" if self.again else ""
         return (
-            f"{len(self.trained)} cells there, {self.to_train} to train{again}, "
-            f"{self.readings} readings to make"
+            f"{_counted(len(self.trained), 'cell')} finished, {self.to_train} to train{again}, "
+            f"{_counted(self.readings, 'reading')} to make"
         )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 class Demand:

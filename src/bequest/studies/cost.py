@@ -32,8 +32,8 @@ GPU_STEP = 5e-4
 """Seconds of every step besides its kernels: batch, loss, optimizer."""
 
 ASSUMED = (
-    f"GPU hours assume {GPU_FLOPS / 1e12:g} TFLOP/s in float32, {GPU_KERNEL * 1e6:g} µs a kernel and "
-    f"{GPU_STEP * 1e3:g} ms a step besides, one cell at a time; training alone, without evaluation"
+    f"GPU hours assume {GPU_FLOPS / 1e12:g} TFLOP/s in float32, {GPU_KERNEL * 1e6:g} µs per kernel and "
+    f"{GPU_STEP * 1e3:g} ms a step besides, one cell at a time; training only, without evaluation"
 )
 
 

@@ -92,7 +92,7 @@ def _data_faults(study: StudySpec) -> Iterator[str]:
             yield f"arms.{name}: an arm of the source task has no teachers"
         start = study.model(arm.student).start
         if start is not None and start.arm:
-            yield f"arms.{name}: an arm of the source task starts from no other"
+            yield f"arms.{name}: an arm of the source task cannot start from another arm"
 
 
 def _own_splits_faults(study: StudySpec, name: str, model: ModelSpec) -> Iterator[str]:
@@ -197,7 +197,7 @@ def _initial_faults(study: StudySpec, name: str) -> Iterator[str]:
     if arm.initial is None:
         return
     if not arm.teachers:
-        yield f"{path}: there is no teacher whose weights it could have"
+        yield f"{path}: there is no teacher whose weights it could take"
         return
     if study.model(arm.student).start is not None:
         yield f"{path}: {arm.student} starts from pretrained weights, so it cannot have its teacher's"
@@ -253,7 +253,7 @@ def _claim_faults(study: StudySpec) -> Iterator[str]:
     for claim in study.claims:
         for key in sorted(set(LABEL.findall(claim.text)) - {*claim.named_arms}):
             labels = ", ".join(f"{each}.label" for each in claim.named_arms)
-            yield f"claims.{claim.id}.text: {{{key}.label}} is no arm of this claim; known: {labels}"
+            yield f"claims.{claim.id}.text: {{{key}.label}} is not an arm of this claim; known: {labels}"
     for path, arm, split in quoted:
         if arm not in study.arms:
             yield f"{path}: {not_known('arm', arm, study.arms)}"
@@ -300,7 +300,7 @@ def _group_faults(study: StudySpec) -> Iterator[str]:
             yield f"measures: {not_known('split', name, study.splits)}"
     for name, group in wanted.groups.items():
         if name in study.splits or not group:
-            yield f"measures.groups.{name}: expected a name that no split has, and a split or more"
+            yield f"measures.groups.{name}: expected a name that no split has, and at least one split"
 
 
 def _trial(path: str, attempt: Callable[[], object]) -> Iterator[str]:

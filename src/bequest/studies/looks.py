@@ -206,7 +206,7 @@ def _left_undecided(verdict: Verdict) -> Verdict:
     """A verdict of a look that was taken before, and did not decide the claim then."""
     if verdict.verdict == "undecided":
         return verdict
-    reason = "undecided when its look was taken; it was measured otherwise since"
+    reason = "undecided when its look was taken; it has been measured differently since"
     update = {"verdict": "undecided", "reason": reason, "reason_code": Reason.OTHER.value}
     return verdict.model_copy(update=update)
 

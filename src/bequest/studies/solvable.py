@@ -182,18 +182,18 @@ def _chart_faults(study: StudySpec, path: str, chart: TheoryChart) -> Iterator[s
     yield from _place_faults(study, path, [axis.parameter for axis in axes])
     for axis in axes:
         if axis.log and min(axis.start, axis.stop) <= 0:
-            yield f"{path}: {axis.parameter} in equal factors must lie above 0"
+            yield f"{path}: {axis.parameter} on a logarithmic axis must lie above 0"
     if chart.y is not None and chart.simulated:
-        yield f"{path}.simulated: a map is theory alone"
+        yield f"{path}.simulated: a map shows theory only"
     if chart.lines is not None:
         yield from _place_faults(study, f"{path}.lines", [chart.lines.parameter])
         if len(chart.arms) != 1 or chart.y is not None or chart.simulated:
             yield f"{path}.lines: lines of one arm over x alone, without simulations"
     for arm in chart.arms if chart.sought else ():
         if arm in study.arms and not has_optimum(study, arm):
-            yield f"{path}.sought: {arm!r} is no student of one plain teacher's logits on its samples"
+            yield f"{path}.sought: {arm!r} is not a student of one plain teacher's logits on its samples"
     if chart.sought and (chart.y is not None or chart.simulated):
-        yield f"{path}.sought: what is sought is theory over x alone"
+        yield f"{path}.sought: what is optimised is theory over x alone"
 
 
 def has_optimum(study: StudySpec, arm: str) -> bool:

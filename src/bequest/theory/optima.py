@@ -122,7 +122,7 @@ def _checked(
     """The grid's shape, its fixed parameters flat, and the options of the solve."""
     faults = [] if over else ["over: must name at least one parameter"]
     faults += [f"over: must be of {', '.join(BOUNDS)} (got {name!r})" for name in over if name not in BOUNDS]
-    faults += [f"{name}: is sought, and cannot be given too" for name in over if name in point]
+    faults += [f"{name}: is optimised, and cannot be set too" for name in over if name in point]
     if observable not in OBSERVABLES:
         faults.append(f"observable: must be one of {', '.join(OBSERVABLES)} (got {observable!r})")
     elif learner == 0 and observable not in names(0):

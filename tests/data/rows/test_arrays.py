@@ -111,7 +111,7 @@ def test_a_damaged_row_is_made_again_and_one_that_cannot_be_is_named():
         ArrayRows(array, digests=digests, mend=lambda row: array[row]),
     ):
         assert torch.equal(LazyRows(reader)[:5] + 0, expected[:5])
-        with pytest.raises(DataError, match="row 5 of the array is not what it was"):
+        with pytest.raises(DataError, match="row 5 of the array has changed since it was loaded"):
             LazyRows(reader)[4:6] + 0
 
 

@@ -175,7 +175,7 @@ class Drawing(Pictures):
 
 @pytest.mark.parametrize("readers", [0, 2])
 def test_an_item_that_differs_is_refused_when_it_is_read_again(readers, lazily):
-    with pytest.raises(DataError, match="differs between two readings") as refused:
+    with pytest.raises(DataError, match="differs between two reads") as refused:
         as_dataset(Drawing(range(120)), readers=readers)
     assert "views=" in str(refused.value)
     assert "frozen=True" in str(refused.value)
@@ -183,7 +183,7 @@ def test_an_item_that_differs_is_refused_when_it_is_read_again(readers, lazily):
     for split in data.splits.values():
         rows = split.x.rows
         if 17 in rows:
-            with pytest.raises(DataError, match="item 17 of the Dataset differs between two readings"):
+            with pytest.raises(DataError, match="item 17 of the Dataset differs between two reads"):
                 split.x + 0
             with pytest.raises(DataError, match="item 17 of the Dataset differs"):
                 split.x[(rows == 17).nonzero()[:, 0]]

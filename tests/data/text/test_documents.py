@@ -153,7 +153,7 @@ def test_a_tokenizer_without_padding_or_mask_packs_and_is_refused_for_the_rest(f
     data = bq.load_dataset(f"token:{file}", tokenizer=name, length=8)
     assert data.vocabulary[0] == "<|endoftext|>"
     assert int((data["train"].x == 0).sum()) > 0
-    with pytest.raises(DataError, match="cannot hide tokens"):
+    with pytest.raises(DataError, match="cannot mask tokens"):
         bq.load_dataset(f"token:{file}", tokenizer=name, task="masked")
     padded = bq.load_dataset(f"token:{file}", tokenizer=name, layout="padded", length=12)
     assert padded.padding == 0  # it fills rows up, since no document begins with it

@@ -75,5 +75,5 @@ def test_wrong_choices_are_refused(make, said):
 
 
 def test_one_id_a_sample():
-    with pytest.raises(DataError, match="a view needs one id a sample"):
+    with pytest.raises(DataError, match="a view needs one id per sample"):
         Shift(1)(X, IDS[:3], 0, seed=0)

@@ -127,7 +127,7 @@ def test_features_that_do_not_fit_are_refused():
     with pytest.raises(ObjectiveError, match="no activations of a teacher 2"):
         VkD("fc1", "conv1", teacher=2).check(FULL)
     short = Exchange(LOGITS, student_features={"fc1": draw(7, 6)}, teacher_features=({}, GUIDE))
-    with pytest.raises(ObjectiveError, match=r"is not one a sample\n  expected: *\(8, ...\)"):
+    with pytest.raises(ObjectiveError, match=r"is not one per sample\n  expected: *\(8, ...\)"):
         VkD("fc1", "conv1", teacher=1).check(short)
     few = Exchange(
         LOGITS[:3], student_features={"fc1": draw(3, 6)}, teacher_features=({"conv1": draw(3, 4)},)

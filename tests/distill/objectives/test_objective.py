@@ -171,7 +171,7 @@ def test_wrong_configurations(make, said):
         (CrossEntropy(), Exchange(S, Y + 5), r"classes 0\.\.4 of shape \(8,\)"),
         (CrossEntropy(), Exchange(SEQ, SEQ_Y[:, 0]), r"of shape \(4, 6\)"),
         (KD(), Exchange(S), "1 teacher, after combination"),
-        (KD(), Exchange(S, teacher_logits=(T, T)), "number of teachers do not fit"),
+        (KD(), Exchange(S, teacher_logits=(T, T)), "does not fit the number of teachers"),
         (KD(), Exchange(S, teacher_logits=(T[:, :4],)), "different shapes"),
         (KD(), Exchange(SEQ, teacher_logits=(SEQ,), mask=MASK & False), "the mask hides every position"),
         (KD(), Exchange(SEQ, teacher_logits=(SEQ,), mask=MASK[:2]), "the mask does not fit"),

@@ -37,7 +37,7 @@ def test_labels_and_activations_have_no_part_in_it():
 
 
 def test_outputs_that_are_not_there_or_differ_in_number_are_refused():
-    with pytest.raises(ObjectiveError, match="there is no 'auxiliary' of a teacher"):
+    with pytest.raises(ObjectiveError, match="no teacher provides 'auxiliary'"):
         Outputs().check(Exchange(CLASSES, teacher_logits=(CLASSES,), student_features={"auxiliary": MINE}))
     with pytest.raises(UnknownName, match="activation of the student"):
         Outputs("other").check(EXCHANGE)

@@ -96,14 +96,14 @@ def test_wrong_configurations(make, said):
         (
             Tokens(tokens=(1,)),
             FULL,
-            r"as many tokens as teachers are needed\n.*1 teachers, kept apart\n  got: *2",
+            r"tokens and teachers differ in number\n.*1 teachers, kept apart\n  got: *2",
         ),
         (Tokens(weights=(1, 1, 1)), FULL, "3 teachers, kept apart"),
         (Tokens(tokens=(1, 3)), FULL, "the student has no token 3"),
         (Tokens(), Exchange(MEAN, teacher_logits=(FIRST,) * 4, student_tokens=TOKENS), "no token 3"),
         (Bound(KD(), token=0), Exchange(MEAN, teacher_logits=(FIRST,)), "reads tokens"),
         (Bound(KD(), teacher=2), FULL, r"there is no teacher 2\n  expected: *0\.\.1"),
-        (Bound(KD()), FULL, "number of teachers do not fit"),
+        (Bound(KD()), FULL, "does not fit the number of teachers"),
         (Tokens(), Exchange(MEAN, teacher_logits=(FIRST[:, :4],), student_tokens=TOKENS), "different shapes"),
     ],
 )

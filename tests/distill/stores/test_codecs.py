@@ -183,7 +183,7 @@ def test_a_sum_is_served_if_its_terms_are() -> None:
     objective = parse_objective([{"name": "cross_entropy"}, {"name": "kd", "temperature": 3.0}])
     assert reading_temperature(TopK(k=2), objective) == 3.0
     two = parse_objective([{"name": "kd", "temperature": 2.0}, {"name": "kd", "temperature": 3.0}])
-    with pytest.raises(SignalError, match="worked out for one temperature"):
+    with pytest.raises(SignalError, match="computed for one temperature"):
         reading_temperature(TopK(k=2), two)
 
 

@@ -62,9 +62,9 @@ def test_a_bit_that_is_changed_after_the_first_opening_is_found_though_the_time_
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(SignalError, match=r"view-00001.npy: its content is not what was written"):
+    with pytest.raises(SignalError, match=r"view-00001.npy: its content has changed since it was written"):
         bq.open_store(folder)
-    with pytest.raises(SignalError, match=r"view-00001.npy: its content is not what was written"):
+    with pytest.raises(SignalError, match=r"view-00001.npy: its content has changed since it was written"):
         verify_store(folder)
 
 
@@ -127,7 +127,7 @@ def test_the_same_build_answers_a_damaged_view_again_and_says_so(
     path = tmp_path / "view-00001.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.warns(
-        UserWarning, match=r"view-00001.npy is damaged \(checksum\); the view is answered again"
+        UserWarning, match=r"view-00001.npy is damaged \(checksum\); its view is computed again"
     ):
         build()
     assert contents(tmp_path) == whole
@@ -151,7 +151,7 @@ def test_a_foreign_array_of_the_right_size_is_found_without_checksums(
     folder: Path, array: np.ndarray
 ) -> None:
     np.save(folder / "view-00000.npy", array)
-    with pytest.raises(SignalError, match=r"a foreign array: expected .*<f2.*got"):
+    with pytest.raises(SignalError, match=r"not the array that the manifest lists: expected .*<f2.*got"):
         bq.open_store(folder, checksums=False)
 
 
@@ -197,7 +197,7 @@ def test_a_manifest_that_points_elsewhere_is_refused(folder: Path) -> None:
     assert isinstance(manifest, Manifest)
     outside = manifest.shards[0].model_copy(update={"file": "../view-00000.npy"})
     rewritten(folder, shards=(outside, manifest.shards[1]))
-    with pytest.raises(SignalError, match="a file of a store lies in its folder"):
+    with pytest.raises(SignalError, match="not in the folder of the store"):
         bq.open_store(folder)
 
 
@@ -217,6 +217,13 @@ def test_a_torn_manifest_is_damaged(folder: Path, text: str) -> None:
         bq.open_store(folder)
 
 
+def test_a_manifest_that_was_edited_is_damaged(folder: Path) -> None:
+    path = folder / MANIFEST
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(SignalError, match="its text and its checksum do not match"):
+        bq.open_store(folder)
+
+
 def test_a_folder_without_a_store_is_said(tmp_path: Path) -> None:
     with pytest.raises(SignalError, match="is not a signal store"):
         bq.open_store(tmp_path)
@@ -226,7 +233,7 @@ def test_an_unfinished_store_is_said(tmp_path: Path) -> None:
     (tmp_path / ".building.json").write_text("{}")
     with pytest.raises(SignalError, match="is not finished") as caught:
         bq.open_store(tmp_path)
-    assert "run the build's command again" in str(caught.value)
+    assert "run the same build command again" in str(caught.value)
 
 
 def test_stores_that_do_not_fit_together_are_refused(data: Dataset, tmp_path: Path) -> None:
@@ -273,7 +280,7 @@ def test_a_probe_compares_lossy_answers_as_they_are_kept(
 def test_a_probe_refuses_other_teachers_and_other_data(
     teacher: nn.Module, data: Dataset, folder: Path
 ) -> None:
-    with pytest.raises(SignalError, match="has the answers of other teachers"):
+    with pytest.raises(SignalError, match="has the answers of different teachers"):
         verify_store(folder, teachers=network(1), data=data)
     with pytest.raises(SignalError, match="built on other samples"):
         verify_store(folder, teachers=teacher, data=data["train"])

@@ -222,7 +222,7 @@ def test_another_source_is_refused_with_what_differs(
 ) -> None:
     store = stored(teacher, data, tmp_path)
     (source,) = store.sources(data)
-    with pytest.raises(SignalError, match="does not fit what is trained") as caught:
+    with pytest.raises(SignalError, match="does not fit the training sources") as caught:
         store.opened([replace(source, **change)], KD())
     assert named in str(caught.value)
 
@@ -254,10 +254,10 @@ def test_other_views_other_teachers_and_other_classes_are_refused(
     with pytest.raises(SignalError, match="built on other views"):
         bq.distill("mlp", data, signal=store, views=Flip(), epochs=1)
     store.check_teachers([Teacher(teacher)])
-    with pytest.raises(SignalError, match="has the answers of other teachers"):
+    with pytest.raises(SignalError, match="has the answers of different teachers"):
         store.check_teachers([Teacher(network(1))])
     wider = Dataset("wider", data.splits, (*data.classes, "f"))
-    with pytest.raises(SignalError, match="another label space than the student"):
+    with pytest.raises(SignalError, match="a different label space from the student"):
         Lesson(
             bq.distill.__class__ and nn.Linear(1, 1),
             wider,
@@ -273,14 +273,16 @@ def test_an_objective_that_cannot_be_served_is_refused_before_the_first_step(
     teacher: nn.Module, data: Dataset, tmp_path: Path
 ) -> None:
     store = stored(teacher, data, tmp_path, codec=TopK(k=2))
-    with pytest.raises(SignalError, match="only the 2 largest are kept"):
+    with pytest.raises(SignalError, match="only the 2 largest are stored"):
         bq.distill("mlp", data, signal=store, objective=parse_objective("logit_mse"), epochs=1, batch=16)
 
 
 def test_lossy_answers_of_several_teachers_are_not_combined(data: Dataset, tmp_path: Path) -> None:
     teachers = [Teacher(network(k), name=f"t{k}") for k in (0, 1)]
     store = stored(teachers, data, tmp_path, codec=TopK(k=2))
-    with pytest.raises(SignalError, match="combined from all of their logits"):
+    with pytest.raises(
+        SignalError, match="combining the answers of several teachers needs all of their logits"
+    ):
         bq.distill("mlp", data, signal=store, combine=MeanLogits(), epochs=1, batch=16)
 
 

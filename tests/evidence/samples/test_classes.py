@@ -50,7 +50,7 @@ def test_a_class_that_is_never_answered_has_no_precision(readings):
     first, second = kind._of_each_class("class_precision", "cnn", rows, ["a", "b"])
     assert first.value == pytest.approx(0.6)
     assert second.value is None
-    assert "never answered" in second.reason
+    assert "never predicted" in second.reason
 
 
 def test_arms_that_are_not_shown_are_named(study):

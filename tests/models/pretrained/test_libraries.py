@@ -178,7 +178,7 @@ def test_pretrained_text_networks_bring_their_weights_and_get_a_new_head(folder,
 @pytest.mark.parametrize(
     ("options", "shape", "message"),
     [
-        ({"padding": 3}, (6,), "another token for padding"),
+        ({"padding": 3}, (6,), "a different padding token"),
         ({"vocabulary": 31}, (6,), "the vocabulary of"),
         ({"task": "translate"}, (6,), "no such task"),
         ({"task": "next_token", "vocabulary": 29}, (6,), "the vocabulary of"),

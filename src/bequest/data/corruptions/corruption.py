@@ -125,7 +125,7 @@ def _check(x: Tensor, ids: Tensor) -> None:
             got=f"{x.dtype} of shape {tuple(x.shape)}",
         )
     if ids.shape != x.shape[:1]:
-        raise DataError("a corruption needs one id a sample", expected=f"({len(x)},)", got=tuple(ids.shape))
+        raise DataError("a corruption needs one id per sample", expected=f"({len(x)},)", got=tuple(ids.shape))
     # "not (… and …)", as comparisons with NaN are false: NaN must be refused too.
     if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):
         raise DataError(

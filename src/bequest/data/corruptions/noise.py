@@ -11,7 +11,7 @@ from bequest.data.views import Key
 
 @corruption("shot_noise", levels=(60, 25, 12, 5, 3), published=5)
 def shot_noise(x: Tensor, key: Key, photons: int) -> Tensor:
-    """Poisson noise of 60 down to 3 photons a white pixel."""
+    """Poisson noise of 60 down to 3 photons per white pixel."""
     drawn = key.uniform("photons", x[0].numel()).view_as(x)
     rate = x * photons
     chance = torch.exp(-rate)

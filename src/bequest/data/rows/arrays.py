@@ -92,9 +92,9 @@ class ArrayRows(RowReader):
         if again is None or digest_of(again) != digest:
             where = getattr(self._array, "filename", None) or "the array"
             raise DataError(
-                f"row {row} of {where} is not what it was",
+                f"row {row} of {where} has changed since it was loaded",
                 expected=f"digest {digest.hex()}",
-                remedy="the file changed or is damaged; load the data again",
+                remedy="the file was changed or is damaged; load the data again",
             )
         return again
 

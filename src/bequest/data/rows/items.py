@@ -223,9 +223,9 @@ def survey(readers: ItemReaders, count: int, *, keep: Callable[[np.ndarray], Any
 def differing(row: int) -> DataError:
     """The error for an item that differs between readings."""
     return DataError(
-        f"item {row} of the Dataset differs between two readings",
+        f"item {row} of the Dataset differs between two reads",
         expected="the same item each time; its transform is random",
-        remedy="leave random transforms out and give them as views=, which are the same after a resume, "
+        remedy="remove random transforms and pass them as views=, which are the same after a resume, "
         "or frozen=True to read each item once",
     )
 

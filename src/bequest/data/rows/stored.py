@@ -39,7 +39,7 @@ def mapped(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype, *, where: s
         _reserve(file, size, where)
     except OSError as error:
         raise DataError(
-            f"there is no room for {size:,} bytes of samples in {where}",
+            f"there is no space for {size:,} bytes of samples in {where}",
             got=error.strerror or str(error),
             remedy="free some space, or name another folder (TMPDIR for scratch files, XDG_CACHE_HOME for "
             "resized images)",

@@ -135,10 +135,10 @@ def lines_of(file: Path) -> list[str]:
             lines = [text for line in stream if (text := line.strip())]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{file} cannot be read as text", expected="UTF-8, one document a line", got=error
+            f"{file} cannot be read as text", expected="UTF-8, one document per line", got=error
         ) from error
     if not lines:
-        raise DataError(f"{file} holds no documents", expected="one document a line")
+        raise DataError(f"{file} holds no documents", expected="one document per line")
     return lines
 
 
@@ -163,19 +163,19 @@ def _check_tokens(tokenizer: Tokenizer, options: DocumentOptions) -> None:
     """Refuse a tokenizer that lacks a token which the form needs."""
     if options.task == "masked" and tokenizer.mask is None:
         raise DataError(
-            f"the tokenizer {tokenizer.name} cannot hide tokens",
+            f"the tokenizer {tokenizer.name} cannot mask tokens",
             expected="a mask token, such as [MASK]",
             remedy='task = "causal", or the tokenizer of a masked language model',
         )
     if options.layout == "packed" and tokenizer.end is None:
         raise DataError(
             f"the tokenizer {tokenizer.name} cannot tell packed documents apart",
-            expected="a token that ends texts",
+            expected="an end-of-text token",
             remedy='layout = "padded"',
         )
     if options.layout == "padded" and tokenizer.filler == tokenizer.start:
         raise DataError(
-            f"the tokenizer {tokenizer.name} begins texts with the token that would fill rows up",
+            f"the tokenizer {tokenizer.name} begins texts with the token that would pad rows",
             expected="a padding token of its own",
             got=f"{tokenizer.vocabulary[tokenizer.filler]!r} for both",
             remedy='layout = "packed", or add a padding token to the tokenizer',

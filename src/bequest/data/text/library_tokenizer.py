@@ -130,10 +130,10 @@ def _of_transformers(name: str, source: str) -> LibraryTokenizer:
         backend = tokenizer.backend_tokenizer
     except Exception as error:  # network, names, formats: there is no common base
         raise DataError(
-            f"there is not a tokenizer {name!r}",
+            f"there is no tokenizer {name!r}",
             expected="a folder with a tokenizer of transformers, a file tokenizer.json, or a name on the hub",
             got=" ".join(str(error).split())[:200],
-            remedy="leave tokenizer away for a word-level one that is trained from the data",
+            remedy="leave out the option tokenizer to train a word-level one on the data",
         ) from error
     typed = "token_type_ids" in tokenizer.model_input_names
     special = {
@@ -157,6 +157,6 @@ def _missing(package: str, error: Exception) -> MissingExtra:
     return MissingExtra(
         f"this tokenizer needs the package {package}",
         got=error,
-        remedy=f"python -m pip install -c constraints.txt {package}; without the option tokenizer there is a "
+        remedy=f"python -m pip install -c constraints.txt {package}; or leave out the option tokenizer for a "
         "word-level one",
     )

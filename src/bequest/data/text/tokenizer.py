@@ -103,8 +103,8 @@ class Tokenizer(ABC):
             return self.padding
         if self.end is None:
             raise DataError(
-                f"the tokenizer {self.name} cannot fill rows up",
-                expected="a padding token, or a token that ends texts",
+                f"the tokenizer {self.name} cannot pad rows",
+                expected="a padding token, or an end-of-text token",
                 remedy="add one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and save it",
             )
         return self.end

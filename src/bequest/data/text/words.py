@@ -41,7 +41,7 @@ class WordTokenizer(Tokenizer):
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         if tuple(vocabulary[: len(SPECIAL)]) != SPECIAL:
-            raise DataError("a word-level vocabulary begins with its special tokens", expected=SPECIAL)
+            raise DataError("a word-level vocabulary must begin with its special tokens", expected=SPECIAL)
         self.name = "words"
         self.vocabulary = tuple(vocabulary)
         self.padding, self.start, self.end, self.mask = PADDING, START, END, MASK

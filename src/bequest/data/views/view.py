@@ -92,7 +92,7 @@ class View(Variant, kind="view"):
         """
         if ids.shape != x.shape[:1]:
             raise DataError(
-                "a view needs one id a sample",
+                "a view needs one id per sample",
                 expected=f"ids of shape ({x.shape[0]},)",
                 got=f"ids of shape {tuple(ids.shape)}",
             )

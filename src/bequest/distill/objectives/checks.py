@@ -31,7 +31,7 @@ def check_teachers(exchange: Exchange, count: int = 1) -> None:
     """Refuse a wrong number of teachers, or logits of another shape than the student's."""
     if len(exchange.teacher_logits) != count:
         raise ObjectiveError(
-            "the objective and the number of teachers do not fit",
+            "the objective does not fit the number of teachers",
             expected=f"{count} teacher{'s' if count > 1 else ''}, after combination",
             got=len(exchange.teacher_logits),
             remedy="combine several teachers into one answer, or bind each to a token of its own"
@@ -49,7 +49,7 @@ def check_labels(exchange: Exchange) -> None:
             "the objective needs labels and the data has none",
             expected="labels on at least some samples of the first batch",
             got="no labels" if exchange.labels is None else "a batch without a labelled sample",
-            remedy="use an objective that asks the teacher only, such as kd with label_weight = 0",
+            remedy="use an objective of the teacher's answers alone, such as kd with label_weight = 0",
         )
     shape, classes = exchange.student_logits.shape[:-1], exchange.student_logits.shape[-1]
     class_labels = exchange.labels[exchange.labels != UNLABELLED]
@@ -75,7 +75,7 @@ def check_names(whose: str, wanted: Sequence[str], activations: Mapping[str, Ten
             raise unknown(f"activation of the {whose}", name, activations)
         if activations[name].ndim < 2 or len(activations[name]) != rows:
             raise ObjectiveError(
-                f"the activation {name!r} of the {whose} is not one a sample",
+                f"the activation {name!r} of the {whose} is not one per sample",
                 expected=f"({rows}, ...)",
                 got=str(tuple(activations[name].shape)),
                 remedy="name a layer whose output has the batch as its first axis",

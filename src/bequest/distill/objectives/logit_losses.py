@@ -317,7 +317,7 @@ def _targets(labels: Tensor, rows: Tensor, mask: Tensor | None) -> tuple[Int[Ten
     if len(flat) != len(rows):
         raise ObjectiveError(
             "the labels do not fit the logits",
-            expected=f"{len(rows)}, one a row",
+            expected=f"{len(rows)}, one per row",
             got=f"{len(flat)} of shape {tuple(labels.shape)}",
         )
     classes = rows.shape[-1]

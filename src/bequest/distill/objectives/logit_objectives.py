@@ -116,7 +116,7 @@ class LogitMSE(AnswerObjective, name="logit_mse"):
 
 @strict
 class DKD(AnswerObjective, name="dkd"):
-    """Decoupled distillation: the target's probability and those of the other classes, weighted apart.
+    """Decoupled distillation: the target's probability and those of the other classes, weighted separately.
 
     Attributes:
         alpha: Weight of the term of the target.
@@ -231,7 +231,7 @@ class Standardised(Objective, name="standardised"):
         # The cross-entropy inside KD would read the standardised logits, whose scale no longer says anything.
         if isinstance(self.objective, KD) and self.objective.needs_labels:
             raise ValueError(
-                "labels are not standardised; add cross_entropy beside it instead of label_weight"
+                "labels are not standardised; add cross_entropy as a further term instead of label_weight"
             )
         return self
 

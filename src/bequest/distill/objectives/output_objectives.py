@@ -70,7 +70,7 @@ class Outputs(Objective, name="outputs"):
     def check(self, exchange: Exchange) -> None:
         if not exchange.teacher_features:
             raise ObjectiveError(
-                f"there is no {self.of!r} of a teacher",
+                f"no teacher provides {self.of!r}",
                 expected="a live teacher, or a store that holds it",
                 got="logits only",
                 remedy=f"build the store with features=({self.of!r},)",

@@ -145,7 +145,7 @@ class Tokens(Objective, name="tokens"):
         counts = [len(each) for each in (self.tokens, self.weights) if each is not None]
         if not teachers or any(count != teachers for count in counts):
             raise ObjectiveError(
-                "as many tokens as teachers are needed",
+                "tokens and teachers differ in number",
                 expected=f"{counts[0]} teachers, kept apart" if counts else "at least one teacher",
                 got=teachers,
                 remedy="name as many tokens and weights as there are teachers, and do not combine these",
@@ -187,7 +187,7 @@ def check_token(exchange: Exchange, token: int) -> None:
             f"the student has no token {token}",
             expected=f"0..{count - 1}, as its {count} tokens are counted from 0",
             got=token,
-            remedy="give the student one token a teacher besides its class token",
+            remedy="give the student one token per teacher besides its class token",
         )
 
 

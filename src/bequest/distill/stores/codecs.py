@@ -138,7 +138,7 @@ class TopK(Codec, name="topk"):
                 "k must be below the number of classes",
                 expected=f"k below {logits[-1]} classes",
                 got=self.k,
-                remedy="keep all logits: codec dense",
+                remedy="store all logits: codec dense",
             )
         statistics = [(name, "<f4") for name in ("logsumexp", "rest", "rest_at_2", "mean", "deviation")]
         fields = [("log_prob", "<f2", (self.k,)), ("index", _index_type(logits[-1]), (self.k,))]
@@ -160,7 +160,9 @@ class TopK(Codec, name="topk"):
         rows["mean"], rows["deviation"] = exact.mean(-1).numpy(), exact.std(-1, correction=0).numpy()
         # Log-probabilities, not logits: float16 is finest near 0, where most of the mass is.
         log_probs = (ordered[..., : self.k] - total[..., None]).half()
-        check_finite(log_probs, ids, "cannot be kept as float16 log-probabilities: codec dense, float32")
+        check_finite(
+            log_probs, ids, "cannot be stored as float16 log-probabilities: use the codec dense in float32"
+        )
         rows["log_prob"], rows["index"] = log_probs.numpy(), index[..., : self.k].numpy()
         return rows
 
@@ -180,9 +182,9 @@ class TopK(Codec, name="topk"):
         if reads.what == "class":
             return None
         if reads.what == "logits":
-            return f"it reads the logits of all classes, and only the {self.k} largest are kept"
+            return f"it reads the logits of all classes, and only the {self.k} largest are stored"
         if not isinstance(reads.temperature, int | float):
-            return "the mass of the classes left out is worked out for one temperature, not for a schedule"
+            return "the mass of the classes left out is computed for one temperature, not for a schedule"
         if reads.temperature < 1:
             return f"the mass of the classes left out is known from T = 1 on, not at {reads.temperature:g}"
         return None
@@ -239,7 +241,7 @@ class Sampled(Codec, name="sampled"):
     @override
     def refusal(self, reads: Reads) -> str | None:
         if reads.what != "mean":
-            return "it is no mean over the teacher's distribution, and only draws from that are kept"
+            return "it is not a mean over the teacher's distribution, and only draws from that are stored"
         if reads.temperature != self.temperature:
             return f"the classes were drawn at T = {self.temperature:g} and are read at {reads.temperature}"
         return None
@@ -273,13 +275,11 @@ def reading_temperature(codec: Codec, objective: Objective) -> float:
         means = [reads.temperature for reads in objective.reads if reads.what == "mean"]
         temperatures = {float(each) for each in means if isinstance(each, int | float)}
     if len(temperatures) > 1:
-        reasons = [
-            "the mass of the classes left out is worked out for one temperature; the terms have several"
-        ]
+        reasons = ["the mass of the classes left out is computed for one temperature; the terms have several"]
     if reasons:
         raise SignalError(
             f"the codec {codec.name!r} cannot serve the objective {objective.name!r}",
-            expected="an objective that can be computed from what is kept",
+            expected="an objective that can be computed from what is stored",
             got="; ".join(reasons),
             remedy="build a dense store, or choose another objective",
         )
@@ -297,14 +297,14 @@ def check_finite(values: Tensor, ids: Tensor, why: str) -> None:
         first = int((~good).nonzero()[0, 0])
         raise SignalError(
             f"the teacher's answer to sample {int(ids[first])} {why}",
-            expected="finite numbers in the type that is kept",
+            expected="finite numbers in the stored type",
             got=f"{int((~good).sum())} of {len(good)} answers with NaN, infinity or overflow",
         )
 
 
 def _index_type(classes: int) -> str:
     if classes > 1 << 32:
-        raise ConfigError.of("codec", [f"{classes} classes are more than an index can name"])
+        raise ConfigError.of("codec", [f"{classes} classes are more than an index can hold"])
     return "<u2" if classes <= SMALL_INDEX else "<u4"
 
 

@@ -80,7 +80,7 @@ def _without_damaged(job: Job, views: Finished) -> Finished:
                 # The journal still calls the view finished; without it, the view is answered again.
                 journal_path(folder, view).unlink(missing_ok=True)
                 warnings.warn(
-                    f"{folder / file} is damaged (checksum); the view is answered again", stacklevel=2
+                    f"{folder / file} is damaged (checksum); its view is computed again", stacklevel=2
                 )
     return views
 
@@ -109,7 +109,7 @@ def alone(path: Path, *, wait: bool) -> Iterator[None]:
     if release is None:
         raise SignalError(
             f"another build is writing {path}",
-            expected="one builder a folder",
+            expected="one builder per folder",
             got=claimant(path / LOCK),
             remedy="wait for it, or choose another folder",
         )
@@ -131,7 +131,7 @@ def check_space(job: Job) -> None:
             needed, free = estimate(manifest) - written, shutil.disk_usage(folder).free
             if needed > free:
                 raise SignalError(
-                    f"the disk of {folder} is too small for the store",
+                    f"the disk of {folder} has too little free space for the store",
                     expected=f"{needed:,} bytes",
                     got=f"{free:,} bytes free",
                     remedy="free some space, keep fewer views, or choose a smaller codec",
@@ -172,7 +172,7 @@ def _prepared(folder: Path, wanted: Manifest) -> dict[int, tuple[Shard, ...]]:
         stored = read_manifest(where)
     elif any(folder.glob("view-*.npy")):
         raise StoreDamaged(
-            f"{folder} holds arrays that no manifest knows",
+            f"{folder} holds arrays that no manifest lists",
             expected="an empty folder, or a store",
             got=min(path.name for path in folder.glob("view-*.npy")),
             remedy="choose another folder, or move them away",

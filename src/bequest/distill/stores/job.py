@@ -86,7 +86,7 @@ class Job:
                 f"cannot write {aim.folders[0]}",
                 expected="a writable folder with free space",
                 got=error.strerror or str(error),
-                remedy="free some space, then run the same command again: it goes on from there",
+                remedy="free some space, then run the same command again to resume",
             ) from error
         finally:
             for writer in writers:
@@ -230,21 +230,21 @@ def refuse_orphan() -> None:
 
     parent = parent_process()
     if parent is not None and not parent.is_alive():
-        raise WorkerLost("the builder of this worker is gone", remedy="run the same command again")
+        raise WorkerLost("the build that started this worker is gone", remedy="run the same command again")
 
 
 def _check_teacher(teacher: AnyTeacher, row: tuple[int, ...], classes: tuple[str, ...]) -> None:
     if teacher.mode != "eval":
         raise SignalError(
-            f"the teacher {teacher.name!r} is asked in training mode, so that its answers vary",
+            f"the teacher {teacher.name!r} is asked in training mode, so its answers vary",
             expected="mode 'eval'",
             got=f"mode {teacher.mode!r}",
-            remedy="stored answers stand for one function of the input; ask a noisy teacher live",
+            remedy="stored answers stand for one function of the input; query a noisy teacher live",
         )
     check_class_order(f"the teacher {teacher.name!r}", teacher.classes, classes, SignalError)
     if row[-1] != len(classes):
         raise SignalError(
-            f"the teacher {teacher.name!r} has another label space than the data",
+            f"the teacher {teacher.name!r} has a different label space from the data",
             expected=f"{len(classes)} logits",
             got=f"{row[-1]} logits",
             remedy="replace the teacher's head, or map its classes to the data's",

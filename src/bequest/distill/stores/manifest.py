@@ -228,7 +228,7 @@ def read_manifest(path: Path) -> Manifest | Collection:
         raise _damaged(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     # The whole text, not only the digest: any byte that the build would not write counts as damage.
     if manifest.text() != text or sealed is None:
-        raise _damaged(path, "its text and its checksum do not fit")
+        raise _damaged(path, "its text and its checksum do not match")
     return manifest
 
 

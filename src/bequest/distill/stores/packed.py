@@ -92,7 +92,7 @@ class Packed(Codec, name="packed"):
                 "k must be below the number of classes",
                 expected=f"k below {logits[-1]} classes",
                 got=self.k,
-                remedy="keep all logits: codec dense",
+                remedy="store all logits: codec dense",
             )
         size = -(-(self.code(logits).bits + self.k * self.bits) // 8)
         return np.dtype([*HEAD, ("packed", "u1", (size,))]), logits[:-1]

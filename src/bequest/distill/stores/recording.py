@@ -97,7 +97,7 @@ class Recording:
             again: False skips files that an earlier call found right and that have not changed since.
         """
         files = damaged_files(self.folder, self.manifest.shards, again=again)
-        return [f"{file}: its content is not what was written (checksum)" for file in files]
+        return [f"{file}: its content has changed since it was written (checksum)" for file in files]
 
     def _coverage(self) -> Iterable[str]:
         """Files that the manifest should list but does not."""
@@ -113,7 +113,7 @@ class Recording:
         """Faults of a file that can be seen without reading all of it."""
         path = self.folder / shard.file
         if Path(shard.file).name != shard.file:
-            yield f"{shard.file}: a file of a store lies in its folder"
+            yield f"{shard.file}: not in the folder of the store"
         elif not path.is_file():
             yield f"{shard.file}: missing"
         elif path.stat().st_size != shard.bytes:
@@ -132,7 +132,7 @@ class Recording:
             header_there = file.read(len(header))
         if header_there != header:
             expected, got = (each[HEADER_TEXT:].decode("latin-1").strip() for each in (header, header_there))
-            yield f"{shard.file}: a foreign array: expected {expected}, got {got}"
+            yield f"{shard.file}: not the array that the manifest lists: expected {expected}, got {got}"
 
     def _mapped(self, array: ArrayEntry, view: int) -> Tensor:
         """The array as a copy-on-write map, so that nothing can write to the store by accident."""

@@ -73,7 +73,7 @@ class Replay(Signal):
         stored, classes = self._grid[0][0].manifest.data.classes, len(data.classes)
         if stored != classes:
             raise SignalError(
-                "the signal store has another label space than the student",
+                "the signal store has a different label space from the student",
                 expected=f"{classes} classes",
                 got=f"{stored} classes",
                 remedy="build a store of this data's classes",

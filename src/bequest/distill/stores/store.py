@@ -96,7 +96,7 @@ class SignalStore:
         stored = [row[0].manifest.teacher for row in self.grid]
         if [entry.digest for entry in stored] != [teacher.digest for teacher in teachers]:
             raise SignalError(
-                "the signal store has the answers of other teachers",
+                "the signal store has the answers of different teachers",
                 expected=", ".join(f"{teacher.name} {teacher.digest[:SHORT]}" for teacher in teachers),
                 got=", ".join(f"{entry.name} {entry.digest[:SHORT]}" for entry in stored),
                 remedy="build a store of these teachers",
@@ -114,7 +114,7 @@ class SignalStore:
                     "the signal store was built on other views",
                     expected=recording.view.spec(),
                     got=view.spec(),
-                    remedy="leave views out, to train on the store's, or build a store of these views",
+                    remedy="leave out views to train on the store's, or build a store of these views",
                 )
 
 
@@ -149,7 +149,7 @@ def folders_of(path: Path) -> list[Path]:
             f"the signal store {path} is not finished",
             expected=f"a folder with {MANIFEST}",
             got="what an interrupted build left",
-            remedy="run the build's command again: it goes on from where it stopped",
+            remedy="run the same build command again: it resumes where it stopped",
         )
     manifest = read_manifest(path / MANIFEST)
     return [path / name for name in manifest.stores] if isinstance(manifest, Collection) else [path]
@@ -238,8 +238,10 @@ def _check_sources(grid: Sequence[Sequence[Recording]], sources: Sequence[AnySou
 
 def _misfit(lines: Sequence[str]) -> SignalError:
     return SignalError(
-        "\n".join(["the signal store does not fit what is trained:", *(f"  - {line}" for line in lines)]),
-        remedy="train on store.sources(data), or build a store of this",
+        "\n".join(
+            ["the signal store does not fit the training sources:", *(f"  - {line}" for line in lines)]
+        ),
+        remedy="train on store.sources(data), or build a store of these sources",
     )
 
 
@@ -259,7 +261,7 @@ def _check_combination(grid: Sequence[Sequence[Recording]]) -> None:
     lossy = {recording.codec.name for row in grid for recording in row} - {"dense"}
     if len(grid) > 1 and lossy:
         raise SignalError(
-            "answers of several teachers are combined from all of their logits",
+            "combining the answers of several teachers needs all of their logits",
             expected="dense stores",
             got=", ".join(sorted(lossy)),
             remedy="build dense stores, or bind each teacher to a token of its own",

@@ -311,7 +311,7 @@ def _locked(path: Path) -> Release:
     if release is None:
         raise SignalError(
             f"another build is writing {path.parent}",
-            expected="one builder a folder",
+            expected="one builder per folder",
             got=claimant(path) or f"view {path.name} is held by another process",
             remedy="wait for it, or choose another folder",
         )

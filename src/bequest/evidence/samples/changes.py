@@ -40,7 +40,7 @@ class Changes(Kind):
     section: ClassVar[SectionRecord | None] = SectionRecord(
         title="Which images change",
         intro="The test images whose answers change most between two arms: in how many seeds each is right, "
-        "and what it says most often where it is wrong.",
+        "and its most frequent wrong answer.",
         place=29,
         charts=(GAINED, LOST),
     )

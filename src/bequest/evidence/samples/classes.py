@@ -30,9 +30,9 @@ BY_CLASS: Mapping[str, Callable[[Predictions], Array]] = {
     AREA.name: lambda p: class_roc_auc(p.probs, p.labels),
 }
 WHY_UNDEFINED = {
-    PRECISION.name: "the class is never answered",
+    PRECISION.name: "the class is never predicted",
     RECALL.name: "the class has no samples",
-    AREA.name: "the class has no samples, or all",
+    AREA.name: "the class has no samples, or all of them",
 }
 
 

@@ -46,7 +46,9 @@ def export_onnx(
     """
     onnxruntime = _onnxruntime()
     if len(x) < TRACED_ROWS:
-        raise ModelError("an export needs two rows to tell the batch from the data", got=f"{len(x)} rows")
+        raise ModelError(
+            "an export needs at least two rows, to tell the batch axis from the data", got=f"{len(x)} rows"
+        )
     with torch.no_grad(), evaluating(model):
         with explained(model, x):
             expected = logits_of(model(x))
@@ -58,7 +60,7 @@ def export_onnx(
         difference = max(difference, float((answer - expected[:rows].double()).abs().max()))
     if not difference <= tolerance:  # this way round, a NaN is refused too
         raise ModelError(
-            "the ONNX file gives other answers than the network",
+            "the ONNX file and the network give different answers",
             expected=f"logits within {tolerance:g}",
             got=f"a difference of {difference:.3g}",
         )

@@ -163,7 +163,7 @@ def _loaded(library: Any, kind: str, options: TransformersOptions, **sizes: Any)
         padding = sizes.get("pad_token_id")
         if options.pretrained and padding is not None and before not in (None, padding):
             raise ModelError(
-                f"{network} was trained with another token for padding than the data has",
+                f"{network} was trained with a different padding token from that of the data",
                 expected=f"padding = {before}",
                 got=f"padding = {padding}",
                 remedy="prepare the data with the tokenizer of the network",
@@ -198,7 +198,7 @@ def _check_tokens(model: nn.Module, length: int, vocabulary: int, options: Trans
             f"the texts are too long for {options.network}",
             expected=f"at most {positions} tokens",
             got=length,
-            remedy="cut the texts",
+            remedy="truncate the texts",
         )
     exact = options.task != "classify"
     if vocabulary > config.vocab_size or (exact and vocabulary != config.vocab_size):

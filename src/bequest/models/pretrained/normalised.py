@@ -40,5 +40,5 @@ def check_input(input_shape: Sequence[int], mean: Sequence[float], what: str) ->
             f"{what} needs images of {len(mean)} channels",
             expected=f"inputs ({len(mean)}, H, W)",
             got=tuple(input_shape),
-            remedy="load images of your own with channels = 3, or take another network",
+            remedy="load images of your own with channels = 3, or use another network",
         )

@@ -133,7 +133,7 @@ def _write_named(folder: CellFolder, name: str, content: bytes, record: RunRecor
             f"{path} did not arrive as it was sent",
             expected=f"digest {digest[:16]}",
             got=f"digest {file_digest(path)[:16]}",
-            remedy="the same command does it again",
+            remedy="run the same command to try again",
         )
 
 

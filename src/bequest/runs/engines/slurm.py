@@ -145,5 +145,5 @@ def _useless(queue: JobQueue) -> RunError:
     return RunError(
         "an array of Slurm jobs ended without having done any job of the run",
         expected=f"{queue.schedule.left} jobs that are left",
-        remedy=f"look at the logs in {logs}; the same command goes on",
+        remedy=f"look at the logs in {logs}; run the same command to continue",
     )
