@@ -81,6 +81,8 @@ def test_noise_without_a_free_direction_is_refused():
     x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
     with pytest.raises(DataError, match="the data vary in every direction, so none is left for noise"):
         Unvaried(explained=0.9999999).bind(Split(x, None, torch.arange(30)))
+    with pytest.raises(DataError, match="the data do not vary, so there is no variance for noise to match"):
+        Unvaried().bind(Split(torch.ones(5, 3), None, torch.arange(5)))
     with pytest.raises(DataError, match="too large for their principal components"):
         Unvaried().bind(Split(torch.zeros(2, 5000), None, torch.arange(2)))
 

@@ -92,7 +92,7 @@ def test_nothing_has_no_accuracy(measure):
 
 def test_half_precision_and_bfloat16_are_read():
     scores, labels = made(1)
-    for kind in (torch.float16, torch.bfloat16, torch.float32):
+    for kind in (torch.float16, torch.bfloat16, torch.float32, torch.float8_e5m2):
         tensor = torch.from_numpy(scores).to(kind)
         assert np.array_equal(predictions_of(tensor), tensor.float().argmax(1).numpy())
     assert accuracy(torch.from_numpy(scores).requires_grad_(), labels) == accuracy(scores, labels)

@@ -116,6 +116,8 @@ class Unvaried(Generator, name="unvaried"):
         """
         shape = _shape(split)
         mean, variances, components = _principal_components(split.x)
+        if not float(variances.sum()) > 0:
+            raise DataError("the data do not vary, so there is no variance for noise to match")
         free = len(variances) - _components_needed(variances, self.explained)
         if free < 1:
             raise DataError(

@@ -158,7 +158,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             expected=f"{len(columns)} values per row",
             got=f"lines {several(list(map(str, uneven)), ', ')}",
         )
-    return rows or [dict.fromkeys(columns, "")][:0]
+    return rows
 
 
 def split_of(name: str) -> str | None:

@@ -75,8 +75,6 @@ class Strata(Kind):
     @override
     def curves(self, readings: Readings, measurements: Sequence[Measurement]) -> Iterator[Curve]:
         study = readings.study
-        if study.theory is not None:
-            return
         sizes = {name: len(part) for name in study.splits if (part := _split(readings, name)).about}
         split = max(sizes, key=lambda name: sizes[name], default=None)
         for kind in TITLES if split is not None else ():

@@ -71,11 +71,8 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 
 def _numpy_knows(tensor: Tensor) -> bool:
-    return (
-        # NumPy lacks bfloat16, the other float of two bytes.
-        not (tensor.is_floating_point() and tensor.element_size() == 2)
-        or str(tensor.dtype) == "torch.float16"
-    )
+    # NumPy lacks bfloat16 and the floats of one byte.
+    return not tensor.is_floating_point() or tensor.dtype in (torch.float16, torch.float32, torch.float64)
 
 
 def vector(values: Values, name: str) -> Floats:

@@ -145,7 +145,7 @@ def procrustes(x: Array, y: Array) -> float:
     if same_length(x=one.x, y=other.x) < 2:
         return Undefined(f"{len(one.x)} samples; Procrustes needs 2 or more", Reason.TOO_FEW)
     for side in (one, other):
-        if side.norms.sum() <= ROUNDING * len(side.x) * float(side.mean @ side.mean) or not side.norms.any():
+        if side.norms.sum() <= ROUNDING * len(side.x) * float(side.mean @ side.mean):
             return Undefined(f"the features of {side.name} are constant", Reason.CONSTANT)
     # With fewer samples than features an N × N product of triangular factors has the same singular values.
     wide = len(one.x) < min(one.x.shape[1], other.x.shape[1])

@@ -108,7 +108,7 @@ class Reliability(NamedTuple):
     def error(self) -> Array:
         """Expected calibration error Σ mass |accuracy − confidence|, in [0, 1]."""
         gap = np.nan_to_num(np.abs(self.accuracy - self.confidence))
-        return np.asarray((self.mass * gap).sum(axis=0) + 0.0 * self.mass.sum(axis=0))
+        return np.asarray((self.mass * gap).sum(axis=0))
 
 
 def reliability(law: Law, bins: int = 15) -> Reliability:

@@ -327,8 +327,10 @@ def test_constant_logits_give_numbers_not_nan():
 
 @pytest.mark.parametrize("side", ["student", "teacher"])
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
-@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"hard"}))  # hard reads a class, which is a number
+@pytest.mark.parametrize("name", sorted(LOSSES))
 def test_a_logit_that_is_not_finite_makes_the_loss_not_finite(name, wrong, side):
+    if (name, side, wrong) == ("hard", "teacher", math.inf):
+        pytest.skip("infinity is the largest logit, and so a class")
     s, t, y = draw(16, 6, 5)
     (s if side == "student" else t)[2, 1] = wrong
     assert not math.isfinite(float(LOSSES[name][0](s, t, y)))

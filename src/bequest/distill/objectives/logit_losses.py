@@ -92,7 +92,9 @@ def hard(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = 
     student, teacher = paired(student_logits, teacher_logits, mask)
     if not len(student):
         return nothing(student)
-    return functional.cross_entropy(student, teacher.argmax(-1))
+    # argmax takes NaN for the largest number: such a row has a class, but no answer.
+    unanswered = teacher.isnan().any()
+    return functional.cross_entropy(student, teacher.argmax(-1)).masked_fill(unanswered, math.nan)
 
 
 def logit_mse(student_logits: Array, teacher_logits: Array, *, mask: Tensor | None = None) -> Loss:

@@ -93,7 +93,7 @@ def adopt(
     unexpected = [name for name in state if name not in target or (name in missing and name not in replaced)]
     unexpected = [name for name in unexpected if not name.startswith(NORMALISE)]
     adoption = Adoption(
-        tuple(fitting),
+        tuple(name for name in wanted if name in fitting),
         replaced,
         tuple(_shaped(name, wanted, state) for name in missing),
         tuple(unexpected),
