@@ -133,7 +133,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(files, tmp_path, monkeypa
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DataError, match="no room for 1,728 bytes of samples") as refused:
+    with pytest.raises(DataError, match="no space for 1,728 bytes of samples") as refused:
         decode_all(files, SHAPE, cache=tmp_path / "cache")
     assert "TMPDIR" in str(refused.value)
     assert [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"] == []
@@ -147,7 +147,7 @@ def test_without_reservation_the_disk_of_the_cache_is_asked_for_room(files, tmp_
     full, roomy = SimpleNamespace(free=10), SimpleNamespace(free=1 << 40)
     cache = tmp_path / "cache"
     monkeypatch.setattr(shutil, "disk_usage", lambda path: full if Path(path) == cache else roomy)
-    with pytest.raises(DataError, match="no room for 1,728 bytes of samples"):
+    with pytest.raises(DataError, match="no space for 1,728 bytes of samples"):
         decode_all(files, SHAPE, cache=cache)
 
 

@@ -62,7 +62,7 @@ def test_a_value_beyond_the_axis_is_an_arrow_with_its_number(value, place):
     (dot,) = dots(figure)
     assert (dot.x, float(dot.beyond.replace("−", "-"))) == (place, value)
     assert (dot.low_beyond, dot.high_beyond) == (value < 0, value > 1)
-    assert "arrow" in figure.notes[0]
+    assert "Arrows" in figure.notes[0]
 
 
 def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_is_whole_in_the_table():
@@ -71,7 +71,7 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow_and_is_whole_in_the_table(
     assert dot.low_beyond
     assert dot.high_beyond
     assert (dot.low, dot.high, dot.beyond) == (0.0, 100.0, "")
-    assert "arrow" in figure.notes[0]
+    assert "Arrows" in figure.notes[0]
     assert "[−90.0, 80.0]" in figure.table.rows[0]
 
 
@@ -151,7 +151,7 @@ def test_an_interval_of_two_seeds_does_not_squash_a_comparison():
     assert first.low_beyond
     assert first.high_beyond
     assert first.x - second.x > 20
-    assert "arrow" in figure.notes[0]
+    assert "Arrows" in figure.notes[0]
 
 
 def test_a_comparison_names_its_extremes():

@@ -77,7 +77,7 @@ def test_every_fault_is_named_at_once():
     for part in (
         "lambda_teacher: must be ≥ 0",
         "got 'eta'",
-        "mix: is sought",
+        "mix: is optimised",
         "'eror'",
         "bounds of mix",
         "3",
