@@ -21,8 +21,8 @@ class CellLine:
     teacher: str
 
 
-MOST_CELLS = 1000
-"""So many cells are listed: a page of 10,000 would hold little else."""
+MOST_CELLS = 500
+"""The most cells that are listed: 1,000 would take 300 kB of the 2 MB that a page may have."""
 
 
 @dataclass(frozen=True)
