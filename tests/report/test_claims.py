@@ -55,7 +55,7 @@ def test_published_and_expected_numbers_are_not_taken_for_each_other():
 def test_a_published_number_outside_the_adjusted_interval_is_marked(published, low, high, outside):
     claim = claims_of([verdict(published=published, adjusted_low=low, adjusted_high=high)]).confirmatory[0]
     assert claim.verdict.published_outside is outside
-    assert claim.published.endswith("outside the adjusted interval") is outside
+    assert claim.published.endswith(" (outside)") is outside
 
 
 def rounds_of(*looks: LookRecord, judged_before: bool = False) -> RoundsRecord:

@@ -219,7 +219,7 @@ def test_claims_have_a_word_a_sign_and_both_numbers(digits_page):
     assert "✗ contradicted" in words
     assert "? undecided" in words
     assert "value 0.998 [0.984, 1.01] adjusted [0.979, 1.02] own pilot 0.95 margin 0.8 n 5" in words
-    published = "published 0.12, outside the adjusted interval"
+    published = "published 0.12 (outside)"
     assert f"value −0.003 [−0.011, 0.005] adjusted [−0.013, 0.007] {published} margin 0.02 n 5" in words
     assert "value undefined" in words
     assert "Source of every claim that does not name another: Abnar et al. 2020, section 4." in words
@@ -242,7 +242,7 @@ def test_a_run_in_rounds_has_its_looks_beside_the_claims(folder_of, study_in_rou
     decided = f"Decided at 5 seeds: {first} and at 10 seeds: {second}."
     assert f"{decided} Not taken: the look at 20 seeds." in page.words
     assert "margin 0.8 n 5 look 1" in page.words
-    assert "margin 0.5 n 10 look 2 would decide it about 34 seeds" in page.words
+    assert "margin 0.5 n 10 look 2 needs about 34 seeds" in page.words
     assert "5 to 10 seeds · 50 cells" in page.words
 
 

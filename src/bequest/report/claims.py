@@ -14,10 +14,7 @@ SIGNS = {"upheld": "✓", "contradicted": "✗", "undecided": "?"}
 MOST_SEEDS = 1000
 """Records count the seeds that a claim needs up to here."""
 
-NEEDED = (
-    "Seeds needed: those of a new study of the undecided claims alone that decides one with a probability of "
-    "80 %."
-)
+NEEDED = "Seeds needed: in a new study of the undecided claims alone, at a power of 80 % for each."
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Claim:
         """What the cited paper prints, and whether the adjusted interval excludes it."""
         if self.verdict.published is None:
             return ""
-        outside = ", outside the adjusted interval" if self.verdict.published_outside else ""
+        outside = " (outside)" if self.verdict.published_outside else ""
         return as_written(self.verdict.published) + outside
 
     @property
@@ -80,6 +77,11 @@ class Claims:
         sources = Counter(claim.verdict.source for claim in self.every)
         source, times = max(sources.items(), key=lambda item: item[1], default=("", 0))
         return source if times > max(2, len(self.every) / 2) else ""
+
+    @property
+    def mark_outside(self) -> bool:
+        """Whether the adjusted interval of any claim excludes its published number."""
+        return any(claim.verdict.published_outside for claim in self.every)
 
     @property
     def are_adjusted(self) -> bool:
