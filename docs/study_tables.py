@@ -25,8 +25,9 @@ TALLY = "tally"
 MOST = 0.8
 PAPERS = ROOT / "docs" / "papers.md"
 INTERVALS = (
-    "Intervals are at 95 %. The adjusted ones hold jointly for all claims of the study, and decide the "
-    "verdict; (outside) marks a published number that its adjusted interval excludes."
+    "Intervals are at 95 %; adjusted ones are at the claim's level in Holm's procedure, and decide the "
+    "verdicts, which hold jointly at 5 %. (outside) marks a published number that the adjusted interval "
+    "excludes."
 )
 OURS = (
     "not in the paper",
@@ -38,6 +39,7 @@ OURS = (
     "ours",
     "from the equations",
     "the check of the equations",
+    "the study ",
 )
 """How the sources of claims begin that no paper makes."""
 
@@ -53,7 +55,21 @@ def number(value: float | None) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """Both ends in brackets; a dash where there is none."""
-    return "–" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+    if low is None or high is None:
+        return "–"
+    wide = high - low >= 0.001  # an end beside 0 then says on which side it is
+    return f"[{_end(low) if wide else number(low)}, {_end(high) if wide else number(high)}]"
+
+
+def _end(value: float) -> str:
+    if value == 0 or number(value) != ".000":
+        return number(value)
+    text = (
+        f"{abs(value):.4f}".removeprefix("0")
+        if abs(value) >= 5e-5
+        else f"{abs(value):.0e}".replace("e-0", "e-")
+    )
+    return f"−{text}" if value < 0 else text
 
 
 def row(verdict: Verdict) -> str:
@@ -121,13 +137,13 @@ def what_most_would_take(study: StudyRecord, verdicts: list[Verdict]) -> str:
     missing = math.ceil(MOST * len(verdicts)) - (len(verdicts) - len(undecided))
     if missing <= 0:
         return ""
-    goal = f" Deciding {100 * MOST:.0f} % of them would take "
+    goal = f" For {100 * MOST:.0f} % to be decided, each with a probability of 80 %, it would take "
     counts = sorted(verdict.seeds_needed for verdict in undecided if verdict.seeds_needed is not None)
     if len(counts) < missing:
         return f"{goal}more than 1,000 seeds."
     seeds = counts[missing - 1]
     hours = seeds * sum(cell.seconds or 0.0 for cell in study.cells) / len(study.seeds) / 3600
-    return f"{goal}{seeds} seeds, up to {max(hours, 1):.0f} hours of training at the pace of this run."
+    return f"{goal}{seeds} seeds, up to {math.ceil(hours)} hours of training at the pace of this run."
 
 
 def needed(verdict: Verdict) -> str:
@@ -138,16 +154,20 @@ def needed(verdict: Verdict) -> str:
 
 
 def tally(papers: str) -> str:
-    """How many claims of each study docs/papers.md shows as decided, counted on its own rows."""
-    head = "| study | claims | upheld | contradicted | undecided | of these, published size excluded |"
+    """How many claims of each study docs/papers.md shows as decided, counted on its own rows.
+
+    The last column counts published numbers outside of their intervals among the three verdicts.
+    """
+    head = "| study | claims | upheld | contradicted | undecided | published number outside |"
     lines = [head, "|---|" + 5 * "--:|"]
     total: Counter[str] = Counter()
     for name in re.findall(r"<!-- end of (\S+) -->", papers):
         if name == TALLY:
             continue
         rows = papers.split(f"<!-- {name} -->")[1].split(f"<!-- end of {name} -->")[0].splitlines()
-        counts = Counter(word for row in rows for word, sign in SIGNS.items() if f"| {sign} " in row)
-        counts["excluded"] = sum(f"| {SIGNS['undecided']} " in row and "(outside)" in row for row in rows)
+        judged = [(word, row) for row in rows for word, sign in SIGNS.items() if f"| {sign} " in row]
+        counts = Counter(word for word, _ in judged)
+        counts += Counter(f"{word} outside" for word, row in judged if "(outside)" in row)
         total += counts
         lines.append(_tallied(f"`{name}`", counts))
     return "\n".join([*lines, _tallied("all", total)])
@@ -155,7 +175,8 @@ def tally(papers: str) -> str:
 
 def _tallied(name: str, counts: Counter[str]) -> str:
     columns = [counts[word] for word in SIGNS]
-    return f"| {name} | " + " | ".join(map(str, [sum(columns), *columns, counts["excluded"]])) + " |"
+    outside = " + ".join(str(counts[f"{word} outside"]) for word in SIGNS)
+    return f"| {name} | " + " | ".join(map(str, [sum(columns), *columns])) + f" | {outside} |"
 
 
 def main() -> None:

@@ -37,6 +37,12 @@ def test_numbers_are_short_and_their_sign_is_a_minus(tables):
     assert shown == [".500", "−.123", ".000", ".000", "12.3", "–"]
 
 
+def test_an_end_of_an_interval_beside_zero_shows_its_side(tables):
+    ends = [(-0.034, -0.0002), (0.000004, 0.01), (-0.01, 0.0), (-0.0001, 0.0001)]
+    shown = [tables.interval(*each) for each in ends]
+    assert shown == ["[−.034, −.0002]", "[4e-6, .010]", "[−.010, .000]", "[.000, .000]"]
+
+
 def test_a_row_has_the_published_number_both_intervals_and_the_verdict(tables):
     line = tables.row(
         verdict(value=0.1, low=0.05, high=0.15, adjusted_low=0.01, adjusted_high=0.2, published=0.3)
@@ -74,7 +80,8 @@ def test_what_most_would_take_is_told_of_studies_that_are_mostly_undecided(table
         return tables.what_most_would_take(study, decided + rest + never)
 
     assert tables.what_most_would_take(study, 4 * decided + never) == ""
-    assert "Deciding 80 % of them would take 9 seeds, up to 9 hours of training" in text(9, 4, 5)
+    told = "For 80 % to be decided, each with a probability of 80 %, it would take 9 seeds, up to 9 hours"
+    assert told in text(9, 4, 5)
     assert "would take 5 seeds, up to 5 hours" in text(5, 4, 4)
     assert "more than 1,000 seeds" in text(5, 4)
 
@@ -97,9 +104,9 @@ def test_claims_are_tallied_from_the_rows_of_the_page(tables):
     page = "\n".join(["<!-- a -->", *rows, "<!-- end of a -->", "<!-- b -->", rows[0], "<!-- end of b -->"])
     lines = tables.tally(f"<!-- tally -->\n<!-- end of tally -->\n{page}").splitlines()
     assert lines[2:] == [
-        "| `a` | 4 | 1 | 1 | 2 | 1 |",
-        "| `b` | 1 | 1 | 0 | 0 | 0 |",
-        "| all | 5 | 2 | 1 | 2 | 1 |",
+        "| `a` | 4 | 1 | 1 | 2 | 0 + 0 + 1 |",
+        "| `b` | 1 | 1 | 0 | 0 | 0 + 0 + 0 |",
+        "| all | 5 | 2 | 1 | 2 | 0 + 0 + 1 |",
     ]
 
 

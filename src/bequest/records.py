@@ -156,7 +156,7 @@ class Verdict(Record):
 
     @property
     def published_outside(self) -> bool:
-        """Whether the adjusted interval excludes the published number: the effect here is of another size.
+        """Whether the adjusted interval excludes the published number, whose own uncertainty is not counted.
 
         False without such a number, without an interval, and with one of zero width.
         """
