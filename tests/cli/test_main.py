@@ -44,6 +44,7 @@ def cli(monkeypatch, capsys):
         (["run", "digits", "--set", "recipe.lrr=1", "--dry-run"], "unknown key; did you mean 'lr'?"),
         (["run", "digits", "--set", "recipe.lr", "--dry-run"], "expected path=value"),
         (["check", "none.toml"], "none.toml: no such file"),
+        (["run", "a:key:.toml"], "a:key:.toml"),  # no emoji
         (["show", "nowhere"], "is not a run folder"),
         (["report", "nowhere"], "is not a run folder"),
         (["ls", "modls"], "did you mean 'models'"),

@@ -78,6 +78,12 @@ def test_a_dry_run_of_the_solvable_model_needs_no_cost():
     assert "the cells simulate the solvable model" in result.output
 
 
+def test_a_dry_run_refuses_an_engine_that_is_none(call, tiny):
+    result = call(tiny, "--engine", "slrm", "--dry-run")
+    assert isinstance(result.exception, ConfigError)
+    assert "there is no engine 'slrm'; expected one of local" in str(result.exception)
+
+
 def test_parts_that_fail_are_one_message(call, tiny, tmp_path):
     (tmp_path / "parts.py").write_text("import nowhere_at_all\n")
     result = call(tiny, "--use", str(tmp_path / "parts.py"))

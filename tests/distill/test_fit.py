@@ -164,6 +164,8 @@ def test_teachers_or_a_signal_but_not_both(network, toy):
     assert "expected: teachers=[...], or signal=STORE" in str(caught.value)
     with pytest.raises(InputError, match="distill got both teachers and a signal"):
         bq.distill(network(1), toy, teachers=[network(2)], signal=lambda batch: None)
+    with pytest.raises(InputError, match="the signal is not a store"):
+        bq.distill(network(1), toy, signal="signals")
 
 
 def test_options_are_fields_of_the_recipe(network, toy):

@@ -38,7 +38,10 @@ def command(
     student: Annotated[str, typer.Option(help=f"The student: {NETWORK}.")],
     teacher: Annotated[str, typer.Option(help="The teacher, in the same form.")],
     data: Annotated[
-        str, typer.Option(help="folder:PATH, csv:FILE, token:FILE, or a dataset (bequest ls datasets).")
+        str,
+        typer.Option(
+            help="folder:PATH, csv:FILE, parquet:FILE, hf:NAME, token:FILE, or a name of bequest ls."
+        ),
     ],
     data_option: Annotated[
         list[str] | None,
@@ -121,7 +124,7 @@ def command(
     from bequest.runs.run import run
 
     load_parts(use or ())
-    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True, emoji=False)
     case = _case((student, student_option), (teacher, teacher_option), (data, data_option), as_is=as_is)
     for sentence in case.sentences:
         console.print(f"[bold yellow]warning:[/] {escape(sentence)}")

@@ -87,7 +87,7 @@ def _parquet(path: Path) -> Arrays:
         from pyarrow import parquet
     except ImportError:
         raise MissingExtra(
-            "reading .parquet needs pyarrow", remedy="python -m pip install 'bequest[tables]'"
+            "reading .parquet needs pyarrow", remedy="python -m pip install -c constraints.txt -e '.[tables]'"
         ) from None
     columns = {}
     for name, values in parquet.read_table(path).to_pydict().items():

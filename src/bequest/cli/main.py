@@ -165,7 +165,7 @@ def _interrupted() -> None:
 
 
 def _errors() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 if __name__ == "__main__":

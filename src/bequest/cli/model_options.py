@@ -21,11 +21,11 @@ def _word(text: str) -> Any:
 
 
 MODEL_OPTIONS: dict[str, tuple[Any, str | None]] = {
-    "alpha": (_number("Samples per input, α > 0."), None),
+    "alpha": (_number("Samples per input, α > 0; required."), None),
     "delta": (_number("Variance of the noise, Δ > 0."), "1"),
     "rho": (_number("Probability of class 1, P(y = 1), in (0, 1)."), "0.5"),
-    "lambda_teacher": (_number("The teacher's penalty, λ ≥ 0."), None),
-    "lambda_student": (_number("The student's penalty, λ ≥ 0."), None),
+    "lambda_teacher": (_number("The teacher's penalty, λ ≥ 0; required unless optimised."), None),
+    "lambda_student": (_number("The student's penalty, λ ≥ 0; required unless optimised."), None),
     "eta": (_number("Share of the inputs the student sees, in (0, 1]."), "1"),
     "mix": (_number("Mix χ of the loss: 0 is plain training, 1 pure distillation."), "1"),
     "temperature": (_number("Temperature, T > 0."), "1"),

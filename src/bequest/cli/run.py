@@ -71,6 +71,7 @@ def command(
 ) -> None:
     """Run a study, resume it, or extend a finished one; finished cells and readings are reused."""
     from bequest.distill.parallel import following
+    from bequest.runs.engines.choice import Choice
     from bequest.runs.planning import planned
     from bequest.runs.run import run
 
@@ -82,26 +83,26 @@ def command(
         "settings": settings or (),
         "use": use or (),
     }
+    place: dict[str, Any] = {"device": device, "engine": engine, "ray_address": ray_address}
     rounds: dict[str, Any] = {"until_decided": until_decided, "budget": budget, "most_seeds": most_seeds}
     if dry_run:
+        Choice.of(engine, device, ray_address=ray_address)
         plan = planned(study, **asked)
         folder = out or Path("runs") / f"{plan.study.name}-{scale}"
         show_plan(plan, folder, begun=_rounds(plan, folder, amend=amend, **rounds), as_json=as_json)
         return
     quiet = following()
-    console = Console(stderr=as_json, quiet=quiet)
+    console = Console(stderr=as_json, quiet=quiet, emoji=False)
     with RunDisplay(console) as display:
         result = run(
             study,
             out=out,
             workers=workers,
-            device=device,
             per_device=per_device,
-            engine=engine,
-            ray_address=ray_address,
             fresh=fresh,
             amend=amend,
             progress=display.update,
+            **place,
             **asked,
             **rounds,
         )

@@ -30,7 +30,7 @@ def command(
         studies = [run.study.model_dump(mode="json") for run in runs]
         typer.echo(json.dumps(studies[0] if len(studies) == 1 else studies, indent=1))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if len(runs) == 1:
         _show(runs[0], console)
         return

@@ -24,11 +24,11 @@ app = typer.Typer(
 )
 
 BUILD = (
-    "Example: bequest store build signals --teacher runs/digits-small:cnn:0 "
+    "Example: bequest store build signals --teacher runs/digits-small:cnn "
     "--views '{name=\"shift\", pixels=2}' --count 8"
 )
 INFO = "Example: bequest store info signals"
-VERIFY = "Example: bequest store verify signals --teacher runs/digits-small:cnn:0"
+VERIFY = "Example: bequest store verify signals --teacher runs/digits-small:cnn"
 
 Folder = Annotated[Path, typer.Argument(help="The store's folder.")]
 Teachers = Annotated[
@@ -120,7 +120,7 @@ def verify(
     data_option: DataOptions = None,
     model_option: ModelOptions = None,
     samples: Annotated[int, typer.Option(min=1, help="Number of answers to recompute.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed of their choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of samples.")] = 0,
     device: DeviceOption = "auto",
     use: UseOption = None,
     as_json: AsJson = False,
@@ -265,7 +265,7 @@ class _Progress:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False)
         self._bar = Progress(
             TextColumn("[bold]answers"),
             BarColumn(bar_width=30),

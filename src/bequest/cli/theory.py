@@ -48,7 +48,7 @@ def point(model: TypedModel, as_json: Json = False) -> None:
     _show_point(setting, solution)
 
 
-@app.command(epilog="Example: bequest theory sweep --alpha 2 --lambda-teacher 0.01:100:41:log "
+@app.command(epilog="Example: bequest theory sweep --alpha 2 --lambda-teacher 0.01:10:41:log "
              "--lambda-student 0.001 -o sweep.csv --chart sweep.svg")  # fmt: skip
 @with_model
 def sweep(

@@ -41,7 +41,7 @@ def command(
 
     observer = Observer(folder)
     overview = observer.look()
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if as_json:
         typer.echo(json.dumps(_plain(overview), indent=1))
     elif once or not console.is_terminal:

@@ -39,7 +39,7 @@ def command(
     from bequest.distill.parallel import following
     from bequest.runs.jobs.taking import work
 
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, emoji=False)
 
     def show(answer: Answer, left: int) -> None:
         cell, ending = answer.job.cell, "done" if answer.error is None else f"failed: {answer.error}"

@@ -100,7 +100,7 @@ def _loaded(path: str, config: str | None) -> dict[str, Any]:
         raise MissingExtra(
             "data sets of Hugging Face need the package datasets",
             got=error,
-            remedy="pip install datasets",
+            remedy="python -m pip install -c constraints.txt -e '.[datasets]'",
         ) from None
     try:
         folder = Path(path).expanduser()

@@ -195,7 +195,9 @@ def _parquet_columns(path: Path) -> Columns:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtra(
-            "Parquet files need pyarrow", got=error, remedy="pip install 'bequest[tables]'"
+            "Parquet files need pyarrow",
+            got=error,
+            remedy="python -m pip install -c constraints.txt -e '.[tables]'",
         ) from None
     try:
         table = pyarrow.parquet.read_table(path)

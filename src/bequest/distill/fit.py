@@ -23,7 +23,7 @@ from bequest.distill.coercion import as_objective, as_view, build_named, named_n
 from bequest.distill.engine import Callback
 from bequest.distill.fitted import Fitted
 from bequest.distill.lesson import Lesson, record_of
-from bequest.distill.objectives import KD, CrossEntropy
+from bequest.distill.objectives import KD, CrossEntropy, Objective
 from bequest.distill.progress import epoch_bar, named_callback
 from bequest.distill.recipe import Recipe
 from bequest.distill.signal import Answers, Combine
@@ -148,13 +148,7 @@ def distill(
     seed = _whole(seed)
     objective = as_objective(objective, KD(temperature=4.0))
     view = as_view(views)
-    if (teachers and signal is not None) or not (teachers or signal or not objective.needs_teacher):
-        both = bool(teachers) and signal is not None
-        raise InputError(
-            "distill got both teachers and a signal" if both else "distill got no teacher",
-            expected="teachers=[...], or signal=STORE: their stored answers",
-            remedy="leave one of them out" if both else "give one, such as teachers=[bq.fit('cnn', data)]",
-        )
+    _check_source_of_answers(teachers, signal, objective)
     dataset = as_dataset(data)
     network = named_network(student, dataset) if isinstance(student, str) else None
     if isinstance(teachers, str | Fitted | AnyTeacher | nn.Module):
@@ -195,6 +189,23 @@ def as_teacher(teacher: Fitted | AnyTeacher | nn.Module, index: int = 0) -> AnyT
     if isinstance(teacher, Fitted):
         return Teacher(teacher.model, name=teacher.record.arm, classes=teacher.classes or None)
     return Teacher(checked_module(teacher, f"teacher {index}"), name=f"teacher {index}")
+
+
+def _check_source_of_answers(teachers: Any, signal: Any, objective: Objective) -> None:
+    if (teachers and signal is not None) or not (teachers or signal or not objective.needs_teacher):
+        both = bool(teachers) and signal is not None
+        raise InputError(
+            "distill got both teachers and a signal" if both else "distill got no teacher",
+            expected="teachers=[...], or signal=STORE: their stored answers",
+            remedy="leave one of them out" if both else "give one, such as teachers=[bq.fit('cnn', data)]",
+        )
+    if signal is not None and not (isinstance(signal, SignalStore) or hasattr(signal, "answer")):
+        raise InputError(
+            "the signal is not a store",
+            expected="a SignalStore, or an object with a method answer(batch)",
+            got=repr(signal),
+            remedy="open the store first: signal=bq.open_store(FOLDER)",
+        )
 
 
 def _borrowed(teacher: Fitted | AnyTeacher | nn.Module, index: int, borrowed: ExitStack) -> AnyTeacher:

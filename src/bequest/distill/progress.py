@@ -31,7 +31,7 @@ def epoch_bar(name: str, epochs: int, *, show: bool | None = None) -> Iterator[l
     """
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     # Without ipywidgets rich prints a warning and an empty line for each bar.
     in_notebook = console.is_jupyter and find_spec("ipywidgets") is not None
     in_terminal = console.is_terminal and not console.is_jupyter
@@ -74,7 +74,7 @@ class TensorBoard:
             raise InputError(
                 "event files need tensorboard",
                 got=error,
-                remedy="python -m pip install -c constraints.txt 'bequest[tensorboard]'",
+                remedy="python -m pip install -c constraints.txt -e '.[tensorboard]'",
             ) from error
         self.split, self.every, self.padding = split, every, padding
         self._writer = SummaryWriter(str(folder))

@@ -248,7 +248,9 @@ def _cluster(address: str | None) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise MissingExtra(
-            "--engine ray needs the package ray", got=error, remedy="pip install 'bequest[ray]'"
+            "--engine ray needs the package ray",
+            got=error,
+            remedy="python -m pip install -c constraints.txt -e '.[ray]'",
         ) from None
     if ray.is_initialized():
         yield ray

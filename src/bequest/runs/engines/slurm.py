@@ -132,7 +132,8 @@ class SlurmEngine:
             raise MissingExtra(
                 "--engine slurm needs the package submitit",
                 got=error,
-                remedy="pip install 'bequest[slurm]'; or sbatch bequest work, as in docs/scaling.md",
+                remedy="python -m pip install -c constraints.txt -e '.[slurm]'; or sbatch bequest work "
+                "(docs/scaling.md)",
             ) from None
         try:
             return submitit.AutoExecutor(root / AT_WORK / "slurm", cluster=self.cluster)
