@@ -38,7 +38,7 @@ def test_every_cell_is_its_measurement(run):
                 assert (cell.value, cell.n) == (m.value, m.n)
                 assert (cell.text, cell.interval) == pair(m.value, m.low, m.high)
             assert row.n == "5"
-        assert table.method == "95 % paired t"
+        assert table.method == "95 % intervals (paired t)"
 
 
 @pytest.mark.parametrize(("measure", "best"), [("accuracy", max), ("nll", min)])

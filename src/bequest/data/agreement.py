@@ -100,7 +100,7 @@ def _places(*, natural: bool = False, **_: Any) -> tuple[str, ...]:
 
 @DATASETS.register("agreement")
 def agreement(**options: Any) -> Dataset:
-    """Present-tense English sentences of a grammar; which number has the main verb?
+    """Present-tense English sentences of a grammar: is the main verb singular or plural?
 
     Prepositional phrases and relative clauses put nouns between subject and verb; those of the other number
     are attractors. Splits: ``train`` and ``validation`` have few attractors; ``test`` has as few, ``far`` has

@@ -122,12 +122,15 @@ def value_and_interval(m: Measurement) -> tuple[str, str]:
 
 
 def methods(measurements: Iterable[Measurement]) -> str:
-    """How the intervals of ``measurements`` were computed."""
+    """The level of the intervals of ``measurements``, and how they were computed; empty without any."""
     by_level: dict[float, dict[str, None]] = {}
     for m in measurements:
         if m.low is not None or m.high is not None:
             by_level.setdefault(m.level, {})[METHODS.get(m.method, m.method)] = None
-    return "; ".join(f"{100 * level:g} % {' or '.join(names)}".strip() for level, names in by_level.items())
+    kinds = {level: " or ".join(name for name in names if name) for level, names in by_level.items()}
+    return "; ".join(
+        f"{100 * level:g} % intervals{f' ({kind})' if kind else ''}" for level, kind in kinds.items()
+    )
 
 
 def _cell(m: Measurement | None, ranks: dict[str, Literal["best", "worst", ""]]) -> Cell:

@@ -13,7 +13,11 @@ from dataclasses import dataclass, field
 from bequest.measures import Measure, Reason, is_measure, measure_named
 from bequest.records import Measurement, MeasureRecord, SectionRecord, StudyRecord
 
-METHODS = {"fieller": "Fieller", "fieller, crossed": "crossed Fieller", "bca": "BCa bootstrap"}
+METHODS = {
+    "fieller": "Fieller",
+    "fieller, crossed": "crossed Fieller",
+    "bca": "BCa bootstrap",
+}
 """Methods of intervals that are not printed as records spell them."""
 
 REASONS: dict[str, str] = {
