@@ -32,7 +32,7 @@ def test_tensorboard_gets_the_scores_of_the_split_at_the_epochs_that_were_asked_
 
 def test_without_the_package_the_message_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"event files need tensorboard[\s\S]*bequest\[tensorboard\]"):
+    with pytest.raises(InputError, match=r"event files need tensorboard[\s\S]*\.\[tensorboard\]"):
         TensorBoard(tmp_path, bq.load_dataset("digits")["validation"])
 
 
