@@ -1,4 +1,4 @@
-"""Text from outside, fit for a terminal: no control character reaches the screen."""
+"""Text for people: counts with their nouns, and text from outside without control characters."""
 
 from __future__ import annotations
 
@@ -37,6 +37,15 @@ def safe_but_coloured(text: str) -> str:
     parts = ["\r".join(map(safe, line)) for line in lines]
     sequences = [*_SEQUENCE.findall(text), ""]
     return "".join(part + sequence for part, sequence in zip(parts, sequences, strict=True))
+
+
+def counted(number: int, noun: str) -> str:
+    """How many there are of what ``noun`` names in the singular; the plural takes an s.
+
+    >>> counted(1, "cell"), counted(3, "cell")
+    ('1 cell', '3 cells')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _shown(character: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bequest.cli.use_option import UseOption
+from bequest.printable import counted
 
 NAME = "check"
 EXAMPLE = "Example: bequest check my-study.toml"
@@ -29,4 +30,4 @@ def command(
         typer.echo(json.dumps({"study": study, "cells": counts}))
         return
     for scale, cells in counts.items():
-        typer.echo(f"{study} at scale {scale}: {cells} cell{'s' if cells != 1 else ''}, no errors")
+        typer.echo(f"{study} at scale {scale}: {counted(cells, 'cell')}, no errors")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bequest.errors import DataError, RunFolderError
+from bequest.printable import counted
 
 if TYPE_CHECKING:
     from bequest.records import RoundsRecord, Verdict
@@ -67,9 +68,8 @@ def show_plan(plan: Plan, folder: Path, *, begun: RoundsRecord | None, as_json: 
         typer.echo("no estimate of the cost: nothing is trained; the cells simulate the solvable model")
     for line in _effect_lines(effects, distances):
         typer.echo(line)
-    plural = "s" if len(plan.cells) != 1 else ""
     typer.echo(
-        f"{len(plan.cells)} cell{plural} at scale {plan.scale}{_at_most(plan, begun)}; nothing was run"
+        f"{counted(len(plan.cells), 'cell')} at scale {plan.scale}{_at_most(plan, begun)}; nothing was run"
     )
 
 

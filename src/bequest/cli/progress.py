@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bequest.printable import counted
+
 if TYPE_CHECKING:
     from bequest.runs.rounds import Round
     from bequest.runs.run import Result, Update
@@ -127,16 +129,12 @@ def _round(at: Round) -> str:
 
 def _summary(result: Result, page: Path) -> str:
     if result.trained or result.read:
-        work = f"{_counted(result.trained, 'cell')} trained, {_counted(result.read, 'reading')} made"
+        work = f"{counted(result.trained, 'cell')} trained, {counted(result.read, 'reading')} made"
     elif result.conclusion == "nothing":
-        work = f"nothing to train: all {_counted(len(result.study.cells), 'cell')} already finished"
+        work = f"nothing to train: all {counted(len(result.study.cells), 'cell')} already finished"
     else:
         work = f"nothing to train: {CONCLUSIONS[result.conclusion]}"
     return f"{work}\nreport: {page}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def clock(seconds: float) -> str:

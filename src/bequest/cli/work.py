@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bequest.cli.device_options import DeviceOption
 from bequest.cli.progress import ACTIONS, SOME_FAILED
+from bequest.printable import counted
 
 if TYPE_CHECKING:
     from bequest.runs.jobs.schedule import Answer
@@ -59,7 +60,7 @@ def command(
         summary = {"done": done, "failed": len(worked.failed), "left": worked.left, "concluded": concluded}
         typer.echo(json.dumps(summary))
     else:
-        text = f"{done} job{'s' if done != 1 else ''} done here, {worked.left} left" + (
+        text = f"{counted(done, 'job')} done here, {worked.left} left" + (
             "; measured and judged" if concluded else ""
         )
         console.print(text, markup=False, highlight=False)

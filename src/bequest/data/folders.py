@@ -22,6 +22,7 @@ from bequest.data.outline import SPLITS
 from bequest.data.rows import room_for
 from bequest.data.sources import data_root
 from bequest.errors import DataError
+from bequest.printable import counted
 from bequest.seeding import numpy_generator
 
 ID_BYTES = 6
@@ -174,7 +175,7 @@ def images_of(name: str, listings: Listings, options: ImageOptions) -> Dataset:
         unreadable += failures
     if unreadable and not options.skip_unreadable:
         raise DataError(
-            f"{len(unreadable)} file{'s' if len(unreadable) != 1 else ''} of {name} cannot be read as images",
+            f"{counted(len(unreadable), 'file')} of {name} cannot be read as images",
             got=several(unreadable),
             remedy="fix or remove them, or skip them with skip_unreadable = true",
         )

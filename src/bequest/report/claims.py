@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bequest.printable import counted
 from bequest.records import LookRecord, RoundsRecord, Verdict
 from bequest.report.numbers import as_written, count, duration, pair
 from bequest.report.titles import joined
@@ -146,10 +147,9 @@ def _tally(confirmatory: Sequence[Claim], exploratory: Sequence[Claim]) -> str:
     if not confirmatory and not exploratory:
         return ""
     counts = [(sum(c.verdict.verdict == word for c in confirmatory), word) for word in SIGNS]
-    counted = joined([f"{count} {word}" for count, word in counts if count])
-    plural = "s" if len(confirmatory) != 1 else ""
-    sentence = f"Of {len(confirmatory)} claim{plural}: {counted}." if confirmatory else ""
+    verdicts = joined([f"{count} {word}" for count, word in counts if count])
+    sentence = f"Of {counted(len(confirmatory), 'claim')}: {verdicts}." if confirmatory else ""
     if exploratory:
-        apart = f"{len(exploratory)} exploratory claim{'s' if len(exploratory) != 1 else ''}"
+        apart = counted(len(exploratory), "exploratory claim")
         sentence = f"{sentence} {apart} listed separately.".strip()
     return sentence

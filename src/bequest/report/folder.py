@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bequest.errors import RunFolderError
+from bequest.printable import counted
 from bequest.record_files import read_record, read_records
 from bequest.records import (
     CellRecord,
@@ -77,7 +78,7 @@ class Run:
         counts = sorted(set(by_arm.values())) or [len(self.study.seeds)]
         if counts[0] < counts[-1]:
             return f"{counts[0]} to {counts[-1]} seeds"
-        return f"{counts[0]} seed{'s' if counts[0] != 1 else ''}"
+        return counted(counts[0], "seed")
 
     def profile_arms(self) -> tuple[str, ...]:
         """The arms of the inheritance profile: those the study names, else those of claims, else a few."""

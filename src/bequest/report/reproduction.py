@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bequest.printable import counted
 from bequest.records import CellRecord
 from bequest.report.folder import CellFacts, Run
 from bequest.report.numbers import ABSENT, count, duration
@@ -58,8 +59,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("python", f"{source.python}, {packages}" if packages else source.python),
         (
             "machine",
-            f"{source.platform}, {source.device}, "
-            f"{source.threads} thread{'s' if source.threads != 1 else ''} per cell",
+            f"{source.platform}, {source.device}, {counted(source.threads, 'thread')} per cell",
         ),
         ("configuration", study.config_hash),
         ("data", study.data_digest or ""),

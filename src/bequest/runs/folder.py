@@ -16,6 +16,7 @@ from bequest.errors import ConfigError, RunFolderError
 from bequest.evidence import kinds as kinds
 from bequest.files import file_digest, tidy, write_text
 from bequest.parts import load_parts
+from bequest.printable import counted
 from bequest.record_files import read_record, read_records
 from bequest.records import VERSION, CellRecord, Record, RunRecord, StudyRecord
 from bequest.runs.jobs.leases import DRIVER, Leases, at_work
@@ -267,7 +268,7 @@ class RunFolder:
         differing = differences(earlier, {"scale": plan.scale, **plan.resolved})
         differing += self._changed_parts(plan, unused)
         cells = [f"{cell.arm} seed {cell.seed}" for cell in unused]
-        count = f"{len(unused)} finished cell{'s' if len(unused) != 1 else ''}"
+        count = counted(len(unused), "finished cell")
         return RunFolderError(
             f"this configuration would leave {count} of {self.path} unused",
             expected="a configuration that needs every cell that was trained there",

@@ -12,6 +12,7 @@ from typing import Literal
 from bequest.evidence.kinds import readings_of, snapshot_cells
 from bequest.evidence.reading import Reading
 from bequest.files import file_digest, refuse_link
+from bequest.printable import counted
 from bequest.records import RunRecord
 from bequest.studies.cell import Cell, CellFolder, SimulationConfig, cell_folder
 from bequest.studies.plan import Plan
@@ -80,16 +81,12 @@ class Survey:
     def sentence(self) -> str:
         """What the folder has and what will be done, for the terminal."""
         if not self.jobs:
-            return f"all {_counted(self.cells, 'cell')} and their readings are finished"
+            return f"all {counted(self.cells, 'cell')} and their readings are finished"
         again = f" ({len(self.again)} of them again, for their training paths)" if self.again else ""
         return (
-            f"{_counted(len(self.trained), 'cell')} finished, {self.to_train} to train{again}, "
-            f"{_counted(self.readings, 'reading')} to make"
+            f"{counted(len(self.trained), 'cell')} finished, {self.to_train} to train{again}, "
+            f"{counted(self.readings, 'reading')} to make"
         )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 class Demand:
